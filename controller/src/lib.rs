@@ -1,0 +1,3 @@
+//! The Plum controller: who exists, over HTTP.
+#![forbid(unsafe_code)]
+#![deny(missing_docs)]
