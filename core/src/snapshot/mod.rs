@@ -1,0 +1,292 @@
+//! What a client holds of one service: its endpoints with their state cells, and the views picks draw from.
+//!
+//! ```text
+//!  Service "orders" ──┬── Snapshot (what exists)      Member{endpoint, state} Member Member …
+//!                     │                                         │ state outlives updates
+//!                     └── Selection per Query ── View (what may be picked now: alias table over the usable)
+//! ```
+//!
+//! A snapshot and a view are never changed, only replaced, behind `arc_swap`: picks read them without a lock.
+//! The catalog replaces the snapshot; an ejection or a return rebuilds the views. State cells are shared by
+//! all snapshots, so that an endpoint that stays keeps its latency, its load and its reputation.
+
+mod alias;
+mod state;
+mod view;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::{ArcSwap, Guard};
+use parking_lot::Mutex;
+
+use crate::clock::Tick;
+use crate::model::{Endpoint, EndpointKey, Query};
+
+pub use alias::AliasTable;
+pub use state::{Cell, Connections, Decaying, State};
+pub use view::{Mean, Slot, View};
+
+/// One endpoint and what we have seen of it.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its record.
+    pub endpoint: Arc<Endpoint>,
+    /// Its cells, shared with every other snapshot it is in.
+    pub state: Arc<State>,
+    /// Whether the registry has stopped listing it without saying that it is gone.
+    pub unconfirmed: bool,
+}
+
+/// What exists of a service, as of one moment.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// The endpoints, in the order of their addresses.
+    pub members: Vec<Member>,
+    /// Counts the snapshots of this service, from 0 (nothing heard yet).
+    pub revision: u64,
+}
+
+/// An endpoint as the catalog lists it.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// Its record.
+    pub endpoint: Arc<Endpoint>,
+    /// Whether the registry has stopped listing it without saying that it is gone.
+    pub unconfirmed: bool,
+}
+
+/// How one snapshot differs from the one before.
+#[derive(Debug, Default, PartialEq)]
+pub struct Delta {
+    /// Endpoints that were not there before.
+    pub added: Vec<Arc<Endpoint>>,
+    /// Endpoints whose record is another one now.
+    pub updated: Vec<Arc<Endpoint>>,
+    /// Endpoints that are gone.
+    pub removed: Vec<Arc<Endpoint>>,
+}
+
+impl Delta {
+    /// Whether nothing differs.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.updated.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// What a selection admits: a query, and whether only what can be called over HTTP is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Filter {
+    /// The endpoints meant.
+    pub query: Query,
+    /// Only `http` and `https` endpoints.
+    pub callable: bool,
+}
+
+impl Filter {
+    /// `None` if the endpoint is meant, else what keeps it out.
+    pub fn rejects(&self, endpoint: &Endpoint) -> Option<String> {
+        if self.callable && !matches!(endpoint.protocol.as_str(), "http" | "https") {
+            return Some(format!("protocol {}", endpoint.protocol));
+        }
+        self.query.rejects(endpoint)
+    }
+}
+
+/// The view that belongs to one filter; a handle on it is the fast path of every pick.
+#[derive(Debug)]
+pub struct Selection {
+    /// What it admits.
+    pub filter: Filter,
+    view: ArcSwap<View>,
+}
+
+impl Selection {
+    /// What may be picked now. No lock, no allocation.
+    pub fn view(&self) -> Guard<Arc<View>> {
+        self.view.load()
+    }
+}
+
+/// One service of this client.
+#[derive(Debug)]
+pub struct Service {
+    name: String,
+    snapshot: ArcSwap<Snapshot>,
+    selections: ArcSwap<HashMap<Filter, Arc<Selection>>>,
+    /// The next moment at which an ejection ends or a probe is due; picks compare it with their clock.
+    wake_at: AtomicU64,
+    /// Held while a snapshot or the views are replaced. Never while user code runs.
+    writer: Mutex<()>,
+}
+
+impl Service {
+    /// A service of which nothing has been heard yet.
+    pub fn new(name: impl Into<String>) -> Arc<Service> {
+        Arc::new(Service {
+            name: name.into(),
+            snapshot: ArcSwap::default(),
+            selections: ArcSwap::default(),
+            wake_at: AtomicU64::new(u64::MAX),
+            writer: Mutex::new(()),
+        })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What exists of it.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshot.load_full()
+    }
+
+    /// The selection for a filter; made on first use, the same one ever after.
+    pub fn selection(&self, filter: &Filter) -> Arc<Selection> {
+        if let Some(known) = self.selections.load().get(filter) {
+            return known.clone();
+        }
+        let _writer = self.writer.lock();
+        let known = self.selections.load_full();
+        if let Some(known) = known.get(filter) {
+            return known.clone();
+        }
+        let view = View::build(&self.snapshot.load(), filter, Arc::default());
+        let selection = Arc::new(Selection { filter: filter.clone(), view: ArcSwap::from_pointee(view) });
+        let mut selections = HashMap::clone(&known);
+        selections.insert(filter.clone(), selection.clone());
+        self.selections.store(Arc::new(selections));
+        selection
+    }
+
+    /// Replaces what exists. Endpoints with the same protocol and address are one, weight the largest;
+    /// those that stay keep their cells.
+    pub fn replace(&self, listed: Vec<Listed>) -> Delta {
+        let _writer = self.writer.lock();
+        let before = self.snapshot.load_full();
+        let (members, delta) = merge(&before.members, one_per_key(listed));
+        self.snapshot.store(Arc::new(Snapshot { members, revision: before.revision + 1 }));
+        self.rebuild_views();
+        delta
+    }
+
+    /// Builds every view anew, after an ejection or a return changed what is usable.
+    pub fn rebuild(&self) {
+        let _writer = self.writer.lock();
+        self.rebuild_views();
+    }
+
+    fn rebuild_views(&self) {
+        let snapshot = self.snapshot.load();
+        for selection in self.selections.load().values() {
+            let mean = selection.view.load().mean.clone();
+            selection.view.store(Arc::new(View::build(&snapshot, &selection.filter, mean)));
+        }
+    }
+
+    /// The next moment at which something must be looked after; [`Tick::NEVER`] if nothing.
+    pub fn wake_at(&self) -> Tick {
+        Tick::from_nanos(self.wake_at.load(Ordering::Relaxed))
+    }
+
+    /// Sets that moment.
+    pub fn set_wake_at(&self, at: Tick) {
+        self.wake_at.store(at.nanos(), Ordering::Relaxed);
+    }
+}
+
+/// Keeps one record per protocol and address: the first, with the largest weight of all of them.
+fn one_per_key(listed: Vec<Listed>) -> Vec<(EndpointKey, Listed)> {
+    let mut keyed: Vec<(EndpointKey, Listed)> =
+        listed.into_iter().map(|listed| (listed.endpoint.key(), listed)).collect();
+    keyed.sort_by(|(a, _), (b, _)| (a.address, &a.protocol).cmp(&(b.address, &b.protocol)));
+    keyed.dedup_by(|(dropped, twin), (kept, first)| {
+        let same = dropped == kept;
+        if same {
+            first.unconfirmed &= twin.unconfirmed;
+            if twin.endpoint.weight > first.endpoint.weight {
+                Arc::make_mut(&mut first.endpoint).weight = twin.endpoint.weight;
+            }
+        }
+        same
+    });
+    keyed
+}
+
+fn merge(before: &[Member], listed: Vec<(EndpointKey, Listed)>) -> (Vec<Member>, Delta) {
+    let mut old: HashMap<EndpointKey, &Member> =
+        before.iter().map(|member| (member.endpoint.key(), member)).collect();
+    let mut delta = Delta::default();
+    let members = listed
+        .into_iter()
+        .map(|(key, listed)| {
+            let Some(known) = old.remove(&key) else {
+                delta.added.push(listed.endpoint.clone());
+                return Member {
+                    endpoint: listed.endpoint,
+                    state: Arc::default(),
+                    unconfirmed: listed.unconfirmed,
+                };
+            };
+            if !known.endpoint.same_as(&listed.endpoint) {
+                delta.updated.push(listed.endpoint.clone());
+            }
+            Member { endpoint: listed.endpoint, state: known.state.clone(), unconfirmed: listed.unconfirmed }
+        })
+        .collect();
+    delta.removed = before
+        .iter()
+        .filter(|member| old.contains_key(&member.endpoint.key()))
+        .map(|member| member.endpoint.clone())
+        .collect();
+    (members, delta)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(port: u16, weight: u32) -> Listed {
+        let mut endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), port);
+        endpoint.weight = weight;
+        Listed { endpoint: Arc::new(endpoint), unconfirmed: false }
+    }
+
+    fn everything() -> Filter {
+        Filter { query: Query::new("orders"), callable: false }
+    }
+
+    #[test]
+    fn an_endpoint_that_stays_keeps_its_cells() {
+        let service = Service::new("orders");
+        service.replace(vec![listed(1, 1), listed(2, 1)]);
+        let before = service.snapshot().members[0].state.clone();
+        let delta = service.replace(vec![listed(1, 5), listed(3, 1)]);
+        assert!(Arc::ptr_eq(&before, &service.snapshot().members[0].state));
+        let ports = |list: &[Arc<Endpoint>]| list.iter().map(|e| e.port).collect::<Vec<_>>();
+        assert_eq!(
+            (ports(&delta.added), ports(&delta.updated), ports(&delta.removed)),
+            (vec![3], vec![1], vec![2])
+        );
+    }
+
+    #[test]
+    fn the_same_address_twice_is_one_endpoint_of_the_larger_weight() {
+        let service = Service::new("orders");
+        service.replace(vec![listed(1, 2), listed(1, 7), listed(1, 3)]);
+        let members = &service.snapshot().members;
+        assert_eq!((members.len(), members[0].endpoint.weight), (1, 7));
+    }
+
+    #[test]
+    fn a_selection_follows_the_snapshot() {
+        let service = Service::new("orders");
+        let selection = service.selection(&everything());
+        assert_eq!(selection.view().len(), 0);
+        service.replace(vec![listed(1, 1)]);
+        assert_eq!(selection.view().len(), 1);
+        assert!(Arc::ptr_eq(&selection, &service.selection(&everything())));
+    }
+}
