@@ -10,6 +10,16 @@ pub mod interrupt;
 mod model;
 pub mod snapshot;
 
+// Floor 1
+pub mod runtime;
+
+// Floor 3
+pub mod registry;
+
+// Floor 4
+pub mod catalog;
+pub mod registration;
+
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
 pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
