@@ -13,3 +13,9 @@ pub mod snapshot;
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
 pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
+
+// Floor 1
+pub mod runtime;
+
+// Floor 2
+pub mod transport;
