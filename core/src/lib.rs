@@ -13,6 +13,9 @@ pub mod snapshot;
 // Floor 1
 pub mod runtime;
 
+// Floor 2
+pub mod transport;
+
 // Floor 3
 pub mod registry;
 
@@ -23,3 +26,4 @@ pub mod registration;
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
 pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
+
