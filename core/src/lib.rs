@@ -8,6 +8,7 @@ pub mod config;
 mod error;
 pub mod interrupt;
 mod model;
+mod nearest;
 pub mod snapshot;
 
 // Floor 1
@@ -25,5 +26,6 @@ pub mod registration;
 
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
+pub use nearest::nearest;
 pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
 
