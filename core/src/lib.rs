@@ -26,6 +26,5 @@ pub mod registration;
 
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
-pub use nearest::nearest;
 pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
-
+pub use nearest::nearest;

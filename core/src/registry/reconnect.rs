@@ -8,7 +8,7 @@ use std::time::Duration;
 
 /// The longest spread of a first return.
 const FIRST: Duration = Duration::from_secs(2);
-const BASE: Duration = Duration::from_millis(500);
+const BASE: Duration = Duration::from_secs(2);
 const CAP: Duration = Duration::from_secs(4);
 
 /// The state of one connection to one registry.
