@@ -6,16 +6,22 @@
 pub mod clock;
 pub mod config;
 mod error;
+mod header;
 pub mod interrupt;
 mod model;
+mod nearest;
 pub mod snapshot;
-
-pub use config::Config;
-pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
-pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
 
 // Floor 1
 pub mod runtime;
 
 // Floor 2
 pub mod transport;
+
+// Floor 3
+mod call;
+
+pub use call::{CallOptions, Request, Response};
+pub use config::Config;
+pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
+pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
