@@ -5,10 +5,6 @@ use std::time::Duration;
 use super::{Config, Settings, format_duration};
 use crate::error::{Error, Result};
 use crate::header::check_header;
-use crate::nearest::suggestion;
-
-/// The strategies there are; kept next to the check so that a misspelt one is named at construction.
-pub(super) const BALANCERS: [&str; 3] = ["p2c_ewma", "round_robin", "random"];
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -48,14 +44,6 @@ impl Settings {
             ("outlier.consecutive_failures", self.outlier.consecutive_failures),
         ];
         in_a_row.iter().try_for_each(|(name, times)| number(&key(name), f64::from(*times), 1.0, 1e6))?;
-        if !BALANCERS.contains(&self.balancer.as_str()) {
-            let hint = suggestion(&self.balancer, BALANCERS);
-            let (key, value) = (key("balancer"), &self.balancer);
-            return Err(Error::invalid(format!(
-                "{key} is {value:?}{hint} There are {}",
-                BALANCERS.join(", ")
-            )));
-        }
         self.headers.iter().try_for_each(|(name, value)| {
             check_header(name, value).map_err(|error| Error::invalid(format!("{}: {error}", key("headers"))))
         })
@@ -94,7 +82,6 @@ mod tests {
             refused(json!({"services": {"a": {"retry": {"base": "9s"}}}})),
             "services.a.retry.base is 9s; it must be from 0s to 5s"
         );
-        assert!(refused(json!({"balancer": "roundrobin"})).contains(r#"did you mean "round_robin"?"#));
         assert!(refused(json!({"headers": {"X": "a\r\nb"}})).contains("control character"));
     }
 }

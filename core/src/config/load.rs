@@ -153,6 +153,12 @@ fn refusal(prefix: &str, path: &str, found: Option<&Value>, message: &str) -> Er
         };
         return Error::invalid(format!("unknown key {key:?}{hint}"));
     }
+    if let Some(rest) = message.strip_prefix("unknown variant `") {
+        let (word, known) = rest.split_once('`').unwrap_or((rest, ""));
+        let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
+        let hint = suggestion(word, known.iter().copied());
+        return Error::invalid(format!("{prefix}{path} is {word:?}{hint}; known are {}", known.join(", ")));
+    }
     let key = if path == "." { prefix.trim_end_matches('.') } else { &format!("{prefix}{path}") };
     let value =
         found.filter(|found| !found.is_object()).map_or(String::new(), |found| format!(" is {found}"));
@@ -204,6 +210,10 @@ mod tests {
                 .starts_with(r#"timeout is "soon": "soon" is no duration; write"#)
         );
         assert!(refused(json!({"cache": 7})).starts_with("cache is 7"));
+        assert_eq!(
+            refused(json!({"balancer": "roundrobin"})),
+            r#"balancer is "roundrobin"; did you mean "round_robin"?; known are p2c_ewma, round_robin, random"#
+        );
         assert!(refused(json!([])).contains("must be an object"));
     }
 

@@ -58,7 +58,7 @@ pub struct Settings {
     #[schemars(with = "duration::Schema")]
     pub connect_timeout: Duration,
     /// Whom to ask next: `p2c_ewma`, `round_robin` or `random`.
-    pub balancer: String,
+    pub balancer: Strategy,
     /// The zone this program runs in; empty if it does not matter.
     pub zone: String,
     /// The largest response body taken, bytes after decompression.
@@ -81,7 +81,7 @@ impl Default for Settings {
             timeout: Duration::from_secs(10),
             attempt_timeout: None,
             connect_timeout: Duration::from_secs(1),
-            balancer: "p2c_ewma".into(),
+            balancer: Strategy::P2cEwma,
             zone: String::new(),
             max_body: 64 << 20,
             host_header: None,
@@ -91,6 +91,18 @@ impl Default for Settings {
             tls: TlsConfig::default(),
         }
     }
+}
+
+/// Whom to ask next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The cheaper of two drawn by weight, by latency, load and success.
+    P2cEwma,
+    /// One after the other.
+    RoundRobin,
+    /// By weight.
+    Random,
 }
 
 /// Which registries to ask, and how.
