@@ -11,8 +11,11 @@ pub mod interrupt;
 mod model;
 mod nearest;
 pub mod snapshot;
+pub mod telemetry;
 
 // Floor 1
+pub mod balance;
+pub mod resilience;
 pub mod runtime;
 
 // Floor 2

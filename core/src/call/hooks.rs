@@ -41,7 +41,12 @@ impl Outgoing {
 /// Retries, ejection and everything else go on around it as usual.
 pub trait Transport: Send + Sync {
     /// The answer of `endpoint`, or how it failed.
-    fn send(&self, request: &Outgoing, endpoint: &Endpoint, limits: &Bounds<'_>) -> std::result::Result<Answer, Failure>;
+    fn send(
+        &self,
+        request: &Outgoing,
+        endpoint: &Endpoint,
+        limits: &Bounds<'_>,
+    ) -> std::result::Result<Answer, Failure>;
 }
 
 /// What a [`Transport`] has to keep to.
@@ -57,13 +62,19 @@ impl<F> Transport for F
 where
     F: Fn(&Outgoing, &Endpoint) -> std::result::Result<Answer, Failure> + Send + Sync,
 {
-    fn send(&self, request: &Outgoing, endpoint: &Endpoint, _: &Bounds<'_>) -> std::result::Result<Answer, Failure> {
+    fn send(
+        &self,
+        request: &Outgoing,
+        endpoint: &Endpoint,
+        _: &Bounds<'_>,
+    ) -> std::result::Result<Answer, Failure> {
         self(request, endpoint)
     }
 }
 
 type OnRequest = dyn Fn(&mut Outgoing, &Endpoint) -> Result<()> + Send + Sync;
-type OnResponse = dyn Fn(&Outgoing, &Endpoint, &std::result::Result<Answer, Failure>) -> Result<()> + Send + Sync;
+type OnResponse =
+    dyn Fn(&Outgoing, &Endpoint, &std::result::Result<Answer, Failure>) -> Result<()> + Send + Sync;
 
 /// What a client calls around each attempt.
 #[derive(Clone, Default)]

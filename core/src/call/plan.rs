@@ -20,8 +20,8 @@ use arc_swap::Guard;
 use super::policies::Policies;
 use crate::balance::{Context, Draw};
 use crate::clock::{Deadline, Tick};
-use crate::error::{Error, Result};
-use crate::resilience::{Outcome, probe_timeout};
+use crate::error::Result;
+use crate::resilience::{Outcome, Probe};
 use crate::snapshot::{Member, Selection, Service, State, View};
 
 /// Of what is left, the part one attempt may take while another could follow.
@@ -39,7 +39,8 @@ pub(crate) struct Plan<'a> {
     used: u32,
     /// How often it has gone back to endpoints already tried.
     returns: u32,
-    probing: bool,
+    /// The last wait before a return.
+    waited: Duration,
     retries: u32,
 }
 
@@ -67,32 +68,28 @@ pub(crate) enum Step {
 
 /// One try.
 pub(crate) struct Attempt {
-    chosen: Chosen,
+    /// Whom to ask.
+    pub(crate) chosen: Chosen,
     /// When it must be over.
     pub(crate) deadline: Deadline,
-    /// Whether it asks an endpoint that is out of rotation how it is.
-    pub(crate) probe: bool,
 }
 
 /// An endpoint held for use without counting references: the view it stands in is held instead.
 pub(crate) enum Chosen {
+    /// One of those in rotation.
     Slot(Guard<Arc<View>>, usize),
-    Member(Member),
+    /// One that is out of rotation, to ask how it is.
+    Probe(Probe),
 }
 
 impl Chosen {
+    /// The endpoint and its cells.
     #[inline]
     pub(crate) fn member(&self) -> &Member {
         match self {
             Chosen::Slot(view, index) => &view.slots()[*index].member,
-            Chosen::Member(member) => member,
+            Chosen::Probe(probe) => &probe.member,
         }
-    }
-}
-
-impl Attempt {
-    pub(crate) fn member(&self) -> &Member {
-        self.chosen.member()
     }
 }
 
@@ -113,8 +110,17 @@ impl<'a> Plan<'a> {
         now: Tick,
     ) -> Plan<'a> {
         policies.budget.deposit(now);
-        let (tried, used, returns) = (Vec::new(), 0, 0);
-        Plan { terms, service, selection, policies, tried, used, returns, probing: false, retries: 0 }
+        Plan {
+            terms,
+            service,
+            selection,
+            policies,
+            tried: Vec::new(),
+            used: 0,
+            returns: 0,
+            waited: Duration::ZERO,
+            retries: 0,
+        }
     }
 
     /// Attempts made, probes not counted.
@@ -129,36 +135,30 @@ impl<'a> Plan<'a> {
 
     /// The first step.
     pub(crate) fn first(&mut self, now: Tick, draw: &mut Draw) -> Result<Step> {
-        let probe = self.terms.safe.then(|| self.policies.outlier.claim_probe(self.service, self.selection, now));
-        if let Some(member) = probe.flatten() {
-            return Ok(self.probe(member, now));
+        let claim = || self.policies.outlier.claim_call_probe(self.service, &self.selection.filter, now);
+        match self.terms.safe.then(claim).flatten() {
+            Some(probe) => Ok(self.probe(probe, now)),
+            None => self.attempt(now, draw),
         }
-        self.attempt(now, draw)
     }
 
     /// The step after an attempt on `asked` has ended so.
-    pub(crate) fn after(&mut self, asked: &Member, ended: Ended, now: Tick, draw: &mut Draw) -> Result<Step> {
+    pub(crate) fn after(&mut self, asked: &Chosen, ended: Ended, now: Tick, draw: &mut Draw) -> Result<Step> {
         let Ended { outcome, .. } = ended;
-        if std::mem::take(&mut self.probing) {
-            return if outcome.is_repeatable() {
-                // A probe that failed has cost the call nothing but time: it begins anew, elsewhere.
-                self.tried.push(asked.state.clone());
-                self.attempt(now, draw)
-            } else {
-                self.used += 1;
-                Ok(Step::Done)
-            };
+        if matches!(asked, Chosen::Probe(_)) && outcome.is_repeatable() && !self.selection.view().is_empty() {
+            // A probe that failed has cost the call nothing but time: it begins anew, elsewhere.
+            self.tried.push(asked.member().state.clone());
+            return self.attempt(now, draw);
         }
         self.used += 1;
-        if !outcome.is_repeatable() || !(self.terms.safe || outcome.never_left()) || self.terms.deadline.passed(now) {
+        if !outcome.is_repeatable()
+            || !(self.terms.safe || outcome.never_left())
+            || self.terms.deadline.passed(now)
+        {
             return Ok(Step::Done);
         }
-        self.tried.push(asked.state.clone());
-        if self.has_untried() {
-            self.move_on(outcome, now, draw)
-        } else {
-            Ok(self.go_back(ended, now, draw))
-        }
+        self.tried.push(asked.member().state.clone());
+        if self.has_untried() { self.move_on(outcome, now, draw) } else { Ok(self.go_back(ended, now, draw)) }
     }
 
     /// The step after a wait.
@@ -186,12 +186,13 @@ impl<'a> Plan<'a> {
         let wait = match ended.retry_after {
             Some(asked) if asked > self.policies.settings.retry.max_retry_after => return Step::Done,
             Some(asked) => asked,
-            None => self.policies.backoff.wait(self.returns, draw.uniform()),
+            None => self.policies.backoff.wait(self.returns, self.waited, draw.unit()),
         };
         if wait >= left || !(ended.outcome.never_left() || self.policies.budget.take(now)) {
             return Step::Done;
         }
         self.returns += 1;
+        self.waited = wait;
         self.retries += 1;
         self.tried.clear();
         Step::Wait(now.after(wait))
@@ -202,16 +203,14 @@ impl<'a> Plan<'a> {
         if view.is_empty() {
             return Ok(Step::NoEndpoint);
         }
-        let index = choose(self.policies, &view, &mut Context { now, draw, tried: &self.tried })?;
+        let index = self.policies.choose(&view, &mut Context { now, draw, tried: &self.tried })?;
         let deadline = self.attempt_deadline(now);
-        Ok(Step::Attempt(Attempt { chosen: Chosen::Slot(view, index), deadline, probe: false }))
+        Ok(Step::Attempt(Attempt { chosen: Chosen::Slot(view, index), deadline }))
     }
 
-    fn probe(&mut self, member: Member, now: Tick) -> Step {
-        self.probing = true;
-        let limit = probe_timeout(&member.state);
-        let deadline = self.attempt_deadline(now).tightened(now.after(limit));
-        Step::Attempt(Attempt { chosen: Chosen::Member(member), deadline, probe: true })
+    fn probe(&mut self, probe: Probe, now: Tick) -> Step {
+        let deadline = self.attempt_deadline(now).tightened(now.after(probe.timeout));
+        Step::Attempt(Attempt { chosen: Chosen::Probe(probe), deadline })
     }
 
     fn attempt_deadline(&self, now: Tick) -> Deadline {
@@ -227,18 +226,5 @@ impl<'a> Plan<'a> {
     fn has_untried(&self) -> bool {
         let is_tried = |state: &Arc<State>| self.tried.iter().any(|tried| Arc::ptr_eq(tried, state));
         self.selection.view().slots().iter().any(|slot| !is_tried(&slot.member.state))
-    }
-}
-
-/// The balancer's choice; a user's own may be wrong about how many there are.
-pub(crate) fn choose(policies: &Policies, view: &View, context: &mut Context<'_>) -> Result<usize> {
-    match policies.balancer.choose(view, context) {
-        Some(index) if index < view.len() => Ok(index),
-        Some(index) => Err(Error::invalid(format!(
-            "the balancer chose number {index} of {}; it must be below {}",
-            view.len(),
-            view.len()
-        ))),
-        None => Err(Error::invalid(format!("the balancer chose none of {} usable endpoints", view.len()))),
     }
 }
