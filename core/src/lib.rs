@@ -23,6 +23,11 @@ pub mod transport;
 
 // Floor 3
 mod call;
+pub mod registry;
+
+// Floor 4
+pub mod catalog;
+pub mod registration;
 
 pub use call::{CallOptions, Request, Response};
 pub use config::Config;

@@ -1,0 +1,273 @@
+//! Who exists, asked of the system that knows: one file per system, all behind one trait.
+//!
+//! # Adding a registry
+//!
+//! 1. Write `registry/<name>.rs` with a type that implements [`Registry`]. Answer every question from the
+//!    thread that asks, within its [`Wait`]; errors are [`Kind::Unavailable`](crate::Kind::Unavailable) or
+//!    [`Kind::Timeout`](crate::Kind::Timeout) when the system is away.
+//! 2. In `watch`, tell the [`Sink`] what you hear and when you lose the system. Where there is nothing to
+//!    listen to, hand the work to [`polling`], which asks `read` again and again.
+//! 3. Name the scheme, its parameters and its constructor in [`SCHEMES`] and [`open`].
+//!
+//! What a registry must get right, and what it need not know:
+//!
+//! * It reports faithfully. Whether a missing endpoint is to be believed is decided elsewhere, by the
+//!   [`Heard::epoch`] and [`Heard::absence`] it passes on.
+//! * It keeps no schedule for registrations: `register`, `beat` and `deregister` are called when they are due.
+//! * It never prints a secret: [`Registry::source`] is what logs, errors and `explain` show.
+
+pub mod address;
+mod fixed;
+mod memory;
+pub mod polling;
+pub mod reconnect;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::Deadline;
+use crate::config::TlsConfig;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Interrupt;
+use crate::model::{Endpoint, Instance};
+use crate::runtime::{Lane, Runtime};
+
+pub use address::Address;
+pub use memory::Memory;
+
+/// How long registries keep an instance without hearing from it, where they do not say.
+pub const DEFAULT_TTL: Duration = Duration::from_secs(15);
+
+/// A system that knows who exists.
+pub trait Registry: Send + Sync + 'static {
+    /// Its address without secrets, for people to read.
+    fn source(&self) -> &Arc<str>;
+
+    /// Whether programs can register themselves with it.
+    fn is_writable(&self) -> bool;
+
+    /// How long it keeps an instance without hearing from it.
+    fn ttl(&self) -> Duration {
+        DEFAULT_TTL
+    }
+
+    /// The queue in which its background work runs.
+    fn lane(&self) -> &Arc<Lane>;
+
+    /// All endpoints of one service; none is an answer too.
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard>;
+
+    /// The names of all services.
+    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>>;
+
+    /// Begins to tell `sink` of every change, in the background, until the returned handle is dropped.
+    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch>;
+
+    /// Makes the entries known, each answered by itself and in their order.
+    fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>>;
+
+    /// Keeps the entries known, each answered by itself and in their order.
+    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>>;
+
+    /// Makes an entry unknown. `doubtful`: a beat of it may still be on its way and must not bring it back.
+    fn deregister(&self, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()>;
+
+    /// This machine's address as that system would see it.
+    fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr>;
+}
+
+/// How long somebody is willing to wait, and how they are asked whether they still are.
+#[derive(Clone, Copy)]
+pub struct Wait<'a> {
+    /// When the wait is over.
+    pub deadline: Deadline,
+    /// Asked at least every 100 ms.
+    pub interrupt: &'a dyn Interrupt,
+}
+
+impl<'a> Wait<'a> {
+    /// A wait of `timeout` from now.
+    pub fn new(timeout: Duration, interrupt: &'a dyn Interrupt) -> Wait<'a> {
+        Wait { deadline: Deadline::new(crate::clock::now(), timeout), interrupt }
+    }
+
+    /// The same wait, but no longer than `timeout` from now.
+    #[must_use]
+    pub fn at_most(&self, timeout: Duration) -> Wait<'a> {
+        let sooner = crate::clock::now().after(timeout);
+        Wait { deadline: self.deadline.tightened(sooner), interrupt: self.interrupt }
+    }
+
+    /// What is left of it; an error once it is over or interrupted.
+    pub fn left(&self) -> Result<Duration> {
+        self.interrupt.check()?;
+        match self.deadline.left(crate::clock::now()) {
+            Duration::ZERO => Err(Error::new(Kind::Timeout, "the deadline has passed")),
+            left => Ok(left),
+        }
+    }
+}
+
+/// What a registry said, once.
+#[derive(Clone, Debug, Default)]
+pub struct Heard {
+    /// Another epoch than before: the registry may have forgotten everything.
+    pub epoch: String,
+    /// How long it keeps an instance without hearing from it.
+    pub ttl: Option<Duration>,
+    /// How far to trust it about what it does not list.
+    pub absence: Absence,
+    /// What exists, by service: each list is complete. Empty: nothing has changed.
+    pub lists: Vec<(String, Listing)>,
+    /// Whether `lists` names every service there is.
+    pub all_services: bool,
+}
+
+/// All endpoints of a service, and what is known of those that are gone.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// The endpoints, the unhealthy ones included where the registry tells.
+    pub endpoints: Vec<Endpoint>,
+    /// What the registry itself says has ended since the last answer.
+    pub removed: Vec<Removed>,
+}
+
+/// An entry that the registry says has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Which one.
+    pub id: RecordId,
+    /// How.
+    pub why: Why,
+}
+
+/// What makes a record of a registry the same record.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId {
+    /// The instance.
+    pub instance_id: String,
+    /// Its host, as registered.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// Its protocol.
+    pub protocol: String,
+}
+
+impl RecordId {
+    /// The record that an endpoint came from.
+    pub fn of(endpoint: &Endpoint) -> RecordId {
+        RecordId {
+            instance_id: endpoint.instance_id.clone(),
+            host: endpoint.host.clone(),
+            port: endpoint.port,
+            protocol: endpoint.protocol.clone(),
+        }
+    }
+}
+
+/// How an entry ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Somebody removed it on purpose.
+    Deleted,
+    /// It was not heard of for too long.
+    Expired,
+}
+
+/// How far a registry is to be trusted about endpoints that it does not list.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Absence {
+    /// Entirely, at once: it cannot have forgotten them.
+    Final,
+    /// Once it is settled.
+    #[default]
+    WhenSettled,
+    /// Once it is settled, unless more than half vanish at one look: restarts cannot be told from deletions.
+    WhenSettledAndFew,
+}
+
+/// Hears what a registry says. Called from background threads.
+pub trait Sink: Send + Sync {
+    /// The registry answered.
+    fn heard(&self, heard: Heard);
+    /// The registry did not answer, or its connection broke.
+    fn lost(&self, error: Error);
+    /// Whether anybody still wants to know of this service; polling leaves out the others.
+    fn is_used(&self, service: &str) -> bool;
+}
+
+/// What a running watch can be told. Dropping it ends the watch.
+pub trait Watch: Send + Sync {
+    /// Watch this service too.
+    fn want(&self, service: &str);
+    /// No longer watch it.
+    fn forget(&self, service: &str);
+    /// Watch every service, those that appear later included.
+    fn want_all(&self);
+    /// Ask about this service again soon.
+    fn refresh(&self, service: &str);
+}
+
+/// One registration as a registry is to store it: complete, with nothing left to find out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The instance; host, id, zone and ttl are filled in.
+    pub instance: Instance,
+    /// Random per `register()`, so that the same id registered anew can be told from it.
+    pub generation: String,
+    /// What to say of its health.
+    pub health: Health,
+}
+
+/// What a beat says of an instance's health.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Health {
+    /// Nothing: what the registry holds stays, an operator's word included.
+    #[default]
+    Unsaid,
+    /// What the program itself said.
+    Says(bool),
+}
+
+/// What a beat came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The registry knows it, as it is.
+    Kept,
+    /// The registry does not know it, or not as it is: it has to be registered again.
+    Unknown,
+}
+
+/// What registries are made with.
+#[derive(Clone)]
+pub struct Setup {
+    /// The background.
+    pub runtime: Runtime,
+    /// How often to look where there is nothing to listen to.
+    pub poll_interval: Duration,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// Opening one connection.
+    pub connect_timeout: Duration,
+    /// How to speak TLS.
+    pub tls: TlsConfig,
+}
+
+/// A registry address, opened: whom to ask, and where to register.
+pub struct Opened {
+    /// Answers every question.
+    pub reads: Arc<dyn Registry>,
+    /// Where registrations go: each of them. More than one where an address names independent stores.
+    pub writes: Vec<Arc<dyn Registry>>,
+}
+
+impl Opened {
+    /// One system for both.
+    fn one(registry: Arc<dyn Registry>) -> Opened {
+        let writes = if registry.is_writable() { vec![registry.clone()] } else { Vec::new() };
+        Opened { reads: registry, writes }
+    }
+}
