@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::snapshot::{Selection, State, View};
+use crate::snapshot::{State, View};
 
 const FALL: f64 = 1e9;
 const FORGET: f64 = 10e9;
@@ -41,13 +41,12 @@ pub fn success(state: &State, now: Tick) -> f64 {
 
 /// An attempt took this long and went well or not. Called for every strategy, so that `explain` and a change
 /// of strategy find the figures.
-pub fn observe(selection: &Selection, state: &State, elapsed: Duration, well: bool, now: Tick) {
-    let view = selection.view();
-    observe_latency(&view, state, elapsed, well, now);
+pub fn observe(view: &View, state: &State, elapsed: Duration, well: bool, now: Tick) {
+    observe_latency(view, state, elapsed, well, now);
     let sample = if well { 1.0 } else { 0.0 };
     let before = success(state, now);
     state.success.set(before + (sample - before) * SUCCESS_WEIGHT, now);
-    refresh_mean(&view, now);
+    refresh_mean(view, now);
 }
 
 fn observe_latency(view: &View, state: &State, elapsed: Duration, well: bool, now: Tick) {

@@ -13,7 +13,7 @@ use super::report::Reporter;
 use super::{Request, Response};
 use crate::balance::Draw;
 use crate::clock::{self, Deadline, Tick};
-use crate::error::{Error, Kind, Result, TraceOutcome, TraceStep};
+use crate::error::{Error, Result, TraceOutcome, TraceStep};
 use crate::interrupt::{Interrupt, SLICE};
 use crate::resilience::{Outcome, is_safe, parse_retry_after};
 use crate::snapshot::Selection;
@@ -83,7 +83,7 @@ impl Call<'_> {
         let now = clock::now();
         let ended = end_of(&sent);
         match &attempt.chosen {
-            Chosen::Slot(..) => self.reporter.report(self.selection, member, ended.outcome, began, now),
+            Chosen::Slot(view, _) => self.reporter.report(view, member, ended.outcome, began, now),
             Chosen::Probe(probe) => self.reporter.probed(probe, ended.outcome, now),
         }
         drop(in_flight);

@@ -1,9 +1,9 @@
 //! Telling the policies what came of an attempt, and those who care what the policies made of it.
 
 use crate::balance::ewma;
-use crate::clock::Tick;
+use crate::clock::{self, Tick};
 use crate::resilience::{Outcome, Outlier, Probe, Verdict};
-use crate::snapshot::{Member, Selection, Service, State};
+use crate::snapshot::{Member, Service, State, View};
 use crate::telemetry::{Count, Counters};
 
 /// Who looks after endpoints beyond a single call.
@@ -55,7 +55,7 @@ impl Reporter<'_> {
     /// An attempt has ended.
     pub(crate) fn report(
         &self,
-        selection: &Selection,
+        view: &View,
         member: &Member,
         outcome: Outcome,
         began: Tick,
@@ -64,7 +64,8 @@ impl Reporter<'_> {
         if outcome == Outcome::Neutral {
             return;
         }
-        ewma::observe(selection, &member.state, now.since(began), !outcome.is_failure(), now);
+        member.state.figures.count(outcome.is_failure());
+        ewma::observe(view, &member.state, now.since(began), !outcome.is_failure(), now);
         let verdict = self.outlier.report(self.service, member, outcome, began, now);
         if let Verdict::Ejected(ejection) = verdict {
             self.counters.add(Count::Ejections, 1);
@@ -78,11 +79,26 @@ impl Reporter<'_> {
         }
     }
 
-    /// A probe has ended.
+    /// A probe by a call has ended.
     pub(crate) fn probed(&self, probe: &Probe, outcome: Outcome, now: Tick) {
-        if self.outlier.probed(self.service, probe, outcome, now) {
-            let (service, endpoint) = (self.service.name(), probe.member.endpoint.address());
-            tracing::info!(service, endpoint, "endpoint is back");
-        }
+        self.counters.add(Count::Probes, 1);
+        conclude_probe(self.outlier, self.service, probe, outcome, now);
+    }
+}
+
+/// Carries a background probe out: whether the endpoint takes a connection.
+pub(crate) fn connect_probe(outlier: &Outlier, service: &Service, probe: &Probe) {
+    let address = probe.member.endpoint.socket_addr();
+    let outcome = match std::net::TcpStream::connect_timeout(&address, probe.timeout) {
+        Ok(_) => Outcome::Reported(true),
+        Err(_) => Outcome::Refused,
+    };
+    conclude_probe(outlier, service, probe, outcome, clock::now());
+}
+
+fn conclude_probe(outlier: &Outlier, service: &Service, probe: &Probe, outcome: Outcome, now: Tick) {
+    if outlier.probed(service, probe, outcome, now) {
+        let (service, endpoint) = (service.name(), probe.member.endpoint.address());
+        tracing::info!(service, endpoint, "endpoint is back");
     }
 }

@@ -94,10 +94,40 @@ pub struct State {
     /// The multiplier of the next ejection, and since when no failure has been seen.
     pub penalty: Decaying,
     returned_at: AtomicU64,
+    /// Uses that have ended, for the stats.
+    pub figures: Figures,
     ejection: Mutex<Option<Ejection>>,
     answers: OnceLock<Box<Recent>>,
     /// What a transport keeps for this endpoint, such as its open connections; dropped with the endpoint.
     pub connections: OnceLock<Connections>,
+}
+
+/// Uses of an endpoint that have ended.
+#[derive(Debug, Default)]
+pub struct Figures {
+    attempts: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Figures {
+    /// One more.
+    #[inline]
+    pub fn count(&self, failed: bool) {
+        self.attempts.fetch_add(1, Relaxed);
+        if failed {
+            self.failures.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many there were.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// How many of them failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
 }
 
 /// Something of a transport's.
