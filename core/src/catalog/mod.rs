@@ -35,6 +35,11 @@ impl Known {
         &self.service
     }
 
+    /// Marks it as used; whether its list can be used without waiting. No lock, no allocation.
+    pub fn enter(&self) -> bool {
+        todo!()
+    }
+
     /// Whether its list is older than it should be, because a registry does not answer.
     pub fn is_stale(&self) -> bool {
         todo!()
@@ -47,8 +52,12 @@ impl Catalog {
         registries: Vec<Arc<dyn Registry>>,
         config: &CacheConfig,
         runtime: Runtime,
-        on_return: OnReturn,
     ) -> Catalog {
+        todo!()
+    }
+
+    /// A service, heard of or not.
+    pub fn entry(&self, service: &str) -> Arc<Known> {
         todo!()
     }
 

@@ -1,0 +1,333 @@
+//! Reads the one address that names a registry: `scheme://[user:password@]host:port,…/path?name=value`.
+//!
+//! What cannot be right is an `InvalidArgument` that names the part and, where there is one, the nearest right
+//! one. User names, passwords and tokens never show: not in `Debug`, not in [`Address::source`].
+
+use std::fmt;
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+
+use crate::config::parse_duration;
+use crate::error::{Error, Result};
+use crate::nearest::nearest;
+
+/// What a scheme's address may consist of.
+struct Scheme {
+    name: &'static str,
+    /// What stands between `://` and the path.
+    hosts: Hosts,
+    params: &'static [&'static str],
+    has_path: bool,
+    example: &'static str,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hosts {
+    /// Nothing.
+    Empty,
+    /// A name, or nothing.
+    Name,
+    /// At least one host; the port that is meant where none is given.
+    Ports(Option<u16>),
+}
+
+/// Every scheme there is.
+const SCHEMES: [Scheme; 7] = [
+    plum("plum", Some(8080), "plum://127.0.0.1:8080"),
+    plum("plum+tls", None, "plum+tls://registry.example:8443"),
+    plum("http", Some(80), "http://127.0.0.1:8080"),
+    plum("https", Some(443), "https://registry.example"),
+    Scheme {
+        name: "memory",
+        hosts: Hosts::Name,
+        params: &[],
+        has_path: false,
+        example: "memory:// or memory://name",
+    },
+    Scheme {
+        name: "static",
+        hosts: Hosts::Ports(None),
+        params: &["protocol"],
+        has_path: false,
+        example: "static://10.0.0.7:8080,10.0.0.8:8080",
+    },
+    Scheme {
+        name: "file",
+        hosts: Hosts::Empty,
+        params: &[],
+        has_path: true,
+        example: "file:///etc/plumline/services.yaml",
+    },
+];
+
+const fn plum(name: &'static str, port: Option<u16>, example: &'static str) -> Scheme {
+    Scheme { name, hosts: Hosts::Ports(port), params: &["token"], has_path: false, example }
+}
+
+/// Parameters whose values are nobody's business.
+const SECRETS: [&str; 3] = ["token", "password", "secret"];
+
+/// A registry's address, taken apart.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    /// `plum`, `memory`, `file`, …
+    pub scheme: &'static str,
+    /// The name of a `memory://name`; else empty.
+    pub name: String,
+    /// The hosts, in order.
+    pub hosts: Vec<HostPort>,
+    /// What follows the hosts, with its first slash.
+    pub path: String,
+    params: Vec<(String, String)>,
+}
+
+/// A host and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct HostPort {
+    /// A name or an address, an IPv6 one without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+impl Address {
+    /// Takes an address apart.
+    ///
+    /// ```
+    /// use plumline::registry::Address;
+    /// let error = Address::parse("plumb://127.0.0.1:8080").unwrap_err();
+    /// assert!(error.message().contains("did you mean \"plum\"?"));
+    /// ```
+    pub fn parse(text: &str) -> Result<Address> {
+        let Some((scheme, rest)) = text.split_once("://") else {
+            return Err(refuse(format!(
+                "registry address {:?} has no scheme; write for example plum://127.0.0.1:8080",
+                redact(text)
+            )));
+        };
+        let scheme = find_scheme(scheme)?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = match rest.find('/') {
+            Some(slash) => rest.split_at(slash),
+            None => (rest, ""),
+        };
+        let params = read_params(scheme, query)?;
+        let (name, hosts) = read_authority(scheme, authority)?;
+        let path = if scheme.has_path { decode(path, "path")? } else { refuse_path(scheme, path)? };
+        if scheme.has_path && path.is_empty() {
+            return Err(example(scheme, "has no path".into()));
+        }
+        Ok(Address { scheme: scheme.name, name, hosts, path, params })
+    }
+
+    /// The value of a parameter.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a parameter that is a duration.
+    pub fn duration(&self, name: &str) -> Result<Option<Duration>> {
+        let read = |value: &str| {
+            parse_duration(value).map_err(|what| refuse(format!("registry parameter {name}: {what}")))
+        };
+        self.param(name).map(read).transpose()
+    }
+
+    /// The address for people to read: without secrets.
+    pub fn source(&self) -> String {
+        let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
+        let shown = self.params.iter().filter(|(name, _)| !SECRETS.contains(&name.as_str()));
+        let params: Vec<String> = shown.map(|(name, value)| format!("{name}={value}")).collect();
+        let query = if params.is_empty() { String::new() } else { format!("?{}", params.join("&")) };
+        format!("{}://{}{}{}{query}", self.scheme, self.name, hosts.join(","), self.path)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.source())
+    }
+}
+
+fn find_scheme(name: &str) -> Result<&'static Scheme> {
+    if let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) {
+        return Ok(scheme);
+    }
+    let names = SCHEMES.iter().map(|scheme| scheme.name);
+    let known: Vec<&str> = names.clone().collect();
+    Err(refuse(match nearest(name, names) {
+        Some(near) => format!("unknown registry scheme {name:?}; did you mean {near:?}?"),
+        None => format!("unknown registry scheme {name:?}; there are {}", known.join(", ")),
+    }))
+}
+
+fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
+    let mut params: Vec<(String, String)> = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if !scheme.params.contains(&name) {
+            let known = || match scheme.params {
+                [] => "takes none".to_owned(),
+                some => format!("takes {}", some.join(", ")),
+            };
+            let hint = match nearest(name, scheme.params.iter().copied()) {
+                Some(near) => format!("did you mean {near:?}?"),
+                None => format!("{}:// {}", scheme.name, known()),
+            };
+            return Err(refuse(format!("unknown registry parameter {name:?}; {hint}")));
+        }
+        if params.iter().any(|(known, _)| known == name) {
+            return Err(refuse(format!("registry parameter {name:?} is given twice")));
+        }
+        let value = decode(value, name)?;
+        if value.is_empty() || value.chars().any(char::is_control) {
+            return Err(refuse(format!("registry parameter {name:?} is empty or holds control characters")));
+        }
+        params.push((name.to_owned(), value));
+    }
+    Ok(params)
+}
+
+fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
+    if let Some((_, _)) = authority.rsplit_once('@') {
+        return Err(refuse(format!("{}:// takes no user and password; use ?token=", scheme.name)));
+    }
+    match scheme.hosts {
+        Hosts::Empty if authority.is_empty() => Ok((String::new(), Vec::new())),
+        Hosts::Empty => Err(example(scheme, format!("has a host, {authority:?}"))),
+        Hosts::Name => Ok((decode(authority, "name")?, Vec::new())),
+        Hosts::Ports(default) => {
+            let hosts: Result<Vec<HostPort>> =
+                authority.split(',').map(|part| read_host(scheme, part.trim(), default)).collect();
+            Ok((String::new(), hosts?))
+        }
+    }
+}
+
+fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPort> {
+    let malformed = |what: &str| example(scheme, format!("has the host {text:?}: {what}"));
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, after) = rest.split_once(']').ok_or_else(|| malformed("the bracket is not closed"))?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| malformed("no IPv6 address"))?;
+            (host, after.strip_prefix(':').filter(|port| !port.is_empty()))
+        }
+        None if text.matches(':').count() > 1 => {
+            return Err(malformed("an IPv6 address needs brackets"));
+        }
+        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    if host.is_empty() {
+        return Err(malformed("the host is missing"));
+    }
+    if !host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':')) {
+        return Err(malformed("that is no host name"));
+    }
+    let port = match port {
+        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| malformed("no such port"))?,
+        None => default.ok_or_else(|| malformed("the port is missing"))?,
+    };
+    Ok(HostPort { host: host.to_owned(), port })
+}
+
+fn refuse_path(scheme: &Scheme, path: &str) -> Result<String> {
+    match path {
+        "" | "/" => Ok(String::new()),
+        path => Err(example(scheme, format!("has a path, {path:?}"))),
+    }
+}
+
+fn decode(text: &str, what: &str) -> Result<String> {
+    match percent_decode_str(text).decode_utf8() {
+        Ok(decoded) => Ok(decoded.into_owned()),
+        Err(_) => Err(refuse(format!("registry address: {what} is not UTF-8 once its %XX are decoded"))),
+    }
+}
+
+/// Whatever stands before an `@` or after a `?` may be a secret.
+fn redact(text: &str) -> &str {
+    let text = text.split('?').next().unwrap_or_default();
+    text.rsplit('@').next().unwrap_or_default()
+}
+
+fn example(scheme: &Scheme, what: String) -> Error {
+    refuse(format!("the {}:// address {what}; write for example {}", scheme.name, scheme.example))
+}
+
+fn refuse(what: String) -> Error {
+    Error::invalid(what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn refused(text: &str) -> String {
+        Address::parse(text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn several_controllers_are_several_hosts() {
+        let address = Address::parse("plum://a:1,[::1]:2,b").unwrap();
+        let hosts: Vec<String> = address.hosts.iter().map(ToString::to_string).collect();
+        assert_eq!(hosts, ["a:1", "[::1]:2", "b:8080"]);
+        assert_eq!(address.source(), "plum://a:1,[::1]:2,b:8080");
+    }
+
+    #[test]
+    fn a_token_never_shows() {
+        let address = Address::parse("plum+tls://r.example:1?token=hush%20hush").unwrap();
+        assert_eq!(address.param("token"), Some("hush hush"));
+        assert!(!format!("{address:?} {}", address.source()).contains("hush"));
+        assert!(!refused("user:hush@a:1?token=hush").contains("hush"));
+        assert!(!refused("plum://user:hush@a:1").contains("hush"));
+    }
+
+    #[test]
+    fn a_mistake_is_named_with_what_would_be_right() {
+        for (text, says) in [
+            ("127.0.0.1:8080", "no scheme"),
+            ("plums://a:1", "did you mean \"plum\"?"),
+            ("gopher://a:1", "there are plum, "),
+            ("plum://a:1?tokn=x", "did you mean \"token\"?"),
+            ("memory://?token=x", "memory:// takes none"),
+            ("plum://a:1?token=", "is empty"),
+            ("plum://a:1?token=a&token=b", "twice"),
+            ("plum://", "the host is missing"),
+            ("plum://a:b", "no such port"),
+            ("plum://a:0", "no such port"),
+            ("plum://a:99999", "no such port"),
+            ("plum://::1:80", "needs brackets"),
+            ("plum://[::1:80", "not closed"),
+            ("plum://a b:80", "no host name"),
+            ("plum://a:1/path", "has a path"),
+            ("plum+tls://a", "the port is missing"),
+            ("static://a", "the port is missing"),
+            ("file://host/x.yaml", "has a host"),
+            ("file://", "has no path"),
+            ("plum://u:p@a:1", "takes no user"),
+        ] {
+            assert!(refused(text).contains(says), "{text}: {}", refused(text));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_typed_panics(text in ".{0,60}", scheme in 0usize..7) {
+            let _ = Address::parse(&text);
+            let _ = Address::parse(&format!("{}://{text}", SCHEMES[scheme].name));
+        }
+    }
+}

@@ -7,7 +7,7 @@
 //!    [`Kind::Timeout`](crate::Kind::Timeout) when the system is away.
 //! 2. In `watch`, tell the [`Sink`] what you hear and when you lose the system. Where there is nothing to
 //!    listen to, hand the work to [`polling`], which asks `read` again and again.
-//! 3. Name the scheme, its parameters and its constructor in [`SCHEMES`] and [`open`].
+//! 3. Name the scheme and its parameters in [`address`], and its constructor in [`open`].
 //!
 //! What a registry must get right, and what it need not know:
 //!
@@ -17,12 +17,14 @@
 //! * It never prints a secret: [`Registry::source`] is what logs, errors and `explain` show.
 
 pub mod address;
+mod file;
 mod fixed;
 mod memory;
+mod plum;
 pub mod polling;
 pub mod reconnect;
+pub mod resolve;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +33,12 @@ use crate::clock::Deadline;
 use crate::config::TlsConfig;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
-use crate::model::{Endpoint, Instance};
+use crate::model::{Endpoint, Instance, Labels};
 use crate::runtime::{Lane, Runtime};
 
 pub use address::Address;
 pub use memory::Memory;
+pub use plum::digest;
 
 /// How long registries keep an instance without hearing from it, where they do not say.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(15);
@@ -113,8 +116,8 @@ impl<'a> Wait<'a> {
 /// What a registry said, once.
 #[derive(Clone, Debug, Default)]
 pub struct Heard {
-    /// Another epoch than before: the registry may have forgotten everything.
-    pub epoch: String,
+    /// Another epoch than before: the registry may have forgotten everything. `None`: it did not say.
+    pub epoch: Option<String>,
     /// How long it keeps an instance without hearing from it.
     pub ttl: Option<Duration>,
     /// How far to trust it about what it does not list.
@@ -269,5 +272,88 @@ impl Opened {
     fn one(registry: Arc<dyn Registry>) -> Opened {
         let writes = if registry.is_writable() { vec![registry.clone()] } else { Vec::new() };
         Opened { reads: registry, writes }
+    }
+}
+
+/// Opens the registry that an address names. Connects to nothing yet.
+pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
+    let address = Address::parse(address)?;
+    match address.scheme {
+        "memory" => Ok(Opened::one(Memory::shared(&address.name))),
+        "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
+        "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
+        "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
+        other => Err(Error::new(Kind::Internal, format!("no registry stands behind {other}://"))),
+    }
+}
+
+/// This machine's address on the way to another: no packet is sent for it.
+fn local_ip_towards(address: std::net::SocketAddr) -> Option<IpAddr> {
+    let any: IpAddr = match address {
+        std::net::SocketAddr::V4(_) => std::net::Ipv4Addr::UNSPECIFIED.into(),
+        std::net::SocketAddr::V6(_) => std::net::Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
+    socket.connect(address).ok()?;
+    socket.local_addr().ok().map(|local| local.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+/// An instance's labels, and beside them what registries have no field for.
+pub fn carried_labels(instance: &Instance) -> Labels {
+    let mut labels = instance.labels.clone();
+    let mut carry = |name: &str, value: Option<String>| value.map(|value| labels.insert(name.into(), value));
+    carry("weight", (instance.weight != 1).then(|| instance.weight.to_string()));
+    carry("zone", (!instance.zone.is_empty()).then(|| instance.zone.clone()));
+    carry("tags", (!instance.tags.is_empty()).then(|| serde_json::json!(instance.tags).to_string()));
+    labels
+}
+
+/// Reads back weight and zone from an endpoint's labels, which keep them.
+pub fn read_carried(endpoint: &mut Endpoint) {
+    if let Some(weight) = endpoint.labels.get("weight").and_then(|weight| weight.trim().parse().ok()) {
+        endpoint.weight = weight;
+    }
+    if let Some(zone) = endpoint.labels.get("zone") {
+        endpoint.zone.clone_from(zone);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What tests make registries with.
+    pub(super) fn setup() -> Setup {
+        Setup {
+            runtime: Runtime::get(),
+            poll_interval: Duration::from_millis(50),
+            timeout: Duration::from_secs(2),
+            connect_timeout: Duration::from_secs(1),
+            tls: TlsConfig::default(),
+        }
+    }
+
+    #[test]
+    fn weight_zone_and_tags_travel_as_labels() {
+        let instance = Instance::new("orders", 80).weight(7).zone("a").tag("x").tag("y, z").label("env", "test");
+        let labels = carried_labels(&instance);
+        assert_eq!(labels["tags"], r#"["x","y, z"]"#);
+        let mut endpoint = Endpoint::new("orders", "10.0.0.7".parse().unwrap(), 80);
+        endpoint.labels = labels;
+        read_carried(&mut endpoint);
+        assert_eq!((endpoint.weight, endpoint.zone.as_str(), endpoint.labels.len()), (7, "a", 4));
+    }
+
+    #[test]
+    fn an_address_opens_the_registry_it_names() {
+        for (address, source, writes) in [
+            ("memory://", "memory://", 1),
+            ("static://10.0.0.7:80", "static://10.0.0.7:80", 0),
+            ("file:///nowhere/s.yaml", "file:///nowhere/s.yaml", 0),
+            ("plum://127.0.0.1:1,127.0.0.1:2?token=hush", "plum://127.0.0.1:1,127.0.0.1:2", 2),
+        ] {
+            let opened = open(address, &setup()).unwrap();
+            assert_eq!((&**opened.reads.source(), opened.writes.len()), (source, writes));
+        }
     }
 }

@@ -29,7 +29,7 @@ use rotation::{Absent, Rotation};
 pub use alias::AliasTable;
 pub use ejection::{Cause, Ejection, ProbeKind, Standing};
 pub use recent::Recent;
-pub use state::{CROWD, Cell, Connections, Decaying, Patience, State, Streak};
+pub use state::{CROWD, Cell, Connections, Decaying, Figures, Patience, State, Streak};
 pub use view::{Mean, Pulse, Slot, View};
 
 /// One endpoint and what we have seen of it.

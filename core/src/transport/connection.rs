@@ -195,7 +195,7 @@ fn set_timeouts(socket: &TcpStream, slice: Duration) -> io::Result<()> {
 }
 
 /// Connects in slices: started without blocking, then polled until it is done.
-fn connect(address: SocketAddr, connect_timeout: Duration, wait: &Wait<'_>) -> Result<TcpStream, Failure> {
+pub(super) fn connect(address: SocketAddr, connect_timeout: Duration, wait: &Wait<'_>) -> Result<TcpStream, Failure> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let refused = |error: rustix::io::Errno| Failure::Refused(io::Error::from(error).to_string());
     let socket = start_connecting(address).map_err(refused)?;
@@ -231,7 +231,7 @@ fn start_connecting(address: SocketAddr) -> rustix::io::Result<rustix::fd::Owned
 }
 
 /// A socket that is only ever written with `send`: std's vectored write would raise SIGPIPE.
-struct Quiet(TcpStream);
+pub(super) struct Quiet(pub(super) TcpStream);
 
 impl Read for Quiet {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -14,6 +14,7 @@ mod agent;
 mod answer;
 mod connection;
 pub mod http1;
+pub mod longpoll;
 pub mod tls;
 
 use std::net::SocketAddr;

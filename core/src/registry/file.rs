@@ -1,0 +1,452 @@
+//! `file:///path/services.yaml` (or `.json`, `.toml`): endpoints kept in a file, read again when it changes.
+//!
+//! The file holds services, each a list of endpoints. Only `host` and `port` must be there:
+//!
+//! ```yaml
+//! orders:
+//!   - { host: 10.0.0.7, port: 8080, version: v2, weight: 10 }
+//!   - { host: orders.internal, port: 8080, protocol: https, zone: a, labels: { env: production } }
+//! billing:
+//!   - { host: 10.0.0.9, port: 9000, protocol: grpc, healthy: false, instance_id: b-1 }
+//! ```
+//!
+//! In TOML a service is `[[orders]]`. `"10.0.0.7:8080"` is short for host and port.
+//! A change is seen within a second by its time, size or inode. An edit that cannot be read changes nothing:
+//! the last good list stays, and the mistake is logged and shown as the registry's last error.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+
+use super::resolve::Resolver;
+use super::{Absence, Address, Beat, Entry, Heard, Listing, Registry, Setup, Sink, Wait, Watch};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Never;
+use crate::model::{Endpoint, Labels, default_instance_id};
+use crate::runtime::{Lane, Priority, Runtime};
+
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The registry in a file.
+pub struct File {
+    source: Arc<str>,
+    path: PathBuf,
+    lane: Arc<Lane>,
+    resolver: Resolver,
+    runtime: Runtime,
+    timeout: Duration,
+    seen: Mutex<Seen>,
+}
+
+type Services = BTreeMap<String, Vec<Row>>;
+
+/// What was last read.
+#[derive(Default)]
+struct Seen {
+    mark: Option<Mark>,
+    services: Option<Arc<Services>>,
+    /// Counts the lists that differed from the one before.
+    version: u64,
+    error: Option<Error>,
+}
+
+/// Tells one state of the file from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Mark {
+    modified: (i64, i64),
+    size: u64,
+    inode: u64,
+}
+
+/// One endpoint as the file has it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    host: String,
+    port: u16,
+    #[serde(default = "http")]
+    protocol: String,
+    #[serde(default)]
+    version: String,
+    #[serde(default)]
+    labels: Labels,
+    #[serde(default = "one")]
+    weight: u32,
+    #[serde(default)]
+    zone: String,
+    #[serde(default = "yes")]
+    healthy: bool,
+    #[serde(default)]
+    instance_id: String,
+}
+
+/// `host: …, port: …`, or `"host:port"` for short.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(try_from = "Written")]
+struct Row(Fields);
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Written {
+    Short(String),
+    Long(serde_json::Value),
+}
+
+impl TryFrom<Written> for Row {
+    type Error = String;
+
+    fn try_from(written: Written) -> std::result::Result<Row, String> {
+        let value = match written {
+            Written::Long(value) => value,
+            Written::Short(text) => {
+                let address = Address::parse(&format!("static://{text}")).map_err(|e| e.to_string())?;
+                let [host] = &address.hosts[..] else { return Err(format!("{text:?} is no host:port")) };
+                serde_json::json!({ "host": host.host, "port": host.port })
+            }
+        };
+        // Read a second time, so that a mistake is named and not only "matches no variant".
+        serde_json::from_value(value).map(Row).map_err(|error| error.to_string())
+    }
+}
+
+fn http() -> String {
+    "http".into()
+}
+
+const fn one() -> u32 {
+    1
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl File {
+    /// The registry of this address. The file need not be there yet.
+    pub fn new(address: &Address, setup: &Setup) -> Result<File> {
+        let path = PathBuf::from(&address.path);
+        format_of(&path)?;
+        Ok(File {
+            source: address.source().into(),
+            path,
+            lane: Lane::new(1),
+            resolver: Resolver::new(setup.runtime.clone()),
+            runtime: setup.runtime.clone(),
+            timeout: setup.timeout,
+            seen: Mutex::default(),
+        })
+    }
+
+    /// Looks at the file: the list that counts, its version, and what is wrong with the file.
+    fn look(&self) -> (Option<Arc<Services>>, u64, Option<Error>) {
+        let mut seen = self.seen.lock();
+        let mark = Mark::of(&self.path);
+        if mark.is_none() || mark != seen.mark {
+            seen.mark = mark;
+            self.take(&mut seen, read(&self.path));
+        }
+        (seen.services.clone(), seen.version, seen.error.clone())
+    }
+
+    fn take(&self, seen: &mut Seen, read: Result<Services>) {
+        match read {
+            Ok(services) => {
+                seen.version += u64::from(seen.services.as_deref() != Some(&services));
+                seen.services = Some(Arc::new(services));
+                seen.error = None;
+            }
+            Err(error) => {
+                if seen.error.as_ref().map(Error::message) != Some(error.message()) {
+                    let kept = seen.services.is_some();
+                    tracing::warn!(source = %self.source, %error, kept, "the registry file cannot be read");
+                }
+                seen.error = Some(error);
+            }
+        }
+    }
+
+    fn listing(&self, services: &Services, service: &str, wait: &Wait<'_>) -> Listing {
+        let rows = services.get(service).into_iter().flatten();
+        let endpoints = rows.flat_map(|Row(fields)| {
+            let addresses = self.resolver.resolve(&fields.host, wait).unwrap_or_else(|error| {
+                tracing::debug!(source = %self.source, host = %fields.host, %error, "a host was left out");
+                Vec::new()
+            });
+            addresses.into_iter().map(|ip| self.endpoint(service, fields, ip)).collect::<Vec<_>>()
+        });
+        Listing { endpoints: endpoints.collect(), removed: Vec::new() }
+    }
+
+    fn endpoint(&self, service: &str, fields: &Fields, ip: IpAddr) -> Endpoint {
+        let named = !fields.instance_id.is_empty();
+        Endpoint {
+            instance_id: if named {
+                fields.instance_id.clone()
+            } else {
+                default_instance_id(service, &fields.host, fields.port)
+            },
+            host: fields.host.clone(),
+            protocol: fields.protocol.clone(),
+            version: fields.version.clone(),
+            labels: fields.labels.clone(),
+            weight: fields.weight,
+            zone: fields.zone.clone(),
+            healthy: fields.healthy,
+            source: self.source.to_string(),
+            ..Endpoint::new(service, ip, fields.port)
+        }
+    }
+
+    fn heard(&self, lists: Vec<(String, Listing)>) -> Heard {
+        Heard { absence: Absence::Final, lists, ..Heard::default() }
+    }
+
+    fn read_only(&self) -> Error {
+        Error::new(Kind::Unsupported, format!("{} is a file: nothing can register there", self.source))
+    }
+}
+
+impl Mark {
+    fn of(path: &Path) -> Option<Mark> {
+        let meta = std::fs::metadata(path).ok()?;
+        Some(Mark { modified: (meta.mtime(), meta.mtime_nsec()), size: meta.size(), inode: meta.ino() })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Format {
+    Json,
+    Toml,
+    Yaml,
+}
+
+fn format_of(path: &Path) -> Result<Format> {
+    match path.extension().and_then(|ending| ending.to_str()).unwrap_or_default() {
+        "json" => Ok(Format::Json),
+        "toml" => Ok(Format::Toml),
+        "yaml" | "yml" => Ok(Format::Yaml),
+        _ => Err(Error::invalid(format!("{}: a registry file ends in .yaml, .json or .toml", path.display()))),
+    }
+}
+
+fn read(path: &Path) -> Result<Services> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Error::new(Kind::Unavailable, format!("{}: {error}", path.display())))?;
+    parse(format_of(path)?, &text)
+        .map_err(|what| Error::new(Kind::Protocol, format!("{}: {what}", path.display())))
+}
+
+fn parse(format: Format, text: &str) -> std::result::Result<Services, String> {
+    let services: Option<Services> = match format {
+        Format::Json => serde_json::from_str(text).map_err(|error| error.to_string())?,
+        Format::Toml => toml::from_str(text).map_err(|error| error.to_string())?,
+        // An empty YAML document is null.
+        Format::Yaml => serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?,
+    };
+    Ok(services.unwrap_or_default())
+}
+
+impl Registry for File {
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn is_writable(&self) -> bool {
+        false
+    }
+
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+        match self.look() {
+            (Some(services), ..) => {
+                Ok(self.heard(vec![(service.to_owned(), self.listing(&services, service, wait))]))
+            }
+            (None, _, error) => {
+                Err(error.unwrap_or_else(|| Error::new(Kind::Unavailable, "the registry file is not there")))
+            }
+        }
+    }
+
+    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
+        let (services, _, error) = self.look();
+        match (services, error) {
+            (Some(services), _) => Ok(services.keys().cloned().collect()),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Vec::new()),
+        }
+    }
+
+    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+        let looking = Arc::new(Looking { file: self, sink, wanted: Mutex::default() });
+        looking.again();
+        Box::new(Watching(looking))
+    }
+
+    fn register(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<()>> {
+        entries.iter().map(|_| Err(self.read_only())).collect()
+    }
+
+    fn beat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<Beat>> {
+        entries.iter().map(|_| Err(self.read_only())).collect()
+    }
+
+    fn deregister(&self, _: &Entry, _doubtful: bool, _: &Wait<'_>) -> Result<()> {
+        Err(self.read_only())
+    }
+
+    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+        None
+    }
+}
+
+/// A watch: looks at the file twice a second.
+struct Looking {
+    file: Arc<File>,
+    sink: Arc<dyn Sink>,
+    wanted: Mutex<Wanted>,
+}
+
+#[derive(Default)]
+struct Wanted {
+    services: BTreeSet<String>,
+    all: bool,
+    version: u64,
+    was_wrong: bool,
+}
+
+struct Watching(Arc<Looking>);
+
+impl Looking {
+    fn again(self: &Arc<Self>) {
+        let looking = Arc::downgrade(self);
+        self.file.runtime.after(LOOK, &self.file.lane, Priority::Poll, move || Looking::look(&looking));
+    }
+
+    fn look(looking: &Weak<Looking>) {
+        let Some(looking) = looking.upgrade() else { return };
+        let (services, version, error) = looking.file.look();
+        let (news, healed, broke) = looking.compare(version, error.is_some());
+        if let (Some(services), true) = (&services, news || healed) {
+            looking.tell(services, &looking.names(services));
+        }
+        if let (Some(error), true) = (error, broke) {
+            looking.sink.lost(error);
+        }
+        looking.again();
+    }
+
+    /// Whether the list is another one, the file can be read again, the file can no longer be read.
+    fn compare(&self, version: u64, is_wrong: bool) -> (bool, bool, bool) {
+        let mut wanted = self.wanted.lock();
+        let news = std::mem::replace(&mut wanted.version, version) != version;
+        let was_wrong = std::mem::replace(&mut wanted.was_wrong, is_wrong);
+        (news, was_wrong && !is_wrong, is_wrong && !was_wrong)
+    }
+
+    fn names(&self, services: &Services) -> BTreeSet<String> {
+        let mut wanted = self.wanted.lock();
+        if wanted.all {
+            wanted.services.extend(services.keys().cloned());
+        }
+        wanted.services.clone()
+    }
+
+    fn tell(&self, services: &Services, names: &BTreeSet<String>) {
+        let wait = Wait::new(self.file.timeout, &Never);
+        let lists = names.iter().map(|name| (name.clone(), self.file.listing(services, name, &wait)));
+        self.sink.heard(self.file.heard(lists.collect()));
+    }
+}
+
+impl Watch for Watching {
+    fn want(&self, service: &str) {
+        self.0.wanted.lock().services.insert(service.to_owned());
+        self.refresh(service);
+    }
+
+    fn forget(&self, service: &str) {
+        self.0.wanted.lock().services.remove(service);
+    }
+
+    fn want_all(&self) {
+        self.0.wanted.lock().all = true;
+        let looking = self.0.clone();
+        self.0.file.runtime.post(&self.0.file.lane, Priority::Poll, move || {
+            if let (Some(services), ..) = looking.file.look() {
+                looking.tell(&services, &looking.names(&services));
+            }
+        });
+    }
+
+    fn refresh(&self, service: &str) {
+        let (looking, service) = (self.0.clone(), service.to_owned());
+        self.0.file.runtime.post(&self.0.file.lane, Priority::Poll, move || match looking.file.look() {
+            (Some(services), ..) => looking.tell(&services, &BTreeSet::from([service])),
+            (None, _, Some(error)) => looking.sink.lost(error),
+            (None, ..) => {}
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const YAML: &str = "orders:\n  - { host: 10.0.0.7, port: 8080, version: v2, weight: 10 }\n  - 10.0.0.8:81\n";
+    const JSON: &str =
+        r#"{"orders": [{"host": "10.0.0.7", "port": 8080, "version": "v2", "weight": 10}, "10.0.0.8:81"]}"#;
+    const TOML: &str = "orders = [{ host = '10.0.0.7', port = 8080, version = 'v2', weight = 10 }, '10.0.0.8:81']";
+
+    #[test]
+    fn the_three_formats_say_the_same() {
+        let yaml = parse(Format::Yaml, YAML).unwrap();
+        assert_eq!(parse(Format::Json, JSON).unwrap(), yaml);
+        assert_eq!(parse(Format::Toml, TOML).unwrap(), yaml);
+        assert_eq!(yaml["orders"][0].0.weight, 10);
+        assert_eq!((yaml["orders"][1].0.port, yaml["orders"][1].0.protocol.as_str()), (81, "http"));
+        assert!(parse(Format::Yaml, "").unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_mistake_in_the_file_is_named() {
+        for (text, says) in [
+            ("orders: [{ host: a, prot: 1 }]", "prot"),
+            ("orders: [{ host: a, port: 99999 }]", "99999"),
+            ("orders: [ 'a:b' ]", "no such port"),
+            ("orders: [ { port: 1 } ]", "host"),
+        ] {
+            let error = parse(Format::Yaml, text).unwrap_err();
+            assert!(error.contains(says), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_broken_edit_keeps_the_last_good_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("services.yaml");
+        std::fs::write(&path, YAML).unwrap();
+        let address = Address::parse(&format!("file://{}", path.display())).unwrap();
+        let file = File::new(&address, &super::super::tests::setup()).unwrap();
+        let count = || {
+            let heard = file.read("orders", &Wait::new(Duration::from_secs(1), &Never)).unwrap();
+            heard.lists[0].1.endpoints.len()
+        };
+        assert_eq!(count(), 2);
+        std::fs::write(&path, "orders: [ {").unwrap();
+        assert_eq!(count(), 2);
+        assert!(file.look().2.is_some());
+        std::fs::write(&path, "orders: [ 10.0.0.1:1 ]").unwrap();
+        assert_eq!((count(), file.look().2.is_none()), (1, true));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(count(), 1);
+    }
+}

@@ -1,0 +1,238 @@
+//! `memory://`: a registry within this program. Without a name it belongs to one client; with a name it is
+//! shared by every client of the process that uses that name.
+//!
+//! It can neither fail nor forget, so nothing expires, and what is missing is gone.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Weak};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use super::{Absence, Beat, Entry, Health, Heard, Listing, RecordId, Registry, Sink, Wait, Watch};
+use crate::error::Result;
+use crate::model::Endpoint;
+use crate::runtime::{self, Lane};
+
+/// The registry in memory.
+pub struct Memory {
+    source: Arc<str>,
+    lane: Arc<Lane>,
+    book: Mutex<Book>,
+    /// Held while listeners are told, so that they hear of changes in their order.
+    telling: Mutex<()>,
+}
+
+#[derive(Default)]
+struct Book {
+    services: BTreeMap<String, BTreeMap<RecordId, Endpoint>>,
+    listeners: Vec<Weak<Listener>>,
+}
+
+struct Listener {
+    sink: Arc<dyn Sink>,
+    interest: Mutex<Interest>,
+}
+
+#[derive(Default)]
+struct Interest {
+    services: BTreeSet<String>,
+    all: bool,
+}
+
+impl Memory {
+    /// A registry of its own.
+    pub fn new() -> Arc<Memory> {
+        Memory::named("")
+    }
+
+    /// The registry that this process shares under this name.
+    pub fn shared(name: &str) -> Arc<Memory> {
+        if name.is_empty() {
+            return Memory::new();
+        }
+        // After a fork the child begins anew: the parent's locks may be held.
+        type Shared = HashMap<(u64, String), Weak<Memory>>;
+        static SHARED: std::sync::LazyLock<ArcSwap<Shared>> = std::sync::LazyLock::new(ArcSwap::default);
+        let key = (runtime::generation(), name.to_owned());
+        let fresh = Memory::named(name);
+        let mut chosen = fresh.clone();
+        SHARED.rcu(|shared| {
+            let mut shared = Shared::clone(shared);
+            shared.retain(|_, registry| registry.strong_count() > 0);
+            chosen = shared.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| fresh.clone());
+            shared.insert(key.clone(), Arc::downgrade(&chosen));
+            shared
+        });
+        chosen
+    }
+
+    fn named(name: &str) -> Arc<Memory> {
+        Arc::new(Memory {
+            source: format!("memory://{name}").into(),
+            lane: Lane::new(1),
+            book: Mutex::default(),
+            telling: Mutex::default(),
+        })
+    }
+
+    /// Replaces everything of a service.
+    pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) {
+        let source = self.source.to_string();
+        let own = |mut endpoint: Endpoint| {
+            service.clone_into(&mut endpoint.service);
+            endpoint.source.clone_from(&source);
+            (RecordId::of(&endpoint), endpoint)
+        };
+        self.book.lock().services.insert(service.to_owned(), endpoints.into_iter().map(own).collect());
+        self.tell(service);
+    }
+
+    fn tell(&self, service: &str) {
+        let _telling = self.telling.lock();
+        let (heard, listeners) = {
+            let mut book = self.book.lock();
+            book.listeners.retain(|listener| listener.strong_count() > 0);
+            (book.heard(service), book.listeners.clone())
+        };
+        for listener in listeners.iter().filter_map(Weak::upgrade) {
+            if listener.interest.lock().includes(service) {
+                listener.sink.heard(heard.clone());
+            }
+        }
+    }
+
+    fn write(&self, entry: &Entry) {
+        let endpoint = self.endpoint(entry);
+        let service = endpoint.service.clone();
+        self.book.lock().services.entry(service.clone()).or_default().insert(RecordId::of(&endpoint), endpoint);
+        self.tell(&service);
+    }
+
+    fn endpoint(&self, entry: &Entry) -> Endpoint {
+        let instance = &entry.instance;
+        // Validated when it was registered; a name would have been resolved by then.
+        let ip = instance.host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let mut endpoint = Endpoint::new(&instance.service, ip, instance.port);
+        endpoint.host.clone_from(&instance.host);
+        endpoint.instance_id.clone_from(&instance.instance_id);
+        endpoint.protocol.clone_from(&instance.protocol);
+        endpoint.version.clone_from(&instance.version);
+        endpoint.labels = super::carried_labels(instance);
+        endpoint.weight = instance.weight;
+        endpoint.zone.clone_from(&instance.zone);
+        endpoint.healthy = entry.health != Health::Says(false);
+        endpoint.source = self.source.to_string();
+        endpoint.generation.clone_from(&entry.generation);
+        endpoint
+    }
+}
+
+impl Book {
+    fn heard(&self, service: &str) -> Heard {
+        let records = self.services.get(service).into_iter().flat_map(BTreeMap::values);
+        Heard {
+            absence: Absence::Final,
+            lists: vec![(
+                service.to_owned(),
+                Listing { endpoints: records.cloned().collect(), removed: Vec::new() },
+            )],
+            ..Heard::default()
+        }
+    }
+}
+
+impl Interest {
+    fn includes(&self, service: &str) -> bool {
+        self.all || self.services.contains(service)
+    }
+}
+
+impl Registry for Memory {
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    fn read(&self, service: &str, _: &Wait<'_>) -> Result<Heard> {
+        Ok(self.book.lock().heard(service))
+    }
+
+    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
+        let book = self.book.lock();
+        let offered = book.services.iter().filter(|(_, records)| !records.is_empty());
+        Ok(offered.map(|(name, _)| name.clone()).collect())
+    }
+
+    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+        let listener = Arc::new(Listener { sink, interest: Mutex::default() });
+        self.book.lock().listeners.push(Arc::downgrade(&listener));
+        Box::new(Watching { memory: self, listener })
+    }
+
+    fn register(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<()>> {
+        entries.iter().map(|entry| Ok(self.write(entry))).collect()
+    }
+
+    fn beat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<Beat>> {
+        let book = self.book.lock();
+        let kept = |entry: &Entry| {
+            let wanted = self.endpoint(entry);
+            let known = book.services.get(&wanted.service).and_then(|all| all.get(&RecordId::of(&wanted)));
+            Ok(if known == Some(&wanted) { Beat::Kept } else { Beat::Unknown })
+        };
+        entries.iter().map(kept).collect()
+    }
+
+    fn deregister(&self, entry: &Entry, _doubtful: bool, _: &Wait<'_>) -> Result<()> {
+        let gone = self.endpoint(entry);
+        if let Some(records) = self.book.lock().services.get_mut(&gone.service) {
+            let id = RecordId::of(&gone);
+            if records.get(&id).is_some_and(|record| record.generation == entry.generation) {
+                records.remove(&id);
+            }
+        }
+        self.tell(&gone.service);
+        Ok(())
+    }
+
+    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+        Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
+    }
+}
+
+struct Watching {
+    memory: Arc<Memory>,
+    listener: Arc<Listener>,
+}
+
+impl Watch for Watching {
+    fn want(&self, service: &str) {
+        self.listener.interest.lock().services.insert(service.to_owned());
+        self.refresh(service);
+    }
+
+    fn forget(&self, service: &str) {
+        self.listener.interest.lock().services.remove(service);
+    }
+
+    fn want_all(&self) {
+        self.listener.interest.lock().all = true;
+        let names: Vec<String> = self.memory.book.lock().services.keys().cloned().collect();
+        names.iter().for_each(|service| self.refresh(service));
+    }
+
+    fn refresh(&self, service: &str) {
+        let _telling = self.memory.telling.lock();
+        let heard = self.memory.book.lock().heard(service);
+        self.listener.sink.heard(heard);
+    }
+}

@@ -1,0 +1,249 @@
+//! Register, beat, deregister.
+//!
+//! | | ours | the original |
+//! |---|---|---|
+//! | register | up to 500 in one request | `register?replace=true` each, the unhealthy then by `heartbeat` |
+//! | beat | up to 500 in one request, each with its digest | healthy: as register, the only call that brings a lost one back; unhealthy: `heartbeat` with `health`, and a look whether it is still there |
+//! | deregister | with its generation, which cannot come back | the endpoint, and once more if a beat may still be under way |
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use super::digest::digest;
+use super::wire::{
+    self, Beaten, HealthRow, Heartbeat, Heartbeats, Refused, Register, Registrations, Row, escape,
+};
+use super::{Ask, Plum, Site};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::SLICE;
+use crate::registry::{Beat, Entry, Health, Wait};
+
+const BATCH: usize = 500;
+
+impl Plum {
+    pub(super) fn register_at(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
+        if let Err(error) = self.meet(site, wait) {
+            return same_for_all(entries, &error);
+        }
+        if site.is_ours() {
+            return in_batches(entries, |batch| self.register_batch(site, batch, wait));
+        }
+        one_by_one(entries, |entry| self.register_one(site, entry, wait))
+    }
+
+    pub(super) fn beat_at(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+        if let Err(error) = self.meet(site, wait) {
+            return same_for_all(entries, &error);
+        }
+        if site.is_ours() {
+            return in_batches(entries, |batch| self.beat_batch(site, batch, wait));
+        }
+        one_by_one(entries, |entry| self.beat_one(site, entry, wait))
+    }
+
+    pub(super) fn deregister_at(&self, site: &Site, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()> {
+        self.delete(site, entry, wait)?;
+        if doubtful && !site.is_ours() {
+            // The beat that got no answer may be read after this deletion: give it a moment, then delete again.
+            std::thread::sleep(SLICE.min(wait.left().unwrap_or(Duration::ZERO)));
+            self.delete(site, entry, wait)?;
+        }
+        Ok(())
+    }
+
+    // === ours ===
+
+    fn register_batch(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Result<Vec<Result<()>>> {
+        let body = wire::write(&Registrations { registrations: entries.iter().map(Register::of).collect() })?;
+        let answer = self.exchange(site, &Ask::post("/v1/services/registrations", &body), wait)?;
+        if answer.status != 200 {
+            site.is_the_original();
+            return Ok(one_by_one(entries, |entry| self.register_one(site, entry, wait)));
+        }
+        let refused: Refused = wire::read(&answer, &site.label())?;
+        let refused: HashSet<String> = refused.refused.into_iter().collect();
+        let unwell: Vec<Entry> =
+            entries.iter().filter(|entry| entry.health == Health::Says(false)).cloned().collect();
+        if !unwell.is_empty() {
+            // Registering says "healthy"; what the program itself says follows at once.
+            self.beat_batch(site, &unwell, wait)?;
+        }
+        let verdict = |entry: &Entry| match refused.contains(&entry.instance.instance_id) {
+            true => Err(closed_elsewhere(site, entry)),
+            false => Ok(()),
+        };
+        Ok(entries.iter().map(verdict).collect())
+    }
+
+    fn beat_batch(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Result<Vec<Result<Beat>>> {
+        // One beat per instance id: its digest covers all its rows.
+        let mut instances: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
+        entries
+            .iter()
+            .for_each(|entry| instances.entry(&entry.instance.instance_id).or_default().push(entry));
+        let beats = instances.iter().map(|(id, entries)| heartbeat_of(id, entries));
+        let body = wire::write(&Heartbeats { instances: beats.collect() })?;
+        let answer = self.exchange(site, &Ask::post("/v1/services/heartbeats", &body), wait)?;
+        if answer.status != 200 {
+            site.is_the_original();
+            return Ok(one_by_one(entries, |entry| self.beat_one(site, entry, wait)));
+        }
+        let beaten: Beaten = wire::read(&answer, &site.label())?;
+        let unknown: HashSet<String> = beaten.unknown.into_iter().collect();
+        let verdict = |entry: &Entry| match unknown.contains(&entry.instance.instance_id) {
+            true => Ok(Beat::Unknown),
+            false => Ok(Beat::Kept),
+        };
+        Ok(entries.iter().map(verdict).collect())
+    }
+
+    // === the original ===
+
+    fn register_one(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
+        let body = wire::write(&Register::of(entry))?;
+        let answer = self.exchange(site, &Ask::post("/v1/services/register?replace=true", &body), wait)?;
+        accepted(site, entry, answer.status)?;
+        if entry.health == Health::Says(false) { self.say_health(site, entry, false, wait) } else { Ok(()) }
+    }
+
+    fn beat_one(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<Beat> {
+        if entry.health != Health::Says(false) {
+            return self.register_one(site, entry, wait).map(|()| Beat::Kept);
+        }
+        self.say_health(site, entry, false, wait)?;
+        let is_listed = self.is_listed(site, entry, wait)?;
+        Ok(if is_listed { Beat::Kept } else { Beat::Unknown })
+    }
+
+    fn say_health(&self, site: &Site, entry: &Entry, healthy: bool, wait: &Wait<'_>) -> Result<()> {
+        let health = vec![HealthRow::of(entry, healthy)];
+        let beat = Heartbeat { instance_id: &entry.instance.instance_id, digest: String::new(), health };
+        let body = wire::write(&beat)?;
+        let answer = self.exchange(site, &Ask::post("/v1/services/heartbeat", &body), wait)?;
+        accepted(site, entry, answer.status)
+    }
+
+    fn is_listed(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<bool> {
+        let path = format!("/v1/discovery?service={}&all=true", escape(&entry.instance.service));
+        let answer = self.exchange(site, &Ask::get(&path), wait)?;
+        let rows: Option<Vec<Row>> = wire::read(&answer, &site.label())?;
+        Ok(rows.unwrap_or_default().iter().any(|row| row.is_of(entry)))
+    }
+
+    // === both ===
+
+    fn delete(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
+        let instance = &entry.instance;
+        let path = format!(
+            "/v1/services/endpoint?serviceName={}&instanceId={}&ip={}&port={}&protocol={}&generation={}",
+            escape(&instance.service),
+            escape(&instance.instance_id),
+            escape(&instance.host),
+            instance.port,
+            escape(&instance.protocol),
+            escape(&entry.generation),
+        );
+        let answer = self.exchange(site, &Ask::delete(&path), wait)?;
+        // Gone already is what was wanted.
+        if answer.status == 404 { Ok(()) } else { accepted(site, entry, answer.status) }
+    }
+}
+
+fn heartbeat_of<'a>(id: &'a str, entries: &[&'a Entry]) -> Heartbeat<'a> {
+    let says_something = entries.iter().any(|entry| entry.health != Health::Unsaid);
+    let health = |entry: &&'a Entry| HealthRow::of(entry, entry.health != Health::Says(false));
+    Heartbeat {
+        instance_id: id,
+        digest: digest(entries.iter().map(|entry| &entry.instance)),
+        // With any health given only those rows are touched, so all of them are named.
+        health: if says_something { entries.iter().map(health).collect() } else { Vec::new() },
+    }
+}
+
+fn accepted(site: &Site, entry: &Entry, status: u16) -> Result<()> {
+    match status {
+        200..=299 => Ok(()),
+        409 => Err(closed_elsewhere(site, entry)),
+        other => Err(Error::new(Kind::Protocol, format!("{} answered {other}", site.label()))),
+    }
+}
+
+fn closed_elsewhere(site: &Site, entry: &Entry) -> Error {
+    let message = format!("{} holds {:?} for closed", site.label(), entry.instance.instance_id);
+    Error::new(Kind::Protocol, message).for_service(&entry.instance.service)
+}
+
+/// Entries of one instance id stay together: its digest needs them all.
+fn in_batches<T>(entries: &[Entry], send: impl Fn(&[Entry]) -> Result<Vec<Result<T>>>) -> Vec<Result<T>> {
+    let mut outcomes = Vec::with_capacity(entries.len());
+    let mut rest = entries;
+    while !rest.is_empty() {
+        let (batch, left) = rest.split_at(batch_end(rest));
+        match send(batch) {
+            Ok(some) => outcomes.extend(some),
+            Err(error) => {
+                // Whatever held up this batch would hold up the others.
+                outcomes.extend(same_for_all(rest, &error));
+                break;
+            }
+        }
+        rest = left;
+    }
+    outcomes
+}
+
+/// Callers sort entries by their instance id; a batch ends where an id ends.
+fn batch_end(entries: &[Entry]) -> usize {
+    let id = |at: usize| &entries[at].instance.instance_id;
+    (1..=entries.len().min(BATCH)).rev().find(|end| *end == entries.len() || id(*end) != id(end - 1)).unwrap_or(BATCH)
+}
+
+/// One request each; one that gets no answer stands for those behind it.
+fn one_by_one<T>(entries: &[Entry], send: impl Fn(&Entry) -> Result<T>) -> Vec<Result<T>> {
+    let mut outcomes = Vec::with_capacity(entries.len());
+    for (place, entry) in entries.iter().enumerate() {
+        let outcome = send(entry);
+        let away = outcome.as_ref().err().filter(|error| !matches!(error.kind(), Kind::Protocol)).cloned();
+        outcomes.push(outcome);
+        if let Some(error) = away {
+            outcomes.extend(same_for_all(&entries[place + 1..], &error));
+            break;
+        }
+    }
+    outcomes
+}
+
+fn same_for_all<T>(entries: &[Entry], error: &Error) -> Vec<Result<T>> {
+    entries.iter().map(|_| Err(error.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Instance;
+
+    fn entries(ids: &[&str]) -> Vec<Entry> {
+        let entry = |id: &&str| Entry {
+            instance: Instance::new("orders", 1).instance_id(*id),
+            generation: String::new(),
+            health: Health::Unsaid,
+        };
+        ids.iter().map(entry).collect()
+    }
+
+    #[test]
+    fn a_batch_does_not_part_what_shares_an_id() {
+        let ids: Vec<String> = (0..499).map(|i| format!("a{i:03}")).chain(vec!["b".into(); 3]).collect();
+        let all = entries(&ids.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!(batch_end(&all), 499);
+        assert_eq!(batch_end(&all[499..]), 3);
+    }
+
+    #[test]
+    fn what_is_not_said_of_health_is_not_sent() {
+        let mut all = entries(&["a"]);
+        assert!(heartbeat_of("a", &all.iter().collect::<Vec<_>>()).health.is_empty());
+        all[0].health = Health::Says(false);
+        assert_eq!(heartbeat_of("a", &all.iter().collect::<Vec<_>>()).health.len(), 1);
+    }
+}

@@ -1,0 +1,243 @@
+//! `plum://`: Plum controllers, ours and the original.
+//!
+//! ```text
+//!  mod    Plum: which controller answers at present; one exchange, its failures in our words
+//!  site   one controller: its connections, what it can do, its TTL
+//!  wire   the JSON of both, and the digest by which both sides know they hold the same
+//!  read   lists of endpoints
+//!  watch  waits for changes (ours) or looks again and again (the original)
+//!  beat   register, beat, deregister
+//! ```
+//!
+//! Ours says so on every answer (`Plum-Features`); whatever does not is treated as the original.
+//! Several hosts are independent stores: reads use one of them and move on to the next when it fails, which
+//! is a new epoch; registrations go to each, so that every host is a registry of its own for them.
+
+mod beat;
+mod digest;
+mod read;
+mod site;
+mod watch;
+mod wire;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use self::site::Site;
+use super::resolve::Resolver;
+use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
+use crate::error::{Error, Kind, Result};
+use crate::runtime::{Lane, Runtime};
+use crate::transport::{Answer, Exchange, Failure, Limits, tls};
+
+pub use digest::digest;
+
+/// Lists of services can be long.
+const MAX_BODY: u64 = 64 << 20;
+
+/// Plum controllers, seen as one registry.
+pub struct Plum {
+    source: Arc<str>,
+    sites: Vec<Arc<Site>>,
+    /// The one that answers at present.
+    active: AtomicUsize,
+    lane: Arc<Lane>,
+    authorization: Option<String>,
+    resolver: Arc<Resolver>,
+    runtime: Runtime,
+    poll_interval: Duration,
+    timeout: Duration,
+}
+
+/// Opens the controllers that an address names: one registry to read from, one per host to register with.
+pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
+    let secure = matches!(address.scheme, "plum+tls" | "https");
+    let resolver = Arc::new(Resolver::new(setup.runtime.clone()));
+    let site = |host: &super::address::HostPort| {
+        let verified = setup.tls.server_name.as_deref().unwrap_or(&host.host);
+        let name = secure.then(|| tls::Name::new(verified, setup.tls.ca.as_deref())).transpose()?;
+        Ok(Arc::new(Site::new(host.clone(), name, setup.connect_timeout)))
+    };
+    let sites: Vec<Arc<Site>> = address.hosts.iter().map(site).collect::<Result<_>>()?;
+    let plum = |source: String, sites: Vec<Arc<Site>>, limit: usize| -> Arc<dyn Registry> {
+        Arc::new(Plum {
+            source: source.into(),
+            sites,
+            active: AtomicUsize::new(0),
+            lane: Lane::new(limit),
+            authorization: address.param("token").map(|token| format!("Bearer {token}")),
+            resolver: resolver.clone(),
+            runtime: setup.runtime.clone(),
+            poll_interval: setup.poll_interval,
+            timeout: setup.timeout,
+        })
+    };
+    let reads = plum(address.source(), sites.clone(), 2);
+    if sites.len() == 1 {
+        return Ok(Opened::one(reads));
+    }
+    // A store that has stalled keeps one worker, and the others their beats.
+    let alone = |site: &Arc<Site>| plum(format!("{}://{}", address.scheme, site.name), vec![site.clone()], 1);
+    Ok(Opened { writes: sites.iter().map(alone).collect(), reads })
+}
+
+/// A request to a controller.
+struct Ask<'a> {
+    method: &'a str,
+    path: &'a str,
+    body: Option<&'a [u8]>,
+}
+
+impl<'a> Ask<'a> {
+    fn get(path: &'a str) -> Ask<'a> {
+        Ask { method: "GET", path, body: None }
+    }
+
+    fn post(path: &'a str, body: &'a [u8]) -> Ask<'a> {
+        Ask { method: "POST", path, body: Some(body) }
+    }
+
+    fn delete(path: &'a str) -> Ask<'a> {
+        Ask { method: "DELETE", path, body: None }
+    }
+
+    /// Hands over the exchange with its headers.
+    fn with<T>(&self, authorization: Option<&str>, then: impl FnOnce(&Exchange<'_>) -> T) -> T {
+        let json = self.body.map(|_| ("Content-Type", "application/json"));
+        let headers: Vec<(&str, &str)> =
+            json.into_iter().chain(authorization.map(|value| ("Authorization", value))).collect();
+        let (method, path, body) = (self.method, self.path, self.body);
+        // Every request of ours can be sent twice: the second does what the first did.
+        then(&Exchange { method, path, host: None, headers: &headers, body, repeatable: true })
+    }
+}
+
+impl Plum {
+    fn active(&self) -> &Arc<Site> {
+        &self.sites[self.active.load(Ordering::Relaxed) % self.sites.len()]
+    }
+
+    /// Moves on from a site that failed, unless somebody has already.
+    fn leave(&self, failed: &Arc<Site>) {
+        if self.sites.len() > 1 && Arc::ptr_eq(self.active(), failed) {
+            self.active.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How long one request may take: far less than a registration lasts.
+    fn request_timeout(&self) -> Duration {
+        self.timeout.min(self.ttl() / 6)
+    }
+
+    /// Asks the active site, and the others where it does not answer.
+    fn on_some_site<T>(&self, wait: &Wait<'_>, ask: impl Fn(&Arc<Site>) -> Result<T>) -> Result<T> {
+        let mut outcome = Err(Error::new(Kind::Internal, "no controller"));
+        for _ in &self.sites {
+            let site = self.active().clone();
+            outcome = ask(&site);
+            match &outcome {
+                Err(error) if is_away(error) && wait.left().is_ok() => self.leave(&site),
+                _ => return outcome,
+            }
+        }
+        outcome
+    }
+
+    /// One request, one answer of a status below 400 (404 and 405 are left to the asker).
+    fn exchange(&self, site: &Site, ask: &Ask<'_>, wait: &Wait<'_>) -> Result<Answer> {
+        let wait = wait.at_most(self.request_timeout());
+        wait.left()?;
+        let agent = site.agent(&self.resolver, &wait)?;
+        let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: wait.interrupt };
+        let answer = ask
+            .with(self.authorization.as_deref(), |exchange| agent.exchange(exchange, &limits))
+            .map_err(|failure| site.failed(failure))?;
+        self.judge(site, answer)
+    }
+
+    fn judge(&self, site: &Site, answer: Answer) -> Result<Answer> {
+        site.learn(&answer);
+        let kind = match answer.status {
+            200..=399 | 404 | 405 | 409 => return Ok(answer),
+            401 => Kind::Unauthenticated,
+            403 => Kind::PermissionDenied,
+            408 | 429 | 500..=599 => Kind::Unavailable,
+            _ => Kind::Protocol,
+        };
+        let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]).trim().to_owned();
+        Err(Error::new(kind, format!("{} answered {}: {text}", site.label(), answer.status)))
+    }
+
+    /// Finds out what kind of controller this is, if nobody has yet.
+    fn meet(&self, site: &Site, wait: &Wait<'_>) -> Result<()> {
+        if site.is_known() {
+            return Ok(());
+        }
+        self.exchange(site, &Ask::get("/healthz"), wait).map(|_| ())
+    }
+}
+
+/// Whether another controller might answer where this one did not.
+fn is_away(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unavailable | Kind::Timeout | Kind::Protocol)
+}
+
+impl Site {
+    fn failed(&self, failure: Failure) -> Error {
+        self.forget_address();
+        match failure {
+            Failure::Interrupted(error) => error,
+            other => Error::new(other.kind(), format!("{}: {other}", self.label())),
+        }
+    }
+}
+
+impl Registry for Plum {
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    fn ttl(&self) -> Duration {
+        self.active().ttl()
+    }
+
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+        self.on_some_site(wait, |site| self.read_at(site, service, wait))
+    }
+
+    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
+        self.on_some_site(wait, |site| self.services_at(site, wait))
+    }
+
+    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+        watch::begin(self, sink)
+    }
+
+    fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
+        self.register_at(self.active(), entries, wait)
+    }
+
+    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+        self.beat_at(self.active(), entries, wait)
+    }
+
+    fn deregister(&self, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()> {
+        self.deregister_at(self.active(), entry, doubtful, wait)
+    }
+
+    fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
+        let site = self.active();
+        let address = *self.resolver.resolve(&site.name.host, wait).ok()?.first()?;
+        super::local_ip_towards((address, site.name.port).into())
+    }
+}

@@ -1,0 +1,100 @@
+//! Lists of endpoints, read once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::wire::{self, Row, WatchAnswer, WatchAsk, epoch_of};
+use super::{Ask, Plum, Site};
+use crate::error::Result;
+use crate::model::Endpoint;
+use crate::registry::{Absence, Heard, Listing, Wait};
+
+impl Plum {
+    pub(super) fn read_at(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+        if site.is_ours()
+            && let Some(heard) = self.look(site, service, wait)?
+        {
+            return Ok(heard);
+        }
+        let path = format!("/v1/discovery?service={}", wire::escape(service));
+        let answer = self.exchange(site, &Ask::get(&path), wait)?;
+        let rows: Option<Vec<Row>> = wire::read(&answer, &site.label())?;
+        let endpoints = self.endpoints(&rows.unwrap_or_default(), wait);
+        let (epoch, absence) = match site.is_ours() {
+            // Ours tells its epoch only to watchers.
+            true => (None, Absence::WhenSettled),
+            false => (Some(site.label()), Absence::WhenSettledAndFew),
+        };
+        let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
+        Ok(Heard { epoch, ttl: Some(site.ttl()), absence, lists, all_services: false })
+    }
+
+    /// A watch that does not wait: it lists the unhealthy too, and tells the epoch.
+    fn look(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Option<Heard>> {
+        let ask = WatchAsk { services: Some(vec![service]), fresh: vec![service], since: "", wait: "0s" };
+        let body = wire::write(&ask)?;
+        let answer = self.exchange(site, &Ask::post("/v1/watch", &body), wait)?;
+        if answer.status != 200 {
+            site.is_the_original();
+            return Ok(None);
+        }
+        let told: WatchAnswer = wire::read(&answer, &site.label())?;
+        Ok(Some(self.heard(site, &told, wait)))
+    }
+
+    pub(super) fn services_at(&self, site: &Arc<Site>, wait: &Wait<'_>) -> Result<Vec<String>> {
+        let answer = self.exchange(site, &Ask::get("/v1/services/list"), wait)?;
+        let names: Option<Vec<String>> = wire::read(&answer, &site.label())?;
+        Ok(names.unwrap_or_default())
+    }
+
+    /// What a watch of ours told.
+    pub(super) fn heard(&self, site: &Site, told: &WatchAnswer, wait: &Wait<'_>) -> Heard {
+        let lists = told
+            .services
+            .iter()
+            .map(|(name, watched)| (name.clone(), watched.listing(self.endpoints(&watched.endpoints, wait))));
+        let epoch = Some(epoch_at(site, told.epoch()));
+        Heard {
+            epoch,
+            ttl: Some(site.ttl()),
+            absence: Absence::WhenSettled,
+            lists: lists.collect(),
+            all_services: false,
+        }
+    }
+
+    /// What it means that nothing has changed since.
+    pub(super) fn heard_nothing(site: &Site, since: &str) -> Heard {
+        Heard { epoch: Some(epoch_at(site, epoch_of(since))), ttl: Some(site.ttl()), ..Heard::default() }
+    }
+
+    fn endpoints(&self, rows: &[Row], wait: &Wait<'_>) -> Vec<Endpoint> {
+        rows.iter().flat_map(|row| self.endpoints_of(row, wait)).collect()
+    }
+
+    /// One endpoint per address. Who registered without an address, or under a name that nobody knows, is left out.
+    fn endpoints_of(&self, row: &Row, wait: &Wait<'_>) -> Vec<Endpoint> {
+        if let Ok(ip) = row.ip.parse::<IpAddr>() {
+            return row.endpoint(ip, &self.source).into_iter().collect();
+        }
+        if row.ip.is_empty() {
+            tracing::debug!(source = %self.source, ?row, "left out: registered without an address");
+            return Vec::new();
+        }
+        match self.resolver.resolve(&row.ip, wait) {
+            Ok(addresses) => {
+                addresses.into_iter().filter_map(|ip| row.endpoint(ip, &self.source)).collect()
+            }
+            Err(error) => {
+                tracing::debug!(source = %self.source, ?row, %error, "left out: its host is not known");
+                Vec::new()
+            }
+        }
+    }
+}
+
+/// Independent stores never share an epoch.
+fn epoch_at(site: &Site, epoch: &str) -> String {
+    format!("{}#{epoch}", site.label())
+}

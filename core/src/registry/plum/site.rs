@@ -1,0 +1,109 @@
+//! One controller: where it is, what it can do, how long it keeps an instance.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::error::{Error, Kind, Result};
+use crate::registry::address::HostPort;
+use crate::registry::resolve::Resolver;
+use crate::registry::{DEFAULT_TTL, Wait};
+use crate::transport::{Agent, Answer, Options, Target, tls};
+
+const UNKNOWN: u8 = 0;
+const ORIGINAL: u8 = 1;
+const OURS: u8 = 2;
+
+/// One controller.
+pub(super) struct Site {
+    pub(super) name: HostPort,
+    tls: Option<tls::Name>,
+    pub(super) connect_timeout: Duration,
+    agent: Mutex<Option<(IpAddr, Arc<Agent>)>>,
+    /// Which of the name's addresses is tried; moved on by every failure.
+    turn: AtomicUsize,
+    kind: AtomicU8,
+    ttl_ms: AtomicU64,
+}
+
+impl Site {
+    pub(super) fn new(name: HostPort, tls: Option<tls::Name>, connect_timeout: Duration) -> Site {
+        Site {
+            name,
+            tls,
+            connect_timeout,
+            agent: Mutex::default(),
+            turn: AtomicUsize::new(0),
+            kind: AtomicU8::new(UNKNOWN),
+            ttl_ms: AtomicU64::new(DEFAULT_TTL.as_millis() as u64),
+        }
+    }
+
+    /// For messages.
+    pub(super) fn label(&self) -> String {
+        format!("{}://{}", if self.tls.is_some() { "plum+tls" } else { "plum" }, self.name)
+    }
+
+    /// Where it is at present.
+    pub(super) fn target(&self, resolver: &Resolver, wait: &Wait<'_>) -> Result<Target> {
+        let addresses = resolver.resolve(&self.name.host, wait)?;
+        let Some(ip) = addresses.get(self.turn.load(Ordering::Relaxed) % addresses.len().max(1)) else {
+            return Err(Error::new(Kind::Unavailable, format!("{} has no address", self.name.host)));
+        };
+        let address = (*ip, self.name.port).into();
+        Ok(Target { address, host: self.name.to_string(), tls: self.tls.clone() })
+    }
+
+    /// Whoever exchanges with it.
+    pub(super) fn agent(&self, resolver: &Resolver, wait: &Wait<'_>) -> Result<Arc<Agent>> {
+        let target = self.target(resolver, wait)?;
+        let ip = target.address.ip();
+        let mut known = self.agent.lock();
+        match &*known {
+            Some((address, agent)) if *address == ip => Ok(agent.clone()),
+            _ => {
+                let agent = Arc::new(Agent::new(target, Options { connect_timeout: self.connect_timeout }));
+                *known = Some((ip, agent.clone()));
+                Ok(agent)
+            }
+        }
+    }
+
+    /// The next try goes to the name's next address.
+    pub(super) fn forget_address(&self) {
+        self.turn.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Learns from an answer what it is. An error may be a proxy's: it says nothing unless it says so.
+    pub(super) fn learn(&self, answer: &Answer) {
+        if answer.headers.get("plum-features").is_some() {
+            self.kind.store(OURS, Ordering::Relaxed);
+        } else if matches!(answer.status, 200..=299 | 404 | 405) {
+            self.kind.store(ORIGINAL, Ordering::Relaxed);
+        }
+        let seconds = answer.headers.get("plum-service-ttl").and_then(|ttl| ttl.trim().parse::<f64>().ok());
+        if let Some(seconds) = seconds.filter(|seconds| (0.1..1e6).contains(seconds)) {
+            self.ttl_ms.store((seconds * 1e3) as u64, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) != UNKNOWN
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) == OURS
+    }
+
+    /// It was ours, and does not know what ours knows.
+    pub(super) fn is_the_original(&self) {
+        self.kind.store(ORIGINAL, Ordering::Relaxed);
+    }
+
+    pub(super) fn ttl(&self) -> Duration {
+        Duration::from_millis(self.ttl_ms.load(Ordering::Relaxed))
+    }
+}

@@ -1,0 +1,371 @@
+//! Following what happens: waiting for ours to answer, looking again and again at the original.
+//!
+//! ```text
+//!            ┌─────────────── appointment (at once, next look, or after a loss) ◄──────────┐
+//!            ▼                                                                             │
+//!  Idle ── Running ── ours ──► ask ──► Parked (no thread) ── readable ──► answer ──────────┤
+//!            │                            └── late, or recalled for a new service ─────────┤
+//!            └── the original ──► look at each service in use, one after the other ────────┘
+//! ```
+//!
+//! One connection waits for all services together. When a service is added while it waits, the wait is
+//! recalled and asked anew with the new name marked as fresh. After a loss the first question does not wait,
+//! so that a registry that answers again is known to within a moment.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::wire::{self, WatchAnswer, WatchAsk};
+use super::{Ask, MAX_BODY, Plum, Site};
+use crate::clock::{self, Tick};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Never;
+use crate::registry::polling::jittered;
+use crate::registry::reconnect::Reconnect;
+use crate::registry::{Registry, Sink, Wait, Watch};
+use crate::runtime::{Parking, Priority, Woken};
+use crate::transport::longpoll::{LongPoll, Step};
+use crate::transport::{Answer, Failure, Limits};
+
+/// How long a watch waits for a change.
+const WAIT: Duration = Duration::from_secs(10);
+/// How much longer we wait for the answer before we take the registry for deaf.
+const GRACE: Duration = Duration::from_secs(2);
+/// Services are often first used together: this long others may join before a wait is recalled.
+const GATHER: Duration = Duration::from_millis(20);
+
+struct Follower {
+    plum: Arc<Plum>,
+    sink: Arc<dyn Sink>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: BTreeSet<String>,
+    /// Wanted, and not yet answered for.
+    fresh: BTreeSet<String>,
+    all: bool,
+    /// What ours told last, and which site it was.
+    since: String,
+    site: Option<Weak<Site>>,
+    phase: Phase,
+    /// Something was wanted while a step ran: the next one follows at once.
+    again: bool,
+    recalling: bool,
+    kept: Option<LongPoll>,
+    reconnect: Reconnect,
+    /// Counts the appointments made; only the latest is kept.
+    appointment: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Idle,
+    Appointed,
+    Running,
+    Parked(Parking),
+}
+
+/// What is asked of ours.
+struct Question {
+    services: Option<Vec<String>>,
+    fresh: Vec<String>,
+    since: String,
+    wait: Duration,
+}
+
+struct Handle(Arc<Follower>);
+
+pub(super) fn begin(plum: Arc<Plum>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    Box::new(Handle(Arc::new(Follower { plum, sink, state: Mutex::default() })))
+}
+
+impl Watch for Handle {
+    fn want(&self, service: &str) {
+        self.0.hurry(|state| state.wanted.insert(service.to_owned()) && state.fresh.insert(service.to_owned()));
+    }
+
+    fn forget(&self, service: &str) {
+        let mut state = self.0.state.lock();
+        state.wanted.remove(service);
+        state.fresh.remove(service);
+    }
+
+    fn want_all(&self) {
+        self.0.hurry(|state| {
+            // What is told of every service from here on must begin with everything.
+            state.since.clear();
+            !std::mem::replace(&mut state.all, true)
+        });
+    }
+
+    fn refresh(&self, service: &str) {
+        self.0.hurry(|state| state.fresh.insert(service.to_owned()));
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // The parked job finds nobody and drops the connection.
+        if let Phase::Parked(parking) = self.0.state.lock().phase {
+            self.0.plum.runtime.unpark(parking);
+        }
+    }
+}
+
+impl Follower {
+    // === when ===
+
+    /// Notes something, and if it was news sees that it is asked for soon.
+    fn hurry(self: &Arc<Self>, note: impl FnOnce(&mut State) -> bool) {
+        let mut state = self.state.lock();
+        if !note(&mut state) {
+            return;
+        }
+        match state.phase {
+            // A registry that is lost is not knocked at more often for having more to ask.
+            Phase::Appointed if state.reconnect.is_lost() => {}
+            Phase::Idle | Phase::Appointed => self.appoint(&mut state, Duration::ZERO),
+            Phase::Running => state.again = true,
+            Phase::Parked(_) => self.recall_soon(&mut state),
+        }
+    }
+
+    fn appoint(self: &Arc<Self>, state: &mut State, wait: Duration) {
+        state.appointment += 1;
+        state.phase = Phase::Appointed;
+        let (appointment, follower) = (state.appointment, Arc::downgrade(self));
+        self.plum.runtime.after(wait, self.plum.lane(), Priority::Poll, move || {
+            if let Some(follower) = follower.upgrade() {
+                follower.keep_appointment(appointment);
+            }
+        });
+    }
+
+    fn recall_soon(self: &Arc<Self>, state: &mut State) {
+        if std::mem::replace(&mut state.recalling, true) {
+            return;
+        }
+        let follower = Arc::downgrade(self);
+        self.plum.runtime.after(GATHER, self.plum.lane(), Priority::Poll, move || {
+            let Some(follower) = follower.upgrade() else { return };
+            let phase = {
+                let mut state = follower.state.lock();
+                state.recalling = false;
+                state.phase
+            };
+            if let Phase::Parked(parking) = phase {
+                follower.plum.runtime.unpark(parking);
+            }
+        });
+    }
+
+    fn keep_appointment(self: &Arc<Self>, appointment: u64) {
+        {
+            let mut state = self.state.lock();
+            if state.appointment != appointment || state.phase != Phase::Appointed {
+                return;
+            }
+            if !state.all && state.wanted.is_empty() && state.fresh.is_empty() {
+                state.phase = Phase::Idle;
+                return;
+            }
+            state.phase = Phase::Running;
+        }
+        let site = self.plum.active().clone();
+        match self.plum.meet(&site, &Wait::new(self.plum.timeout, &Never)) {
+            Err(error) => self.lost(&site, error),
+            Ok(()) if site.is_ours() => self.ask(&site),
+            Ok(()) => self.look_around(&site),
+        }
+    }
+
+    /// Ends a step that went well.
+    fn next(self: &Arc<Self>, wait: Duration) {
+        let mut state = self.state.lock();
+        state.reconnect.found();
+        let wait = if std::mem::take(&mut state.again) { Duration::ZERO } else { wait };
+        self.appoint(&mut state, wait);
+    }
+
+    /// Ends a step that failed.
+    fn lost(self: &Arc<Self>, site: &Arc<Site>, error: Error) {
+        self.plum.leave(site);
+        self.sink.lost(error);
+        let mut state = self.state.lock();
+        state.kept = None;
+        state.again = false;
+        let wait = state.reconnect.lost(site.ttl(), fastrand::f64());
+        self.appoint(&mut state, wait);
+    }
+
+    // === ours ===
+
+    fn ask(self: &Arc<Self>, site: &Arc<Site>) {
+        let (question, kept) = self.question(site);
+        match self.send(site, &question, kept) {
+            Ok(connection) => {
+                let patience = if question.wait.is_zero() { self.plum.request_timeout() } else { question.wait + GRACE };
+                self.step(site, connection, clock::now().after(patience));
+            }
+            Err(error) => self.lost(site, error),
+        }
+    }
+
+    fn question(&self, site: &Arc<Site>) -> (Question, Option<LongPoll>) {
+        let mut state = self.state.lock();
+        state.again = false;
+        let is_same_site = state.site.as_ref().is_some_and(|known| known.as_ptr() == Arc::as_ptr(site));
+        if !is_same_site {
+            state.site = Some(Arc::downgrade(site));
+            state.since.clear();
+            state.kept = None;
+        }
+        // What is only to be refreshed is asked for without being followed.
+        let named = || state.wanted.union(&state.fresh).cloned().collect();
+        let question = Question {
+            services: (!state.all).then(named),
+            fresh: state.fresh.iter().cloned().collect(),
+            since: state.since.clone(),
+            wait: if state.reconnect.is_lost() { Duration::ZERO } else { WAIT },
+        };
+        (question, state.kept.take())
+    }
+
+    fn send(&self, site: &Arc<Site>, question: &Question, kept: Option<LongPoll>) -> Result<LongPoll> {
+        let wait = Wait::new(self.plum.request_timeout(), &Never);
+        let mut connection = match kept {
+            Some(kept) => kept,
+            None => {
+                let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: &Never };
+                let target = site.target(&self.plum.resolver, &wait)?;
+                LongPoll::open(&target, site.connect_timeout, &limits).map_err(|failure| site.failed(failure))?
+            }
+        };
+        let body = wire::write(&WatchAsk {
+            services: question.services.as_ref().map(|names| names.iter().map(String::as_str).collect()),
+            fresh: question.fresh.iter().map(String::as_str).collect(),
+            since: &question.since,
+            wait: if question.wait.is_zero() { "0s" } else { "10s" },
+        })?;
+        Ask::post("/v1/watch", &body)
+            .with(self.plum.authorization.as_deref(), |exchange| connection.ask(exchange, MAX_BODY));
+        Ok(connection)
+    }
+
+    /// Does what can be done at present, and waits for the rest without a thread.
+    fn step(self: &Arc<Self>, site: &Arc<Site>, mut connection: LongPoll, deadline: Tick) {
+        match connection.step() {
+            Ok(Step::Answered(answer)) => self.answered(site, connection, answer),
+            Err(failure) => self.lost(site, site.failed(failure)),
+            Ok(Step::Waits(interest)) => {
+                let mut state = self.state.lock();
+                let socket = connection.socket().clone();
+                let (follower, at) = (Arc::downgrade(self), site.clone());
+                let woken = move |woken| {
+                    if let Some(follower) = follower.upgrade() {
+                        follower.woken(&at, connection, deadline, woken);
+                    }
+                };
+                let lane = self.plum.lane();
+                state.phase = Phase::Parked(self.plum.runtime.park(socket, interest, deadline, lane, woken));
+                if std::mem::take(&mut state.again) {
+                    self.recall_soon(&mut state);
+                }
+            }
+        }
+    }
+
+    fn woken(self: &Arc<Self>, site: &Arc<Site>, connection: LongPoll, deadline: Tick, woken: Woken) {
+        self.state.lock().phase = Phase::Running;
+        match woken {
+            Woken::Ready => self.step(site, connection, deadline),
+            Woken::Late => self.lost(site, site.failed(Failure::Timeout)),
+            // The question is asked anew; what was answered meanwhile is answered again.
+            Woken::Recalled => self.next(Duration::ZERO),
+        }
+    }
+
+    fn answered(self: &Arc<Self>, site: &Arc<Site>, connection: LongPoll, answer: Answer) {
+        let status = answer.status;
+        let told = self.plum.judge(site, answer).and_then(|answer| self.take(site, &answer));
+        match told {
+            Err(error) => self.lost(site, error),
+            Ok(()) => {
+                if status == 200 || status == 204 {
+                    self.state.lock().kept = Some(connection);
+                }
+                self.next(Duration::ZERO);
+            }
+        }
+    }
+
+    fn take(&self, site: &Arc<Site>, answer: &Answer) -> Result<()> {
+        match answer.status {
+            200 => {
+                let told: WatchAnswer = wire::read(answer, &site.label())?;
+                let heard = self.plum.heard(site, &told, &Wait::new(self.plum.request_timeout(), &Never));
+                {
+                    let mut state = self.state.lock();
+                    state.since.clone_from(&told.since);
+                    told.services.keys().for_each(|name| drop(state.fresh.remove(name)));
+                }
+                self.sink.heard(heard);
+                Ok(())
+            }
+            204 => {
+                let since = self.state.lock().since.clone();
+                self.sink.heard(Plum::heard_nothing(site, &since));
+                Ok(())
+            }
+            404 | 405 => {
+                site.is_the_original();
+                Ok(())
+            }
+            other => Err(Error::new(Kind::Protocol, format!("{} answered a watch with {other}", site.label()))),
+        }
+    }
+
+    // === the original ===
+
+    fn look_around(self: &Arc<Self>, site: &Arc<Site>) {
+        match self.look_at_all(site) {
+            Err(error) => self.lost(site, error),
+            Ok(()) if site.is_ours() => self.next(Duration::ZERO),
+            Ok(()) => self.next(jittered(self.plum.poll_interval)),
+        }
+    }
+
+    fn look_at_all(&self, site: &Arc<Site>) -> Result<()> {
+        for service in self.due(site)? {
+            let wait = Wait::new(self.plum.request_timeout(), &Never);
+            let heard = self.plum.read_at(site, &service, &wait)?;
+            self.state.lock().fresh.remove(&service);
+            self.sink.heard(heard);
+            if site.is_ours() {
+                break; // another kind of controller has taken its place
+            }
+        }
+        Ok(())
+    }
+
+    fn due(&self, site: &Arc<Site>) -> Result<BTreeSet<String>> {
+        let names = if self.state.lock().all {
+            self.plum.services_at(site, &Wait::new(self.plum.request_timeout(), &Never))?
+        } else {
+            Vec::new()
+        };
+        let mut state = self.state.lock();
+        // A name once seen is asked about ever after: its end is to be seen too.
+        state.wanted.extend(names);
+        let mut due = state.fresh.clone();
+        let in_use = |service: &&String| state.all || self.sink.is_used(service);
+        due.extend(state.wanted.iter().filter(in_use).cloned());
+        Ok(due)
+    }
+}

@@ -1,0 +1,116 @@
+//! Host names become addresses in the background: the system's resolver cannot be told to hurry.
+//!
+//! An answer is good for half a minute; then it is still given, while a new one is fetched. Only the first
+//! question about a name waits, and no longer than its asker wants to.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::{Condvar, Mutex};
+
+use super::Wait;
+use crate::clock::{self, Tick};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::SLICE;
+use crate::runtime::{Lane, Priority, Runtime};
+
+const FRESH: Duration = Duration::from_secs(30);
+/// A name that could not be resolved is tried again after this.
+const FAILED: Duration = Duration::from_secs(1);
+
+/// Resolves and remembers.
+pub struct Resolver {
+    runtime: Runtime,
+    lane: Arc<Lane>,
+    book: Arc<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    names: Mutex<HashMap<String, Name>>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Name {
+    addresses: Vec<IpAddr>,
+    error: Option<String>,
+    /// When the last answer came; `None` before the first.
+    at: Option<Tick>,
+    asking: bool,
+}
+
+impl Resolver {
+    /// A resolver with a queue of its own, so that a slow name server holds up nothing else.
+    pub fn new(runtime: Runtime) -> Resolver {
+        Resolver { runtime, lane: Lane::new(1), book: Arc::default() }
+    }
+
+    /// The addresses of a name, or the one that it already is.
+    pub fn resolve(&self, host: &str, wait: &Wait<'_>) -> Result<Vec<IpAddr>> {
+        if let Ok(address) = host.parse() {
+            return Ok(vec![address]);
+        }
+        let mut names = self.book.names.lock();
+        loop {
+            let name = names.entry(host.to_owned()).or_default();
+            let age = name.at.map(|at| clock::now().since(at));
+            let good_for = if name.error.is_some() { FAILED } else { FRESH };
+            if age.is_none_or(|age| age > good_for) && !name.asking {
+                name.asking = true;
+                self.ask(host);
+            }
+            if !name.addresses.is_empty() {
+                return Ok(name.addresses.clone());
+            }
+            if let Some(error) = name.error.as_ref().filter(|_| !name.asking) {
+                return Err(Error::new(Kind::Unavailable, format!("{host} has no address: {error}")));
+            }
+            let left = wait.left().map_err(|error| match error.kind() {
+                Kind::Timeout => Error::new(Kind::Timeout, format!("the address of {host} was not found in time")),
+                _ => error,
+            })?;
+            self.book.changed.wait_for(&mut names, left.min(SLICE));
+        }
+    }
+
+    fn ask(&self, host: &str) {
+        let (book, host) = (self.book.clone(), host.to_owned());
+        self.runtime.post(&self.lane, Priority::Poll, move || {
+            let found = (host.as_str(), 0).to_socket_addrs();
+            let mut names = book.names.lock();
+            let name = names.entry(host).or_default();
+            name.asking = false;
+            name.at = Some(clock::now());
+            match found {
+                Ok(found) => {
+                    let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+                    addresses.sort_unstable();
+                    addresses.dedup();
+                    name.error = addresses.is_empty().then(|| "the answer was empty".to_owned());
+                    name.addresses = addresses;
+                }
+                // What was known stays: a name server that is away does not move machines.
+                Err(error) => name.error = Some(error.to_string()),
+            }
+            book.changed.notify_all();
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interrupt::Never;
+
+    #[test]
+    fn a_name_becomes_its_addresses() {
+        let resolver = Resolver::new(Runtime::get());
+        let wait = Wait::new(Duration::from_secs(5), &Never);
+        assert_eq!(resolver.resolve("10.0.0.7", &wait).unwrap(), ["10.0.0.7".parse::<IpAddr>().unwrap()]);
+        let found = resolver.resolve("localhost", &wait).unwrap();
+        assert!(found.iter().all(IpAddr::is_loopback) && !found.is_empty());
+    }
+}
