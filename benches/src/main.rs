@@ -38,9 +38,12 @@ impl Server {
     pub fn start(cpu: Option<usize>) -> Server {
         let role = cpu.map_or("serve".into(), |cpu| format!("serve={cpu}"));
         let this = std::env::current_exe().expect("a program knows itself");
-        let mut child = Command::new(this).arg(role).stdout(Stdio::piped()).spawn().expect("the bench server starts");
+        let mut child =
+            Command::new(this).arg(role).stdout(Stdio::piped()).spawn().expect("the bench server starts");
         let mut line = String::new();
-        BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says its port");
+        BufReader::new(child.stdout.take().expect("it is piped"))
+            .read_line(&mut line)
+            .expect("it says its port");
         Server { child, port: line.trim().parse().expect("a port") }
     }
 }

@@ -10,8 +10,7 @@ use std::os::fd::AsRawFd;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 
 /// 100 bytes.
-pub const BODY: &str =
-    r#"{"id":7,"name":"a plum","price":1.25,"stock":120,"tags":["fruit","blue"],"note":"0123456789012345678"}"#;
+pub const BODY: &str = r#"{"id":7,"name":"a plum","price":1.25,"stock":120,"tags":["fruit","blue"],"note":"0123456789012345678"}"#;
 
 /// Serves for ever; says its port on stdout.
 pub fn serve(cpu: Option<usize>) -> std::io::Result<()> {

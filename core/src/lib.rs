@@ -34,10 +34,11 @@ mod client;
 
 pub use call::{Bounds, CallOptions, Hooks, Outgoing, Request, Response, Transport};
 pub use client::{
-    Client, ClientBuilder, EndpointStats, Explanation, Pick, ServiceHandle, ServiceStats, Stats, Verdict, Watch,
+    Client, ClientBuilder, EndpointStats, Explanation, Pick, ServiceHandle, ServiceStats, Stats, Verdict,
+    Watch,
 };
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
+pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
 pub use registration::Registration;
 pub use transport::{Answer, Failure, Headers};
-pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};

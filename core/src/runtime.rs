@@ -431,8 +431,10 @@ impl Shared {
             let now = clock::now();
             let late = queues.parked.iter().filter(|(_, parked)| parked.deadline <= now).map(|(id, _)| *id);
             let late: Vec<u64> = late.collect();
-            for (id, woken) in
-                ready.into_iter().map(|id| (id, Woken::Ready)).chain(late.into_iter().map(|id| (id, Woken::Late)))
+            for (id, woken) in ready
+                .into_iter()
+                .map(|id| (id, Woken::Ready))
+                .chain(late.into_iter().map(|id| (id, Woken::Late)))
             {
                 if let Some(parked) = queues.parked.remove(&id) {
                     queues.wake(parked, woken);
@@ -511,7 +513,8 @@ fn wait_for_any(
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,
     };
-    let sockets = waiting.iter().map(|(_, socket, interest)| PollFd::from_borrowed_fd(socket.as_fd(), flags(interest)));
+    let sockets =
+        waiting.iter().map(|(_, socket, interest)| PollFd::from_borrowed_fd(socket.as_fd(), flags(interest)));
     let bells = bell.iter().map(|bell| PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN));
     let mut fds: Vec<PollFd<'_>> = sockets.chain(bells).collect();
     if let Err(error) = rustix::event::poll(&mut fds, wait.as_ref()) {

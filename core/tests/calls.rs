@@ -32,7 +32,8 @@ fn answer_of(bytes: &[u8]) -> Result<Response> {
 fn a_request_arrives_as_it_was_made() {
     let server = Server::start(|_, _| Reply::ok("[1]"));
     let plum = client(&[server.port()]);
-    let request = Request::post("s", "/a b/ü").param("q", "1&2").header("X-One", "1").json(&json!({"k": "v"}));
+    let request =
+        Request::post("s", "/a b/ü").param("q", "1&2").header("X-One", "1").json(&json!({"k": "v"}));
     assert_eq!(plum.call(&request).unwrap().json::<Vec<u8>>().unwrap(), [1]);
     let seen = &server.seen()[0];
     assert_eq!(seen.line(), "POST /a%20b/%C3%BC?q=1%262 HTTP/1.1");
@@ -59,7 +60,10 @@ fn a_broken_answer_is_a_clear_error() {
     assert_eq!(kind(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"), Kind::Unavailable);
     assert_eq!(kind(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n"), Kind::Protocol);
     assert_eq!(kind(b"not http at all\r\n\r\n"), Kind::Protocol);
-    assert_eq!(kind(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"), Kind::Protocol);
+    assert_eq!(
+        kind(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
+        Kind::Protocol
+    );
     assert_eq!(kind(&[b"HTTP/1.1 200 OK\r\nX: ", vec![b'x'; 1 << 20].as_slice()].concat()), Kind::Protocol);
 }
 
@@ -68,7 +72,10 @@ fn what_is_allowed_is_taken() {
     let text = |bytes: &[u8]| answer_of(bytes).unwrap().text().into_owned();
     assert_eq!(text(b"HTTP/1.1 200 OK\r\n\r\nuntil the end"), "until the end");
     assert_eq!(text(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold and more"), "old");
-    assert_eq!(text(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"), "ok");
+    assert_eq!(
+        text(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        "ok"
+    );
     assert_eq!(text(b"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello"), "");
 }
 
@@ -90,7 +97,8 @@ fn a_gzipped_answer_is_unpacked_and_a_bomb_is_not() {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(bytes).unwrap();
         let packed = encoder.finish().unwrap();
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", packed.len());
         [head.into_bytes(), packed].concat()
     };
     assert_eq!(answer_of(&pack(b"plums")).unwrap().text(), "plums");
@@ -208,12 +216,16 @@ fn a_call_ends_at_its_deadline_and_one_attempt_leaves_time_for_another() {
     let (hanging, good) = (Server::start(|_, _| Reply::Hang), Server::start(|_, _| Reply::ok("good")));
     let plum = client(&[hanging.port()]);
     let began = Instant::now();
-    let error = plum.call(&Request::get("s", "/").timeout(Duration::from_millis(300)).attempts(1)).unwrap_err();
+    let error =
+        plum.call(&Request::get("s", "/").timeout(Duration::from_millis(300)).attempts(1)).unwrap_err();
     assert_eq!(error.kind(), Kind::Timeout);
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
     let both = client(&[hanging.port(), good.port()]);
     for _ in 0..4 {
-        assert_eq!(both.call(&Request::get("s", "/").timeout(Duration::from_millis(500))).unwrap().text(), "good");
+        assert_eq!(
+            both.call(&Request::get("s", "/").timeout(Duration::from_millis(500))).unwrap().text(),
+            "good"
+        );
     }
 }
 
@@ -276,7 +288,8 @@ fn hooks_see_and_change_every_attempt() {
         .build()
         .unwrap();
     assert_eq!(plum.get("s", "/").unwrap().status(), 200);
-    let attempts: Vec<_> = server.seen().iter().map(|seen| seen.header("x-attempt").unwrap().to_owned()).collect();
+    let attempts: Vec<_> =
+        server.seen().iter().map(|seen| seen.header("x-attempt").unwrap().to_owned()).collect();
     assert_eq!((attempts, seen.load(Ordering::Relaxed)), (vec!["1".to_owned(), "2".to_owned()], 2));
 }
 
@@ -289,7 +302,9 @@ fn many_threads_share_a_client_while_its_list_changes() {
     plum.publish("s", endpoints.clone()).unwrap();
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..64)
-            .map(|_| scope.spawn(|| (0..30).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200))))
+            .map(|_| {
+                scope.spawn(|| (0..30).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200)))
+            })
             .collect();
         let mut turn = 0;
         while callers.iter().any(|caller| !caller.is_finished()) {

@@ -64,7 +64,9 @@ fn reexports() -> BTreeMap<String, String> {
 fn imports(path: &Path) -> Vec<String> {
     let code = code(path);
     let after = code.split("crate::").skip(1);
-    after.map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned()).collect()
+    after
+        .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned())
+        .collect()
 }
 
 #[test]

@@ -228,3 +228,170 @@ impl<'a> Plan<'a> {
         self.selection.view().slots().iter().any(|slot| !is_tried(&slot.member.state))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Settings;
+    use crate::model::{Endpoint, Query};
+    use crate::snapshot::{Filter, Listed};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A service under a clock that only moves when told to.
+    struct Bench {
+        service: Arc<Service>,
+        selection: Arc<Selection>,
+        policies: Policies,
+        draw: Draw,
+        now: Tick,
+    }
+
+    impl Bench {
+        fn of(endpoints: u16) -> Bench {
+            Bench::with(endpoints, Settings::default())
+        }
+
+        fn with(endpoints: u16, settings: Settings) -> Bench {
+            let service = Service::new("s");
+            let listed = (1..=endpoints).map(|port| Listed {
+                endpoint: Arc::new(Endpoint::new("s", "127.0.0.1".parse().unwrap(), port)),
+                unconfirmed: false,
+            });
+            service.replace(listed.collect());
+            let selection = service.selection(&Filter { query: Query::new("s"), callable: true });
+            let policies = Policies::new(settings, None);
+            Bench { service, selection, policies, draw: Draw::new(7), now: Tick::from_nanos(1) }
+        }
+
+        fn terms(&self, safe: bool) -> Terms {
+            let settings = &self.policies.settings;
+            Terms {
+                deadline: Deadline::new(self.now, settings.timeout),
+                attempt_timeout: settings.attempt_timeout,
+                attempts: settings.retry.attempts,
+                safe,
+            }
+        }
+
+        /// Plays a call whose attempts end as scripted, the last entry for ever; what happened, in words.
+        fn play(&mut self, safe: bool, script: &[Ended]) -> Vec<String> {
+            let mut told = Vec::new();
+            let mut plan =
+                Plan::new(self.terms(safe), &self.service, &self.selection, &self.policies, self.now);
+            let mut step = plan.first(self.now, &mut self.draw).unwrap();
+            let mut script = script.iter().chain(std::iter::repeat(script.last().unwrap()));
+            while told.len() < 50 {
+                step = match step {
+                    Step::Attempt(attempt) => {
+                        told.push(format!("ask {}", attempt.chosen.member().endpoint.port));
+                        plan.after(&attempt.chosen, *script.next().unwrap(), self.now, &mut self.draw)
+                            .unwrap()
+                    }
+                    Step::Wait(until) => {
+                        told.push("wait".into());
+                        self.now = until;
+                        plan.after_wait(self.now, &mut self.draw).unwrap()
+                    }
+                    Step::NoEndpoint => {
+                        told.push("nobody".into());
+                        break;
+                    }
+                    Step::Done => break,
+                };
+            }
+            told
+        }
+
+        fn first_attempt(&mut self, safe: bool) -> Duration {
+            let mut plan =
+                Plan::new(self.terms(safe), &self.service, &self.selection, &self.policies, self.now);
+            match plan.first(self.now, &mut self.draw).unwrap() {
+                Step::Attempt(attempt) => attempt.deadline.left(self.now),
+                _ => panic!("it should ask somebody"),
+            }
+        }
+    }
+
+    fn ends(outcome: Outcome) -> Ended {
+        Ended { outcome, retry_after: None }
+    }
+
+    fn asked(told: &[String]) -> Vec<&str> {
+        told.iter().filter_map(|word| word.strip_prefix("ask ")).collect()
+    }
+
+    #[test]
+    fn a_call_moves_on_at_once_and_waits_only_before_it_returns() {
+        let told = Bench::of(2).play(true, &[ends(Outcome::Status(503))]);
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[0] != told[1] && told[2] == "wait", "{told:?}");
+    }
+
+    #[test]
+    fn one_that_never_left_does_not_count_while_somebody_is_untried() {
+        let told = Bench::of(6).play(false, &[ends(Outcome::Refused)]);
+        let mut ports = asked(&told)[..6].to_vec();
+        ports.sort_unstable();
+        assert_eq!(ports, ["1", "2", "3", "4", "5", "6"], "{told:?}");
+    }
+
+    #[test]
+    fn what_may_not_be_repeated_is_sent_once() {
+        for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::Status(503)] {
+            assert_eq!(asked(&Bench::of(3).play(false, &[ends(outcome)])).len(), 1);
+            assert_eq!(asked(&Bench::of(3).play(true, &[ends(outcome)])).len(), 3);
+        }
+    }
+
+    #[test]
+    fn an_answer_that_does_not_pass_ends_the_call() {
+        for status in [200, 302, 404, 500, 501] {
+            assert_eq!(asked(&Bench::of(3).play(true, &[ends(Outcome::Status(status))])).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_retry_after_is_kept_where_nobody_else_is_left_and_only_if_it_is_short() {
+        let asks = |wait: Duration| Ended { outcome: Outcome::Status(503), retry_after: Some(wait) };
+        let mut bench = Bench::of(1);
+        let began = bench.now;
+        assert_eq!(bench.play(true, &[asks(SECOND), ends(Outcome::Status(200))]), ["ask 1", "wait", "ask 1"]);
+        assert_eq!(bench.now.since(began), SECOND);
+        assert_eq!(Bench::of(1).play(true, &[asks(SECOND * 2)]), ["ask 1"]);
+    }
+
+    #[test]
+    fn nothing_is_waited_for_that_ends_after_the_deadline() {
+        let settings = Settings { timeout: Duration::from_millis(900), ..Settings::default() };
+        let asks = Ended { outcome: Outcome::Status(503), retry_after: Some(SECOND) };
+        assert_eq!(Bench::with(1, settings).play(true, &[asks]), ["ask 1"]);
+    }
+
+    #[test]
+    fn an_attempt_leaves_time_for_another_where_one_could_follow() {
+        assert_eq!(Bench::of(2).first_attempt(true), Duration::from_secs(6));
+        assert_eq!(Bench::of(2).first_attempt(false), Duration::from_secs(10));
+        let once = |settings: Settings| Bench::with(2, settings).first_attempt(true);
+        let mut settings = Settings::default();
+        settings.retry.attempts = 1;
+        assert_eq!(once(settings.clone()), Duration::from_secs(10));
+        settings.attempt_timeout = Some(SECOND);
+        assert_eq!(once(settings), SECOND);
+    }
+
+    #[test]
+    fn an_empty_budget_ends_the_call_with_what_it_has() {
+        let mut bench = Bench::of(3);
+        let calls: Vec<usize> =
+            (0..100).map(|_| asked(&bench.play(true, &[ends(Outcome::Status(503))])).len()).collect();
+        assert_eq!(calls[0], 3);
+        let total: usize = calls.iter().sum();
+        assert!(total <= 100 * 12 / 10 + 10, "{total}");
+    }
+
+    #[test]
+    fn nobody_there_is_said_so() {
+        assert_eq!(Bench::of(0).play(true, &[ends(Outcome::Refused)]), ["nobody"]);
+    }
+}

@@ -53,14 +53,7 @@ impl Reporter<'_> {
     }
 
     /// An attempt has ended.
-    pub(crate) fn report(
-        &self,
-        view: &View,
-        member: &Member,
-        outcome: Outcome,
-        began: Tick,
-        now: Tick,
-    ) {
+    pub(crate) fn report(&self, view: &View, member: &Member, outcome: Outcome, began: Tick, now: Tick) {
         if outcome == Outcome::Neutral {
             return;
         }

@@ -48,11 +48,7 @@ impl Known {
 
 impl Catalog {
     /// A catalog over these registries. Opens nothing.
-    pub fn new(
-        registries: Vec<Arc<dyn Registry>>,
-        config: &CacheConfig,
-        runtime: Runtime,
-    ) -> Catalog {
+    pub fn new(registries: Vec<Arc<dyn Registry>>, config: &CacheConfig, runtime: Runtime) -> Catalog {
         todo!()
     }
 

@@ -70,7 +70,10 @@ impl ClientBuilder {
     /// Called after each attempt, on the caller's thread.
     pub fn on_response(
         mut self,
-        hook: impl Fn(&Outgoing, &Endpoint, &std::result::Result<Answer, Failure>) -> Result<()> + Send + Sync + 'static,
+        hook: impl Fn(&Outgoing, &Endpoint, &std::result::Result<Answer, Failure>) -> Result<()>
+        + Send
+        + Sync
+        + 'static,
     ) -> ClientBuilder {
         self.hooks.on_response = Some(Arc::new(hook));
         self

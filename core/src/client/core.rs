@@ -51,7 +51,12 @@ impl Shell {
     pub(super) fn new(config: Config, recipe: Recipe) -> Result<Shell> {
         let closing = Arc::new(Closing::default());
         let core = Core::new(&config, &recipe, closing.clone())?;
-        Ok(Shell { config: ArcSwap::from_pointee(config), recipe, closing, core: ArcSwap::from_pointee(core) })
+        Ok(Shell {
+            config: ArcSwap::from_pointee(config),
+            recipe,
+            closing,
+            core: ArcSwap::from_pointee(core),
+        })
     }
 
     /// The core of this process.
@@ -253,7 +258,12 @@ impl Core {
 
     /// Waits for the first ever list of a service; never again after that.
     #[inline]
-    pub(super) fn await_list(&self, line: &Line, deadline: Deadline, interrupt: &dyn Interrupt) -> Result<()> {
+    pub(super) fn await_list(
+        &self,
+        line: &Line,
+        deadline: Deadline,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
         if line.known.enter() {
             return Ok(());
         }

@@ -79,7 +79,8 @@ pub(super) fn explain(
     let now = clock::now();
     let filter = Filter { query: query.clone(), callable: false };
     let snapshot = line.service.snapshot();
-    let endpoints: Vec<Verdict> = snapshot.members.iter().map(|member| judge(line, member, &filter, now)).collect();
+    let endpoints: Vec<Verdict> =
+        snapshot.members.iter().map(|member| judge(line, member, &filter, now)).collect();
     let usable = endpoints.iter().filter(|verdict| verdict.usable).count();
     let source = core.catalog().provenance(line.name()).describe();
     let summary = match (usable, unheard) {
@@ -110,7 +111,8 @@ fn judge(line: &Line, member: &Member, filter: &Filter, now: Tick) -> Verdict {
     let suspect = place.is_some_and(|index| view.is_suspect(index, now));
     if suspect {
         let hanging = state.hanging(now).unwrap_or_default().as_secs_f64();
-        reasons.push(format!("suspect: {} calls have waited {hanging:.1} s for any answer", state.in_flight()));
+        reasons
+            .push(format!("suspect: {} calls have waited {hanging:.1} s for any answer", state.in_flight()));
     }
     if member.unconfirmed {
         reasons.push("unconfirmed: its registry no longer lists it, but may have forgotten".into());
@@ -145,10 +147,13 @@ pub(super) fn no_endpoint(core: &Core, line: &Line, filter: &Filter, deadline: D
 /// Only endpoints of another protocol than HTTP are there.
 fn cannot_be_called(snapshot: &Snapshot, filter: &Filter) -> Option<Error> {
     let anyone = Filter { query: filter.query.clone(), callable: false };
-    let mut meant = snapshot.members.iter().filter(|member| anyone.rejects(&member.endpoint).is_none()).peekable();
+    let mut meant =
+        snapshot.members.iter().filter(|member| anyone.rejects(&member.endpoint).is_none()).peekable();
     meant.peek()?;
-    let others: Vec<&str> =
-        meant.map(|member| member.endpoint.protocol.as_str()).filter(|p| !matches!(*p, "http" | "https")).collect();
+    let others: Vec<&str> = meant
+        .map(|member| member.endpoint.protocol.as_str())
+        .filter(|p| !matches!(*p, "http" | "https"))
+        .collect();
     let all_others = others.len() == snapshot.members.len();
     (filter.callable && all_others).then(|| {
         let query = &filter.query;
@@ -166,7 +171,11 @@ fn nothing_registered(core: &Core, line: &Line, deadline: Deadline) -> String {
     let meant = core.catalog().similar(name, &wait);
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
     let source = core.catalog().provenance(name).describe();
-    if hint.is_empty() { format!("nothing registered as {name:?}; {source}") } else { format!("nothing registered as {name:?}{hint}") }
+    if hint.is_empty() {
+        format!("nothing registered as {name:?}; {source}")
+    } else {
+        format!("nothing registered as {name:?}{hint}")
+    }
 }
 
 fn count_up(snapshot: &Snapshot, provenance: &Provenance, filter: &Filter) -> String {
@@ -185,7 +194,12 @@ fn count_up(snapshot: &Snapshot, provenance: &Provenance, filter: &Filter) -> St
     }
     parts.push(format!("{ejected} ejected"));
     let known = snapshot.members.len() + provenance.gone.len();
-    format!("no endpoint for {}: {known} known, {}; {}", filter.query, parts.join(", "), provenance.describe())
+    format!(
+        "no endpoint for {}: {known} known, {}; {}",
+        filter.query,
+        parts.join(", "),
+        provenance.describe()
+    )
 }
 
 /// `1 expired 40 s ago`, for each way of going.
@@ -216,5 +230,6 @@ pub(super) fn still_missing(core: &Core, query: &Query, timeout: Duration, error
     let Ok(line) = core.line(&query.service) else { return error };
     let filter = Filter { query: query.clone(), callable: false };
     let why = no_endpoint(core, &line, &filter, Deadline::new(clock::now(), Duration::from_millis(500)));
-    Error::new(Kind::Timeout, format!("waited {} s; {why}", timeout.as_secs_f64())).for_service(&*query.service)
+    Error::new(Kind::Timeout, format!("waited {} s; {why}", timeout.as_secs_f64()))
+        .for_service(&*query.service)
 }

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
+use super::Client;
 use super::core::Core;
 use super::line::Line;
-use super::Client;
 use super::pick::{Owner, Pick};
 use crate::call::{Request, Response};
 use crate::error::Result;
@@ -109,4 +109,3 @@ impl std::fmt::Debug for ServiceHandle {
         write!(f, "ServiceHandle({})", self.query)
     }
 }
-

@@ -76,7 +76,12 @@ impl Line {
     }
 
     pub(super) fn reporter<'a>(&'a self, policies: &'a Policies) -> Reporter<'a> {
-        Reporter { service: &self.service, outlier: &policies.outlier, counters: &self.counters, keeper: self }
+        Reporter {
+            service: &self.service,
+            outlier: &policies.outlier,
+            counters: &self.counters,
+            keeper: self,
+        }
     }
 }
 

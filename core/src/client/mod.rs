@@ -130,17 +130,32 @@ impl Client {
     }
 
     /// Sends a POST with this as JSON.
-    pub fn post<T: serde::Serialize + ?Sized>(&self, service: impl Into<Query>, path: &str, json: &T) -> Result<Response> {
+    pub fn post<T: serde::Serialize + ?Sized>(
+        &self,
+        service: impl Into<Query>,
+        path: &str,
+        json: &T,
+    ) -> Result<Response> {
         self.call(&Request::post(service, path).json(json))
     }
 
     /// Sends a PUT with this as JSON.
-    pub fn put<T: serde::Serialize + ?Sized>(&self, service: impl Into<Query>, path: &str, json: &T) -> Result<Response> {
+    pub fn put<T: serde::Serialize + ?Sized>(
+        &self,
+        service: impl Into<Query>,
+        path: &str,
+        json: &T,
+    ) -> Result<Response> {
         self.call(&Request::put(service, path).json(json))
     }
 
     /// Sends a PATCH with this as JSON.
-    pub fn patch<T: serde::Serialize + ?Sized>(&self, service: impl Into<Query>, path: &str, json: &T) -> Result<Response> {
+    pub fn patch<T: serde::Serialize + ?Sized>(
+        &self,
+        service: impl Into<Query>,
+        path: &str,
+        json: &T,
+    ) -> Result<Response> {
         self.call(&Request::patch(service, path).json(json))
     }
 
@@ -174,7 +189,11 @@ impl Client {
     }
 
     /// The same, ended early by an interrupt.
-    pub fn register_interruptible(&self, instance: Instance, interrupt: &dyn Interrupt) -> Result<Registration> {
+    pub fn register_interruptible(
+        &self,
+        instance: Instance,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Registration> {
         let core = self.core()?;
         let registrations = core.registrations();
         registrations.register(instance, &core.interrupt(interrupt))

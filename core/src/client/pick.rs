@@ -46,10 +46,7 @@ impl Owner {
 
 impl Pick {
     /// Chooses among what a selection holds now; waits for the first ever list of the service.
-    pub(super) fn choose(
-        owner: Owner,
-        interrupt: &dyn Interrupt,
-    ) -> Result<Pick> {
+    pub(super) fn choose(owner: Owner, interrupt: &dyn Interrupt) -> Result<Pick> {
         let Bound { core, line, pickable: selection, .. } = owner.bound();
         let policies = line.policies();
         let now = clock::now();

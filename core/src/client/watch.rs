@@ -38,7 +38,11 @@ impl Watch {
     }
 
     /// The same, ended early by an interrupt; without a timeout it waits for ever.
-    pub fn next_interruptible(&self, timeout: Option<Duration>, interrupt: &dyn Interrupt) -> Result<Option<Change>> {
+    pub fn next_interruptible(
+        &self,
+        timeout: Option<Duration>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Option<Change>> {
         self.closing.check()?;
         self.watching.next(timeout, &super::core::Both::new(&self.closing, interrupt))
     }

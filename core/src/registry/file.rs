@@ -231,7 +231,9 @@ fn format_of(path: &Path) -> Result<Format> {
         "json" => Ok(Format::Json),
         "toml" => Ok(Format::Toml),
         "yaml" | "yml" => Ok(Format::Yaml),
-        _ => Err(Error::invalid(format!("{}: a registry file ends in .yaml, .json or .toml", path.display()))),
+        _ => {
+            Err(Error::invalid(format!("{}: a registry file ends in .yaml, .json or .toml", path.display())))
+        }
     }
 }
 
@@ -401,10 +403,12 @@ impl Watch for Watching {
 mod tests {
     use super::*;
 
-    const YAML: &str = "orders:\n  - { host: 10.0.0.7, port: 8080, version: v2, weight: 10 }\n  - 10.0.0.8:81\n";
+    const YAML: &str =
+        "orders:\n  - { host: 10.0.0.7, port: 8080, version: v2, weight: 10 }\n  - 10.0.0.8:81\n";
     const JSON: &str =
         r#"{"orders": [{"host": "10.0.0.7", "port": 8080, "version": "v2", "weight": 10}, "10.0.0.8:81"]}"#;
-    const TOML: &str = "orders = [{ host = '10.0.0.7', port = 8080, version = 'v2', weight = 10 }, '10.0.0.8:81']";
+    const TOML: &str =
+        "orders = [{ host = '10.0.0.7', port = 8080, version = 'v2', weight = 10 }, '10.0.0.8:81']";
 
     #[test]
     fn the_three_formats_say_the_same() {

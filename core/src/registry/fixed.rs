@@ -48,7 +48,8 @@ impl Fixed {
                     continue;
                 }
             };
-            endpoints.extend(addresses.into_iter().map(|ip| self.endpoint(service, &host.host, ip, host.port)));
+            endpoints
+                .extend(addresses.into_iter().map(|ip| self.endpoint(service, &host.host, ip, host.port)));
         }
         match failure {
             Some(error) if endpoints.is_empty() => Err(error),

@@ -106,7 +106,12 @@ impl Memory {
     fn write(&self, entry: &Entry) {
         let endpoint = self.endpoint(entry);
         let service = endpoint.service.clone();
-        self.book.lock().services.entry(service.clone()).or_default().insert(RecordId::of(&endpoint), endpoint);
+        self.book
+            .lock()
+            .services
+            .entry(service.clone())
+            .or_default()
+            .insert(RecordId::of(&endpoint), endpoint);
         self.tell(&service);
     }
 

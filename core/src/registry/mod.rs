@@ -335,7 +335,8 @@ mod tests {
 
     #[test]
     fn weight_zone_and_tags_travel_as_labels() {
-        let instance = Instance::new("orders", 80).weight(7).zone("a").tag("x").tag("y, z").label("env", "test");
+        let instance =
+            Instance::new("orders", 80).weight(7).zone("a").tag("x").tag("y, z").label("env", "test");
         let labels = carried_labels(&instance);
         assert_eq!(labels["tags"], r#"["x","y, z"]"#);
         let mut endpoint = Endpoint::new("orders", "10.0.0.7".parse().unwrap(), 80);

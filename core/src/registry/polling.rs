@@ -59,7 +59,9 @@ impl Polling {
 
 impl Watch for Polling {
     fn want(&self, service: &str) {
-        self.rounds.hurry(|state| state.wanted.insert(service.to_owned()) && state.urgent.insert(service.to_owned()));
+        self.rounds.hurry(|state| {
+            state.wanted.insert(service.to_owned()) && state.urgent.insert(service.to_owned())
+        });
     }
 
     fn forget(&self, service: &str) {
@@ -87,7 +89,8 @@ impl Rounds {
     fn appoint(self: &Arc<Self>, state: &mut State, wait: Duration) {
         state.appointment += 1;
         let (appointment, rounds) = (state.appointment, Arc::downgrade(self));
-        self.runtime.after(wait, self.registry.lane(), Priority::Poll, move || Rounds::begin(&rounds, appointment));
+        self.runtime
+            .after(wait, self.registry.lane(), Priority::Poll, move || Rounds::begin(&rounds, appointment));
     }
 
     fn begin(rounds: &Weak<Rounds>, appointment: u64) {
@@ -113,7 +116,8 @@ impl Rounds {
     }
 
     fn round(&self) -> Result<()> {
-        let outcome = self.services().and_then(|due| due.iter().try_for_each(|service| self.look_at(service)));
+        let outcome =
+            self.services().and_then(|due| due.iter().try_for_each(|service| self.look_at(service)));
         if let Err(error) = &outcome {
             self.sink.lost(error.clone());
         }

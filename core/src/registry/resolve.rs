@@ -69,7 +69,9 @@ impl Resolver {
                 return Err(Error::new(Kind::Unavailable, format!("{host} has no address: {error}")));
             }
             let left = wait.left().map_err(|error| match error.kind() {
-                Kind::Timeout => Error::new(Kind::Timeout, format!("the address of {host} was not found in time")),
+                Kind::Timeout => {
+                    Error::new(Kind::Timeout, format!("the address of {host} was not found in time"))
+                }
                 _ => error,
             })?;
             self.book.changed.wait_for(&mut names, left.min(SLICE));

@@ -195,7 +195,11 @@ fn set_timeouts(socket: &TcpStream, slice: Duration) -> io::Result<()> {
 }
 
 /// Connects in slices: started without blocking, then polled until it is done.
-pub(super) fn connect(address: SocketAddr, connect_timeout: Duration, wait: &Wait<'_>) -> Result<TcpStream, Failure> {
+pub(super) fn connect(
+    address: SocketAddr,
+    connect_timeout: Duration,
+    wait: &Wait<'_>,
+) -> Result<TcpStream, Failure> {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
     let refused = |error: rustix::io::Errno| Failure::Refused(io::Error::from(error).to_string());
     let socket = start_connecting(address).map_err(refused)?;

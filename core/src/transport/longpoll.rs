@@ -140,7 +140,8 @@ impl LongPoll {
         let mut inbox = [0; INBOX];
         loop {
             let Some(length) = self.read(&mut inbox)? else { return Ok(false) };
-            let reader = self.reader.as_mut().ok_or_else(|| Failure::BadAnswer("nothing was asked".into()))?;
+            let reader =
+                self.reader.as_mut().ok_or_else(|| Failure::BadAnswer("nothing was asked".into()))?;
             if length == 0 {
                 reader.eof()?;
                 return Ok(true);
@@ -223,8 +224,14 @@ mod tests {
     }
 
     fn ask(poll: &mut LongPoll) {
-        let request =
-            Exchange { method: "POST", path: "/v1/watch", host: None, headers: &[], body: Some(b"{}"), repeatable: true };
+        let request = Exchange {
+            method: "POST",
+            path: "/v1/watch",
+            host: None,
+            headers: &[],
+            body: Some(b"{}"),
+            repeatable: true,
+        };
         poll.ask(&request, 1000);
     }
 

@@ -168,7 +168,8 @@ fn read_request(connection: &mut TcpStream) -> Option<Seen> {
             count => text.extend_from_slice(&buffer[..count]),
         }
     };
-    let mut seen = Seen { head: String::from_utf8_lossy(&text[..end]).into_owned(), body: text[end..].to_vec() };
+    let mut seen =
+        Seen { head: String::from_utf8_lossy(&text[..end]).into_owned(), body: text[end..].to_vec() };
     let length = seen.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     while seen.body.len() < length {
         match connection.read(&mut buffer).ok()? {

@@ -41,7 +41,13 @@ impl Plum {
         one_by_one(entries, |entry| self.beat_one(site, entry, wait))
     }
 
-    pub(super) fn deregister_at(&self, site: &Site, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()> {
+    pub(super) fn deregister_at(
+        &self,
+        site: &Site,
+        entry: &Entry,
+        doubtful: bool,
+        wait: &Wait<'_>,
+    ) -> Result<()> {
         self.delete(site, entry, wait)?;
         if doubtful && !site.is_ours() {
             // The beat that got no answer may be read after this deletion: give it a moment, then delete again.
@@ -195,7 +201,10 @@ fn in_batches<T>(entries: &[Entry], send: impl Fn(&[Entry]) -> Result<Vec<Result
 /// Callers sort entries by their instance id; a batch ends where an id ends.
 fn batch_end(entries: &[Entry]) -> usize {
     let id = |at: usize| &entries[at].instance.instance_id;
-    (1..=entries.len().min(BATCH)).rev().find(|end| *end == entries.len() || id(*end) != id(end - 1)).unwrap_or(BATCH)
+    (1..=entries.len().min(BATCH))
+        .rev()
+        .find(|end| *end == entries.len() || id(*end) != id(end - 1))
+        .unwrap_or(BATCH)
 }
 
 /// One request each; one that gets no answer stands for those behind it.

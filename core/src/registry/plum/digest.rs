@@ -17,9 +17,7 @@ const NODE: &str = "manual";
 pub fn digest<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> String {
     let mut rows: Vec<(&str, &str, u16, &str, &str, &str, BTreeMap<String, String>)> = instances
         .into_iter()
-        .map(|i| {
-            (&*i.service, &*i.host, i.port, &*i.protocol, &*i.version, NODE, carried_labels(i))
-        })
+        .map(|i| (&*i.service, &*i.host, i.port, &*i.protocol, &*i.version, NODE, carried_labels(i)))
         .collect();
     rows.sort();
     let text = serde_json::to_string(&rows).unwrap_or_default();

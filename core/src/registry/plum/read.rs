@@ -83,9 +83,7 @@ impl Plum {
             return Vec::new();
         }
         match self.resolver.resolve(&row.ip, wait) {
-            Ok(addresses) => {
-                addresses.into_iter().filter_map(|ip| row.endpoint(ip, &self.source)).collect()
-            }
+            Ok(addresses) => addresses.into_iter().filter_map(|ip| row.endpoint(ip, &self.source)).collect(),
             Err(error) => {
                 tracing::debug!(source = %self.source, ?row, %error, "left out: its host is not known");
                 Vec::new()

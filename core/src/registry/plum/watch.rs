@@ -87,7 +87,8 @@ pub(super) fn begin(plum: Arc<Plum>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
 
 impl Watch for Handle {
     fn want(&self, service: &str) {
-        self.0.hurry(|state| state.wanted.insert(service.to_owned()) && state.fresh.insert(service.to_owned()));
+        self.0
+            .hurry(|state| state.wanted.insert(service.to_owned()) && state.fresh.insert(service.to_owned()));
     }
 
     fn forget(&self, service: &str) {
@@ -210,7 +211,8 @@ impl Follower {
         let (question, kept) = self.question(site);
         match self.send(site, &question, kept) {
             Ok(connection) => {
-                let patience = if question.wait.is_zero() { self.plum.request_timeout() } else { question.wait + GRACE };
+                let patience =
+                    if question.wait.is_zero() { self.plum.request_timeout() } else { question.wait + GRACE };
                 self.step(site, connection, clock::now().after(patience));
             }
             Err(error) => self.lost(site, error),
@@ -244,7 +246,8 @@ impl Follower {
             None => {
                 let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: &Never };
                 let target = site.target(&self.plum.resolver, &wait)?;
-                LongPoll::open(&target, site.connect_timeout, &limits).map_err(|failure| site.failed(failure))?
+                LongPoll::open(&target, site.connect_timeout, &limits)
+                    .map_err(|failure| site.failed(failure))?
             }
         };
         let body = wire::write(&WatchAsk {
@@ -327,7 +330,9 @@ impl Follower {
                 site.is_the_original();
                 Ok(())
             }
-            other => Err(Error::new(Kind::Protocol, format!("{} answered a watch with {other}", site.label()))),
+            other => {
+                Err(Error::new(Kind::Protocol, format!("{} answered a watch with {other}", site.label())))
+            }
         }
     }
 

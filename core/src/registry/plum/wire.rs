@@ -20,8 +20,9 @@ pub(super) fn escape(value: &str) -> String {
 
 /// Reads a JSON body.
 pub(super) fn read<'a, T: Deserialize<'a>>(answer: &'a Answer, whose: &str) -> Result<T> {
-    serde_json::from_slice(&answer.body)
-        .map_err(|error| Error::new(Kind::Protocol, format!("{whose} sent JSON that is not as agreed: {error}")))
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        Error::new(Kind::Protocol, format!("{whose} sent JSON that is not as agreed: {error}"))
+    })
 }
 
 /// Writes a JSON body.
@@ -29,7 +30,9 @@ pub(super) fn write(body: &impl Serialize) -> Result<Vec<u8>> {
     serde_json::to_vec(body).map_err(|error| Error::new(Kind::Internal, error.to_string()))
 }
 
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(reader: D) -> std::result::Result<T, D::Error> {
+fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    reader: D,
+) -> std::result::Result<T, D::Error> {
     Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
 }
 
@@ -65,7 +68,8 @@ impl Row {
     /// The endpoint at one of its addresses; `None` where nothing can be reached under what it says.
     pub(super) fn endpoint(&self, ip: IpAddr, source: &str) -> Option<Endpoint> {
         let port = u16::try_from(self.port).ok().filter(|port| *port != 0)?;
-        let labels = self.labels.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()));
+        let labels =
+            self.labels.iter().map(|(name, value)| (name.clone(), value.clone().unwrap_or_default()));
         let mut endpoint = Endpoint {
             service: self.service_name.clone(),
             instance_id: self.instance_id.clone(),
