@@ -1,6 +1,6 @@
 //! `plumline controller`: runs the registry until SIGTERM or SIGINT.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -106,7 +106,11 @@ fn cannot_wait(error: std::io::Error) -> Failure {
 }
 
 fn log_to_stderr(filter: &str) {
-    tracing_subscriber::fmt().with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
 }
 
 /// Each connection is an open file; the usual soft limit of 1,024 is for programs that use `select`.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
@@ -15,6 +16,8 @@ use super::service::Service;
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     state: Mutex<State>,
+    /// The highest revision up to which some departure is forgotten.
+    floor: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +40,16 @@ impl Changes {
 
     pub(super) fn forget(&self, changed_at: u64) {
         self.state.lock().latest.remove(&changed_at);
+    }
+
+    /// A departure of this revision can no longer be told.
+    pub(super) fn raise_floor(&self, revision: u64) {
+        self.floor.fetch_max(revision, Relaxed);
+    }
+
+    /// From this revision on every departure of every service is known.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor.load(Relaxed)
     }
 
     pub(super) fn revision(&self) -> u64 {

@@ -41,6 +41,13 @@ impl Deadlines {
     }
 }
 
+#[cfg(test)]
+impl Deadlines {
+    pub(super) fn is_empty(&self) -> bool {
+        self.agenda.is_empty()
+    }
+}
+
 /// Unique while the agenda holds the lease alive.
 fn address(lease: &Arc<Lease>) -> usize {
     Arc::as_ptr(lease).addr()

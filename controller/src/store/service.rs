@@ -189,12 +189,13 @@ impl Service {
     }
 
     /// Forgets departures up to `revision`.
-    pub(super) fn bury(&self, revision: u64) {
+    pub(super) fn bury(&self, revision: u64, changes: &Changes) {
         let mut state = self.lock();
         while state.removed.front().is_some_and(|removed| removed.revision <= revision) {
             state.removed.pop_front();
         }
         state.floor = state.floor.max(revision);
+        changes.raise_floor(revision);
     }
 
     /// The lock, with bodies that heartbeats made stale thrown away.
@@ -216,12 +217,14 @@ impl State {
     }
 
     /// Notes a departure; the caller has already recorded the change.
-    pub(super) fn note_removed(&mut self, identity: &Arc<Identity>, why: Why) {
+    pub(super) fn note_removed(&mut self, identity: &Arc<Identity>, why: Why, changes: &Changes) {
         let removed = Removed { revision: self.changed_at, identity: Arc::clone(identity), why };
         self.removed.push_back(removed);
-        if self.removed.len() > MOST_REMOVED {
-            let first = self.removed.pop_front();
-            self.floor = first.map_or(self.floor, |removed| removed.revision);
+        if self.removed.len() > MOST_REMOVED
+            && let Some(first) = self.removed.pop_front()
+        {
+            self.floor = first.revision;
+            changes.raise_floor(first.revision);
         }
     }
 

@@ -7,7 +7,6 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use parking_lot::{Mutex, RwLock};
 
@@ -61,8 +60,6 @@ pub(crate) struct Services {
     pub(super) deadlines: Mutex<Deadlines>,
     pub(super) refused: Mutex<Refused>,
     pub(super) graveyard: Mutex<Graveyard>,
-    /// The highest revision up to which some departure is forgotten.
-    pub(super) floor: AtomicU64,
     /// Milliseconds that an endpoint is believed after its last sign of life.
     pub(super) ttl: u64,
     pub(super) journal: Journal,
@@ -79,7 +76,6 @@ impl Services {
             deadlines: Mutex::default(),
             refused: Mutex::default(),
             graveyard: Mutex::default(),
-            floor: AtomicU64::new(0),
             ttl,
             journal,
             bell,
@@ -291,7 +287,7 @@ impl Services {
         self.alter(&identity.service, |service, state| {
             state.rows.remove(identity);
             let revision = state.change(service, &self.changes);
-            state.note_removed(identity, Why::Deleted);
+            state.note_removed(identity, Why::Deleted, &self.changes);
             self.journal.delete(identity);
             self.graveyard.lock().add(now.lease, service, revision);
         });

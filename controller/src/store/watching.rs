@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 
@@ -101,7 +100,7 @@ impl Services {
     }
 
     fn has_forgotten(&self, wanted: &Wanted<'_>, since: u64) -> bool {
-        if since >= self.floor.load(Relaxed) {
+        if since >= self.changes.floor() {
             return false;
         }
         // A name that is not there may have been retired after `since`; nothing tells any more.

@@ -162,7 +162,13 @@ pub struct Plumline {
 impl Plumline {
     /// Starts `plumline controller` on a free port and waits for its line.
     pub fn controller(arguments: &[&str]) -> Self {
-        let mut child = command(arguments).stdout(Stdio::piped()).spawn().expect("the command started");
+        Self::controller_on("127.0.0.1:0", arguments)
+    }
+
+    pub fn controller_on(listen: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
+        command.args(["controller", "--listen", listen]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command started");
         let mut line = String::new();
         BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its line");
         let address = line.trim_end().strip_prefix("plumline controller listening on http://");
@@ -197,6 +203,13 @@ pub fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
     command.args(["controller", "--listen", "127.0.0.1:0"]).args(arguments);
     command
+}
+
+/// Lets this process hold ten thousand sockets.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit");
 }
 
 /// A folder of its own for one test, removed with it.
