@@ -20,7 +20,7 @@ fn digest_of(service: &str, port: i64) -> String {
     to_hex(digest([row]))
 }
 
-fn beat(program: &mut Connection, instances: Value) -> Value {
+fn beat(program: &mut Connection, instances: &Value) -> Value {
     let answer = program.post("/v1/services/heartbeats", &json!({ "instances": instances }));
     assert_eq!(answer.status, 200);
     answer.json()
@@ -46,7 +46,7 @@ fn a_batched_beat_names_those_it_does_not_know_and_those_it_knows_otherwise() {
     program.register("orders", "changed", 2);
     let answer = beat(
         &mut program,
-        json!([
+        &json!([
             { "instanceId": "known", "digest": digest_of("orders", 1) },
             { "instanceId": "changed", "digest": digest_of("orders", 3) },
             { "instanceId": "nobody", "digest": digest_of("orders", 1) },
@@ -65,10 +65,10 @@ fn a_beat_without_health_keeps_the_health_that_is_stored() {
     let health = json!([{ "serviceName": "orders", "ip": "127.0.0.1", "port": 1, "protocol": "http", "healthy": false }]);
     let sick = beat(
         &mut program,
-        json!([{ "instanceId": "o-1", "digest": digest_of("orders", 1), "health": health }]),
+        &json!([{ "instanceId": "o-1", "digest": digest_of("orders", 1), "health": health }]),
     );
     assert_eq!(sick["unknown"], json!([]));
-    beat(&mut program, json!([{ "instanceId": "o-1", "digest": digest_of("orders", 1), "health": [] }]));
+    beat(&mut program, &json!([{ "instanceId": "o-1", "digest": digest_of("orders", 1), "health": [] }]));
     assert!(program.discover("orders").is_empty());
 }
 

@@ -163,7 +163,9 @@ fn ten_thousand_idle_connections_do_not_keep_others_out() {
 fn more_connections_than_allowed_are_closed_and_room_is_found_again() {
     let controller = controller(Config::new().limits(Limits { connections: 3, ..Limits::default() }));
     let mut held: Vec<_> = (0..3).map(|_| Connection::to(controller.address())).collect();
-    held.iter_mut().for_each(|connection| assert_eq!(connection.get("/healthz").status, 200));
+    for connection in &mut held {
+        assert_eq!(connection.get("/healthz").status, 200);
+    }
     assert!(Connection::to(controller.address()).closes_within(Duration::from_secs(5)));
     held.clear();
     let address = controller.address();
@@ -206,6 +208,20 @@ fn made_up_filters_and_names_do_not_grow_the_store() {
         assert_eq!(connection.get(&format!("/v1/discovery?service=made-up-{number}")).json(), json!([]));
     }
     assert_eq!(connection.get("/v1/services/list").json(), json!(["orders"]));
+}
+
+#[test]
+fn an_instance_with_a_hundred_thousand_endpoints_is_refused_at_once() {
+    let controller = controller(Config::new());
+    let mut connection = Connection::to(controller.address());
+    let endpoints: Vec<_> = (0..100_000).map(|port| json!({ "serviceName": "s", "port": port })).collect();
+    let body = json!({ "instanceId": "o-1", "ip": "127.0.0.1", "endpoints": endpoints });
+    let begin = Instant::now();
+    for path in ["/v1/services/register", "/v1/services/register?replace=true"] {
+        let answer = connection.post(path, &body);
+        assert_eq!((answer.status, answer.text()), (400, "too many endpoints for one instance\n"));
+    }
+    assert!(begin.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

@@ -37,7 +37,7 @@ impl Watcher {
         }
         assert_eq!(answer.status, 200);
         let json = answer.json();
-        self.since = json["since"].as_str().expect("since").to_owned();
+        json["since"].as_str().expect("since").clone_into(&mut self.since);
         Some(json["services"].clone())
     }
 

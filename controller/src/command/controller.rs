@@ -86,13 +86,13 @@ fn failure(error: StartError) -> Failure {
 }
 
 fn runtime_for_signals() -> Result<tokio::runtime::Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot_wait)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| cannot_wait(&error))
 }
 
 /// A future that is done once the process is asked to end.
 fn ended() -> Result<impl Future<Output = ()>, Failure> {
-    let mut terminated = signal(SignalKind::terminate()).map_err(cannot_wait)?;
-    let mut interrupted = signal(SignalKind::interrupt()).map_err(cannot_wait)?;
+    let mut terminated = signal(SignalKind::terminate()).map_err(|error| cannot_wait(&error))?;
+    let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| cannot_wait(&error))?;
     Ok(async move {
         tokio::select! {
             _ = terminated.recv() => {}
@@ -101,7 +101,7 @@ fn ended() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-fn cannot_wait(error: std::io::Error) -> Failure {
+fn cannot_wait(error: &std::io::Error) -> Failure {
     Failure::Failed(format!("cannot wait for signals: {error}"))
 }
 

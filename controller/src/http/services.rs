@@ -29,10 +29,7 @@ pub(super) async fn register(
     let registered = if Query::of(&uri).is_true("replace") {
         app.store.services.register(&body, |_| true, app.clock.now())
     } else {
-        // Before the probes, which take seconds; the store asks once more.
-        if app.store.services.is_refused(&body.instance_id, &body.generation, app.clock.now()) {
-            return Err(refusal(Denied::Closed));
-        }
+        app.store.services.admits(&body, app.clock.now()).map_err(refusal)?;
         let health = app.prober.probe_all(targets_of(&body)).await;
         app.store.services.register(&body, |index| health[index], app.clock.now())
     };
@@ -52,6 +49,7 @@ fn refusal(denied: Denied) -> Refusal {
     match denied {
         Denied::Closed => Refusal::conflict("this generation was closed\n"),
         Denied::Taken => Refusal::conflict("another endpoint has this identity\n"),
+        Denied::TooMany => Refusal::bad("too many endpoints for one instance\n"),
     }
 }
 

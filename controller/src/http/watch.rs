@@ -22,7 +22,7 @@ use crate::watch::{GATHER, PAUSE};
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
 /// Longer waits are cut to this: an asker must hear from us now and then.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
+const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 pub(super) async fn watch(
     State(app): State<Arc<App>>,

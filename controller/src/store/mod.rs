@@ -76,13 +76,11 @@ impl Store {
 
     /// Writes to the key-value store; durable, if the store is, once this returns.
     pub(crate) async fn write(&self, write: Write) -> Result<(), WriteFailed> {
-        match &self.disk {
-            Some(disk) => disk.write(write).await,
-            None => {
-                self.values.apply(write);
-                Ok(())
-            }
+        if let Some(disk) = &self.disk {
+            return disk.write(write).await;
         }
+        self.values.apply(write);
+        Ok(())
     }
 
     /// Brings everything to disk and ends the writer.

@@ -29,7 +29,13 @@ pub(crate) enum Denied {
     Closed,
     /// Another endpoint has this identity.
     Taken,
+    /// The instance would have more endpoints than one instance has.
+    TooMany,
 }
+
+/// Endpoints of one instance. They are searched in turn, so that a body with a hundred thousand of them would
+/// keep a shard locked for seconds; nobody serves so many from one program.
+const MOST_PER_INSTANCE: usize = 1_000;
 
 /// One endpoint by the text of its identity, as requests name it.
 #[derive(Debug, Clone, Copy)]
@@ -82,8 +88,26 @@ impl Services {
         }
     }
 
-    pub(crate) fn is_refused(&self, instance: &str, generation: &str, now: Now) -> bool {
-        !generation.is_empty() && self.refused.lock().contains(instance, generation, now.lease)
+    /// Whether the registration would be stored; asked before probes, which take seconds.
+    pub(crate) fn admits(&self, body: &RegisterBody<'_>, now: Now) -> Result<(), Denied> {
+        self.admits_to(&self.instances.shard(&body.instance_id), body, now)
+    }
+
+    fn admits_to(&self, shard: &Shard, body: &RegisterBody<'_>, now: Now) -> Result<(), Denied> {
+        let closed = !body.generation.is_empty()
+            && self.refused.lock().contains(&body.instance_id, &body.generation, now.lease);
+        if closed {
+            return Err(Denied::Closed);
+        }
+        let instance = shard.get(&*body.instance_id);
+        let known = instance.map_or(0, |instance| instance.rows.len());
+        let is_new = |endpoint: &&EndpointBody<'_>| {
+            instance.is_none_or(|instance| find_endpoint(instance, body, endpoint).is_none())
+        };
+        let too_many = body.endpoints.len() > MOST_PER_INSTANCE
+            || (known + body.endpoints.len() > MOST_PER_INSTANCE
+                && known + body.endpoints.iter().filter(is_new).count() > MOST_PER_INSTANCE);
+        if too_many { Err(Denied::TooMany) } else { Ok(()) }
     }
 
     /// Writes each endpoint of the registration; `health` says how each was found.
@@ -95,9 +119,7 @@ impl Services {
     ) -> Result<(), Denied> {
         let mut shard = self.instances.shard(&body.instance_id);
         // Asked under the shard's lock: a delete that closes the generation waits for us, or we for it.
-        if self.is_refused(&body.instance_id, &body.generation, now) {
-            return Err(Denied::Closed);
-        }
+        self.admits_to(&shard, body, now)?;
         for (index, endpoint) in body.endpoints.iter().enumerate() {
             self.put(&mut shard, body, endpoint, health(index), now);
         }
@@ -112,9 +134,7 @@ impl Services {
         healthy: bool,
         now: Now,
     ) {
-        let known = shard.get(&*body.instance_id).and_then(|instance| {
-            instance.find(&endpoint.service_name, &body.ip, endpoint.port, &endpoint.protocol)
-        });
+        let known = shard.get(&*body.instance_id).and_then(|known| find_endpoint(known, body, endpoint));
         let same = known.filter(|row| says_the_same(&row.content, body, endpoint));
         match same.map(Arc::clone) {
             Some(row) => {
@@ -356,6 +376,14 @@ pub(crate) struct Restored {
 fn find(shard: &Shard, address: Address<'_>) -> Option<Arc<Row>> {
     let instance = shard.get(address.instance)?;
     instance.find(address.service, address.ip, address.port, address.protocol).map(Arc::clone)
+}
+
+fn find_endpoint<'a>(
+    instance: &'a Instance,
+    body: &RegisterBody<'_>,
+    endpoint: &EndpointBody<'_>,
+) -> Option<&'a Arc<Row>> {
+    instance.find(&endpoint.service_name, &body.ip, endpoint.port, &endpoint.protocol)
 }
 
 fn is_of(row: &Row, generation: Option<&str>) -> bool {
