@@ -58,6 +58,33 @@ fn a_batched_beat_names_those_it_does_not_know_and_those_it_knows_otherwise() {
 }
 
 #[test]
+fn the_digest_covers_all_rows_of_the_instance_with_their_labels() {
+    let controller = controller(Config::new());
+    let mut program = Connection::to(controller.address());
+    let body = json!({ "instanceId": "both", "ip": "127.0.0.1", "endpoints": [
+        { "serviceName": "orders", "port": 10, "protocol": "http", "version": "v1", "labels": { "z": "1", "a": "\u{e9}\"" } },
+        { "serviceName": "orders", "port": 9, "protocol": "grpc" },
+    ] });
+    program.post("/v1/services/register?replace=true", &body);
+    let labels = [("a".to_owned(), "\u{e9}\"".to_owned()), ("z".to_owned(), "1".to_owned())].into();
+    let bare = DigestRow {
+        service: "orders",
+        ip: "127.0.0.1",
+        port: 9,
+        protocol: "grpc",
+        version: "",
+        node: "",
+        labels: None,
+    };
+    let labelled = DigestRow { port: 10, protocol: "http", version: "v1", labels: Some(&labels), ..bare };
+    let mut unknown_with = |digest: String| {
+        beat(&mut program, &json!([{ "instanceId": "both", "digest": digest }]))["unknown"].clone()
+    };
+    assert_eq!(unknown_with(to_hex(digest([labelled, bare]))), json!([]));
+    assert_eq!(unknown_with(to_hex(digest([labelled]))), json!(["both"]));
+}
+
+#[test]
 fn a_beat_without_health_keeps_the_health_that_is_stored() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
     /// Ask every request for this token
-    #[arg(long, env = "PLUMLINE_TOKEN", hide_env_values = true)]
+    #[arg(long)]
     token: Option<String>,
     /// What to log to stderr: `info`, `debug`, or a filter such as `plumline_controller=trace`
     #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = parse_filter)]

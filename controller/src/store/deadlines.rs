@@ -43,8 +43,8 @@ impl Deadlines {
 
 #[cfg(test)]
 impl Deadlines {
-    pub(super) fn is_empty(&self) -> bool {
-        self.agenda.is_empty()
+    pub(super) fn len(&self) -> usize {
+        self.agenda.len()
     }
 }
 

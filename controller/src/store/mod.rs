@@ -6,6 +6,7 @@
 
 mod changes;
 mod deadlines;
+mod departures;
 mod instances;
 mod journal;
 mod kv;
@@ -16,6 +17,8 @@ mod service;
 mod services;
 mod sqlite;
 mod tick;
+#[cfg(test)]
+mod turmoil;
 mod watching;
 
 use std::path::Path;

@@ -96,8 +96,10 @@ struct Removed {
 }
 
 impl Service {
-    pub(super) fn new(name: &str) -> Self {
-        Self { name: name.into(), touched: Arc::default(), state: Mutex::default() }
+    /// A service of which nothing is known up to `floor`: one of the same name may have been here before.
+    pub(super) fn new(name: &str, floor: u64) -> Self {
+        let state = State { floor, ..State::default() };
+        Self { name: name.into(), touched: Arc::default(), state: Mutex::new(state) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {

@@ -1,11 +1,10 @@
-//! Who is registered: every write that a program can cause.
+//! Who is registered: registrations and heartbeats.
 //!
 //! The same rows hang in two places, under their service for those who ask and under their instance for those who
 //! beat. A write locks the instance's shard, then the service; a heartbeat that changes nothing but time locks
 //! the shard alone. Time comes in as an argument.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -17,7 +16,7 @@ use super::instances::{Instance, Instances, Shard};
 use super::journal::Journal;
 use super::refused::Refused;
 use super::row::{Content, Identity, Lease, Row};
-use super::service::{Service, State, Why};
+use super::service::{Service, State};
 use super::tick::Graveyard;
 use crate::digest::MANUAL_NODE;
 use crate::model::{EndpointBody, HealthBody, RegisterBody};
@@ -48,7 +47,7 @@ pub(crate) struct Address<'a> {
 }
 
 impl Address<'_> {
-    fn to_identity(self) -> Identity {
+    pub(super) fn to_identity(self) -> Identity {
         Identity {
             service: self.service.into(),
             instance: self.instance.into(),
@@ -158,7 +157,14 @@ impl Services {
     }
 
     /// Adds a row, or replaces the content of the one with this identity.
-    fn write(&self, shard: &mut Shard, address: Address<'_>, content: Content, healthy: bool, now: Now) {
+    pub(super) fn write(
+        &self,
+        shard: &mut Shard,
+        address: Address<'_>,
+        content: Content,
+        healthy: bool,
+        now: Now,
+    ) {
         let name: Arc<str> = address.instance.into();
         let instance = shard.entry(name).or_default();
         let known =
@@ -188,7 +194,7 @@ impl Services {
             row
         });
         instance.put(row);
-        (self.bell)();
+        self.ring();
     }
 
     /// A heartbeat with health: exactly the endpoints that it names.
@@ -245,80 +251,12 @@ impl Services {
             state.change(service, &self.changes);
             self.journal.put(row);
         });
-        (self.bell)();
+        self.ring();
     }
 
     /// The rows of an instance, to be probed.
     pub(crate) fn rows_of(&self, instance: &str) -> Vec<Arc<Row>> {
         self.instances.shard(instance).get(instance).map_or_else(Vec::new, |instance| instance.rows.clone())
-    }
-
-    /// Removes the instance's rows, or those of one generation.
-    pub(crate) fn delete_instance(&self, instance: &str, generation: Option<&str>, now: Now) {
-        let mut shard = self.instances.shard(instance);
-        self.refuse(instance, generation, now);
-        let rows = shard.get(instance).map_or_else(Vec::new, |instance| instance.rows.clone());
-        for row in rows.iter().filter(|row| is_of(row, generation)) {
-            self.remove(&mut shard, row, now);
-        }
-    }
-
-    /// Removes one endpoint, if it is of the generation.
-    pub(crate) fn delete_endpoint(&self, address: Address<'_>, generation: Option<&str>, now: Now) {
-        let mut shard = self.instances.shard(address.instance);
-        self.refuse(address.instance, generation, now);
-        if let Some(row) = find(&shard, address).filter(|row| is_of(row, generation)) {
-            self.remove(&mut shard, &row, now);
-        }
-    }
-
-    fn refuse(&self, instance: &str, generation: Option<&str>, now: Now) {
-        if let Some(generation) = generation {
-            self.refused.lock().add(instance, generation, now.lease);
-        }
-    }
-
-    /// Gives an endpoint another identity and content. Unknown endpoints are left unknown, as the contract has it.
-    pub(crate) fn move_endpoint(
-        &self,
-        from: Address<'_>,
-        to: Address<'_>,
-        content: Content,
-        healthy: bool,
-        now: Now,
-    ) -> Result<(), Denied> {
-        let mut shards = self.instances.pair(from.instance, to.instance);
-        let Some(old) = find(&shards.from, from) else { return Ok(()) };
-        let content = Content { generation: old.content.generation.clone(), ..content };
-        let moves = **old.identity() != to.to_identity();
-        if moves && find(shards.to(), to).is_some() {
-            return Err(Denied::Taken);
-        }
-        if moves {
-            self.remove(&mut shards.from, &old, now);
-        }
-        self.write(shards.to(), to, content, healthy, now);
-        Ok(())
-    }
-
-    /// Takes a deleted row out of everything.
-    fn remove(&self, shard: &mut Shard, row: &Arc<Row>, now: Now) {
-        let identity = row.identity();
-        self.alter(&identity.service, |service, state| {
-            state.rows.remove(identity);
-            let revision = state.change(service, &self.changes);
-            state.note_removed(identity, Why::Deleted, &self.changes);
-            self.journal.delete(identity);
-            self.graveyard.lock().add(now.lease, service, revision);
-        });
-        self.deadlines.lock().cancel(&row.lease);
-        if let Entry::Occupied(mut entry) = shard.entry(Arc::clone(&identity.instance)) {
-            entry.get_mut().remove(row);
-            if entry.get().rows.is_empty() {
-                entry.remove();
-            }
-        }
-        (self.bell)();
     }
 
     /// Puts back a row of an earlier run.
@@ -351,7 +289,9 @@ impl Services {
         loop {
             let service = self.find_service(name).unwrap_or_else(|| {
                 let mut by_name = self.by_name.write();
-                let made = by_name.entry(name.into()).or_insert_with(|| Arc::new(Service::new(name)));
+                let made = by_name
+                    .entry(name.into())
+                    .or_insert_with(|| Arc::new(Service::new(name, self.changes.floor())));
                 Arc::clone(made)
             });
             let mut state = service.lock();
@@ -373,21 +313,12 @@ pub(crate) struct Restored {
     pub(crate) forget_in: Option<u64>,
 }
 
-fn find(shard: &Shard, address: Address<'_>) -> Option<Arc<Row>> {
-    let instance = shard.get(address.instance)?;
-    instance.find(address.service, address.ip, address.port, address.protocol).map(Arc::clone)
-}
-
 fn find_endpoint<'a>(
     instance: &'a Instance,
     body: &RegisterBody<'_>,
     endpoint: &EndpointBody<'_>,
 ) -> Option<&'a Arc<Row>> {
     instance.find(&endpoint.service_name, &body.ip, endpoint.port, &endpoint.protocol)
-}
-
-fn is_of(row: &Row, generation: Option<&str>) -> bool {
-    generation.is_none_or(|generation| *row.content.generation == *generation)
 }
 
 fn says_the_same(content: &Content, body: &RegisterBody<'_>, endpoint: &EndpointBody<'_>) -> bool {

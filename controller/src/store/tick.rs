@@ -209,7 +209,7 @@ mod tests {
         }
         services.tick(at(2_000 + REMEMBER_DEPARTURES_FOR));
         assert!(services.find_service("s-7").is_none());
-        assert!(services.deadlines.lock().is_empty());
+        assert_eq!(services.deadlines.lock().len(), 0);
         assert!(services.graveyard.lock().departures.is_empty());
     }
 
