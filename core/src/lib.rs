@@ -6,25 +6,39 @@
 pub mod clock;
 pub mod config;
 mod error;
+mod header;
 pub mod interrupt;
 mod model;
 mod nearest;
 pub mod snapshot;
+pub mod telemetry;
 
 // Floor 1
+pub mod balance;
+pub mod resilience;
 pub mod runtime;
 
 // Floor 2
 pub mod transport;
 
 // Floor 3
+mod call;
 pub mod registry;
 
 // Floor 4
 pub mod catalog;
 pub mod registration;
 
+// Floor 5
+mod client;
+
+pub use call::{Bounds, CallOptions, Hooks, Outgoing, Request, Response, Transport};
+pub use client::{
+    Client, ClientBuilder, EndpointStats, Explanation, Pick, ServiceHandle, ServiceStats, Stats, Verdict,
+    Watch,
+};
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};
 pub use model::{Change, ChangeKind, Endpoint, EndpointKey, Instance, Labels, Query, default_instance_id};
-pub use nearest::nearest;
+pub use registration::Registration;
+pub use transport::{Answer, Failure, Headers};

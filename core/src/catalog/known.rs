@@ -1,12 +1,13 @@
 //! One service as the catalog knows it: what each registry has made us believe of it, and who listens.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
+use super::Inner;
 use super::absence::{Belief, Trust, Verdict};
 use super::report::{Gone, Provenance, SourceView};
 use super::source::Source;
@@ -17,6 +18,7 @@ use crate::interrupt::SLICE;
 use crate::model::{Endpoint, EndpointKey};
 use crate::registry::{Absence, Listing, Wait};
 use crate::snapshot::{Listed, Member, Service};
+use crate::telemetry::Tally;
 
 const MOST_GONE: usize = 16;
 /// A service that nobody has used for so many looks is no longer looked at.
@@ -26,12 +28,13 @@ const IDLE_LOOKS: u32 = 6;
 pub struct Known {
     service: Arc<Service>,
     sources: Arc<[Source]>,
+    catalog: Weak<Inner>,
     /// Whether anything has been heard of it, be it that nobody offers it.
     ready: AtomicBool,
     /// Set by every use, taken back by every look at the registry.
     used: AtomicBool,
     idle_looks: AtomicU32,
-    hits: AtomicU64,
+    hits: Tally,
     beliefs: Mutex<Beliefs>,
     first: Mutex<First>,
     first_done: Condvar,
@@ -74,7 +77,7 @@ pub(super) struct Applied {
 }
 
 impl Known {
-    pub(super) fn new(name: &str, sources: Arc<[Source]>, ttl: Duration) -> Arc<Known> {
+    pub(super) fn new(name: &str, sources: Arc<[Source]>, catalog: Weak<Inner>, ttl: Duration) -> Arc<Known> {
         let beliefs = Beliefs {
             by_source: (0..=sources.len()).map(|_| Contribution::default()).collect(),
             gone: VecDeque::new(),
@@ -84,10 +87,11 @@ impl Known {
         Arc::new(Known {
             service: Service::new(name),
             sources,
+            catalog,
             ready: AtomicBool::new(false),
             used: AtomicBool::new(true),
             idle_looks: AtomicU32::new(0),
-            hits: AtomicU64::new(0),
+            hits: Tally::default(),
             beliefs: Mutex::new(beliefs),
             first: Mutex::default(),
             first_done: Condvar::new(),
@@ -118,22 +122,33 @@ impl Known {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Notes a use; whether it is the first after a time without any.
+    /// Marks it as used; whether its list can be used without waiting. No lock, no allocation.
     #[inline]
-    pub(super) fn touch(&self) -> bool {
-        self.hits.fetch_add(1, Ordering::Relaxed);
-        if self.used.load(Ordering::Relaxed) {
-            return false;
+    pub fn enter(&self) -> bool {
+        if !self.used.load(Ordering::Relaxed) {
+            self.used_again();
         }
+        let ready = self.is_ready();
+        if ready {
+            self.hits.count();
+        }
+        ready
+    }
+
+    /// The first use since the last look at the registry; after a long time without any, its list is refreshed.
+    #[cold]
+    fn used_again(&self) {
         self.used.store(true, Ordering::Relaxed);
-        self.idle_looks.swap(0, Ordering::Relaxed) >= IDLE_LOOKS
+        let was_idle = self.idle_looks.swap(0, Ordering::Relaxed) >= IDLE_LOOKS;
+        if let Some(catalog) = self.catalog.upgrade().filter(|_| was_idle) {
+            catalog.refresh(self.name());
+        }
     }
 
     /// Whether anybody still wants to know of it. Asked once per look.
     pub(super) fn is_used(self: &Arc<Self>) -> bool {
-        // One count is the catalog's, one is the asker's.
-        let held = Arc::strong_count(self) > 2 || Arc::strong_count(&self.service) > 1;
-        if self.used.swap(false, Ordering::Relaxed) || held || !self.beliefs.lock().readers.is_empty() {
+        let is_watched = !self.beliefs.lock().readers.is_empty();
+        if self.used.swap(false, Ordering::Relaxed) || is_watched {
             self.idle_looks.store(0, Ordering::Relaxed);
             return true;
         }
@@ -141,7 +156,7 @@ impl Known {
     }
 
     pub(super) fn hits(&self) -> u64 {
-        self.hits.load(Ordering::Relaxed)
+        self.hits.get()
     }
 
     /// The next use looks for the first time again.

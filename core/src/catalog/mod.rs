@@ -41,14 +41,11 @@ use crate::model::{Endpoint, EndpointKey, Query};
 use crate::nearest::nearest;
 use crate::registry::{Absence, Heard, Listing, Registry, Sink, Wait, Watch};
 use crate::runtime::{Lane, Priority, Runtime};
-use crate::snapshot::{Member, Service};
+use crate::snapshot::Ejection;
 
 pub use known::Known;
 pub use report::{CacheStats, Gone, Provenance, RegistryStats, SourceView};
 pub use watching::Watching;
-
-/// Called, from a background thread, when an endpoint was registered anew or is listed again after absence.
-pub type OnReturn = Box<dyn Fn(&Arc<Service>, &Member) + Send + Sync>;
 
 /// How long a first look is waited for where the snapshot on disk has a list.
 const PATIENCE_WITH_SNAPSHOT: Duration = Duration::from_millis(250);
@@ -75,7 +72,6 @@ struct Inner {
     all: AtomicBool,
     names: Mutex<Option<(Tick, BTreeSet<String>)>>,
     disk: Option<Disk>,
-    on_return: OnReturn,
     runtime: Runtime,
     lane: Arc<Lane>,
     ttl: Duration,
@@ -93,12 +89,7 @@ struct Disk {
 
 impl Catalog {
     /// A catalog over these registries. Opens nothing.
-    pub fn new(
-        registries: Vec<Arc<dyn Registry>>,
-        config: &CacheConfig,
-        runtime: Runtime,
-        on_return: OnReturn,
-    ) -> Catalog {
+    pub fn new(registries: Vec<Arc<dyn Registry>>, config: &CacheConfig, runtime: Runtime) -> Catalog {
         let disk = |path: &PathBuf| Disk {
             path: path.clone(),
             read: Mutex::default(),
@@ -113,7 +104,6 @@ impl Catalog {
                 all: AtomicBool::new(false),
                 names: Mutex::default(),
                 disk: config.snapshot.as_ref().map(disk),
-                on_return,
                 runtime,
                 lane: Lane::new(1),
                 ttl: config.ttl,
@@ -124,14 +114,15 @@ impl Catalog {
         }
     }
 
+    /// A service, heard of or not; nothing is asked yet.
+    pub fn entry(&self, service: &str) -> Arc<Known> {
+        self.inner.enter(service)
+    }
+
     /// A service that has been heard of; no lock, no allocation, no wait.
     #[inline]
     pub fn known(&self, service: &str) -> Option<Arc<Known>> {
-        let known = self.inner.services.load().get(service).filter(|known| known.is_ready()).cloned()?;
-        if known.touch() {
-            self.inner.refresh(service);
-        }
-        Some(known)
+        self.inner.services.load().get(service).filter(|known| known.enter()).cloned()
     }
 
     /// A service; waits for a registry the first ever time, never again. A service that nobody offers is one
@@ -141,7 +132,6 @@ impl Catalog {
             return Ok(known);
         }
         self.inner.check_open()?;
-        check_name(service)?;
         let known = self.inner.enter(service);
         known
             .first_look(wait, || self.inner.look(&known, wait))
@@ -166,9 +156,7 @@ impl Catalog {
     }
 
     /// Tells of every change of a service, beginning with what is there.
-    pub fn watch(&self, service: &str) -> Result<Watching> {
-        self.inner.check_open()?;
-        check_name(service)?;
+    pub fn watch(&self, service: &str) -> Watching {
         let reader = self.inner.admit(Reader::default());
         let known = self.inner.enter(service);
         known.listen(&reader);
@@ -177,22 +165,21 @@ impl Catalog {
             self.inner.recall(&known);
             reader.changed(service);
         }
-        Ok(Watching { reader, catalog: Arc::downgrade(&self.inner) })
+        Watching { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Tells of every change of every service.
-    pub fn watch_all(&self) -> Result<Watching> {
-        self.inner.check_open()?;
+    pub fn watch_all(&self) -> Watching {
         let reader = self.inner.admit(Reader::of_all());
         self.inner.all.store(true, Ordering::Release);
         self.inner.services.load().values().for_each(|known| known.listen(&reader));
         self.inner.watches().for_each(|watch| watch.want_all());
-        Ok(Watching { reader, catalog: Arc::downgrade(&self.inner) })
+        Watching { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Waits until at least one healthy endpoint fits the query.
     pub fn wait_for(&self, query: &Query, wait: &Wait<'_>) -> Result<()> {
-        let watching = self.watch(&query.service)?;
+        let watching = self.watch(&query.service);
         let fits = |endpoint: &Arc<Endpoint>| endpoint.healthy && query.accepts(endpoint);
         loop {
             let left = wait.deadline.left(clock::now());
@@ -214,9 +201,7 @@ impl Catalog {
     }
 
     /// Replaces what the program itself says exists of a service, beside what the registries say.
-    pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) -> Result<()> {
-        self.inner.check_open()?;
-        check_name(service)?;
+    pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) {
         let own = |mut endpoint: Endpoint| {
             service.clone_into(&mut endpoint.service);
             "publish".clone_into(&mut endpoint.source);
@@ -225,7 +210,6 @@ impl Catalog {
         let listing = Listing { endpoints: endpoints.into_iter().map(own).collect(), removed: Vec::new() };
         self.inner.hear_own(&self.inner.enter(service), listing);
         self.inner.want(service);
-        Ok(())
     }
 
     /// An endpoint failed to connect, timed out or was ejected: if it is only listed because its absence was
@@ -272,16 +256,6 @@ impl Catalog {
     }
 }
 
-fn check_name(service: &str) -> Result<()> {
-    match service {
-        "" => Err(Error::invalid("the name of the service is empty")),
-        name if name.chars().any(char::is_control) => {
-            Err(Error::invalid(format!("the service name {name:?} holds control characters")))
-        }
-        _ => Ok(()),
-    }
-}
-
 // === asking ===
 
 impl Inner {
@@ -303,7 +277,7 @@ impl Inner {
         if services.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep(&mut services);
         }
-        let known = Known::new(service, self.sources.clone(), self.ttl);
+        let known = Known::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl);
         services.insert(service.to_owned(), known.clone());
         self.services.store(Arc::new(services));
         if self.all.load(Ordering::Acquire) {
@@ -420,6 +394,9 @@ impl Inner {
 
     fn admit(&self, reader: Reader) -> Arc<Reader> {
         let reader = Arc::new(reader);
+        if self.closing.is_closed() {
+            reader.close();
+        }
         self.readers.lock().push(Arc::downgrade(&reader));
         reader.registry(self.is_any_down());
         reader
@@ -515,7 +492,9 @@ impl Inner {
 
     /// What follows from news, once no lock is held.
     fn follow_up(self: &Arc<Self>, known: &Arc<Known>, applied: Applied) {
-        applied.returned.iter().for_each(|member| (self.on_return)(known.service(), member));
+        // Whoever was registered anew is tried at once, however it left.
+        let at_once = |ejection: &mut Ejection| ejection.next_probe = clock::now();
+        applied.returned.iter().for_each(|member| known.service().reschedule(&member.state, at_once));
         if let Some(due) = applied.due {
             let (catalog, known) = (Arc::downgrade(self), Arc::downgrade(known));
             self.runtime.at(due, &self.lane, Priority::Poll, move || {

@@ -1,6 +1,10 @@
 //! Everything that can be set, in one struct; every language hands it over as JSON, once.
 
 pub mod duration;
+mod environment;
+mod limits;
+mod load;
+mod schema;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,9 +15,17 @@ use serde::{Deserialize, Serialize};
 
 pub use duration::{format_duration, optional_duration, parse_duration};
 
-/// How a client behaves. Every field has a default; `services` overrides the settings for single services.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+/// How a client behaves. Every field has a default; `services` overrides settings for single services.
+///
+/// ```
+/// use plumline::Config;
+/// let config = Config::from_json(r#"{"timeout": "2s", "services": {"orders": {"retry": {"attempts": 5}}}}"#)?;
+/// assert_eq!(config.settings_for("orders").retry.attempts, 5);
+/// let error = Config::from_json(r#"{"retry": {"attemps": 5}}"#).unwrap_err();
+/// assert_eq!(error.message(), r#"unknown key "retry.attemps"; did you mean "retry.attempts"?"#);
+/// # Ok::<(), plumline::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
 pub struct Config {
     /// Which registries to ask: an address, a list of addresses, or a section with more detail.
     pub registry: RegistryConfig,
@@ -25,6 +37,7 @@ pub struct Config {
     #[serde(flatten)]
     pub settings: Settings,
     /// Settings for single services, by name.
+    #[schemars(with = "BTreeMap<String, Settings>")]
     pub services: BTreeMap<String, serde_json::Value>,
 }
 
@@ -45,7 +58,7 @@ pub struct Settings {
     #[schemars(with = "duration::Schema")]
     pub connect_timeout: Duration,
     /// Whom to ask next: `p2c_ewma`, `round_robin` or `random`.
-    pub balancer: String,
+    pub balancer: Strategy,
     /// The zone this program runs in; empty if it does not matter.
     pub zone: String,
     /// The largest response body taken, bytes after decompression.
@@ -68,7 +81,7 @@ impl Default for Settings {
             timeout: Duration::from_secs(10),
             attempt_timeout: None,
             connect_timeout: Duration::from_secs(1),
-            balancer: "p2c_ewma".into(),
+            balancer: Strategy::P2cEwma,
             zone: String::new(),
             max_body: 64 << 20,
             host_header: None,
@@ -78,6 +91,18 @@ impl Default for Settings {
             tls: TlsConfig::default(),
         }
     }
+}
+
+/// Whom to ask next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Strategy {
+    /// The cheaper of two drawn by weight, by latency, load and success.
+    P2cEwma,
+    /// One after the other.
+    RoundRobin,
+    /// By weight.
+    Random,
 }
 
 /// Which registries to ask, and how.

@@ -11,22 +11,26 @@
 //! all snapshots, so that an endpoint that stays keeps its latency, its load and its reputation.
 
 mod alias;
+mod ejection;
+mod recent;
+mod rotation;
 mod state;
 mod view;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
 
-use crate::clock::Tick;
 use crate::model::{Endpoint, EndpointKey, Query};
+use rotation::{Absent, Rotation};
 
 pub use alias::AliasTable;
-pub use state::{Cell, Connections, Decaying, State};
-pub use view::{Mean, Slot, View};
+pub use ejection::{Cause, Ejection, ProbeKind, Standing};
+pub use recent::Recent;
+pub use state::{CROWD, Cell, Connections, Decaying, Figures, Patience, State, Streak};
+pub use view::{Mean, Pulse, Slot, View};
 
 /// One endpoint and what we have seen of it.
 #[derive(Clone, Debug)]
@@ -99,6 +103,8 @@ impl Filter {
 pub struct Selection {
     /// What it admits.
     pub filter: Filter,
+    /// Tells this selection from every other of the process, for per-thread counters.
+    pub id: u64,
     view: ArcSwap<View>,
 }
 
@@ -115,10 +121,10 @@ pub struct Service {
     name: String,
     snapshot: ArcSwap<Snapshot>,
     selections: ArcSwap<HashMap<Filter, Arc<Selection>>>,
-    /// The next moment at which an ejection ends or a probe is due; picks compare it with their clock.
-    wake_at: AtomicU64,
+    rotation: Rotation,
+    pulse: Arc<Pulse>,
     /// Held while a snapshot or the views are replaced. Never while user code runs.
-    writer: Mutex<()>,
+    writer: Mutex<Absent>,
 }
 
 impl Service {
@@ -128,8 +134,9 @@ impl Service {
             name: name.into(),
             snapshot: ArcSwap::default(),
             selections: ArcSwap::default(),
-            wake_at: AtomicU64::new(u64::MAX),
-            writer: Mutex::new(()),
+            rotation: Rotation::default(),
+            pulse: Arc::default(),
+            writer: Mutex::default(),
         })
     }
 
@@ -143,6 +150,11 @@ impl Service {
         self.snapshot.load_full()
     }
 
+    /// How fast it answers as a whole.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
     /// The selection for a filter; made on first use, the same one ever after.
     pub fn selection(&self, filter: &Filter) -> Arc<Selection> {
         if let Some(known) = self.selections.load().get(filter) {
@@ -153,8 +165,9 @@ impl Service {
         if let Some(known) = known.get(filter) {
             return known.clone();
         }
-        let view = View::build(&self.snapshot.load(), filter, Arc::default());
-        let selection = Arc::new(Selection { filter: filter.clone(), view: ArcSwap::from_pointee(view) });
+        let view = View::build(&self.snapshot.load(), filter, Arc::default(), self.pulse.clone());
+        let (filter_of_it, id) = (filter.clone(), view.mean.id);
+        let selection = Arc::new(Selection { filter: filter_of_it, id, view: ArcSwap::from_pointee(view) });
         let mut selections = HashMap::clone(&known);
         selections.insert(filter.clone(), selection.clone());
         self.selections.store(Arc::new(selections));
@@ -162,38 +175,35 @@ impl Service {
     }
 
     /// Replaces what exists. Endpoints with the same protocol and address are one, weight the largest;
-    /// those that stay keep their cells.
+    /// those that stay keep their cells. An ejected one that is registered anew, or is back after it was
+    /// gone, is probed at once.
     pub fn replace(&self, listed: Vec<Listed>) -> Delta {
-        let _writer = self.writer.lock();
+        let mut absent = self.writer.lock();
         let before = self.snapshot.load_full();
         let (members, delta) = merge(&before.members, one_per_key(listed));
+        absent.remember(&before.members, &delta.removed);
+        absent.restore(&members, &delta.added);
+        rotation::probe_restarted(&before.members, &members);
         self.snapshot.store(Arc::new(Snapshot { members, revision: before.revision + 1 }));
-        self.rebuild_views();
+        self.settle();
         delta
     }
 
-    /// Builds every view anew, after an ejection or a return changed what is usable.
+    /// Builds every view anew, after something changed what is usable.
     pub fn rebuild(&self) {
         let _writer = self.writer.lock();
-        self.rebuild_views();
+        self.settle();
     }
 
-    fn rebuild_views(&self) {
+    /// Brings rotation and views in line with the snapshot; under the writer lock.
+    fn settle(&self) {
         let snapshot = self.snapshot.load();
+        self.rotation.settle(&snapshot.members);
         for selection in self.selections.load().values() {
             let mean = selection.view.load().mean.clone();
-            selection.view.store(Arc::new(View::build(&snapshot, &selection.filter, mean)));
+            let view = View::build(&snapshot, &selection.filter, mean, self.pulse.clone());
+            selection.view.store(Arc::new(view));
         }
-    }
-
-    /// The next moment at which something must be looked after; [`Tick::NEVER`] if nothing.
-    pub fn wake_at(&self) -> Tick {
-        Tick::from_nanos(self.wake_at.load(Ordering::Relaxed))
-    }
-
-    /// Sets that moment.
-    pub fn set_wake_at(&self, at: Tick) {
-        self.wake_at.store(at.nanos(), Ordering::Relaxed);
     }
 }
 

@@ -5,9 +5,16 @@
 
 use std::any::Any;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
+use parking_lot::Mutex;
+
+use super::{Ejection, Recent, Standing};
 use crate::clock::Tick;
+
+/// So many calls in flight make a crowd: fewer that hang may be slow, a crowd that hangs is stalled.
+pub const CROWD: u32 = 3;
 
 /// An `f64` in an atomic.
 #[derive(Debug, Default)]
@@ -17,13 +24,13 @@ impl Cell {
     /// Its value.
     #[inline]
     pub fn get(&self) -> f64 {
-        f64::from_bits(self.0.load(Ordering::Relaxed))
+        f64::from_bits(self.0.load(Relaxed))
     }
 
     /// Sets it.
     #[inline]
     pub fn set(&self, value: f64) {
-        self.0.store(value.to_bits(), Ordering::Relaxed);
+        self.0.store(value.to_bits(), Relaxed);
     }
 }
 
@@ -38,7 +45,7 @@ impl Decaying {
     /// The value as written and when; `None` before the first.
     #[inline]
     pub fn get(&self) -> Option<(f64, Tick)> {
-        let at = self.at.load(Ordering::Relaxed);
+        let at = self.at.load(Relaxed);
         (at != 0).then(|| (self.value.get(), Tick::from_nanos(at)))
     }
 
@@ -46,25 +53,81 @@ impl Decaying {
     #[inline]
     pub fn set(&self, value: f64, now: Tick) {
         self.value.set(value);
-        self.at.store(now.nanos(), Ordering::Relaxed);
+        self.at.store(now.nanos(), Relaxed);
+    }
+}
+
+/// How long a crowd may hang before the endpoint is suspect.
+#[derive(Debug, Default)]
+pub struct Patience(AtomicU64);
+
+impl Patience {
+    /// `None` until it has been worked out.
+    #[inline]
+    pub fn get(&self) -> Option<Duration> {
+        let nanos = self.0.load(Relaxed);
+        (nanos != 0).then(|| Duration::from_nanos(nanos))
+    }
+
+    /// Sets it.
+    pub fn set(&self, patience: Duration) {
+        self.0.store(patience.as_nanos() as u64, Relaxed);
     }
 }
 
 /// What has been seen of one endpoint. The first cells are those that every pick reads: one cache line.
 #[derive(Debug, Default)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub struct State {
-    /// Calls that have begun and not ended.
-    pub in_flight: AtomicU32,
-    ejected: AtomicBool,
-    /// When `in_flight` last reached three, moved on by each answer.
-    pub crowded_since: AtomicU64,
     /// EWMA of the latency, nanoseconds.
     pub latency: Decaying,
     /// EWMA of success, 0 to 1.
     pub success: Decaying,
+    /// When `in_flight` last became a crowd, moved on by each answer.
+    crowded_since: AtomicU64,
+    /// How long its crowd may hang; unknown while it has answered too little.
+    pub patience: Patience,
+    in_flight: AtomicU32,
+    standing: AtomicU8,
+    /// Failures in a row.
+    pub streak: Streak,
+    /// The multiplier of the next ejection, and since when no failure has been seen.
+    pub penalty: Decaying,
+    returned_at: AtomicU64,
+    /// Uses that have ended, for the stats.
+    pub figures: Figures,
+    ejection: Mutex<Option<Ejection>>,
+    answers: OnceLock<Box<Recent>>,
     /// What a transport keeps for this endpoint, such as its open connections; dropped with the endpoint.
     pub connections: OnceLock<Connections>,
+}
+
+/// Uses of an endpoint that have ended.
+#[derive(Debug, Default)]
+pub struct Figures {
+    attempts: AtomicU64,
+    failures: AtomicU64,
+}
+
+impl Figures {
+    /// One more.
+    #[inline]
+    pub fn count(&self, failed: bool) {
+        self.attempts.fetch_add(1, Relaxed);
+        if failed {
+            self.failures.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// How many there were.
+    pub fn attempts(&self) -> u64 {
+        self.attempts.load(Relaxed)
+    }
+
+    /// How many of them failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
+    }
 }
 
 /// Something of a transport's.
@@ -77,9 +140,153 @@ impl std::fmt::Debug for Connections {
 }
 
 impl State {
+    /// A call sets out. Every `begin` has its [`end`](State::end).
+    #[inline]
+    pub fn begin(&self, now: Tick) {
+        if self.in_flight.fetch_add(1, Relaxed) + 1 == CROWD {
+            self.crowded_since.store(now.nanos(), Relaxed);
+        }
+    }
+
+    /// A call has ended, however it ended.
+    #[inline]
+    pub fn end(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+    }
+
+    /// An answer came, whatever it says: the endpoint lives.
+    #[inline]
+    pub fn answered(&self, now: Tick) {
+        if self.in_flight() >= CROWD {
+            self.crowded_since.store(now.nanos(), Relaxed);
+        }
+    }
+
+    /// Calls that have begun and not ended.
+    #[inline]
+    pub fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
+    }
+
+    /// How long its crowd has waited for any answer; `None` while there is no crowd.
+    #[inline]
+    pub fn hanging(&self, now: Tick) -> Option<Duration> {
+        (self.in_flight() >= CROWD).then(|| now.since(Tick::from_nanos(self.crowded_since.load(Relaxed))))
+    }
+
+    /// The latencies of its recent answers.
+    pub fn answers(&self) -> &Recent {
+        self.answers.get_or_init(Box::default)
+    }
+
+    /// What it is trusted with.
+    #[inline]
+    pub fn standing(&self) -> Standing {
+        Standing::from_number(self.standing.load(Relaxed))
+    }
+
     /// Whether it is out of rotation.
     #[inline]
     pub fn is_ejected(&self) -> bool {
-        self.ejected.load(Ordering::Relaxed)
+        self.standing() == Standing::Ejected
+    }
+
+    /// A success while on trial clears it.
+    pub fn acquit(&self) {
+        let (trial, trusted) = (Standing::OnTrial as u8, Standing::Trusted as u8);
+        // Whoever changed it first is right: a failure seen at the same moment has ejected it.
+        let _ = self.standing.compare_exchange(trial, trusted, Relaxed, Relaxed);
+    }
+
+    /// Its ejection, while it is out of rotation.
+    pub fn ejection(&self) -> Option<Ejection> {
+        *self.ejection.lock()
+    }
+
+    /// When it last came back into rotation; what began before says nothing about it now.
+    pub fn returned_at(&self) -> Tick {
+        Tick::from_nanos(self.returned_at.load(Relaxed))
+    }
+
+    /// Under the service's writer lock only, like every change between in and out of rotation.
+    pub(super) fn set_ejected(&self, ejection: Ejection) {
+        *self.ejection.lock() = Some(ejection);
+        self.standing.store(Standing::Ejected as u8, Relaxed);
+    }
+
+    pub(super) fn set_returned(&self, at: Tick) {
+        *self.ejection.lock() = None;
+        self.streak.clear();
+        self.returned_at.store(at.nanos(), Relaxed);
+        self.standing.store(Standing::OnTrial as u8, Relaxed);
+    }
+
+    pub(super) fn change_ejection(&self, change: impl FnOnce(&mut Ejection)) {
+        if let Some(ejection) = self.ejection.lock().as_mut() {
+            change(ejection);
+        }
+    }
+}
+
+/// Failures in a row: of any kind, and how many of them at the end were connect errors or timeouts.
+#[derive(Debug, Default)]
+pub struct Streak(AtomicU32);
+
+impl Streak {
+    /// One more; returns (of any kind, connect errors and timeouts), this one included.
+    pub fn grow(&self, unreachable: bool) -> (u32, u32) {
+        let grown = |packed: u32| {
+            let (any, far) = (packed & 0xffff, packed >> 16);
+            let far = if unreachable { (far + 1).min(0xffff) } else { 0 };
+            far << 16 | (any + 1).min(0xffff)
+        };
+        let before =
+            self.0.fetch_update(Relaxed, Relaxed, |packed| Some(grown(packed))).unwrap_or_else(|p| p);
+        let after = grown(before);
+        (after & 0xffff, after >> 16)
+    }
+
+    /// A success ends it.
+    #[inline]
+    pub fn clear(&self) {
+        if self.0.load(Relaxed) != 0 {
+            self.0.store(0, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_pick_reads_lies_in_one_cache_line() {
+        assert!(std::mem::offset_of!(State, standing) < 64);
+    }
+
+    #[test]
+    fn a_crowd_begins_with_the_third_call_and_any_answer_gives_it_time() {
+        let (state, at) = (State::default(), |second: u64| Tick::from_nanos(second * 1_000_000_000));
+        state.begin(at(1));
+        state.begin(at(2));
+        assert_eq!(state.hanging(at(9)), None);
+        state.begin(at(3));
+        state.begin(at(4));
+        assert_eq!(state.hanging(at(9)), Some(Duration::from_secs(6)));
+        state.answered(at(8));
+        assert_eq!(state.hanging(at(9)), Some(Duration::from_secs(1)));
+        state.end();
+        state.end();
+        assert_eq!(state.hanging(at(9)), None);
+    }
+
+    #[test]
+    fn another_kind_of_failure_breaks_a_row_of_connect_errors() {
+        let streak = Streak::default();
+        assert_eq!(streak.grow(true), (1, 1));
+        assert_eq!(streak.grow(false), (2, 0));
+        assert_eq!(streak.grow(true), (3, 1));
+        streak.clear();
+        assert_eq!(streak.grow(true), (1, 1));
     }
 }

@@ -1,9 +1,12 @@
 //! What may be picked now: the usable endpoints of one selection, with a table to draw them by weight.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
-use super::{AliasTable, Cell, Filter, Member, Snapshot};
+use super::{AliasTable, Cell, Filter, Member, Patience, Recent, Snapshot};
+use crate::clock::Tick;
+use crate::model::Endpoint;
 
 /// The endpoints that may be picked. Never changed, only replaced.
 #[derive(Debug)]
@@ -12,6 +15,7 @@ pub struct View {
     table: AliasTable,
     /// The selection's mean latency, kept over rebuilds.
     pub mean: Arc<Mean>,
+    pulse: Arc<Pulse>,
     /// Whether these are out, and listed only because nothing else is there.
     pub last_resort: bool,
 }
@@ -25,6 +29,23 @@ pub struct Slot {
     pub load_factor: f64,
 }
 
+impl Slot {
+    /// The endpoint's record.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.member.endpoint
+    }
+
+    /// How many calls of ours it has not answered yet.
+    pub fn in_flight(&self) -> u32 {
+        self.member.state.in_flight()
+    }
+
+    /// Its latency as last seen; `None` until it has answered.
+    pub fn latency(&self) -> Option<Duration> {
+        self.member.state.latency.get().map(|(nanos, _)| Duration::from_nanos(nanos as u64))
+    }
+}
+
 /// The mean latency of a selection's known endpoints, looked up by picks and refreshed now and then by reports.
 #[derive(Debug)]
 pub struct Mean {
@@ -32,6 +53,8 @@ pub struct Mean {
     pub id: u64,
     /// Nanoseconds; 0 while no endpoint is known.
     pub latency: Cell,
+    /// How many endpoints it is the mean of.
+    pub known: AtomicU32,
     /// When it was last worked out.
     pub at: AtomicU64,
 }
@@ -39,13 +62,27 @@ pub struct Mean {
 impl Default for Mean {
     fn default() -> Mean {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        Mean { id: NEXT.fetch_add(1, Ordering::Relaxed), latency: Cell::default(), at: AtomicU64::new(0) }
+        Mean {
+            id: NEXT.fetch_add(1, Relaxed),
+            latency: Cell::default(),
+            known: AtomicU32::new(0),
+            at: AtomicU64::new(0),
+        }
     }
+}
+
+/// How fast a service answers as a whole: what holds for an endpoint that has answered too little itself.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    /// The latencies of its recent answers.
+    pub answers: Recent,
+    /// How long a crowd may hang on an endpoint of it.
+    pub patience: Patience,
 }
 
 impl View {
     /// The view of a snapshot through a filter: what is healthy, not ejected, and has weight.
-    pub fn build(snapshot: &Snapshot, filter: &Filter, mean: Arc<Mean>) -> View {
+    pub(super) fn build(snapshot: &Snapshot, filter: &Filter, mean: Arc<Mean>, pulse: Arc<Pulse>) -> View {
         let healthy: Vec<&Member> = snapshot
             .members
             .iter()
@@ -57,21 +94,10 @@ impl View {
         if last_resort {
             usable = healthy;
         }
-        if usable.iter().any(|member| member.endpoint.weight > 0) {
-            usable.retain(|member| member.endpoint.weight > 0);
-        }
-        View::over(&usable, mean, last_resort)
-    }
-
-    fn over(usable: &[&Member], mean: Arc<Mean>, last_resort: bool) -> View {
+        weighted(&mut usable);
         let weights: Vec<u32> = usable.iter().map(|member| member.endpoint.weight).collect();
-        let counted = |weight: u32| f64::from(weight.max(1));
-        let average = weights.iter().copied().map(counted).sum::<f64>() / usable.len().max(1) as f64;
-        let slot = |member: &&Member| Slot {
-            member: Member::clone(member),
-            load_factor: average / counted(member.endpoint.weight),
-        };
-        View { slots: usable.iter().map(slot).collect(), table: AliasTable::new(&weights), mean, last_resort }
+        let slots = slots(&usable, &weights);
+        View { slots, table: AliasTable::new(&weights), mean, pulse, last_resort }
     }
 
     /// How many endpoints may be picked.
@@ -94,4 +120,30 @@ impl View {
     pub fn draw(&self, random: u64) -> usize {
         self.table.draw(random)
     }
+
+    /// Whether the endpoint at this index seems to have stopped answering: a crowd of calls hangs on it for
+    /// longer than it, or the service where it is new, takes for its slowest answers.
+    #[inline]
+    pub fn is_suspect(&self, index: usize, now: Tick) -> bool {
+        let state = &self.slots[index].member.state;
+        let Some(hanging) = state.hanging(now) else { return false };
+        state.patience.get().or_else(|| self.pulse.patience.get()).is_some_and(|patience| hanging > patience)
+    }
+}
+
+/// Weight 0 takes an endpoint out, unless all have it.
+pub(super) fn weighted(usable: &mut Vec<&Member>) {
+    if usable.iter().any(|member| member.endpoint.weight > 0) {
+        usable.retain(|member| member.endpoint.weight > 0);
+    }
+}
+
+fn slots(usable: &[&Member], weights: &[u32]) -> Vec<Slot> {
+    let counted = |weight: u32| f64::from(weight.max(1));
+    let average = weights.iter().copied().map(counted).sum::<f64>() / usable.len().max(1) as f64;
+    let slot = |member: &&Member| Slot {
+        member: Member::clone(member),
+        load_factor: average / counted(member.endpoint.weight),
+    };
+    usable.iter().map(slot).collect()
 }

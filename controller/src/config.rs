@@ -1,0 +1,226 @@
+//! What a controller can be told before it starts.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+/// Where registrations and values are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum StoreKind {
+    /// In memory: a restart begins empty, and the heartbeats fill it again.
+    #[default]
+    Memory,
+    /// In an SQLite file.
+    Sqlite(PathBuf),
+}
+
+impl FromStr for StoreKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            None if text == "memory" => Ok(Self::Memory),
+            Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
+            _ => Err(format!("`{text}` is no store; use `memory` or `sqlite:PATH`")),
+        }
+    }
+}
+
+/// The certificate and key of a TLS listener, both PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+/// Protection against clients that send too much, too slowly or nothing at all.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest request body in bytes (8 MiB); a larger one is answered with 413.
+    pub body: usize,
+    /// How long a request's headers may take (10 s), and a TLS handshake.
+    pub headers: Duration,
+    /// How long a request's body may take (30 s).
+    pub body_time: Duration,
+    /// How long a connection may lie idle (75 s).
+    pub idle: Duration,
+    /// Connections open at once (60,000, or what the limit of open files allows).
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: 8 * 1024 * 1024,
+            headers: Duration::from_secs(10),
+            body_time: Duration::from_secs(30),
+            idle: Duration::from_secs(75),
+            connections: 60_000,
+        }
+    }
+}
+
+/// The configuration of a [`Controller`](crate::Controller): defaults for a laptop, and a method for each setting.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) store: StoreKind,
+    pub(crate) service_ttl: Duration,
+    pub(crate) node_ttl: Duration,
+    pub(crate) tls: Option<TlsFiles>,
+    pub(crate) token: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) threads: Option<usize>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 8080).into(),
+            store: StoreKind::Memory,
+            service_ttl: Duration::from_secs(15),
+            node_ttl: Duration::from_secs(3),
+            tls: None,
+            token: None,
+            limits: Limits::default(),
+            threads: None,
+        }
+    }
+}
+
+impl Config {
+    /// The defaults: `127.0.0.1:8080`, in memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The address to listen on; port 0 takes a free one.
+    pub fn listen(self, listen: SocketAddr) -> Self {
+        Self { listen, ..self }
+    }
+
+    /// Where registrations and values are kept.
+    pub fn store(self, store: StoreKind) -> Self {
+        Self { store, ..self }
+    }
+
+    /// How long an endpoint is believed after its last sign of life (15 s).
+    pub fn service_ttl(self, service_ttl: Duration) -> Self {
+        Self { service_ttl, ..self }
+    }
+
+    /// How long a node counts as healthy after its last heartbeat (3 s).
+    pub fn node_ttl(self, node_ttl: Duration) -> Self {
+        Self { node_ttl, ..self }
+    }
+
+    /// Speaks TLS with this certificate.
+    pub fn tls(self, tls: TlsFiles) -> Self {
+        Self { tls: Some(tls), ..self }
+    }
+
+    /// Asks every request but `/healthz` for `Authorization: Bearer <token>`.
+    pub fn token(self, token: impl Into<String>) -> Self {
+        Self { token: Some(token.into()), ..self }
+    }
+
+    /// Other limits than the default ones.
+    pub fn limits(self, limits: Limits) -> Self {
+        Self { limits, ..self }
+    }
+
+    /// Threads that answer requests (as many as there are processors).
+    pub fn threads(self, threads: usize) -> Self {
+        Self { threads: Some(threads), ..self }
+    }
+
+    /// Refuses what cannot work, naming it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let positive = |name: &str, ttl: Duration| {
+            (ttl >= Duration::from_millis(100))
+                .then_some(())
+                .ok_or_else(|| format!("{name} must be at least 100ms, not {ttl:?}"))
+        };
+        positive("service_ttl", self.service_ttl)?;
+        positive("node_ttl", self.node_ttl)?;
+        match &self.token {
+            Some(token) if token.is_empty() => Err("token must not be empty".to_owned()),
+            _ if self.threads == Some(0) => Err("threads must be at least 1".to_owned()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Shows everything but the token.
+impl fmt::Debug for Config {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Config")
+            .field("listen", &self.listen)
+            .field("store", &self.store)
+            .field("service_ttl", &self.service_ttl)
+            .field("node_ttl", &self.node_ttl)
+            .field("tls", &self.tls)
+            .field("token", &self.token.as_ref().map(|_| "***"))
+            .field("limits", &self.limits)
+            .field("threads", &self.threads)
+            .finish()
+    }
+}
+
+/// Reads a duration: `250ms`, `15s`, `1.5m`, `2h`, or a number of seconds.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration; write it like `250ms`, `15s`, `2m` or `1h`");
+    let digits =
+        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = match unit {
+        "ms" => number / 1_000.0,
+        "" | "s" => number,
+        "m" => number * 60.0,
+        "h" => number * 3_600.0,
+        _ => return Err(wrong()),
+    };
+    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_with_and_without_a_unit() {
+        let read = |text| parse_duration(text).map(|duration| duration.as_millis());
+        assert_eq!(read("250ms"), Ok(250));
+        assert_eq!(read("15s"), Ok(15_000));
+        assert_eq!(read("0.5"), Ok(500));
+        assert_eq!(read("2m"), Ok(120_000));
+        for wrong in ["", "s", "5x", "-1s", "1e400", "1.2.3s", "99999999999999999999999h"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn stores_are_named_memory_or_sqlite() {
+        assert_eq!("memory".parse(), Ok(StoreKind::Memory));
+        assert_eq!("sqlite:/var/plum.db".parse(), Ok(StoreKind::Sqlite("/var/plum.db".into())));
+        for wrong in ["", "sqlite", "sqlite:", "postgres:x", "Memory"] {
+            assert!(wrong.parse::<StoreKind>().is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_not_shown() {
+        let shown = format!("{:?}", Config::new().token("secret"));
+        assert!(!shown.contains("secret"));
+    }
+
+    #[test]
+    fn a_ttl_of_nothing_is_refused() {
+        assert!(Config::new().service_ttl(Duration::ZERO).check().is_err());
+    }
+}

@@ -1,0 +1,103 @@
+//! Service configuration by namespace and key.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Path, RawPathParams, State};
+use axum::http::Uri;
+use axum::http::request::Parts;
+use axum::response::Response;
+use serde_json::json as object;
+
+use super::App;
+use super::answer::{Refusal, json, no_content};
+use super::body::Content;
+use super::query::Query;
+use crate::model::{ValueBody, ValuesBody};
+use crate::store::{Kind, Value, Write};
+
+/// Where a value lies. A key may contain `/`, and may be called `keys` or `batch` too.
+pub(super) struct Place {
+    namespace: String,
+    key: String,
+}
+
+impl FromRequestParts<Arc<App>> for Place {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Refusal> {
+        let found = RawPathParams::from_request_parts(parts, app).await.map_err(|_| Refusal::BAD_REQUEST)?;
+        let named = |name| found.iter().find(|(key, _)| *key == name).map(|(_, value)| value.to_owned());
+        let last = || parts.uri.path().rsplit('/').next().map(str::to_owned);
+        let namespace = named("namespace").ok_or(Refusal::NOT_FOUND)?;
+        let key = named("key").or_else(last).ok_or(Refusal::NOT_FOUND)?;
+        Ok(Self { namespace, key })
+    }
+}
+
+const INVALID_TYPE: Refusal = Refusal::bad("invalid type (must be string|int|double|bool|bytes)\n");
+
+pub(super) async fn namespaces(State(app): State<Arc<App>>) -> Response {
+    let namespaces = app.store.values.namespaces();
+    json(&object!({ "namespaces": (!namespaces.is_empty()).then_some(namespaces) }))
+}
+
+pub(super) async fn list(State(app): State<Arc<App>>, Path(namespace): Path<String>, uri: Uri) -> Response {
+    json(&app.store.values.list(&namespace, &Query::of(&uri).get("prefix")))
+}
+
+pub(super) async fn keys(State(app): State<Arc<App>>, Path(namespace): Path<String>) -> Response {
+    let keys = app.store.values.keys(&namespace);
+    json(&object!({ "keys": keys, "namespace": namespace }))
+}
+
+pub(super) async fn show(State(app): State<Arc<App>>, place: Place) -> Result<Response, Refusal> {
+    let entry = app.store.values.get(&place.namespace, &place.key);
+    entry.map(|entry| json(&entry)).ok_or(Refusal::NOT_FOUND)
+}
+
+pub(super) async fn put(
+    State(app): State<Arc<App>>,
+    place: Place,
+    content: Content,
+) -> Result<Response, Refusal> {
+    let body: ValueBody = content.read()?;
+    let answer = object!({
+        "key": place.key,
+        "namespace": place.namespace,
+        "type": Kind::named(&body.kind).ok_or(INVALID_TYPE)?,
+        "value": body.value,
+    });
+    let item = (place.key, value_of(body.value, &body.kind, &app)?);
+    write(&app, Write::Put { namespace: place.namespace, items: vec![item] }).await?;
+    Ok(json(&answer))
+}
+
+pub(super) async fn delete(State(app): State<Arc<App>>, place: Place) -> Result<Response, Refusal> {
+    write(&app, Write::Delete { namespace: place.namespace, key: place.key }).await?;
+    Ok(no_content())
+}
+
+pub(super) async fn batch(
+    State(app): State<Arc<App>>,
+    Path(namespace): Path<String>,
+    content: Content,
+) -> Result<Response, Refusal> {
+    let body: ValuesBody = content.read()?;
+    let item = |item: ValueBody| {
+        let value = value_of(item.value, &item.kind, &app)?;
+        if item.key.is_empty() { Err(Refusal::bad("missing key\n")) } else { Ok((item.key, value)) }
+    };
+    let items = body.items.into_iter().map(item).collect::<Result<Vec<_>, _>>()?;
+    let answer = object!({ "count": items.len(), "namespace": namespace });
+    write(&app, Write::Put { namespace, items }).await?;
+    Ok(json(&answer))
+}
+
+fn value_of(text: String, kind: &str, app: &App) -> Result<Value, Refusal> {
+    let kind = Kind::named(kind).ok_or(INVALID_TYPE)?;
+    Ok(Value { text, kind, updated_at: app.clock.now().unix })
+}
+
+async fn write(app: &App, write: Write) -> Result<(), Refusal> {
+    app.store.write(write).await.map_err(|_| Refusal::DB_ERROR)
+}

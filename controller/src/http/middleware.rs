@@ -1,0 +1,76 @@
+//! What every answer has in common: who may ask, and the headers that announce what we are.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN, AUTHORIZATION,
+    WWW_AUTHENTICATE,
+};
+use axum::http::{HeaderName, HeaderValue, Method, Request};
+use axum::response::{IntoResponse, Response};
+use hyper::body::Incoming;
+use tower_service::Service;
+
+use super::App;
+use super::answer::{Refusal, no_content};
+use super::connection::Pulse;
+
+const FEATURES: HeaderName = HeaderName::from_static("plum-features");
+const SERVICE_TTL: HeaderName = HeaderName::from_static("plum-service-ttl");
+
+/// The whole life of a request.
+pub(super) async fn answer(
+    app: Arc<App>,
+    mut router: Router,
+    pulse: Arc<Pulse>,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
+    pulse.request_begins();
+    let mut response = if request.method() == Method::OPTIONS {
+        preflight()
+    } else if is_allowed(&app, &request) {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Arc::clone(&pulse));
+        router.call(request).await?
+    } else {
+        unauthorized()
+    };
+    let headers = response.headers_mut();
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    headers.insert(FEATURES, HeaderValue::from_static("watch, batch"));
+    headers.insert(SERVICE_TTL, app.ttl_header.clone());
+    pulse.request_ends(app.clock.coarse());
+    Ok(response)
+}
+
+/// Browsers ask before they ask; they do not send the token with it.
+fn preflight() -> Response {
+    let mut response = no_content();
+    let headers = response.headers_mut();
+    let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS");
+    headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+    headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("Authorization, Content-Type"));
+    response
+}
+
+/// Health is for everybody.
+fn is_allowed(app: &App, request: &Request<Incoming>) -> bool {
+    let Some(expected) = &app.authorization else { return true };
+    let given = request.headers().get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    is_same(given, expected.as_bytes()) || request.uri().path() == "/healthz"
+}
+
+/// Takes as long for a nearly right token as for a wholly wrong one.
+fn is_same(given: &[u8], expected: &[u8]) -> bool {
+    let difference = given.iter().zip(expected).fold(0, |all, (one, other)| all | (one ^ other));
+    given.len() == expected.len() && difference == 0
+}
+
+fn unauthorized() -> Response {
+    let mut response = Refusal::UNAUTHORIZED.into_response();
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}

@@ -1,0 +1,115 @@
+//! The contract over HTTP: which call goes where.
+//!
+//! Handlers are thin: they read the request, ask the store, and write the answer. What every answer has in common
+//! is in `middleware`, what every connection has in common in `connection`.
+
+mod answer;
+mod batch;
+mod body;
+pub(crate) mod connection;
+mod discovery;
+mod kv;
+mod middleware;
+mod nodes;
+mod query;
+mod services;
+mod stream;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::response::Response;
+use axum::routing::{delete, get, post};
+use tokio::sync::watch::Receiver;
+
+use self::answer::Refusal;
+use crate::clock::Clock;
+use crate::config::{Config, Limits};
+use crate::probe::Prober;
+use crate::store::Store;
+use crate::watch::Hub;
+
+/// What handlers work with.
+pub(crate) struct App {
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) hub: Hub,
+    pub(crate) prober: Prober,
+    pub(crate) limits: Limits,
+    /// Milliseconds.
+    pub(crate) node_ttl: u64,
+    /// `Authorization` must be this, if there is one.
+    authorization: Option<String>,
+    ttl_header: HeaderValue,
+    /// Turns true when the controller ends.
+    pub(crate) closing: Receiver<bool>,
+}
+
+impl App {
+    pub(crate) fn new(
+        config: &Config,
+        store: Store,
+        clock: Clock,
+        hub: Hub,
+        prober: Prober,
+        closing: Receiver<bool>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            hub,
+            prober,
+            limits: config.limits.clone(),
+            node_ttl: config.node_ttl.as_millis() as u64,
+            authorization: config.token.as_ref().map(|token| format!("Bearer {token}")),
+            ttl_header: seconds(config.service_ttl),
+            closing,
+        }
+    }
+
+    /// Returns once the controller ends.
+    pub(crate) async fn closes(&self) {
+        // An error means that the sender is gone, which is an end too.
+        drop(self.closing.clone().wait_for(|closing| *closing).await);
+    }
+}
+
+/// A duration as the header announces it: seconds, with a fraction only where there is one.
+fn seconds(duration: Duration) -> HeaderValue {
+    let text = duration.as_secs_f64().to_string();
+    HeaderValue::from_str(&text).expect("a number is a header value")
+}
+
+pub(crate) fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/healthz", get(|| async { answer::text("ok") }))
+        .route("/v1/services", delete(services::delete_instance))
+        .route("/v1/services/register", post(services::register))
+        .route("/v1/services/registrations", post(batch::registrations))
+        .route("/v1/services/heartbeat", post(services::heartbeat))
+        .route("/v1/services/heartbeats", post(batch::heartbeats))
+        .route(
+            "/v1/services/endpoint",
+            delete(services::delete_endpoint).patch(services::move_endpoint).put(services::move_endpoint),
+        )
+        .route("/v1/services/list", get(services::list))
+        .route("/v1/discovery", get(discovery::discover))
+        .route("/v1/discovery/random", get(discovery::random))
+        .route("/v1/discovery/one", get(discovery::one))
+        .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/heartbeat", post(nodes::heartbeat))
+        .route("/v1/nodes/{id}", get(nodes::show).delete(nodes::delete))
+        .route("/v1/kv", get(kv::namespaces))
+        .route("/v1/kv/{namespace}", get(kv::list))
+        .route("/v1/kv/{namespace}/keys", get(kv::keys).put(kv::put).delete(kv::delete))
+        .route("/v1/kv/{namespace}/batch", post(kv::batch).get(kv::show).put(kv::put).delete(kv::delete))
+        .route("/v1/kv/{namespace}/{*key}", get(kv::show).put(kv::put).delete(kv::delete))
+        .route("/v1/watch", post(watch::watch))
+        .route("/v1/stream", get(stream::stream))
+        .fallback(|| async { Err::<Response, _>(Refusal::NOT_FOUND) })
+        .method_not_allowed_fallback(|| async { Err::<Response, _>(Refusal::METHOD_NOT_ALLOWED) })
+        .with_state(app)
+}

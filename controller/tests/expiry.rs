@@ -1,0 +1,72 @@
+//! Who stays silent for a TTL is gone, who beats stays, and who comes back is back.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use plumline_controller::Config;
+use serde_json::json;
+use support::{Connection, controller, wait_until};
+
+const TTL: Duration = Duration::from_millis(400);
+
+#[test]
+fn the_silent_expire_and_the_beating_stay() {
+    let controller = controller(Config::new().service_ttl(TTL));
+    let mut program = Connection::to(controller.address());
+    program.register("orders", "silent", 1);
+    program.register("orders", "beating", 2);
+    let begin = Instant::now();
+    wait_until("the silent one expired", || {
+        program.register("orders", "beating", 2);
+        program.discover("orders").len() == 1
+    });
+    assert!(begin.elapsed() + Duration::from_millis(50) >= TTL, "too early: {:?}", begin.elapsed());
+    assert_eq!(program.discover("orders")[0]["instanceId"], "beating");
+    let all = program.get("/v1/discovery?service=orders&all=true").json();
+    assert_eq!(all.as_array().map(Vec::len), Some(2));
+}
+
+#[test]
+fn a_heartbeat_brings_the_expired_back() {
+    let controller = controller(Config::new().service_ttl(TTL));
+    let mut program = Connection::to(controller.address());
+    program.register("orders", "o-1", 1);
+    wait_until("it expired", || program.discover("orders").is_empty());
+    let beat = json!({ "instanceId": "o-1", "health": [
+        { "serviceName": "orders", "ip": "127.0.0.1", "port": 1, "protocol": "http", "healthy": true }] });
+    assert_eq!(program.post("/v1/services/heartbeat", &beat).status, 204);
+    assert_eq!(program.discover("orders").len(), 1);
+    wait_until("it expired again", || program.discover("orders").is_empty());
+}
+
+#[test]
+fn a_batched_beat_finds_the_expired_unknown() {
+    let controller = controller(Config::new().service_ttl(TTL));
+    let mut program = Connection::to(controller.address());
+    program.register("orders", "o-1", 1);
+    wait_until("it expired", || program.discover("orders").is_empty());
+    let answer = program.post("/v1/services/heartbeats", &json!({ "instances": [{ "instanceId": "o-1" }] }));
+    assert_eq!(answer.json()["unknown"], json!(["o-1"]));
+}
+
+#[test]
+fn a_silent_node_is_listed_as_unhealthy() {
+    let controller = controller(Config::new().node_ttl(Duration::from_millis(300)));
+    let mut node = Connection::to(controller.address());
+    node.post("/v1/nodes/heartbeat", &json!({ "nodeId": "n1", "ip": "127.0.0.1" }));
+    assert_eq!(node.get("/v1/nodes").json()[0]["health"], "Healthy");
+    wait_until("it is unhealthy", || node.get("/v1/nodes").json()[0]["health"] == "Unhealthy");
+}
+
+#[test]
+fn last_seen_follows_the_heartbeats() {
+    let controller = controller(Config::new());
+    let mut program = Connection::to(controller.address());
+    program.register("orders", "o-1", 1);
+    let first = program.discover("orders")[0]["lastSeen"].as_i64();
+    wait_until("a later time is shown", || {
+        program.register("orders", "o-1", 1);
+        program.discover("orders")[0]["lastSeen"].as_i64() > first
+    });
+}

@@ -1,0 +1,236 @@
+//! What the tests share: a small blocking HTTP client that hides nothing, and the real command as a process.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use plumline_controller::{Config, Controller};
+use serde_json::Value;
+
+/// An answer as it came over the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("a text")
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {:?}", self.text()))
+    }
+}
+
+/// One connection, kept between requests.
+pub struct Connection {
+    stream: BufReader<TcpStream>,
+}
+
+impl Connection {
+    pub fn to(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a read timeout");
+        stream.set_nodelay(true).expect("no delay");
+        Self { stream: BufReader::new(stream) }
+    }
+
+    pub fn send(&mut self, method: &str, path: &str, body: &[u8], headers: &str) {
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: controller\r\nContent-Length: {length}\r\n{headers}\r\n"
+        );
+        let stream = self.stream.get_mut();
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("a request sent");
+    }
+
+    pub fn receive(&mut self) -> Answer {
+        let head = self.receive_head();
+        let length = head.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+        let mut body = vec![0; length];
+        self.stream.read_exact(&mut body).expect("a body");
+        Answer { body, ..head }
+    }
+
+    pub fn receive_head(&mut self) -> Answer {
+        let status_line = self.receive_line();
+        let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let mut headers = Vec::new();
+        loop {
+            let line = self.receive_line();
+            let Some((name, value)) = line.split_once(": ") else { break };
+            headers.push((name.to_owned(), value.to_owned()));
+        }
+        let status = status.unwrap_or_else(|| panic!("no status in {status_line:?}"));
+        Answer { status, headers, body: Vec::new() }
+    }
+
+    pub fn receive_line(&mut self) -> String {
+        let mut line = String::new();
+        self.stream.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    pub fn request(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
+        self.send(method, path, body, "");
+        self.receive()
+    }
+
+    pub fn get(&mut self, path: &str) -> Answer {
+        self.request("GET", path, b"")
+    }
+
+    pub fn delete(&mut self, path: &str) -> Answer {
+        self.request("DELETE", path, b"")
+    }
+
+    pub fn post(&mut self, path: &str, body: &Value) -> Answer {
+        self.request("POST", path, body.to_string().as_bytes())
+    }
+
+    /// The endpoints that discovery lists.
+    pub fn discover(&mut self, service: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/v1/discovery?service={service}"));
+        answer.json().as_array().expect("a list").clone()
+    }
+
+    /// Registers one endpoint unprobed.
+    pub fn register(&mut self, service: &str, instance: &str, port: u16) {
+        let answer = self.post("/v1/services/register?replace=true", &registration(service, instance, port));
+        assert_eq!(answer.status, 204);
+    }
+
+    /// Whether the other side closes within the time, whatever it sends before.
+    pub fn closes_within(&mut self, time: Duration) -> bool {
+        let until = Instant::now() + time;
+        let mut rest = [0; 1024];
+        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.stream.get_ref().set_read_timeout(Some(left)).expect("a read timeout");
+            match self.stream.read(&mut rest) {
+                Ok(0) => return true,
+                Ok(_) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => return true,
+                Err(_) => return false,
+            }
+        }
+        false
+    }
+
+    pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
+    }
+}
+
+/// A register body with one endpoint.
+pub fn registration(service: &str, instance: &str, port: u16) -> Value {
+    serde_json::json!({
+        "instanceId": instance, "nodeId": "n1", "ip": "127.0.0.1",
+        "endpoints": [{ "serviceName": service, "port": port, "protocol": "http", "version": "v1", "labels": null }],
+    })
+}
+
+/// A controller on a free port.
+pub fn controller(config: Config) -> Controller {
+    Controller::start(config.listen(([127, 0, 0, 1], 0).into())).expect("a controller")
+}
+
+/// Asks until it is so; fails after five seconds.
+pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(5);
+    while !is_so() {
+        assert!(Instant::now() < until, "not within 5 s: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// The real command, ended with the test.
+pub struct Plumline {
+    pub child: Child,
+    pub address: SocketAddr,
+}
+
+impl Plumline {
+    /// Starts `plumline controller` on a free port and waits for its line.
+    pub fn controller(arguments: &[&str]) -> Self {
+        Self::controller_on("127.0.0.1:0", arguments)
+    }
+
+    pub fn controller_on(listen: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
+        command.args(["controller", "--listen", listen]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command started");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its line");
+        let address = line.trim_end().strip_prefix("plumline controller listening on http://");
+        let address = address.and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("it said {line:?}"));
+        Self { child, address }
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.address)
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("a signal sent");
+    }
+}
+
+impl Drop for Plumline {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// `plumline controller --listen 127.0.0.1:0 …`.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
+    command.args(["controller", "--listen", "127.0.0.1:0"]).args(arguments);
+    command
+}
+
+/// Lets this process hold ten thousand sockets.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit");
+}
+
+/// A folder of its own for one test, removed with it.
+pub struct Folder(std::path::PathBuf);
+
+impl Folder {
+    pub fn new(name: &str) -> Self {
+        let unique = format!("plumline-{name}-{}-{:x}", std::process::id(), fastrand::u64(..));
+        let path = std::env::temp_dir().join(unique);
+        std::fs::create_dir(&path).expect("a folder");
+        Self(path)
+    }
+
+    pub fn file(&self, name: &str) -> std::path::PathBuf {
+        self.0.join(name)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What cannot be removed is left to the system's own cleaning.
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}

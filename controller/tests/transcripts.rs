@@ -1,0 +1,83 @@
+//! The recorded exchanges with the original controller, replayed in order from an empty start.
+
+mod support;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use plumline_controller::{Config, StoreKind};
+use serde_json::Value;
+use support::{Answer, Connection, controller};
+
+/// The recordings are older than this crate and shared with others.
+const TRANSCRIPTS: &str = include_str!("../../tests/transcripts.json");
+
+#[test]
+fn the_original_contract_holds_to_the_letter() {
+    replay(Config::new());
+}
+
+#[test]
+fn the_original_contract_holds_with_a_file_too() {
+    let folder = support::Folder::new("transcripts");
+    replay(Config::new().store(StoreKind::Sqlite(folder.file("plum.db"))));
+}
+
+fn replay(config: Config) {
+    let controller = controller(config);
+    let mut connection = Connection::to(controller.address());
+    let transcripts: Value = serde_json::from_str(TRANSCRIPTS).expect("transcripts");
+    let mut replayed = 0;
+    for transcript in transcripts.as_array().expect("a list") {
+        for step in transcript["steps"].as_array().expect("steps") {
+            let answer = ask(&mut connection, &step["request"]);
+            compare(&answer, &step["response"], &format!("{}: {}", transcript["title"], step["request"]));
+            replayed += 1;
+        }
+    }
+    assert_eq!(replayed, 90);
+}
+
+fn ask(connection: &mut Connection, request: &Value) -> Answer {
+    let body = match (&request["body"], &request["raw"]) {
+        (Value::Null, Value::Null) => String::new(),
+        (Value::Null, raw) => raw.as_str().expect("a raw body").to_owned(),
+        (body, _) => body.to_string(),
+    };
+    let text = |field: &str| request[field].as_str().expect("a text").to_owned();
+    connection.request(&text("method"), &text("path"), body.as_bytes())
+}
+
+fn compare(answer: &Answer, expected: &Value, step: &str) {
+    assert_eq!(answer.status, expected["status"], "{step}");
+    assert_eq!(answer.header("content-type"), expected["content_type"].as_str(), "{step}");
+    if let Some(text) = expected["text"].as_str() {
+        assert_eq!(answer.text(), text, "{step}");
+    } else if let Some(json) = expected.get("json") {
+        assert_eq!(&with_placeholders(answer.json(), step), json, "{step}");
+    } else {
+        assert!(answer.body.is_empty(), "{step}: {:?}", answer.text());
+    }
+}
+
+/// Replaces recent times by what the recordings have in their place.
+fn with_placeholders(json: Value, step: &str) -> Value {
+    match json {
+        Value::Array(items) => items.into_iter().map(|item| with_placeholders(item, step)).collect(),
+        Value::Object(fields) => {
+            let replaced = fields.into_iter().map(|(name, value)| match name.as_str() {
+                "lastSeen" | "updatedAt" => {
+                    assert!(is_recent(&value), "{step}: {name} is {value}");
+                    (name, "<unix seconds>".into())
+                }
+                _ => (name, with_placeholders(value, step)),
+            });
+            Value::Object(replaced.collect())
+        }
+        other => other,
+    }
+}
+
+fn is_recent(value: &Value) -> bool {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    value.as_u64().is_some_and(|seconds| seconds <= now && now - seconds < 60)
+}

@@ -1,0 +1,256 @@
+//! Carries a plan out on the caller's own thread: no hand-over, no runtime, nothing between the caller and
+//! the socket but the plan.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::draws::with_draw;
+use super::hooks::{Bounds, Hooks, Outgoing};
+use super::outgoing::{Prepared, agent_of};
+use super::plan::{Attempt, Chosen, Ended, Plan, Step, Terms};
+use super::policies::Policies;
+use super::report::Reporter;
+use super::{Request, Response};
+use crate::balance::Draw;
+use crate::clock::{self, Deadline, Tick};
+use crate::error::{Error, Result, TraceOutcome, TraceStep};
+use crate::interrupt::{Interrupt, SLICE};
+use crate::resilience::{Outcome, is_safe, parse_retry_after};
+use crate::snapshot::Selection;
+use crate::telemetry::Count;
+use crate::transport::{Answer, Exchange, Failure, Limits};
+
+/// Everything one call needs, borrowed from where it lives.
+pub(crate) struct Call<'a> {
+    pub(crate) name: &'a Arc<str>,
+    pub(crate) selection: &'a Selection,
+    pub(crate) policies: &'a Policies,
+    pub(crate) reporter: Reporter<'a>,
+    pub(crate) hooks: &'a Hooks,
+    pub(crate) request: &'a Request,
+    pub(crate) interrupt: &'a dyn Interrupt,
+    pub(crate) started: Tick,
+    pub(crate) deadline: Deadline,
+}
+
+type Sent = std::result::Result<Answer, Failure>;
+
+impl Call<'_> {
+    /// The whole life of a call; `None` where there was nobody to ask.
+    pub(crate) fn run(&self) -> Result<Option<Response>> {
+        let prepared = Prepared::new(self.request, &self.policies.settings);
+        let service = self.reporter.service;
+        let mut plan = Plan::new(self.terms(), service, self.selection, self.policies, self.started);
+        let mut story = Story::default();
+        let mut step = self.drawing(|draw| plan.first(self.started, draw))?;
+        loop {
+            step = match step {
+                Step::Attempt(attempt) => {
+                    let ended = self.attempt(&attempt, &prepared, &mut story)?;
+                    self.drawing(|draw| plan.after(&attempt.chosen, ended, clock::now(), draw))?
+                }
+                Step::Wait(until) => {
+                    self.wait(until)?;
+                    self.drawing(|draw| plan.after_wait(clock::now(), draw))?
+                }
+                Step::NoEndpoint | Step::Done => break,
+            };
+        }
+        self.count(&plan, &story);
+        self.conclude(story, plan.attempts())
+    }
+
+    fn terms(&self) -> Terms {
+        let (options, settings) = (&self.request.options, &self.policies.settings);
+        Terms {
+            deadline: self.deadline,
+            attempt_timeout: options.attempt_timeout.or(settings.attempt_timeout),
+            attempts: options.attempts.unwrap_or(settings.retry.attempts),
+            safe: options.idempotent.unwrap_or_else(|| is_safe(&self.request.method, false)),
+        }
+    }
+
+    fn drawing<T>(&self, choose: impl FnOnce(&mut Draw) -> T) -> T {
+        with_draw(self.selection.id, choose)
+    }
+
+    /// Asks one endpoint, and tells the policies what came of it.
+    fn attempt(&self, attempt: &Attempt, prepared: &Prepared<'_>, story: &mut Story) -> Result<Ended> {
+        let member = attempt.chosen.member();
+        let began = clock::now();
+        let in_flight = self.reporter.begin(member, began);
+        let sent = self.send(attempt, prepared, story.trace.len() as u32 + 1);
+        let now = clock::now();
+        let ended = end_of(&sent);
+        match &attempt.chosen {
+            Chosen::Slot(view, _) => self.reporter.report(view, member, ended.outcome, began, now),
+            Chosen::Probe(probe) => self.reporter.probed(probe, ended.outcome, now),
+        }
+        drop(in_flight);
+        story.add(TraceStep {
+            endpoint: member.endpoint.clone(),
+            outcome: told(&sent),
+            elapsed: now.since(began),
+        });
+        if let Err(Failure::Interrupted(error)) = sent {
+            return Err(error
+                .for_service(&**self.name)
+                .after(story.trace.len() as u32, std::mem::take(&mut story.trace)));
+        }
+        story.last = Some(sent);
+        Ok(ended)
+    }
+
+    fn send(&self, attempt: &Attempt, prepared: &Prepared<'_>, number: u32) -> Sent {
+        if !self.hooks.is_empty() {
+            return self.send_hooked(attempt, prepared.to_outgoing(self.request, number), prepared.host);
+        }
+        let exchange = Exchange {
+            method: &self.request.method,
+            path: &self.request.path,
+            host: prepared.host,
+            headers: &prepared.headers,
+            body: self.body(),
+            repeatable: self.terms().safe,
+        };
+        self.exchange(attempt, &exchange)
+    }
+
+    /// The same with the user's own code around it.
+    fn send_hooked(&self, attempt: &Attempt, mut outgoing: Outgoing, host: Option<&str>) -> Sent {
+        let endpoint = &attempt.chosen.member().endpoint;
+        if let Some(on_request) = &self.hooks.on_request {
+            on_request(&mut outgoing, endpoint).map_err(Failure::Interrupted)?;
+        }
+        let sent = match &self.hooks.transport {
+            Some(transport) => {
+                let bounds = Bounds { deadline: attempt.deadline, interrupt: self.interrupt };
+                transport.send(&outgoing, endpoint, &bounds)
+            }
+            None => {
+                let borrowed = outgoing.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                let exchange = Exchange {
+                    method: &outgoing.method,
+                    path: &outgoing.path,
+                    host,
+                    headers: &borrowed.collect::<Vec<_>>(),
+                    body: outgoing.body.as_deref().or_else(|| self.body()),
+                    repeatable: self.terms().safe,
+                };
+                self.exchange(attempt, &exchange)
+            }
+        };
+        if let Some(on_response) = &self.hooks.on_response {
+            on_response(&outgoing, endpoint, &sent).map_err(Failure::Interrupted)?;
+        }
+        sent
+    }
+
+    fn exchange(&self, attempt: &Attempt, exchange: &Exchange<'_>) -> Sent {
+        let agent =
+            agent_of(attempt.chosen.member(), &self.policies.settings).map_err(Failure::Interrupted)?;
+        let limits = Limits {
+            deadline: attempt.deadline,
+            max_body: self.request.options.max_body.unwrap_or(self.policies.settings.max_body),
+            interrupt: self.interrupt,
+        };
+        agent.exchange(exchange, &limits)
+    }
+
+    /// The body; a request that could have one says when it has none.
+    fn body(&self) -> Option<&[u8]> {
+        let expected = matches!(&*self.request.method, "POST" | "PUT" | "PATCH");
+        self.request.body.as_deref().or(expected.then_some(&[]))
+    }
+
+    /// Waits in slices, on this thread.
+    fn wait(&self, until: Tick) -> Result<()> {
+        loop {
+            self.interrupt.check()?;
+            let left = until.remaining(clock::now());
+            if left.is_zero() {
+                return Ok(());
+            }
+            std::thread::sleep(left.min(SLICE));
+        }
+    }
+
+    fn count(&self, plan: &Plan<'_>, story: &Story) {
+        let counters = self.reporter.counters;
+        counters.add(Count::Calls, 1);
+        counters.add(Count::Failures, u64::from(!matches!(story.last, Some(Ok(_)))));
+        counters.add(Count::Attempts, u64::from(plan.attempts()));
+        counters.add(Count::Retries, u64::from(plan.retries()));
+    }
+
+    /// The last outcome is the call's.
+    fn conclude(&self, story: Story, attempts: u32) -> Result<Option<Response>> {
+        let Story { trace, last } = story;
+        match last {
+            None => Ok(None),
+            Some(Ok(answer)) => {
+                let elapsed = clock::now().since(self.started);
+                Ok(Some(Response::of_call(self.name.clone(), answer, trace, attempts, elapsed)))
+            }
+            Some(Err(failure)) => Err(self.error(&failure, trace, attempts)),
+        }
+    }
+
+    fn error(&self, failure: &Failure, trace: Vec<TraceStep>, attempts: u32) -> Error {
+        let endpoint = trace.last().map(|step| step.endpoint.clone());
+        let at = endpoint.as_ref().map_or_else(String::new, |endpoint| endpoint.address());
+        let name = self.name;
+        let message = match (failure, attempts) {
+            (Failure::Timeout, _) => {
+                let elapsed = clock::now().since(self.started).as_millis();
+                format!("{name:?} at {at} did not answer in time ({elapsed} ms, {attempts} attempts)")
+            }
+            (_, 1) => format!("{name:?} at {at}: {failure}"),
+            _ => format!("{name:?} at {at}: {failure} ({attempts} attempts)"),
+        };
+        let error = Error::new(failure.kind(), message).for_service(&**name).after(attempts, trace);
+        endpoint.map_or(error.clone(), |endpoint| error.at_endpoint(endpoint))
+    }
+}
+
+/// What has happened so far.
+#[derive(Default)]
+struct Story {
+    trace: Vec<TraceStep>,
+    last: Option<Sent>,
+}
+
+impl Story {
+    fn add(&mut self, step: TraceStep) {
+        self.trace.push(step);
+    }
+}
+
+fn end_of(sent: &Sent) -> Ended {
+    let outcome = match sent {
+        Ok(answer) => Outcome::Status(answer.status),
+        Err(Failure::Refused(_)) => Outcome::Refused,
+        Err(Failure::Reset(_)) => Outcome::Reset,
+        Err(Failure::Timeout) => Outcome::Timeout,
+        Err(Failure::Tls(_) | Failure::BadAnswer(_)) => Outcome::BadAnswer,
+        // It answered; that the caller wants less of it is not its fault.
+        Err(Failure::TooLarge(_)) => Outcome::Reported(true),
+        Err(Failure::Interrupted(_)) => Outcome::Neutral,
+    };
+    let retry_after = match sent {
+        Ok(answer) if matches!(answer.status, 429 | 503) => asked_wait(answer),
+        _ => None,
+    };
+    Ended { outcome, retry_after }
+}
+
+fn asked_wait(answer: &Answer) -> Option<Duration> {
+    answer.headers.get("retry-after").and_then(|value| parse_retry_after(value, SystemTime::now()))
+}
+
+fn told(sent: &Sent) -> TraceOutcome {
+    match sent {
+        Ok(answer) => TraceOutcome::Status(answer.status),
+        Err(failure) => TraceOutcome::Failed(failure.kind(), failure.to_string()),
+    }
+}

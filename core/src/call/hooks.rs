@@ -1,0 +1,105 @@
+//! Where a user's own code takes part in a call, always on the caller's thread.
+
+use std::sync::Arc;
+
+use crate::clock::Deadline;
+use crate::error::Result;
+use crate::header::check_header;
+use crate::interrupt::Interrupt;
+use crate::model::Endpoint;
+use crate::transport::{Answer, Failure};
+
+/// One attempt's request, as it is about to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// `GET`, `POST`, …
+    pub method: String,
+    /// The service that was asked for.
+    pub service: String,
+    /// Path and query, escaped.
+    pub path: String,
+    /// Every header but Host and Content-Length.
+    pub headers: Vec<(String, String)>,
+    /// The body, if there is one.
+    pub body: Option<Vec<u8>>,
+    /// Which attempt this is, from 1.
+    pub attempt: u32,
+}
+
+impl Outgoing {
+    /// Sets a header, replacing any of that name.
+    pub fn set_header(&mut self, name: &str, value: &str) -> Result<()> {
+        check_header(name, value)?;
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self.headers.push((name.to_owned(), value.to_owned()));
+        Ok(())
+    }
+}
+
+/// Sends an attempt somewhere else than over a socket: how one's own code is tested without servers.
+///
+/// Retries, ejection and everything else go on around it as usual.
+pub trait Transport: Send + Sync {
+    /// The answer of `endpoint`, or how it failed.
+    fn send(
+        &self,
+        request: &Outgoing,
+        endpoint: &Endpoint,
+        limits: &Bounds<'_>,
+    ) -> std::result::Result<Answer, Failure>;
+}
+
+/// What a [`Transport`] has to keep to.
+#[derive(Clone, Copy)]
+pub struct Bounds<'a> {
+    /// When the attempt must be over.
+    pub deadline: Deadline,
+    /// Asked now and then by whoever waits.
+    pub interrupt: &'a dyn Interrupt,
+}
+
+impl<F> Transport for F
+where
+    F: Fn(&Outgoing, &Endpoint) -> std::result::Result<Answer, Failure> + Send + Sync,
+{
+    fn send(
+        &self,
+        request: &Outgoing,
+        endpoint: &Endpoint,
+        _: &Bounds<'_>,
+    ) -> std::result::Result<Answer, Failure> {
+        self(request, endpoint)
+    }
+}
+
+type OnRequest = dyn Fn(&mut Outgoing, &Endpoint) -> Result<()> + Send + Sync;
+type OnResponse =
+    dyn Fn(&Outgoing, &Endpoint, &std::result::Result<Answer, Failure>) -> Result<()> + Send + Sync;
+
+/// What a client calls around each attempt.
+#[derive(Clone, Default)]
+pub struct Hooks {
+    /// Before an attempt is sent; may change it, or refuse it.
+    pub on_request: Option<Arc<OnRequest>>,
+    /// After an attempt came back, or failed.
+    pub on_response: Option<Arc<OnResponse>>,
+    /// Sends instead of a socket.
+    pub transport: Option<Arc<dyn Transport>>,
+}
+
+impl Hooks {
+    /// Whether there is nothing to call: the fast path.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.on_request.is_none() && self.on_response.is_none() && self.transport.is_none()
+    }
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks")
+            .field("on_request", &self.on_request.is_some())
+            .field("on_response", &self.on_response.is_some())
+            .field("transport", &self.transport.is_some())
+            .finish()
+    }
+}

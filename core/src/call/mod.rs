@@ -1,0 +1,29 @@
+//! One call: a request, a plan for it, and the loop that carries the plan out.
+//!
+//! ```text
+//!  request.rs ──► plan.rs (pure) ⇄ policies.rs (balance, resilience)
+//!                    │   ▲
+//!            Attempt │   │ Ended
+//!                    ▼   │
+//!                 blocking.rs ── outgoing.rs, hooks.rs ──► transport ──► response.rs
+//!                        └────── report.rs ──► what the policies learn
+//! ```
+
+mod blocking;
+mod draws;
+mod hooks;
+mod outgoing;
+mod plan;
+mod policies;
+mod report;
+mod request;
+mod response;
+
+pub(crate) use blocking::Call;
+pub(crate) use draws::with_draw;
+pub use hooks::{Bounds, Hooks, Outgoing, Transport};
+pub(crate) use policies::Policies;
+pub(crate) use report::{Keeper, Reporter, connect_probe};
+pub(crate) use request::check_service;
+pub use request::{CallOptions, Request};
+pub use response::Response;

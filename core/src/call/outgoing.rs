@@ -1,0 +1,148 @@
+//! What goes over the wire for a request: its headers put together, and the agent that carries it.
+
+use std::path::Path;
+
+use super::Request;
+use super::hooks::Outgoing;
+use crate::config::Settings;
+use crate::error::{Error, Result};
+use crate::model::Endpoint;
+use crate::snapshot::{Connections, Member};
+use crate::transport::{Agent, Options, Target, tls};
+
+/// Sent unless the request or the configuration says otherwise.
+const DEFAULTS: [(&str, &str); 3] = [
+    ("User-Agent", concat!("plumline/", env!("CARGO_PKG_VERSION"))),
+    ("Accept", "*/*"),
+    ("Accept-Encoding", "gzip"),
+];
+
+/// The headers of a request, borrowed from where they are said.
+pub(super) struct Prepared<'a> {
+    /// Every header but Host and Content-Length.
+    pub(super) headers: Vec<(&'a str, &'a str)>,
+    /// The Host header, where it is not the endpoint's.
+    pub(super) host: Option<&'a str>,
+}
+
+impl<'a> Prepared<'a> {
+    /// The request's own headers, then the configured ones it does not set, then the defaults.
+    pub(super) fn new(request: &'a Request, settings: &'a Settings) -> Prepared<'a> {
+        let mut headers: Vec<(&str, &str)> = Vec::with_capacity(request.headers.len() + 4);
+        headers.extend(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        let own = headers.len();
+        for (name, value) in &settings.headers {
+            add_unless_set(&mut headers, own, name, value);
+        }
+        let said = headers.len();
+        for (name, value) in DEFAULTS {
+            add_unless_set(&mut headers, said, name, value);
+        }
+        let host = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("host"));
+        let host = host.map(|index| headers.remove(index).1).or(settings.host_header.as_deref());
+        Prepared { headers, host }
+    }
+
+    /// The same as an object of its own, for hooks and stubs.
+    pub(super) fn to_outgoing(&self, request: &Request, attempt: u32) -> Outgoing {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Outgoing {
+            method: request.method.to_string(),
+            service: request.query.service.clone(),
+            path: request.path.clone(),
+            headers: self.headers.iter().map(owned).collect(),
+            body: request.body.clone(),
+            attempt,
+        }
+    }
+}
+
+/// Adds a header unless one of the first `said` has its name.
+fn add_unless_set<'a>(headers: &mut Vec<(&'a str, &'a str)>, said: usize, name: &'a str, value: &'a str) {
+    if !headers[..said].iter().any(|(known, _)| known.eq_ignore_ascii_case(name)) {
+        headers.push((name, value));
+    }
+}
+
+/// The agent of an endpoint: made on first use, dropped with the endpoint.
+pub(super) fn agent_of<'a>(member: &'a Member, settings: &Settings) -> Result<&'a Agent> {
+    let kept = match member.state.connections.get() {
+        Some(kept) => kept,
+        None => {
+            let made = Connections(Box::new(new_agent(&member.endpoint, settings)?));
+            // Where two threads make one at once, the first is kept.
+            member.state.connections.get_or_init(|| made)
+        }
+    };
+    kept.0
+        .downcast_ref()
+        .ok_or_else(|| Error::new(crate::Kind::Internal, "an endpoint holds somebody else's connections"))
+}
+
+fn new_agent(endpoint: &Endpoint, settings: &Settings) -> Result<Agent> {
+    let tls = match endpoint.protocol.as_str() {
+        "https" => {
+            Some(tls::Name::new(server_name(endpoint, settings), settings.tls.ca.as_deref().map(Path::new))?)
+        }
+        _ => None,
+    };
+    let target = Target { address: endpoint.socket_addr(), host: host_header(endpoint), tls };
+    Ok(Agent::new(target, Options { connect_timeout: settings.connect_timeout }))
+}
+
+/// The name a certificate must carry: configured, or the endpoint's label, or its host.
+fn server_name<'a>(endpoint: &'a Endpoint, settings: &'a Settings) -> &'a str {
+    let label = || endpoint.labels.get("tls_server_name").map(String::as_str);
+    settings.tls.server_name.as_deref().or_else(label).unwrap_or(&endpoint.host)
+}
+
+/// The endpoint's host, with its port where that is not the protocol's own.
+fn host_header(endpoint: &Endpoint) -> String {
+    let host = match endpoint.host.parse() {
+        Ok(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
+        _ => endpoint.host.clone(),
+    };
+    match (endpoint.protocol.as_str(), endpoint.port) {
+        ("http", 80) | ("https", 443) => host,
+        (_, port) => format!("{host}:{port}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        let headers = [("accept".into(), "text/plain".into()), ("X-Team".into(), "blue".into())];
+        Settings { headers: headers.into_iter().collect(), ..Settings::default() }
+    }
+
+    #[test]
+    fn the_requests_own_headers_win_over_the_configured_and_those_over_the_defaults() {
+        let (request, settings) =
+            (Request::get("s", "/").header("x-team", "red").header("x-team", "green"), settings());
+        let prepared = Prepared::new(&request, &settings);
+        let all = |name: &str| {
+            prepared
+                .headers
+                .iter()
+                .filter(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, value)| *value)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(all("x-team"), ["red", "green"]);
+        assert_eq!(all("accept"), ["text/plain"]);
+        assert_eq!(all("accept-encoding"), ["gzip"]);
+    }
+
+    #[test]
+    fn the_host_header_is_the_endpoints_unless_somebody_says_otherwise() {
+        let (request, settings) = (Request::get("s", "/").header("Host", "shop.example"), settings());
+        let prepared = Prepared::new(&request, &settings);
+        assert_eq!(prepared.host, Some("shop.example"));
+        assert!(!prepared.headers.iter().any(|(name, _)| *name == "Host"));
+        let endpoint = |ip: &str, port| Endpoint::new("s", ip.parse().unwrap(), port);
+        assert_eq!(host_header(&endpoint("::1", 8080)), "[::1]:8080");
+        assert_eq!(host_header(&endpoint("10.0.0.1", 80)), "10.0.0.1");
+    }
+}

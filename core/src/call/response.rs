@@ -1,0 +1,168 @@
+//! What a call brought back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+
+use crate::error::{Error, Kind, Result, TraceOutcome, TraceStep};
+use crate::model::Endpoint;
+use crate::transport::{Answer, Headers};
+
+/// An HTTP answer of any status, and how it was come by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    service: Arc<str>,
+    answer: Answer,
+    trace: Vec<TraceStep>,
+    attempts: u32,
+    elapsed: Duration,
+}
+
+impl Response {
+    /// An answer of `endpoint`, for tests of one's own code.
+    ///
+    /// ```
+    /// use plumline::{Endpoint, Response};
+    /// let endpoint = Endpoint::new("orders", "127.0.0.1".parse()?, 80);
+    /// let response = Response::new(endpoint, 200, [("Content-Type", "application/json")], r#"{"id": 7}"#);
+    /// assert_eq!(response.json::<serde_json::Value>()?["id"], 7);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn new<N: AsRef<str>, V: AsRef<[u8]>>(
+        endpoint: impl Into<Arc<Endpoint>>,
+        status: u16,
+        headers: impl IntoIterator<Item = (N, V)>,
+        body: impl Into<Vec<u8>>,
+    ) -> Response {
+        let endpoint = endpoint.into();
+        let answer = Answer { status, headers: headers.into_iter().collect(), body: body.into() };
+        let service = endpoint.service.as_str().into();
+        let step = TraceStep { endpoint, outcome: TraceOutcome::Status(status), elapsed: Duration::ZERO };
+        Response { service, answer, trace: vec![step], attempts: 1, elapsed: Duration::ZERO }
+    }
+
+    pub(crate) fn of_call(
+        service: Arc<str>,
+        answer: Answer,
+        trace: Vec<TraceStep>,
+        attempts: u32,
+        elapsed: Duration,
+    ) -> Response {
+        Response { service, answer, trace, attempts, elapsed }
+    }
+
+    /// The status, 200 to 599.
+    pub fn status(&self) -> u16 {
+        self.answer.status
+    }
+
+    /// Whether the status is below 400.
+    pub fn is_success(&self) -> bool {
+        self.status() < 400
+    }
+
+    /// The headers.
+    pub fn headers(&self) -> &Headers {
+        &self.answer.headers
+    }
+
+    /// The first header of that name, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.answer.headers.get(name)
+    }
+
+    /// The body, decompressed.
+    pub fn body(&self) -> &[u8] {
+        &self.answer.body
+    }
+
+    /// The body, without copying it.
+    pub fn into_body(self) -> Vec<u8> {
+        self.answer.body
+    }
+
+    /// The body as text; bytes that are not UTF-8 become �.
+    pub fn text(&self) -> std::borrow::Cow<'_, str> {
+        String::from_utf8_lossy(self.body())
+    }
+
+    /// The body read as JSON; [`Kind::Protocol`] if it is none.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_slice(self.body()).map_err(|error| {
+            let message =
+                format!("the body of {} is not the JSON expected: {error}", self.endpoint().address());
+            self.describe(Error::new(Kind::Protocol, message)).caused_by(error)
+        })
+    }
+
+    /// Itself, or [`Kind::Status`] for a 4xx or 5xx.
+    pub fn raise_for_status(self) -> Result<Response> {
+        if self.is_success() {
+            return Ok(self);
+        }
+        let message =
+            format!("{:?} answered {} from {}", self.service, self.status(), self.endpoint().address());
+        Err(self.describe(Error::new(Kind::Status, message)))
+    }
+
+    fn describe(&self, error: Error) -> Error {
+        error
+            .for_service(&*self.service)
+            .at_endpoint(self.endpoint().clone())
+            .after(self.attempts, self.trace.clone())
+    }
+
+    /// The service that was asked for.
+    pub fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// The endpoint that answered.
+    pub fn endpoint(&self) -> &Arc<Endpoint> {
+        &self.trace[self.trace.len() - 1].endpoint
+    }
+
+    /// How many attempts it took.
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// What each attempt came to, in order; the last one is this answer.
+    pub fn trace(&self) -> &[TraceStep] {
+        &self.trace
+    }
+
+    /// How long the whole call took.
+    pub fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn response(status: u16, body: &str) -> Response {
+        let endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 80);
+        Response::new(endpoint, status, [("X", "y")], body)
+    }
+
+    #[test]
+    fn only_4xx_and_5xx_are_raised() {
+        assert!([200, 204, 302, 399].iter().all(|status| response(*status, "").raise_for_status().is_ok()));
+        let error = response(503, "").raise_for_status().unwrap_err();
+        assert_eq!(
+            (error.kind(), error.service(), error.is_retryable()),
+            (Kind::Status, Some("orders"), true)
+        );
+        assert!(!response(404, "").raise_for_status().unwrap_err().is_retryable());
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_says_so() {
+        let error = response(200, "<html>").json::<serde_json::Value>().unwrap_err();
+        assert_eq!(error.kind(), Kind::Protocol);
+        assert!(error.message().contains("127.0.0.1:80"));
+    }
+}

@@ -1,0 +1,93 @@
+//! Making a client with the user's own code in it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::Client;
+use super::core::{Recipe, Shell};
+use crate::balance::Balancer;
+use crate::call::{Hooks, Outgoing, Transport};
+use crate::config::Config;
+use crate::error::Result;
+use crate::model::Endpoint;
+use crate::transport::{Answer, Failure};
+
+/// Puts a [`Client`] together.
+///
+/// ```
+/// use plumline::{Answer, Client};
+/// // Tests of one's own code need no server: a stub answers, retries and ejection go on around it.
+/// let plum = Client::builder()
+///     .registry("static://a.test:1,b.test:1".replace("a.test", "10.0.0.1").replace("b.test", "10.0.0.2"))
+///     .transport(|request: &plumline::Outgoing, _: &plumline::Endpoint| {
+///         Ok(Answer { status: 200, body: request.path.clone().into_bytes(), ..Answer::default() })
+///     })
+///     .build()?;
+/// assert_eq!(plum.get("orders", "/items/7")?.text(), "/items/7");
+/// # Ok::<(), plumline::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ClientBuilder {
+    config: Config,
+    hooks: Hooks,
+    balancers: HashMap<Option<String>, Arc<dyn Balancer>>,
+}
+
+impl ClientBuilder {
+    /// Sets the configuration.
+    pub fn config(mut self, config: Config) -> ClientBuilder {
+        self.config = config;
+        self
+    }
+
+    /// Adds a registry.
+    pub fn registry(mut self, address: impl Into<String>) -> ClientBuilder {
+        self.config.registry.addresses.push(address.into());
+        self
+    }
+
+    /// Chooses endpoints for every service that has no balancer of its own.
+    pub fn balancer(mut self, balancer: impl Balancer + 'static) -> ClientBuilder {
+        self.balancers.insert(None, Arc::new(balancer));
+        self
+    }
+
+    /// Chooses endpoints for one service.
+    pub fn balancer_for(mut self, service: &str, balancer: impl Balancer + 'static) -> ClientBuilder {
+        self.balancers.insert(Some(service.to_owned()), Arc::new(balancer));
+        self
+    }
+
+    /// Called before each attempt, on the caller's thread; may change what is sent, or refuse to send it.
+    pub fn on_request(
+        mut self,
+        hook: impl Fn(&mut Outgoing, &Endpoint) -> Result<()> + Send + Sync + 'static,
+    ) -> ClientBuilder {
+        self.hooks.on_request = Some(Arc::new(hook));
+        self
+    }
+
+    /// Called after each attempt, on the caller's thread.
+    pub fn on_response(
+        mut self,
+        hook: impl Fn(&Outgoing, &Endpoint, &std::result::Result<Answer, Failure>) -> Result<()>
+        + Send
+        + Sync
+        + 'static,
+    ) -> ClientBuilder {
+        self.hooks.on_response = Some(Arc::new(hook));
+        self
+    }
+
+    /// Sends instead of a socket, for tests of one's own code.
+    pub fn transport(mut self, transport: impl Transport + 'static) -> ClientBuilder {
+        self.hooks.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Checks everything and makes the client. Opens nothing.
+    pub fn build(self) -> Result<Client> {
+        let recipe = Recipe { hooks: self.hooks, balancers: self.balancers };
+        Ok(Client { shell: Arc::new(Shell::new(self.config, recipe)?) })
+    }
+}

@@ -1,0 +1,312 @@
+//! What stands behind every clone of a client.
+//!
+//! The [`Shell`] is what survives: the configuration and the user's code. The [`Core`] is what lives in one
+//! process. After a `fork` the child leaks the core it inherited (no lock, no socket, no thread of it may be
+//! touched there) and builds a new one from the shell when it is first used.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::closed;
+use super::explain;
+use super::line::Line;
+use crate::balance::Balancer;
+use crate::call::{Call, Hooks, Policies, Request, Response, check_service};
+use crate::catalog::Catalog;
+use crate::clock::{self, Deadline};
+use crate::config::Config;
+use crate::error::{Error, Result};
+use crate::interrupt::{Closing, Interrupt};
+use crate::registration::Registrations;
+use crate::registry::{self, Registry, Setup, Wait};
+use crate::runtime::{self, Lane, Runtime};
+use crate::snapshot::Selection;
+
+/// A close may take this long, plus the drain that was asked for.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// At most so many background probes at once.
+const PROBES: usize = 2;
+
+/// The user's own code.
+#[derive(Clone, Default)]
+pub(super) struct Recipe {
+    pub(super) hooks: Hooks,
+    pub(super) balancers: HashMap<Option<String>, Arc<dyn Balancer>>,
+}
+
+/// What survives a fork.
+pub(super) struct Shell {
+    config: ArcSwap<Config>,
+    recipe: Recipe,
+    closing: Arc<Closing>,
+    core: ArcSwap<Core>,
+}
+
+impl Shell {
+    pub(super) fn new(config: Config, recipe: Recipe) -> Result<Shell> {
+        let closing = Arc::new(Closing::default());
+        let core = Core::new(&config, &recipe, closing.clone())?;
+        Ok(Shell {
+            config: ArcSwap::from_pointee(config),
+            recipe,
+            closing,
+            core: ArcSwap::from_pointee(core),
+        })
+    }
+
+    /// The core of this process.
+    #[inline]
+    pub(super) fn core(&self) -> Result<Arc<Core>> {
+        if self.closing.is_closed() {
+            return Err(closed());
+        }
+        let core = self.core.load();
+        if core.generation == runtime::generation() {
+            return Ok(Arc::clone(&core));
+        }
+        self.rebuild()
+    }
+
+    /// In a forked child, on first use.
+    #[cold]
+    fn rebuild(&self) -> Result<Arc<Core>> {
+        let fresh = Arc::new(Core::new(&self.config(), &self.recipe, self.closing.clone())?);
+        // Whoever comes first has built it; the inherited one is never dropped.
+        let before = self.core.rcu(|current| {
+            if current.generation == fresh.generation { current.clone() } else { fresh.clone() }
+        });
+        if before.generation != fresh.generation {
+            std::mem::forget(before);
+        }
+        Ok(self.core.load_full())
+    }
+
+    pub(super) fn config(&self) -> Arc<Config> {
+        self.config.load_full()
+    }
+
+    pub(super) fn sources(&self) -> String {
+        self.core.load().sources.join(", ")
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closing.is_closed()
+    }
+
+    pub(super) fn close(&self, drain: Option<Duration>, interrupt: &dyn Interrupt) {
+        let core = self.core.load_full();
+        if !self.closing.close() || core.generation != runtime::generation() {
+            return;
+        }
+        let drain = drain.unwrap_or(self.config().registration.drain);
+        core.close(drain, interrupt);
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        let core = self.core.load_full();
+        if core.generation == runtime::generation() {
+            // Waits for nothing. Registrations that were detached go on in the background.
+            core.catalog.close();
+        } else {
+            std::mem::forget(core);
+        }
+    }
+}
+
+/// What lives in one process.
+pub(super) struct Core {
+    generation: u64,
+    config: ArcSwap<Config>,
+    recipe: Recipe,
+    closing: Arc<Closing>,
+    sources: Vec<String>,
+    catalog: Arc<Catalog>,
+    registrations: Registrations,
+    lines: ArcSwap<HashMap<String, Arc<Line>>>,
+    new_line: Mutex<()>,
+    runtime: Runtime,
+    probes: Arc<Lane>,
+}
+
+/// The client's own flag and the caller's interrupt, as one.
+pub(super) struct Both<'a>(&'a Closing, &'a dyn Interrupt);
+
+impl<'a> Both<'a> {
+    pub(super) fn new(closing: &'a Closing, callers: &'a dyn Interrupt) -> Both<'a> {
+        Both(closing, callers)
+    }
+}
+
+impl Interrupt for Both<'_> {
+    fn check(&self) -> Result<()> {
+        self.0.check()?;
+        self.1.check()
+    }
+}
+
+impl Core {
+    fn new(config: &Config, recipe: &Recipe, closing: Arc<Closing>) -> Result<Core> {
+        if config.registry.addresses.is_empty() {
+            return Err(Error::invalid(
+                "no registry: pass an address such as \"plum://127.0.0.1:8080\" or set PLUMLINE_REGISTRY",
+            ));
+        }
+        let runtime = Runtime::get();
+        let setup = Setup {
+            runtime: runtime.clone(),
+            poll_interval: config.registry.poll_interval,
+            timeout: config.registry.timeout,
+            connect_timeout: config.settings.connect_timeout,
+            tls: config.settings.tls.clone(),
+        };
+        let opened = config.registry.addresses.iter().map(|address| registry::open(address, &setup));
+        let opened = opened.collect::<Result<Vec<_>>>()?;
+        let reads: Vec<Arc<dyn Registry>> = opened.iter().map(|opened| opened.reads.clone()).collect();
+        let writes = opened.into_iter().flat_map(|opened| opened.writes).collect();
+        let zone = config.settings.zone.clone();
+        Ok(Core {
+            generation: runtime::generation(),
+            config: ArcSwap::from_pointee(config.clone()),
+            recipe: recipe.clone(),
+            closing,
+            sources: reads.iter().map(|registry| registry.source().to_string()).collect(),
+            catalog: Arc::new(Catalog::new(reads, &config.cache, runtime.clone())),
+            registrations: Registrations::new(writes, config.registration.clone(), zone, runtime.clone()),
+            lines: ArcSwap::default(),
+            new_line: Mutex::new(()),
+            runtime,
+            probes: Lane::new(PROBES),
+        })
+    }
+
+    pub(super) fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    pub(super) fn registrations(&self) -> &Registrations {
+        &self.registrations
+    }
+
+    pub(super) fn closing(&self) -> Arc<Closing> {
+        self.closing.clone()
+    }
+
+    pub(super) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(super) fn hooks(&self) -> &Hooks {
+        &self.recipe.hooks
+    }
+
+    pub(super) fn lines(&self) -> Arc<HashMap<String, Arc<Line>>> {
+        self.lines.load_full()
+    }
+
+    pub(super) fn threads(&self) -> usize {
+        self.runtime.threads()
+    }
+
+    /// Ends a wait when the client is closed, or when the caller wants it.
+    pub(super) fn interrupt<'a>(&'a self, callers: &'a dyn Interrupt) -> Both<'a> {
+        Both(&self.closing, callers)
+    }
+
+    /// How a service is called; made on first use.
+    pub(super) fn line(&self, service: &str) -> Result<Arc<Line>> {
+        if let Some(known) = self.lines.load().get(service) {
+            return Ok(known.clone());
+        }
+        check_service(service)?;
+        let _one_at_a_time = self.new_line.lock();
+        let lines = self.lines.load_full();
+        if let Some(known) = lines.get(service) {
+            return Ok(known.clone());
+        }
+        let policies = self.policies(service, &self.config.load());
+        let (runtime, probes) = (self.runtime.clone(), self.probes.clone());
+        let line = Arc::new(Line::new(service, policies, self.catalog.clone(), runtime, probes));
+        let mut lines = HashMap::clone(&lines);
+        lines.insert(service.to_owned(), line.clone());
+        self.lines.store(Arc::new(lines));
+        Ok(line)
+    }
+
+    fn policies(&self, service: &str, config: &Config) -> Policies {
+        let balancers = &self.recipe.balancers;
+        let own = balancers.get(&Some(service.to_owned())).or_else(|| balancers.get(&None));
+        Policies::new(config.settings_for(service), own.cloned())
+    }
+
+    pub(super) fn configure(&self, shell: &Shell, changes: Value) -> Result<()> {
+        let _one_at_a_time = self.new_line.lock();
+        let config = shell.config().changed(changes)?;
+        for (service, line) in self.lines.load().iter() {
+            line.set_policies(self.policies(service, &config));
+        }
+        self.config.store(Arc::new(config.clone()));
+        shell.config.store(Arc::new(config));
+        Ok(())
+    }
+
+    /// Waits for the first ever list of a service; never again after that.
+    #[inline]
+    pub(super) fn await_list(
+        &self,
+        line: &Line,
+        deadline: Deadline,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        if line.known.enter() {
+            return Ok(());
+        }
+        let both = self.interrupt(interrupt);
+        let wait = Wait { deadline, interrupt: &both };
+        self.catalog.service(line.name(), &wait).map(drop).map_err(|error| explain::unheard(line, error))
+    }
+
+    /// The whole of a call.
+    pub(super) fn call(
+        self: &Arc<Core>,
+        line: &Line,
+        selection: &Selection,
+        request: &Request,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Response> {
+        let request = request.checked()?;
+        let policies = line.policies();
+        let started = clock::now();
+        let deadline = Deadline::new(started, request.options.timeout.unwrap_or(policies.settings.timeout));
+        self.await_list(line, deadline, interrupt)?;
+        let call = Call {
+            name: line.name(),
+            selection,
+            policies: &policies,
+            reporter: line.reporter(&policies),
+            hooks: self.hooks(),
+            request,
+            interrupt: &self.interrupt(interrupt),
+            started,
+            deadline,
+        };
+        match call.run()? {
+            Some(response) => Ok(response),
+            None => Err(explain::no_endpoint(self, line, &selection.filter, deadline)),
+        }
+    }
+
+    fn close(&self, drain: Duration, interrupt: &dyn Interrupt) {
+        let limit = Wait::new(CLOSE_LIMIT, interrupt);
+        self.registrations.close(drain, &limit);
+        self.catalog.close();
+        self.lines.store(Arc::default());
+        self.runtime.clone().close(Deadline::new(clock::now(), CLOSE_LIMIT));
+    }
+}

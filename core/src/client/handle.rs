@@ -1,0 +1,111 @@
+//! A handle bound to one service: what it stands for is looked up once.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::Client;
+use super::core::Core;
+use super::line::Line;
+use super::pick::{Owner, Pick};
+use crate::call::{Request, Response};
+use crate::error::Result;
+use crate::interrupt::{Interrupt, Never};
+use crate::model::Query;
+use crate::snapshot::Selection;
+
+/// A service, or some of its endpoints, of a client. Cheap to clone.
+///
+/// ```
+/// # let plum = plumline::Client::new("static://127.0.0.1:8080")?;
+/// let orders = plum.service(plumline::Query::new("orders").version("v2"))?;
+/// assert_eq!(orders.query().to_string(), "\"orders\" version=v2");
+/// # Ok::<(), plumline::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct ServiceHandle {
+    client: Client,
+    query: Query,
+    bound: Arc<ArcSwap<Bound>>,
+}
+
+/// What the query stands for in this process.
+pub(super) struct Bound {
+    pub(super) core: Arc<Core>,
+    pub(super) line: Arc<Line>,
+    callable: Arc<Selection>,
+    pub(super) pickable: Arc<Selection>,
+}
+
+impl Bound {
+    pub(super) fn new(client: &Client, query: &Query) -> Result<Bound> {
+        let core = client.core()?;
+        let line = core.line(&query.service)?;
+        let (callable, pickable) = (line.callable(query), line.pickable(query));
+        Ok(Bound { core, line, callable, pickable })
+    }
+}
+
+impl ServiceHandle {
+    pub(super) fn new(client: Client, query: Query) -> Result<ServiceHandle> {
+        let bound = Arc::new(ArcSwap::from_pointee(Bound::new(&client, &query)?));
+        Ok(ServiceHandle { client, query, bound })
+    }
+
+    /// What it stands for.
+    pub fn query(&self) -> &Query {
+        &self.query
+    }
+
+    /// Makes a call. The request's path, headers and options count; its service and filters are this handle's.
+    pub fn call(&self, request: &Request) -> Result<Response> {
+        self.call_interruptible(request, &Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn call_interruptible(&self, request: &Request, interrupt: &dyn Interrupt) -> Result<Response> {
+        let bound = self.bound()?;
+        bound.core.call(&bound.line, &bound.callable, request, interrupt)
+    }
+
+    /// Sends a GET.
+    pub fn get(&self, path: &str) -> Result<Response> {
+        self.call(&Request::get(self.query.service.as_str(), path))
+    }
+
+    /// Chooses an endpoint for one use, to be reported on.
+    pub fn pick(&self) -> Result<Pick> {
+        self.pick_interruptible(&Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn pick_interruptible(&self, interrupt: &dyn Interrupt) -> Result<Pick> {
+        let bound = self.bound()?;
+        Pick::choose(Owner::Handle(bound), interrupt)
+    }
+
+    fn bound(&self) -> Result<arc_swap::Guard<Arc<Bound>>> {
+        let bound = self.bound.load();
+        if self.client.is_closed() {
+            return Err(super::closed());
+        }
+        if bound.core.generation() == crate::runtime::generation() {
+            return Ok(bound);
+        }
+        self.rebind()
+    }
+
+    /// In a forked child, on first use.
+    #[cold]
+    fn rebind(&self) -> Result<arc_swap::Guard<Arc<Bound>>> {
+        let inherited = self.bound.swap(Arc::new(Bound::new(&self.client, &self.query)?));
+        std::mem::forget(inherited);
+        Ok(self.bound.load())
+    }
+}
+
+impl std::fmt::Debug for ServiceHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ServiceHandle({})", self.query)
+    }
+}

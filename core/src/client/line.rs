@@ -1,0 +1,98 @@
+//! How one service is called: its list, its policies, its counters. Everything a pick touches hangs here.
+
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+
+use crate::call::{Keeper, Policies, Reporter, connect_probe};
+use crate::catalog::{Catalog, Known};
+use crate::model::Query;
+use crate::resilience::Probe;
+use crate::runtime::{Lane, Priority, Runtime};
+use crate::snapshot::{Filter, Member, Selection, Service};
+use crate::telemetry::Counters;
+
+/// One service of a client.
+pub(super) struct Line {
+    name: Arc<str>,
+    pub(super) known: Arc<Known>,
+    pub(super) service: Arc<Service>,
+    policies: ArcSwap<Policies>,
+    pub(super) counters: Counters,
+    /// The selection of a call without filters.
+    all: Arc<Selection>,
+    catalog: Arc<Catalog>,
+    runtime: Runtime,
+    probes: Arc<Lane>,
+}
+
+impl Line {
+    pub(super) fn new(
+        service: &str,
+        policies: Policies,
+        catalog: Arc<Catalog>,
+        runtime: Runtime,
+        probes: Arc<Lane>,
+    ) -> Line {
+        let known = catalog.entry(service);
+        let service = known.service().clone();
+        let all = service.selection(&Filter { query: Query::new(service.name()), callable: true });
+        Line {
+            name: service.name().into(),
+            known,
+            service,
+            policies: ArcSwap::from_pointee(policies),
+            counters: Counters::default(),
+            all,
+            catalog,
+            runtime,
+            probes,
+        }
+    }
+
+    pub(super) fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    pub(super) fn policies(&self) -> Guard<Arc<Policies>> {
+        self.policies.load()
+    }
+
+    pub(super) fn set_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(policies));
+    }
+
+    /// What a call with this query may go to.
+    pub(super) fn callable(&self, query: &Query) -> Arc<Selection> {
+        if query.is_unfiltered() {
+            return self.all.clone();
+        }
+        self.service.selection(&Filter { query: query.clone(), callable: true })
+    }
+
+    /// What a pick with this query may choose.
+    pub(super) fn pickable(&self, query: &Query) -> Arc<Selection> {
+        self.service.selection(&Filter { query: query.clone(), callable: false })
+    }
+
+    pub(super) fn reporter<'a>(&'a self, policies: &'a Policies) -> Reporter<'a> {
+        Reporter {
+            service: &self.service,
+            outlier: &policies.outlier,
+            counters: &self.counters,
+            keeper: self,
+        }
+    }
+}
+
+impl Keeper for Line {
+    fn distrust(&self, member: &Member) {
+        self.catalog.distrust(&self.name, &member.endpoint.key());
+    }
+
+    fn probe(&self, probe: Probe) {
+        let (service, policies) = (self.service.clone(), self.policies.load_full());
+        let job = move || connect_probe(&policies.outlier, &service, &probe);
+        self.runtime.post(&self.probes, Priority::Poll, job);
+    }
+}

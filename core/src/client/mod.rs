@@ -1,0 +1,310 @@
+//! The client: the one place where the parts meet. It reads like their table of contents.
+//!
+//! ```text
+//!  Client ── Shell (config, hooks: what survives a fork) ── Core (what lives in this process)
+//!                                                            ├─ catalog         what exists
+//!                                                            ├─ registrations   what we keep known
+//!                                                            └─ lines           how each service is called
+//! ```
+
+mod builder;
+mod core;
+mod explain;
+mod handle;
+mod line;
+mod pick;
+mod stats;
+mod watch;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use self::core::{Core, Shell};
+use crate::call::{Request, Response};
+use crate::clock::{self, Deadline};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::{Interrupt, Never};
+use crate::model::{Endpoint, Instance, Query};
+use crate::registration::Registration;
+
+pub use builder::ClientBuilder;
+pub use explain::{Explanation, Verdict};
+pub use handle::ServiceHandle;
+use pick::Owner;
+pub use pick::Pick;
+pub use stats::{EndpointStats, ServiceStats, Stats};
+pub use watch::Watch;
+
+/// Finds services, calls them, survives what fails, and keeps this program registered.
+///
+/// Cheap to clone; clones are the same client. All methods may be called from any thread.
+///
+/// ```
+/// use plumline::{Client, Endpoint, Query};
+/// let plum = Client::new("static://127.0.0.1:8080,127.0.0.1:8081")?;
+/// assert_eq!(plum.discover("orders")?.len(), 2);
+/// # Ok::<(), plumline::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Client {
+    shell: Arc<Shell>,
+}
+
+impl Client {
+    /// A client of the registry at this address. Checks it, opens nothing, and never fails because a registry is
+    /// away. An empty address means `PLUMLINE_REGISTRY`; the other settings come from the environment as well.
+    pub fn new(address: &str) -> Result<Client> {
+        let arguments = if address.is_empty() { json!({}) } else { json!({ "registry": address }) };
+        Client::with_config(Config::layered(arguments)?)
+    }
+
+    /// A client with this configuration, and nothing from the environment.
+    pub fn with_config(config: Config) -> Result<Client> {
+        Client::builder().config(config).build()
+    }
+
+    /// For hooks, balancers and transports of one's own.
+    pub fn builder() -> ClientBuilder {
+        ClientBuilder::default()
+    }
+
+    /// The endpoints of a service that are there and healthy. A service nobody knows has none.
+    pub fn discover(&self, query: impl Into<Query>) -> Result<Vec<Arc<Endpoint>>> {
+        self.discover_interruptible(query, &Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn discover_interruptible(
+        &self,
+        query: impl Into<Query>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Vec<Arc<Endpoint>>> {
+        let query = query.into();
+        let core = self.core()?;
+        let line = core.line(&query.service)?;
+        core.await_list(&line, self.deadline(&line, None), interrupt)?;
+        let snapshot = line.service.snapshot();
+        let meant = snapshot.members.iter().map(|member| &member.endpoint);
+        Ok(meant.filter(|endpoint| endpoint.healthy && query.accepts(endpoint)).cloned().collect())
+    }
+
+    /// Chooses an endpoint for one use of any protocol, to be reported on.
+    ///
+    /// ```
+    /// # let plum = plumline::Client::new("static://127.0.0.1:8080")?;
+    /// let greeting = plum.pick("greeter")?.run(|endpoint| {
+    ///     Ok::<_, std::io::Error>(format!("hello {}", endpoint.address())) // an Err counts as a failure
+    /// }).unwrap();
+    /// assert_eq!(greeting, "hello 127.0.0.1:8080");
+    /// # Ok::<(), plumline::Error>(())
+    /// ```
+    pub fn pick(&self, query: impl Into<Query>) -> Result<Pick> {
+        self.pick_interruptible(query, &Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn pick_interruptible(&self, query: impl Into<Query>, interrupt: &dyn Interrupt) -> Result<Pick> {
+        Pick::choose(Owner::Own(Box::new(handle::Bound::new(self, &query.into())?)), interrupt)
+    }
+
+    /// Makes a call: picks, sends, goes elsewhere if need be, reports. An answer of any status is a
+    /// [`Response`]; see [`Response::raise_for_status`].
+    pub fn call(&self, request: &Request) -> Result<Response> {
+        self.call_interruptible(request, &Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn call_interruptible(&self, request: &Request, interrupt: &dyn Interrupt) -> Result<Response> {
+        let core = self.core()?;
+        let line = core.line(&request.query.service)?;
+        let selection = line.callable(&request.query);
+        core.call(&line, &selection, request, interrupt)
+    }
+
+    /// Sends a GET.
+    pub fn get(&self, service: impl Into<Query>, path: &str) -> Result<Response> {
+        self.call(&Request::get(service, path))
+    }
+
+    /// Sends a POST with this as JSON.
+    pub fn post<T: serde::Serialize + ?Sized>(
+        &self,
+        service: impl Into<Query>,
+        path: &str,
+        json: &T,
+    ) -> Result<Response> {
+        self.call(&Request::post(service, path).json(json))
+    }
+
+    /// Sends a PUT with this as JSON.
+    pub fn put<T: serde::Serialize + ?Sized>(
+        &self,
+        service: impl Into<Query>,
+        path: &str,
+        json: &T,
+    ) -> Result<Response> {
+        self.call(&Request::put(service, path).json(json))
+    }
+
+    /// Sends a PATCH with this as JSON.
+    pub fn patch<T: serde::Serialize + ?Sized>(
+        &self,
+        service: impl Into<Query>,
+        path: &str,
+        json: &T,
+    ) -> Result<Response> {
+        self.call(&Request::patch(service, path).json(json))
+    }
+
+    /// Sends a DELETE.
+    pub fn delete(&self, service: impl Into<Query>, path: &str) -> Result<Response> {
+        self.call(&Request::delete(service, path))
+    }
+
+    /// Sends a HEAD.
+    pub fn head(&self, service: impl Into<Query>, path: &str) -> Result<Response> {
+        self.call(&Request::head(service, path))
+    }
+
+    /// Sends an OPTIONS.
+    pub fn options(&self, service: impl Into<Query>, path: &str) -> Result<Response> {
+        self.call(&Request::options(service, path))
+    }
+
+    /// A handle bound to a service: the fast path of many calls and picks.
+    pub fn service(&self, query: impl Into<Query>) -> Result<ServiceHandle> {
+        ServiceHandle::new(self.clone(), query.into())
+    }
+
+    /// Registers this program, and keeps it registered until the handle is dropped or closed.
+    ///
+    /// Returns at once while the port does not answer yet, and waits at most 2 s for the registry's word when it
+    /// does; with the registry away it keeps trying. Fails only for what will not pass: InvalidArgument,
+    /// Unsupported (a registry that only reads), Closed, Unauthenticated, PermissionDenied.
+    pub fn register(&self, instance: Instance) -> Result<Registration> {
+        self.register_interruptible(instance, &Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn register_interruptible(
+        &self,
+        instance: Instance,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Registration> {
+        let core = self.core()?;
+        let registrations = core.registrations();
+        registrations.register(instance, &core.interrupt(interrupt))
+    }
+
+    /// Tells of every change of a service, beginning with what is there.
+    pub fn watch(&self, service: &str) -> Result<Watch> {
+        let core = self.core()?;
+        crate::call::check_service(service)?;
+        Ok(Watch::new(core.catalog().watch(service), core.closing()))
+    }
+
+    /// Tells of every change of every service, those included that appear later.
+    pub fn watch_all(&self) -> Result<Watch> {
+        let core = self.core()?;
+        Ok(Watch::new(core.catalog().watch_all(), core.closing()))
+    }
+
+    /// Waits until a service has an endpoint: for those who want to start only when it is there.
+    pub fn wait_for(&self, query: impl Into<Query>, timeout: Duration) -> Result<()> {
+        self.wait_for_interruptible(query, timeout, &Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn wait_for_interruptible(
+        &self,
+        query: impl Into<Query>,
+        timeout: Duration,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        let (query, core) = (query.into(), self.core()?);
+        crate::call::check_service(&query.service)?;
+        let both = core.interrupt(interrupt);
+        let wait = crate::registry::Wait::new(timeout, &both);
+        core.catalog().wait_for(&query, &wait).map_err(|error| match error.kind() {
+            Kind::Timeout => explain::still_missing(&core, &query, timeout, error),
+            _ => error,
+        })
+    }
+
+    /// Says for each endpoint of a service whether it would be called, and why not.
+    pub fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
+        let (query, core) = (query.into(), self.core()?);
+        let line = core.line(&query.service)?;
+        let deadline = self.deadline(&line, None);
+        // A registry that cannot be asked is part of the explanation.
+        let unheard = core.await_list(&line, deadline, &Never).err();
+        Ok(explain::explain(&core, &line, &query, deadline, unheard))
+    }
+
+    /// Everything that is counted.
+    pub fn stats(&self) -> Result<Stats> {
+        Ok(stats::gather(&*self.core()?))
+    }
+
+    /// Says what exists of a service, beside what the registries say: a registry of one's own.
+    pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) -> Result<()> {
+        crate::call::check_service(service)?;
+        self.core()?.catalog().publish(service, endpoints);
+        Ok(())
+    }
+
+    /// Has every list asked for anew before it is used again; if that fails, the old one still serves.
+    pub fn clear_cache(&self) -> Result<()> {
+        self.core()?.catalog().clear();
+        Ok(())
+    }
+
+    /// Changes settings while the client lives, such as `{"timeout": "2s"}` or
+    /// `{"services": {"orders": {"retry": {"attempts": 2}}}}`.
+    pub fn configure(&self, changes: Value) -> Result<()> {
+        self.core()?.configure(&self.shell, changes)
+    }
+
+    /// The configuration as it is now.
+    pub fn config(&self) -> Config {
+        Config::clone(&self.shell.config())
+    }
+
+    /// Deregisters what is registered, ends watches and calls in flight, waits for the configured drain and gives
+    /// back threads and connections. Everything afterwards is [`Kind::Closed`]; closing again does nothing.
+    pub fn close(&self) {
+        self.close_draining(None, &Never);
+    }
+
+    /// The same with another drain than the configured one.
+    pub fn close_draining(&self, drain: Option<Duration>, interrupt: &dyn Interrupt) {
+        self.shell.close(drain, interrupt);
+    }
+
+    /// Whether it was closed.
+    pub fn is_closed(&self) -> bool {
+        self.shell.is_closed()
+    }
+
+    fn core(&self) -> Result<Arc<Core>> {
+        self.shell.core()
+    }
+
+    fn deadline(&self, line: &line::Line, timeout: Option<Duration>) -> Deadline {
+        let timeout = timeout.unwrap_or_else(|| line.policies().settings.timeout);
+        Deadline::new(clock::now(), timeout)
+    }
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Client({})", self.shell.sources())
+    }
+}
+
+fn closed() -> Error {
+    Error::new(Kind::Closed, "the client was closed")
+}

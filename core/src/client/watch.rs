@@ -1,0 +1,68 @@
+//! Changes as they happen, as an iterator.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::Watching;
+use crate::error::Result;
+use crate::interrupt::{Closing, Interrupt, Never};
+use crate::model::Change;
+
+/// Tells of every change, beginning with what is there. A slow reader gets changes merged, never a gap.
+///
+/// As an iterator it waits for each change and ends when the watch or its client is closed. `next_within` and
+/// `close` may be called from any thread.
+///
+/// ```
+/// # let plum = plumline::Client::new("static://127.0.0.1:8080")?;
+/// let mut watch = plum.watch("orders")?;
+/// let first = watch.next().unwrap();
+/// assert_eq!((first.kind.name(), first.endpoints.len()), ("snapshot", 1));
+/// # Ok::<(), plumline::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Watch {
+    watching: Arc<Watching>,
+    closing: Arc<Closing>,
+}
+
+impl Watch {
+    pub(super) fn new(watching: Watching, closing: Arc<Closing>) -> Watch {
+        Watch { watching: Arc::new(watching), closing }
+    }
+
+    /// The next change; `None` when the timeout has passed without one.
+    /// [`Kind::Closed`](crate::Kind::Closed) after `close()`.
+    pub fn next_within(&self, timeout: Duration) -> Result<Option<Change>> {
+        self.next_interruptible(Some(timeout), &Never)
+    }
+
+    /// The same, ended early by an interrupt; without a timeout it waits for ever.
+    pub fn next_interruptible(
+        &self,
+        timeout: Option<Duration>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Option<Change>> {
+        self.closing.check()?;
+        self.watching.next(timeout, &super::core::Both::new(&self.closing, interrupt))
+    }
+
+    /// Ends it: whoever waits for a change gets [`Kind::Closed`](crate::Kind::Closed).
+    pub fn close(&self) {
+        self.watching.close();
+    }
+}
+
+impl Iterator for Watch {
+    type Item = Change;
+
+    fn next(&mut self) -> Option<Change> {
+        self.next_interruptible(None, &Never).ok().flatten()
+    }
+}
+
+impl std::fmt::Debug for Watch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}

@@ -1,0 +1,147 @@
+//! Taking an endpoint out of rotation by what its own calls came to.
+//!
+//! ```text
+//!              2 unreachable or 5 failures in a row
+//!   trusted ────────────────────────────────────────▶ ejected ──┐ probes fail
+//!      ▲                                              │   ▲  ▲──┘
+//!      │ one success               a probe succeeds, or   │ one failure
+//!      └──────────────── on trial ◀── its time is up  ────┘
+//!                            └────────────────────────────┘
+//! ```
+//!
+//! At most half of a service is out, and never its last endpoint: [`Service`] sees to that. Each ejection may
+//! last longer than the one before, and ten seconds in rotation without a failure make up for one.
+//! A report costs atomics only; the writer lock is taken when something is decided.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Outcome, Probe, probe, stall};
+use crate::clock::Tick;
+use crate::config::OutlierConfig;
+use crate::snapshot::{Ejection, Filter, Member, Service, Standing, State};
+
+/// So long in rotation without a failure takes one off the multiplier.
+const CALM: Duration = Duration::from_secs(10);
+
+/// The rules by which one service's endpoints are ejected.
+#[derive(Clone, Debug)]
+pub struct Outlier {
+    config: OutlierConfig,
+}
+
+/// What a report led to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Unchanged,
+    /// The endpoint is out of rotation as of now.
+    Ejected(Ejection),
+}
+
+impl Outlier {
+    /// Rules with these thresholds.
+    pub fn new(config: &OutlierConfig) -> Outlier {
+        Outlier { config: config.clone() }
+    }
+
+    /// An attempt at `member` that began at `began` has come to this. Probes are told to
+    /// [`probed`](Outlier::probed) instead. Comes before the attempt's [`State::end`].
+    pub fn report(
+        &self,
+        service: &Service,
+        member: &Member,
+        outcome: Outcome,
+        began: Tick,
+        now: Tick,
+    ) -> Verdict {
+        let state = &member.state;
+        if self.config.stall && outcome.is_answer() {
+            stall::answered(service, state, now.since(began), now);
+        }
+        if !self.config.enabled || began < state.returned_at() {
+            return Verdict::Unchanged;
+        }
+        if outcome.is_failure() {
+            return self.failed(service, state, outcome, now);
+        }
+        if outcome.is_success() {
+            state.streak.clear();
+            if state.standing() == Standing::OnTrial {
+                state.acquit();
+            }
+        }
+        Verdict::Unchanged
+    }
+
+    /// The slow path, for whoever finds `now >= service.wake_at()`: ends the ejections whose time is up, and
+    /// hands out the background probes that are due. Each must be carried out and told to
+    /// [`probed`](Outlier::probed).
+    #[must_use]
+    pub fn look_after(&self, service: &Service, now: Tick) -> Vec<Probe> {
+        if now < service.wake_at() {
+            return Vec::new();
+        }
+        service.readmit_due(now);
+        probe::claim_connects(service, now)
+    }
+
+    /// For a call that is safe to repeat and finds `now >= service.call_probe_at()`: the endpoint it should
+    /// try first, if no other call was faster.
+    #[must_use]
+    pub fn claim_call_probe(&self, service: &Service, filter: &Filter, now: Tick) -> Option<Probe> {
+        if now < service.call_probe_at() {
+            return None;
+        }
+        probe::claim_call(service, filter, now)
+    }
+
+    /// A probe has come to this; true if its endpoint is back in rotation, on trial.
+    pub fn probed(&self, service: &Service, probe: &Probe, outcome: Outcome, now: Tick) -> bool {
+        probe::conclude(service, probe, outcome, now)
+    }
+
+    fn failed(&self, service: &Service, state: &Arc<State>, outcome: Outcome, now: Tick) -> Verdict {
+        if state.is_ejected() {
+            return Verdict::Unchanged;
+        }
+        let multiplier = multiplier(state, now);
+        state.penalty.set(f64::from(multiplier), now);
+        if !self.is_enough(state, outcome) || !service.may_eject() {
+            return Verdict::Unchanged;
+        }
+        let ejection = self.ejection(outcome, multiplier + 1, now);
+        if !service.eject(state, ejection) {
+            return Verdict::Unchanged;
+        }
+        state.penalty.set(f64::from(ejection.multiplier), now);
+        Verdict::Ejected(ejection)
+    }
+
+    fn is_enough(&self, state: &State, outcome: Outcome) -> bool {
+        let (failures, unreachable) = state.streak.grow(outcome.is_unreachable());
+        state.standing() == Standing::OnTrial
+            || unreachable >= self.config.consecutive_connect_failures.max(1)
+            || failures >= self.config.consecutive_failures.max(1)
+    }
+
+    fn ejection(&self, outcome: Outcome, multiplier: u32, now: Tick) -> Ejection {
+        let lasts = self.config.base_ejection.saturating_mul(multiplier).min(self.config.max_ejection);
+        Ejection {
+            cause: outcome.cause(),
+            since: now,
+            until: now.after(lasts),
+            multiplier,
+            next_probe: now.after(probe::FIRST),
+            gap: probe::FIRST_GAP,
+        }
+    }
+}
+
+/// The multiplier as of now: what the last ejection left, less one for each calm stretch since the last
+/// failure or return.
+fn multiplier(state: &State, now: Tick) -> u32 {
+    let Some((multiplier, last_failure)) = state.penalty.get() else { return 0 };
+    let calm = now.since(last_failure.max(state.returned_at()));
+    (multiplier as u32).saturating_sub((calm.as_nanos() / CALM.as_nanos()) as u32)
+}

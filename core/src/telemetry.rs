@@ -1,0 +1,146 @@
+//! What is counted, and how threads count without getting into each other's way.
+
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+use serde::Serialize;
+
+const SHARDS: usize = 4;
+
+/// What one service's calls and picks came to. Each thread adds to a cache line it shares with few others.
+#[derive(Debug, Default)]
+pub struct Counters {
+    shards: [Shard; SHARDS],
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Shard {
+    cells: [AtomicU64; 8],
+}
+
+/// What can be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Count {
+    /// Calls that ended.
+    Calls,
+    /// Calls that ended without an answer.
+    Failures,
+    /// Attempts of calls, the first ones included.
+    Attempts,
+    /// Attempts beyond each call's first.
+    Retries,
+    /// Endpoints handed out by `pick()`.
+    Picks,
+    /// Picks that were never reported on.
+    Unreported,
+    /// Endpoints taken out of rotation.
+    Ejections,
+    /// Attempts and connects that asked an ejected endpoint how it is.
+    Probes,
+}
+
+impl Counters {
+    /// Adds some.
+    #[inline]
+    pub fn add(&self, what: Count, amount: u64) {
+        if amount > 0 {
+            self.shards[shard()].cells[what as usize].fetch_add(amount, Relaxed);
+        }
+    }
+
+    /// All that was added.
+    pub fn get(&self, what: Count) -> u64 {
+        self.shards.iter().map(|shard| shard.cells[what as usize].load(Relaxed)).sum()
+    }
+
+    /// All of it at once.
+    pub fn figures(&self) -> CallFigures {
+        CallFigures {
+            calls: self.get(Count::Calls),
+            failures: self.get(Count::Failures),
+            attempts: self.get(Count::Attempts),
+            retries: self.get(Count::Retries),
+            picks: self.get(Count::Picks),
+            unreported: self.get(Count::Unreported),
+            ejections: self.get(Count::Ejections),
+            probes: self.get(Count::Probes),
+        }
+    }
+}
+
+/// One figure that many threads count at once.
+#[derive(Debug, Default)]
+pub struct Tally {
+    shards: [Padded; SHARDS],
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Padded(AtomicU64);
+
+impl Tally {
+    /// One more.
+    #[inline]
+    pub fn count(&self) {
+        self.shards[shard()].0.fetch_add(1, Relaxed);
+    }
+
+    /// All that was counted.
+    pub fn get(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.0.load(Relaxed)).sum()
+    }
+}
+
+/// What one service's calls and picks came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct CallFigures {
+    /// Calls that ended.
+    pub calls: u64,
+    /// Calls that ended without an answer.
+    pub failures: u64,
+    /// Attempts of calls, the first ones included, probes not.
+    pub attempts: u64,
+    /// Attempts beyond each call's first.
+    pub retries: u64,
+    /// Endpoints handed out by `pick()`.
+    pub picks: u64,
+    /// Picks that were never reported on.
+    pub unreported: u64,
+    /// Endpoints taken out of rotation.
+    pub ejections: u64,
+    /// Attempts and connects that asked an ejected endpoint how it is.
+    pub probes: u64,
+}
+
+/// This thread's shard; threads take turns.
+#[inline]
+fn shard() -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static MINE: Cell<usize> = const { Cell::new(usize::MAX) };
+    }
+    MINE.with(|mine| {
+        if mine.get() == usize::MAX {
+            mine.set(NEXT.fetch_add(1, Relaxed) % SHARDS);
+        }
+        mine.get()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_lost_between_threads() {
+        let counters = Counters::default();
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..1000).for_each(|_| counters.add(Count::Picks, 1)));
+            }
+        });
+        assert_eq!(counters.figures(), CallFigures { picks: 8000, ..CallFigures::default() });
+    }
+}

@@ -1,0 +1,114 @@
+//! The house stands as ARCHITECTURE.md draws it: imports only go down, and `unsafe` lives in `ffi.rs` alone.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every part of core and the floor it stands on. Floor 0 is one part, whose files may use each other.
+const FLOORS: [(u8, &[&str]); 6] = [
+    (0, &["clock", "config", "error", "header", "interrupt", "model", "nearest", "snapshot", "telemetry"]),
+    (1, &["balance", "resilience", "runtime"]),
+    (2, &["transport"]),
+    (3, &["call", "registry"]),
+    (4, &["catalog", "registration"]),
+    (5, &["client"]),
+];
+
+fn floor_of(part: &str) -> Option<u8> {
+    FLOORS.iter().find(|(_, parts)| parts.contains(&part)).map(|(floor, _)| *floor)
+}
+
+fn core_src() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
+}
+
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let is_ours = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name != "target" && !name.starts_with('.')
+    };
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(is_ours);
+    paths
+        .flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rs"))
+        .collect()
+}
+
+/// The code of a file, without its comments.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect::<Vec<_>>().join("\n")
+}
+
+/// The part that a file belongs to: the first step below `src`.
+fn part_of(path: &Path) -> String {
+    let first = path.strip_prefix(core_src()).unwrap().components().next().unwrap();
+    Path::new(first.as_os_str()).file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+/// What `lib.rs` re-exports, and the part it comes from.
+fn reexports() -> BTreeMap<String, String> {
+    let lib = code(&core_src().join("lib.rs")).replace('\n', " ");
+    let mut found = BTreeMap::new();
+    for statement in lib.split(';').filter_map(|statement| statement.trim().split("pub use ").nth(1)) {
+        let (part, names) = statement.split_once("::").unwrap();
+        for name in names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty()) {
+            found.insert(name.to_owned(), part.to_owned());
+        }
+    }
+    found
+}
+
+/// Everything that stands behind a `crate::` in a file.
+fn imports(path: &Path) -> Vec<String> {
+    let code = code(path);
+    let after = code.split("crate::").skip(1);
+    after
+        .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn imports_only_go_down() {
+    let reexports = reexports();
+    let mut wrong = Vec::new();
+    for path in rust_files(&core_src()).iter().filter(|path| !path.ends_with("lib.rs")) {
+        let part = part_of(path);
+        let floor = floor_of(&part).unwrap_or_else(|| panic!("{part} stands on no floor; add it to FLOORS"));
+        for import in imports(path) {
+            let target = reexports.get(&import).unwrap_or(&import);
+            let below = floor_of(target).is_some_and(|other| other < floor || floor == 0 && other == 0);
+            if target != &part && !below {
+                wrong.push(format!("{} (floor {floor}) imports {import}", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn unsafe_stands_only_in_ffi_rs() {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let uses_it = |path: &PathBuf| {
+        code(path).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+    };
+    let found: Vec<PathBuf> = rust_files(workspace)
+        .into_iter()
+        .filter(|path| !path.ends_with("ffi.rs") && !path.ends_with("core/tests/house.rs"))
+        .filter(uses_it)
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn nothing_is_decided_by_the_wall_clock() {
+    // The age of the snapshot on disk outlives the process, and Retry-After may name a date: nothing else may ask.
+    let may_ask = ["catalog/disk.rs", "call/blocking.rs", "resilience/retry_after.rs"];
+    let found: Vec<PathBuf> = rust_files(&core_src())
+        .into_iter()
+        .filter(|path| !may_ask.iter().any(|allowed| path.ends_with(allowed)))
+        .filter(|path| code(path).contains("SystemTime"))
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+}

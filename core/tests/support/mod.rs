@@ -1,0 +1,195 @@
+//! A server that does to its callers what a test tells it to.
+#![allow(dead_code, reason = "every test file uses its own part of this")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+
+/// A request as the server saw it.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    pub head: String,
+    pub body: Vec<u8>,
+}
+
+impl Seen {
+    pub fn line(&self) -> &str {
+        self.head.lines().next().unwrap_or_default()
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let value = |line: &'_ str| -> Option<usize> {
+            let (known, _) = line.split_once(':')?;
+            known.eq_ignore_ascii_case(name).then_some(known.len() + 1)
+        };
+        self.head.lines().skip(1).find_map(|line| value(line).map(|from| line[from..].trim()))
+    }
+}
+
+/// What it does with a request.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// Sends these bytes and keeps the connection.
+    Send(Vec<u8>),
+    /// Sends these bytes and closes.
+    Last(Vec<u8>),
+    /// Closes so that the other side sees a reset.
+    Reset,
+    /// Says nothing, for as long as the test lasts.
+    Hang,
+}
+
+impl Reply {
+    pub fn status(status: u16) -> Reply {
+        Reply::with(status, &[], "")
+    }
+
+    pub fn ok(body: &str) -> Reply {
+        Reply::with(200, &[], body)
+    }
+
+    pub fn with(status: u16, headers: &[(&str, &str)], body: &str) -> Reply {
+        let mut head = format!("HTTP/1.1 {status} X\r\nContent-Length: {}\r\n", body.len());
+        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        Reply::Send(format!("{head}\r\n{body}").into_bytes())
+    }
+}
+
+type Script = dyn Fn(&Seen, usize) -> Reply + Send + Sync;
+
+/// Listens until dropped; then refuses.
+pub struct Server {
+    pub address: SocketAddr,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    connections: Arc<Mutex<Vec<TcpStream>>>,
+    stopped: Arc<AtomicBool>,
+}
+
+impl Server {
+    /// Answers every request as `script` says, given the request and how many came before it.
+    pub fn start(script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Server {
+        Server::on("127.0.0.1:0", script)
+    }
+
+    pub fn on(address: &str, script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Server {
+        let listener = TcpListener::bind(address).unwrap();
+        let server = Server {
+            address: listener.local_addr().unwrap(),
+            seen: Arc::default(),
+            connections: Arc::default(),
+            stopped: Arc::default(),
+        };
+        let (seen, connections) = (server.seen.clone(), server.connections.clone());
+        let (stopped, script): (_, Arc<Script>) = (server.stopped.clone(), Arc::new(script));
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                if stopped.load(Ordering::Acquire) {
+                    return;
+                }
+                connections.lock().push(connection.try_clone().unwrap());
+                let (seen, script) = (seen.clone(), script.clone());
+                std::thread::spawn(move || serve(connection, &seen, &*script));
+            }
+        });
+        server
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    pub fn seen(&self) -> Vec<Seen> {
+        self.seen.lock().clone()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.lock().len()
+    }
+
+    /// Cuts every connection it has, as a process that is killed does, and goes on listening.
+    pub fn cut(&self) {
+        self.connections.lock().drain(..).for_each(|connection| {
+            let _ = connection.shutdown(std::net::Shutdown::Both);
+        });
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Release);
+        let _ = TcpStream::connect(self.address); // wakes the listener, so that it sees the flag
+        self.cut();
+    }
+}
+
+fn serve(mut connection: TcpStream, seen: &Mutex<Vec<Seen>>, script: &Script) {
+    while let Some(request) = read_request(&mut connection) {
+        let number = {
+            let mut seen = seen.lock();
+            seen.push(request.clone());
+            seen.len() - 1
+        };
+        let sent = match script(&request, number) {
+            Reply::Send(bytes) => connection.write_all(&bytes).is_ok(),
+            Reply::Last(bytes) => {
+                let _ = connection.write_all(&bytes);
+                let _ = connection.shutdown(std::net::Shutdown::Write);
+                // Until the other side has closed too: a close with unread input would be a reset.
+                let _ = connection.read_to_end(&mut Vec::new());
+                false
+            }
+            Reply::Reset => {
+                let _ = rustix::net::sockopt::set_socket_linger(&connection, Some(Duration::ZERO));
+                false
+            }
+            Reply::Hang => {
+                let _ = connection.read(&mut [0]);
+                false
+            }
+        };
+        if !sent {
+            return;
+        }
+    }
+}
+
+fn read_request(connection: &mut TcpStream) -> Option<Seen> {
+    let (mut text, mut buffer) = (Vec::new(), [0u8; 4096]);
+    let end = loop {
+        if let Some(end) = text.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end + 4;
+        }
+        match connection.read(&mut buffer).ok()? {
+            0 => return None,
+            count => text.extend_from_slice(&buffer[..count]),
+        }
+    };
+    let mut seen =
+        Seen { head: String::from_utf8_lossy(&text[..end]).into_owned(), body: text[end..].to_vec() };
+    let length = seen.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    while seen.body.len() < length {
+        match connection.read(&mut buffer).ok()? {
+            0 => return None,
+            count => seen.body.extend_from_slice(&buffer[..count]),
+        }
+    }
+    Some(seen)
+}
+
+/// A port on which nobody listens.
+pub fn dead_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Waits until something is so; panics with what was awaited once the limit has passed.
+pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
