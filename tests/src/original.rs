@@ -124,7 +124,8 @@ fn read(stream: &mut TcpStream, text: &mut Vec<u8>) -> Option<(String, String, V
         let mut fields = [httparse::EMPTY_HEADER; 32];
         let mut request = httparse::Request::new(&mut fields);
         if let Ok(httparse::Status::Complete(head)) = request.parse(text) {
-            let length = request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
+            let length =
+                request.headers.iter().find(|field| field.name.eq_ignore_ascii_case("content-length"));
             let length = length.map_or(0, |field| std::str::from_utf8(field.value).unwrap().parse().unwrap());
             if text.len() >= head + length {
                 let (method, path) = (request.method.unwrap().to_owned(), request.path.unwrap().to_owned());
@@ -156,7 +157,13 @@ impl State {
         row.healthy && row.seen.elapsed() <= self.ttl
     }
 
-    fn answer(&self, method: &str, path: &str, query: &BTreeMap<String, String>, body: &Value) -> (u16, String) {
+    fn answer(
+        &self,
+        method: &str,
+        path: &str,
+        query: &BTreeMap<String, String>,
+        body: &Value,
+    ) -> (u16, String) {
         match (method, path) {
             ("GET", "/healthz") => (200, "ok".into()),
             ("GET", "/v1/services/list") => (200, json!(self.names()).to_string()),

@@ -162,7 +162,8 @@ fn unhealthy_stays_unhealthy_whoever_said_it() {
     me.update(at(7).healthy(false)).unwrap();
     until("the handle's word arrives", SOON, || controller.listed("orders") == [8]);
     let id = other.instance().instance_id;
-    let path = format!("/v1/services/endpoint?serviceName=orders&instanceId={id}&ip=127.0.0.1&port=8&protocol=http");
+    let path =
+        format!("/v1/services/endpoint?serviceName=orders&instanceId={id}&ip=127.0.0.1&port=8&protocol=http");
     let row = json!({ "serviceName": "orders", "instanceId": id, "ip": "127.0.0.1", "port": 8,
         "protocol": "http", "version": "", "labels": {}, "healthy": false });
     assert_eq!(controller.ask("PATCH", &path, &row.to_string()).0, 204);
@@ -199,7 +200,9 @@ fn closing_in_the_middle_of_beats_closes_for_good() {
         until("both are known", SOON, || controller.listed("orders") == [7, 8]);
         me.close(Duration::ZERO, &Never).unwrap();
         assert!(!controller.listed("orders").contains(&7));
-        stays("it does not come back", Duration::from_millis(150), || !controller.listed("orders").contains(&7));
+        stays("it does not come back", Duration::from_millis(150), || {
+            !controller.listed("orders").contains(&7)
+        });
         drop(kept);
     }
 }
@@ -303,6 +306,8 @@ fn names_of_any_script_travel_whole() {
         let me = plum.register(Instance::new(name, 7).host("127.0.0.1")).unwrap();
         assert_eq!(plum.discover(name).unwrap().len(), 1, "{name}");
         me.close(Duration::ZERO, &Never).unwrap();
-        until("it goes", SOON, || plum.discover(name).unwrap().is_empty());
+        until(&format!("{name} goes: {:?}", controller.ask("GET", "/v1/services/list", "")), SOON, || {
+            plum.discover(name).unwrap().is_empty()
+        });
     }
 }
