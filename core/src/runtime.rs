@@ -542,3 +542,153 @@ fn run(work: Work) {
         tracing::error!("a background job panicked; please report it");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A runtime that no other test shares.
+    fn own() -> Runtime {
+        Runtime { lease: Arc::new(Lease { generation: generation(), shared: Arc::default() }) }
+    }
+
+    /// A job that waits until it is let go, and says when it has begun.
+    fn blocker(begun: Sender<()>) -> (Sender<()>, impl FnOnce() + Send + 'static) {
+        let (go, gate) = channel::<()>();
+        let job = move || {
+            let _ = begun.send(());
+            let _ = gate.recv();
+        };
+        (go, job)
+    }
+
+    fn heard<T>(receiver: &Receiver<T>) -> T {
+        receiver.recv_timeout(SOON).expect("a job ran")
+    }
+
+    #[test]
+    fn nothing_is_started_before_it_is_needed_and_all_ends_with_the_last_share() {
+        let runtime = own();
+        assert_eq!(runtime.threads(), 0);
+        let (told, hears) = channel();
+        runtime.post(&Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
+        heard(&hears);
+        let other = runtime.clone();
+        assert_eq!(other.threads(), 1);
+        drop(runtime);
+        let shared = other.lease.shared.clone();
+        other.close(Deadline::new(clock::now(), SOON));
+        assert_eq!(shared.queues.lock().workers, 0);
+    }
+
+    #[test]
+    fn a_lane_that_is_stuck_leaves_workers_for_the_others() {
+        let runtime = own();
+        let (stuck, free) = (Lane::new(2), Lane::new(2));
+        let (begun, begins) = channel();
+        let gates: Vec<_> = (0..8)
+            .map(|_| {
+                let (go, job) = blocker(begun.clone());
+                runtime.post(&stuck, Priority::Beat, job);
+                go
+            })
+            .collect();
+        (heard(&begins), heard(&begins));
+        let (told, hears) = channel();
+        for index in 0..100 {
+            let told = told.clone();
+            runtime.post(&free, Priority::Poll, move || told.send(index).unwrap());
+        }
+        (0..100).for_each(|_| drop(heard(&hears)));
+        assert!(begins.try_recv().is_err(), "no third job of the stuck lane has begun");
+        assert!(runtime.threads() <= MOST_WORKERS);
+        drop(gates);
+    }
+
+    #[test]
+    fn beats_go_before_polls() {
+        let runtime = own();
+        let lane = Lane::new(1);
+        let (begun, begins) = channel();
+        let (go, job) = blocker(begun);
+        runtime.post(&lane, Priority::Poll, job);
+        heard(&begins);
+        let (told, hears) = channel();
+        for (priority, name) in [(Priority::Poll, "poll"), (Priority::Beat, "beat")] {
+            let told = told.clone();
+            runtime.post(&lane, priority, move || told.send(name).unwrap());
+        }
+        go.send(()).unwrap();
+        assert_eq!((heard(&hears), heard(&hears)), ("beat", "poll"));
+    }
+
+    #[test]
+    fn timers_go_off_in_their_order() {
+        let runtime = own();
+        let lane = Lane::new(1);
+        let (told, hears) = channel();
+        for millis in [60, 20, 40] {
+            let told = told.clone();
+            runtime.after(Duration::from_millis(millis), &lane, Priority::Poll, move || told.send(millis).unwrap());
+        }
+        assert_eq!([heard(&hears), heard(&hears), heard(&hears)], [20, 40, 60]);
+        assert_eq!(runtime.threads(), 1);
+    }
+
+    #[test]
+    fn a_job_that_panics_takes_no_worker_along() {
+        let runtime = own();
+        let lane = Lane::new(1);
+        let (told, hears) = channel();
+        runtime.post(&lane, Priority::Poll, || panic!("on purpose"));
+        runtime.post(&lane, Priority::Poll, move || told.send(()).unwrap());
+        heard(&hears);
+    }
+
+    #[test]
+    fn a_parked_socket_wakes_when_it_is_ready_late_or_recalled() {
+        let runtime = own();
+        let lane = Lane::new(2);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut pair = || {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (Arc::new(client), listener.accept().unwrap().0)
+        };
+        let (told, hears) = channel();
+        let mut park = |socket: &Arc<TcpStream>, deadline: Tick| {
+            let told = told.clone();
+            runtime.park(socket.clone(), Interest::Read, deadline, &lane, move |woken| told.send(woken).unwrap())
+        };
+        let (client, mut server) = pair();
+        park(&client, Tick::NEVER);
+        server.write_all(b"x").unwrap();
+        assert_eq!(heard(&hears), Woken::Ready);
+        let (quiet, _server) = pair();
+        park(&quiet, clock::now().after(Duration::from_millis(20)));
+        assert_eq!(heard(&hears), Woken::Late);
+        let parking = park(&quiet, Tick::NEVER);
+        runtime.unpark(parking);
+        runtime.unpark(parking);
+        assert_eq!(heard(&hears), Woken::Recalled);
+        assert!(hears.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_is_held_keeps_the_runtime_until_it_is_released() {
+        let runtime = own();
+        let shared = runtime.lease.shared.clone();
+        let hold = runtime.hold(Arc::new(runtime.clone()));
+        let second = runtime.clone();
+        drop(runtime);
+        assert!(!shared.queues.lock().stopped);
+        second.release(hold);
+        drop(second);
+        assert!(shared.queues.lock().stopped);
+    }
+}
