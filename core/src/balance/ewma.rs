@@ -2,7 +2,7 @@
 //!
 //! *Latency* rises at once and falls slowly: a sample above the average replaces it, one below pulls it down
 //! with a time constant of one second. *Success* moves a tenth of the way with each outcome. Neither changes
-//! by itself; whoever reads one sees it drift back over ten seconds (latency towards the mean of its peers
+//! by itself: whoever reads one sees it drift back over ten seconds (latency towards the mean of its peers
 //! where it is above, success towards 1), so that an endpoint nobody asks any more is asked again some day.
 //!
 //! A failure may be quick. It must not look fast: its sample is never below what was known.
@@ -44,10 +44,17 @@ pub fn success(state: &State, now: Tick) -> f64 {
 pub fn observe(selection: &Selection, state: &State, elapsed: Duration, well: bool, now: Tick) {
     let view = selection.view();
     observe_latency(&view, state, elapsed, well, now);
-    let sample = if well { 1.0 } else { 0.0 };
-    let before = success(state, now);
+    let sample = f64::from(u8::from(well));
+    let before = if well { success(state, now) } else { stored_success(state) };
     state.success.set(before + (sample - before) * SUCCESS_WEIGHT, now);
     refresh_mean(&view, now);
+}
+
+/// A failure starts from what the last outcome left, a success from what picks believe by now. Were both to
+/// start from there, an endpoint that always fails, but is seldom asked, would be forgiven each time; were
+/// neither, the first success of a healed one would put it back to where its last failure left it.
+fn stored_success(state: &State) -> f64 {
+    state.success.get().map_or(1.0, |(own, _)| own)
 }
 
 fn observe_latency(view: &View, state: &State, elapsed: Duration, well: bool, now: Tick) {
