@@ -115,3 +115,117 @@ fn decay(elapsed: Duration, constant: f64) -> f64 {
     }
     (-exponent).exp()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, Query};
+    use crate::snapshot::{Filter, Listed, Service};
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+    use std::sync::Arc;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn at(millis: u32) -> Tick {
+        Tick::from_nanos(1).after(MILLI * millis)
+    }
+
+    fn pair() -> (Arc<Selection>, Arc<State>, Arc<State>) {
+        let service = Service::new("orders");
+        let listed = |port| Listed {
+            endpoint: Arc::new(Endpoint::new("orders", "127.0.0.1".parse().unwrap(), port)),
+            unconfirmed: false,
+        };
+        service.replace(vec![listed(1), listed(2)]);
+        let state = |index: usize| service.snapshot().members[index].state.clone();
+        let filter = Filter { query: Query::new("orders"), callable: true };
+        (service.selection(&filter), state(0), state(1))
+    }
+
+    #[test]
+    fn latency_rises_at_once_and_falls_slowly() {
+        let (selection, state, _) = pair();
+        let millis = || state.latency.get().unwrap().0 / 1e6;
+        observe(&selection, &state, MILLI * 10, true, at(0));
+        observe(&selection, &state, MILLI * 50, true, at(10));
+        assert_eq!(millis(), 50.0);
+        observe(&selection, &state, MILLI * 10, true, at(20));
+        assert!((49.5..49.7).contains(&millis()), "{}", millis());
+        observe(&selection, &state, MILLI * 10, true, at(1020));
+        assert!((24.0..25.0).contains(&millis()), "{}", millis());
+    }
+
+    #[test]
+    fn a_quick_failure_does_not_look_fast() {
+        let (selection, state, other) = pair();
+        observe(&selection, &state, MILLI / 10, false, at(0));
+        assert_eq!(state.latency.get(), None, "nobody knows yet what is usual here");
+        observe(&selection, &other, MILLI * 20, true, at(0));
+        observe(&selection, &state, MILLI / 10, false, at(1));
+        assert_eq!(state.latency.get().unwrap().0, 20e6);
+        observe(&selection, &state, MILLI * 30, false, at(2));
+        assert_eq!(state.latency.get().unwrap().0, 30e6);
+    }
+
+    #[test]
+    fn what_nobody_asks_any_more_drifts_to_the_mean_and_is_forgiven() {
+        let (selection, slow, fast) = pair();
+        observe(&selection, &fast, MILLI * 10, true, at(0));
+        observe(&selection, &slow, MILLI * 90, false, at(0));
+        assert_eq!(selection.view().mean.latency.get(), 50e6);
+        let drifted = latency(&slow, 50e6, at(10_000)).unwrap();
+        assert!((drifted - (50e6 + 40e6 * (-1f64).exp())).abs() < 1e3, "{drifted}");
+        assert_eq!(latency(&fast, 50e6, at(10_000)), Some(10e6), "what is better than the mean stays");
+        assert!((success(&slow, at(0)) - 0.9).abs() < 1e-9);
+        assert!(success(&slow, at(60_000)) > 0.999);
+    }
+
+    #[test]
+    fn the_mean_follows_at_most_each_ten_milliseconds_but_newcomers_count_at_once() {
+        let (selection, one, other) = pair();
+        let mean = || selection.view().mean.latency.get() / 1e6;
+        observe(&selection, &one, MILLI * 10, true, at(0));
+        assert_eq!(mean(), 10.0);
+        observe(&selection, &one, MILLI * 20, true, at(5));
+        assert_eq!(mean(), 10.0);
+        observe(&selection, &other, MILLI * 40, true, at(6));
+        assert_eq!(mean(), 25.0);
+        observe(&selection, &one, MILLI * 60, true, at(10));
+        assert!((49.9..=50.0).contains(&mean()), "{}", mean());
+    }
+
+    #[test]
+    fn the_short_way_to_e_is_as_good_as_the_long_one() {
+        for millis in (0..30_000).step_by(7) {
+            let exact = (-f64::from(millis) / 1e4).exp();
+            assert!((decay(MILLI * millis, FORGET) - exact).abs() < 1e-8);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+        #[test]
+        fn figures_stay_within_what_was_seen(
+            reports in prop::collection::vec((1..5000u32, any::<bool>(), 0..3000u32, any::<bool>()), 1..60),
+            later in 0..100_000u32,
+        ) {
+            let (selection, one, other) = pair();
+            let (mut now, mut least, mut most) = (0, f64::MAX, 0f64);
+            for (elapsed, well, wait, first) in reports {
+                now += wait;
+                observe(&selection, if first { &one } else { &other }, MILLI * elapsed, well, at(now));
+                (least, most) = (least.min(f64::from(elapsed) * 1e6), most.max(f64::from(elapsed) * 1e6));
+            }
+            let mean = selection.view().mean.latency.get();
+            for state in [one, other] {
+                let now = at(now + later);
+                prop_assert!((0.0..=1.0).contains(&success(&state, now)));
+                if let Some(latency) = latency(&state, mean, now) {
+                    prop_assert!(latency >= least * 0.999 && latency <= most * 1.001);
+                }
+            }
+        }
+    }
+}

@@ -94,6 +94,7 @@ impl From<&RetryConfig> for Budget {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
     use std::time::Duration;
 
     fn default() -> Budget {
@@ -105,7 +106,7 @@ mod tests {
     }
 
     fn take_all(budget: &Budget, now: Tick) -> u32 {
-        (0..).take_while(|_| budget.take(now)).count() as u32
+        (0..20_000).take_while(|_| budget.take(now)).count() as u32
     }
 
     #[test]
@@ -126,13 +127,15 @@ mod tests {
     #[test]
     fn it_holds_no_more_than_the_calls_of_ten_seconds() {
         let busy = default();
-        (0..20_000).for_each(|n| busy.deposit(at(n as f64 / 1000.0)));
+        (0..20_000u32).for_each(|n| busy.deposit(at(f64::from(n) / 1000.0)));
         assert!(busy.available(at(20.0)) > 3000.0 && busy.available(at(20.0)) < 10_001.0);
         assert_eq!(busy.available(at(40.0)), 100.0, "nothing was called for ten seconds");
         assert_eq!(take_all(&busy, at(40.0)), 100);
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         #[test]
         fn retries_never_exceed_ten_and_a_fifth_of_the_calls(
             steps in prop::collection::vec((0..3u8, 0.0..4.0f64), 1..400),

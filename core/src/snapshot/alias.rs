@@ -45,7 +45,7 @@ impl AliasTable {
     /// The index that a uniformly random number stands for. The table must not be empty.
     #[inline]
     pub fn draw(&self, random: u64) -> usize {
-        let column = ((random >> 32) * u64::from(self.len) >> 32) as usize;
+        let column = (((random >> 32) * u64::from(self.len)) >> 32) as usize;
         match self.columns.get(column) {
             Some(Column { own, alias }) if random as u32 > *own => *alias as usize,
             _ => column,

@@ -10,7 +10,7 @@ use plumline::resilience::{Outcome, Outlier, Probe, Verdict};
 use plumline::snapshot::{Cause, Ejection, Filter, Listed, Member, ProbeKind, Service, Standing};
 use proptest::prelude::*;
 
-use crate::simulate::{Behaviour, MILLI, World, listed, share};
+use crate::simulate::{Behaviour, MILLI, World, listed, seeded, share};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -47,7 +47,9 @@ impl Bench {
     }
 
     fn reports(&self, index: usize, outcome: Outcome, times: usize) {
-        (0..times).for_each(|_| drop(self.report(index, outcome)));
+        for _ in 0..times {
+            self.report(index, outcome);
+        }
     }
 
     fn eject(&self, index: usize, outcome: Outcome) -> Ejection {
@@ -86,7 +88,9 @@ fn two_connect_errors_or_timeouts_in_a_row_eject() {
 fn five_failures_of_any_kind_in_a_row_eject() {
     let bench = Bench::new(3);
     let mixed = [Outcome::Status(500), Outcome::Refused, Outcome::Reset, Outcome::Timeout];
-    mixed.iter().for_each(|outcome| assert_eq!(bench.report(0, *outcome), Verdict::Unchanged));
+    for outcome in mixed {
+        assert_eq!(bench.report(0, outcome), Verdict::Unchanged);
+    }
     assert!(matches!(bench.report(0, Outcome::BadAnswer), Verdict::Ejected(_)));
 }
 
@@ -315,6 +319,43 @@ fn a_failed_pick_is_probed_in_the_background() {
 }
 
 #[test]
+fn the_only_endpoint_of_a_version_is_asked_though_it_is_out_and_back_once_it_answers() {
+    let mut bench = Bench::new(4);
+    let mut list: Vec<Listed> = (0..4).map(|n| listed(n, 1)).collect();
+    Arc::make_mut(&mut list[0].endpoint).version = "v2".into();
+    bench.service.replace(list);
+    let v2 = Filter { query: plumline::Query::new("orders").version("v2"), callable: true };
+    let selection = bench.service.selection(&v2);
+    let set_out_before = bench.now;
+    bench.eject(0, Outcome::Status(500));
+    assert_eq!((selection.view().len(), selection.view().last_resort), (1, true));
+    bench.wait(MILLI);
+    let late = Outcome::Status(200);
+    bench.outlier.report(&bench.service, &bench.member(0), late, set_out_before, bench.now);
+    assert_eq!(bench.standing(0), Standing::Ejected);
+    bench.report(0, Outcome::Status(200));
+    assert_eq!((bench.standing(0), selection.view().last_resort), (Standing::OnTrial, false));
+}
+
+#[test]
+fn threads_that_report_at_once_leave_half_of_them_in() {
+    let bench = Bench::new(8);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let bench = &bench;
+            scope.spawn(move || {
+                for n in 0..2000 {
+                    bench.report((n + thread * 3) % 8, Outcome::Refused);
+                    assert!(bench.service.ejected().len() <= 4);
+                    assert!(bench.usable() >= 4);
+                }
+            });
+        }
+    });
+    assert_eq!((bench.service.ejected().len(), bench.usable()), (4, 4));
+}
+
+#[test]
 fn switched_off_it_ejects_nobody() {
     let bench = Bench::new(3);
     let off = Outlier::new(&OutlierConfig { enabled: false, ..OutlierConfig::default() });
@@ -396,6 +437,8 @@ fn check(bench: &Bench) -> Result<(), TestCaseError> {
 }
 
 proptest! {
+    #![proptest_config(seeded())]
+
     #[test]
     fn whatever_happens_half_stay_in_and_who_is_out_comes_back(steps in steps()) {
         let outcomes = [

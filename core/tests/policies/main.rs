@@ -3,5 +3,6 @@
 
 mod balance;
 mod ejection;
+mod retry;
 mod simulate;
 mod stall;

@@ -14,6 +14,7 @@ use plumline::config::OutlierConfig;
 use plumline::resilience::{Outcome, Outlier, Probe};
 use plumline::snapshot::{Filter, Listed, Member, ProbeKind, Selection, Service, State};
 use plumline::{Endpoint, Query};
+use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 
 pub(crate) const MILLI: Duration = Duration::from_millis(1);
 const WORKERS: usize = 8;
@@ -144,7 +145,7 @@ impl World {
         let index = self.balancer.choose(&view, &mut context)?;
         let member = &view.slots()[index].member;
         member.state.begin(self.now);
-        let server = usize::from(member.endpoint.port - FIRST_PORT);
+        let server = number_of(&member.endpoint);
         drop(view);
         let (after, outcome) = self.serve(server);
         let (at, began) = (self.now.after(after).nanos(), self.now.nanos());
@@ -177,7 +178,7 @@ impl World {
 
     /// Carries a probe out; that it takes no time is the only liberty of this world.
     fn probe(&mut self, probe: &Probe) {
-        let behaviour = self.behaviour[usize::from(probe.member.endpoint.port - FIRST_PORT)];
+        let behaviour = self.behaviour[number_of(&probe.member.endpoint)];
         let outcome = match (behaviour, probe.kind) {
             (Behaviour::Refuses, _) => Outcome::Refused,
             (Behaviour::Serves(_) | Behaviour::Errs(..), _) => Outcome::Status(200),
@@ -190,9 +191,8 @@ impl World {
 
     fn serve(&mut self, server: usize) -> (Duration, u16) {
         match self.behaviour[server] {
-            Behaviour::Serves(mean) => (self.queue(server, mean), 200),
             Behaviour::Errs(_, share) if self.chance.unit() < share => (MILLI, 503),
-            Behaviour::Errs(mean, _) => (self.queue(server, mean), 200),
+            Behaviour::Serves(mean) | Behaviour::Errs(mean, _) => (self.queue(server, mean), 200),
             Behaviour::Fails(after) => (after, 503),
             Behaviour::Refuses => (MILLI / 10, REFUSED),
             Behaviour::Hangs(timeout) => (timeout, TIMEOUT),
@@ -235,6 +235,16 @@ pub(crate) fn first_pick(name: &str, service: &Service, seed: u64) -> usize {
     let (mut draw, tried): (Draw, [Arc<State>; 0]) = (Draw::new(seed), []);
     let mut context = Context { now: Tick::from_nanos(1), draw: &mut draw, tried: &tried };
     balance::by_name(name).unwrap().choose(&selection.view(), &mut context).unwrap()
+}
+
+/// Which one it is, by the order of `listed`.
+pub(crate) fn number_of(endpoint: &Endpoint) -> usize {
+    usize::from(endpoint.port - FIRST_PORT)
+}
+
+/// The same histories at every run.
+pub(crate) fn seeded() -> ProptestConfig {
+    ProptestConfig { rng_seed: RngSeed::Fixed(20_261_120), failure_persistence: None, ..Default::default() }
 }
 
 pub(crate) fn share(picks: &[u64], server: usize) -> f64 {
