@@ -24,10 +24,8 @@ const MEAN_EVERY: u64 = 10_000_000;
 #[inline]
 pub fn latency(state: &State, mean: f64, now: Tick) -> Option<f64> {
     let (own, at) = state.latency.get()?;
-    if mean <= 0.0 || own <= mean {
-        return Some(own);
-    }
-    Some(mean + (own - mean) * decay(now.since(at), FORGET))
+    let target = if mean > 0.0 { own.min(mean) } else { own };
+    Some(target + (own - target) * decay(now.since(at), FORGET))
 }
 
 /// The success to reckon with now, 0 to 1.

@@ -133,6 +133,14 @@ mod tests {
         assert_eq!(take_all(&busy, at(40.0)), 100);
     }
 
+    #[test]
+    fn a_quiet_day_does_not_pay_for_a_storm() {
+        let budget = default();
+        (0..10_000u32).for_each(|second| budget.deposit(at(f64::from(second))));
+        (0..1000).for_each(|_| budget.deposit(at(10_000.0)));
+        assert!(take_all(&budget, at(10_000.0)) <= 300, "a hundred kept, and a fifth of the last thousand");
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 

@@ -46,10 +46,10 @@ impl AliasTable {
     #[inline]
     pub fn draw(&self, random: u64) -> usize {
         let column = (((random >> 32) * u64::from(self.len)) >> 32) as usize;
-        match self.columns.get(column) {
-            Some(Column { own, alias }) if random as u32 > *own => *alias as usize,
-            _ => column,
-        }
+        let Some(Column { own, alias }) = self.columns.get(column) else { return column };
+        // A choice that chance makes is one that no processor predicts: by mask, not by branch.
+        let is_alias = 0usize.wrapping_sub(usize::from(random as u32 > *own));
+        column ^ ((column ^ *alias as usize) & is_alias)
     }
 }
 

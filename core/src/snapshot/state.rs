@@ -91,7 +91,7 @@ pub struct State {
     /// Failures in a row.
     pub streak: Streak,
     standing: AtomicU8,
-    answers: OnceLock<Box<Recent>>,
+    answers: Recent,
     returned_at: AtomicU64,
     /// The multiplier of the next ejection, and since when no failure has been seen.
     pub penalty: Decaying,
@@ -176,7 +176,7 @@ impl State {
 
     /// The latencies of its recent answers.
     pub fn answers(&self) -> &Recent {
-        self.answers.get_or_init(Box::default)
+        &self.answers
     }
 
     /// What it is trusted with.
@@ -216,7 +216,6 @@ impl State {
 
     pub(super) fn set_returned(&self, at: Tick) {
         *self.ejection.lock() = None;
-        self.streak.clear();
         self.returned_at.store(at.nanos(), Relaxed);
         self.standing.store(Standing::OnTrial as u8, Relaxed);
     }
