@@ -80,7 +80,8 @@ impl Load {
 
     fn show(&self, from: Duration, to: Duration, names: &[String], ports: &[u16]) {
         let calls = self.calls.lock().expect("no worker panics");
-        let recent: Vec<&Called> = calls.iter().rev().take(2_000).filter(|call| (from..to).contains(&call.at)).collect();
+        let recent: Vec<&Called> =
+            calls.iter().rev().take(2_000).filter(|call| (from..to).contains(&call.at)).collect();
         let total = calls.len();
         let failed = calls.iter().filter(|call| call.port.is_none()).count();
         let mut line = format!("{:>5.1} s  {total:>6} calls  {failed} failed ", to.as_secs_f64());

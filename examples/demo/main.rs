@@ -39,8 +39,11 @@ fn run() -> Result<Report, Box<dyn std::error::Error>> {
     let mut controller = Controller::start(free_port()?)?;
     let registry = controller.address();
     println!("controller at {registry}; starting three instances of \"orders\"");
-    let mut instances =
-        [Orders::rust(&registry, free_port()?)?, Orders::python(&registry, free_port()?)?, Orders::python(&registry, free_port()?)?];
+    let mut instances = [
+        Orders::rust(&registry, free_port()?)?,
+        Orders::python(&registry, free_port()?)?,
+        Orders::python(&registry, free_port()?)?,
+    ];
 
     let plum = Client::new(&registry)?;
     await_instances(&plum, instances.len())?;

@@ -86,9 +86,10 @@ impl Orders {
     }
 
     fn spawn(command: &mut Command, language: &'static str, registry: &str, port: u16) -> io::Result<Orders> {
-        let child = command.args([registry, &port.to_string()]).stdout(Stdio::null()).spawn().map_err(|error| {
-            io::Error::other(format!("cannot start the {language} instance: {error}"))
-        })?;
+        let child =
+            command.args([registry, &port.to_string()]).stdout(Stdio::null()).spawn().map_err(|error| {
+                io::Error::other(format!("cannot start the {language} instance: {error}"))
+            })?;
         Ok(Orders { port, language, child })
     }
 

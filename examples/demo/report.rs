@@ -47,7 +47,8 @@ impl Report {
     pub fn out_of_rotation(&self) -> Duration {
         let dead = self.ports[self.victim];
         let attempts = self.calls.iter().flat_map(|call| &call.attempts);
-        let on_the_dead = attempts.filter(|(port, at)| *port == dead && (self.killed..self.listening).contains(at));
+        let on_the_dead =
+            attempts.filter(|(port, at)| *port == dead && (self.killed..self.listening).contains(at));
         on_the_dead.map(|(_, at)| *at - self.killed).max().unwrap_or_default()
     }
 
@@ -55,7 +56,8 @@ impl Report {
     pub fn back_in(&self) -> Option<Duration> {
         let calls_of_victim = |from: Duration, length: Duration| {
             let port = self.ports[self.victim];
-            let in_window = |call: &&Called| (from..from + length).contains(&call.at) && call.port == Some(port);
+            let in_window =
+                |call: &&Called| (from..from + length).contains(&call.at) && call.port == Some(port);
             self.calls.iter().filter(in_window).count() as f64 / length.as_secs_f64()
         };
         let before = Duration::from_secs(1);
@@ -74,7 +76,11 @@ impl Report {
         println!("\n  calls              {}", self.calls.len());
         println!("  failed             {}", self.failed());
         println!("  retries            {}", self.retries());
-        println!("  latency p50 / p99  {:.2} ms / {:.2} ms", millis(self.latency(0.5)), millis(self.latency(0.99)));
+        println!(
+            "  latency p50 / p99  {:.2} ms / {:.2} ms",
+            millis(self.latency(0.5)),
+            millis(self.latency(0.99))
+        );
         println!("  out of rotation    {:.0} ms after the kill", millis(self.out_of_rotation()));
         match back {
             Some(back) => println!("  back in its share  {:.2} s after it listened", back.as_secs_f64()),
