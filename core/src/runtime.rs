@@ -221,11 +221,12 @@ impl Runtime {
             let order = queues.next();
             let earliest = queues.timers.peek().is_none_or(|Reverse(first)| at < first.at);
             queues.timers.push(Reverse(Timed { at, order, job }));
-            if earliest {
-                // Whoever watches the timers looks again; if nobody does, somebody begins to.
+            if queues.workers == 0 {
+                self.shared().start_worker(&mut queues);
+            } else if earliest {
+                // Whoever watches the timers looks again.
                 self.shared().work.notify_all();
             }
-            self.shared().see_to(&mut queues);
         } else {
             std::mem::forget(job);
         }
@@ -357,7 +358,13 @@ impl Shared {
     fn see_to(self: &Arc<Self>, queues: &mut Queues) {
         if queues.idle > 0 {
             self.work.notify_one();
-        } else if queues.workers < MOST_WORKERS && !queues.stopped {
+        } else {
+            self.start_worker(queues);
+        }
+    }
+
+    fn start_worker(self: &Arc<Self>, queues: &mut Queues) {
+        if queues.workers < MOST_WORKERS && !queues.stopped {
             queues.workers += 1;
             let shared = self.clone();
             start("plumline-worker", move || shared.serve());
@@ -365,12 +372,16 @@ impl Shared {
     }
 
     /// A worker's life.
-    fn serve(&self) {
+    fn serve(self: &Arc<Self>) {
         let mut queues = self.queues.lock();
         while !queues.stopped {
             queues.ring_timers(clock::now());
             if let Some(job) = queues.take() {
                 let lane = job.lane.id;
+                if queues.idle == 0 && queues.has_more() {
+                    // Nobody else would notice what comes while this one is busy.
+                    self.start_worker(&mut queues);
+                }
                 MutexGuard::unlocked(&mut queues, || run(job.work));
                 queues.finished(lane);
                 continue;
@@ -465,6 +476,10 @@ impl Queues {
         let job = self.ready[queue].remove(place)?;
         *self.running.entry(job.lane.id).or_default() += 1;
         Some(job)
+    }
+
+    fn has_more(&self) -> bool {
+        !self.timers.is_empty() || self.ready.iter().any(|jobs| !jobs.is_empty())
     }
 
     fn finished(&mut self, lane: u64) {
@@ -635,10 +650,26 @@ mod tests {
         let (told, hears) = channel();
         for millis in [60, 20, 40] {
             let told = told.clone();
-            runtime.after(Duration::from_millis(millis), &lane, Priority::Poll, move || told.send(millis).unwrap());
+            runtime.after(Duration::from_millis(millis), &lane, Priority::Poll, move || {
+                told.send(millis).unwrap()
+            });
         }
         assert_eq!([heard(&hears), heard(&hears), heard(&hears)], [20, 40, 60]);
-        assert_eq!(runtime.threads(), 1);
+        assert!(runtime.threads() <= 2);
+    }
+
+    #[test]
+    fn a_timer_goes_off_while_another_ones_job_is_stuck() {
+        let runtime = own();
+        let (begun, begins) = channel();
+        let (go, job) = blocker(begun);
+        let (told, hears) = channel();
+        runtime.after(Duration::from_millis(10), &Lane::new(1), Priority::Poll, job);
+        runtime
+            .after(Duration::from_millis(50), &Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
+        heard(&begins);
+        heard(&hears);
+        drop(go);
     }
 
     #[test]
@@ -663,7 +694,8 @@ mod tests {
         let (told, hears) = channel();
         let mut park = |socket: &Arc<TcpStream>, deadline: Tick| {
             let told = told.clone();
-            runtime.park(socket.clone(), Interest::Read, deadline, &lane, move |woken| told.send(woken).unwrap())
+            runtime
+                .park(socket.clone(), Interest::Read, deadline, &lane, move |woken| told.send(woken).unwrap())
         };
         let (client, mut server) = pair();
         park(&client, Tick::NEVER);
