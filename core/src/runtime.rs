@@ -54,10 +54,19 @@ struct Slot {
     lease: Weak<Lease>,
 }
 
-/// A share in the background threads. Cloning is cheap; when the last is dropped the threads end by themselves.
+/// A client's share in the background threads; its clones are the same share. When every share has been given
+/// back ([`Runtime::close`]) or dropped, the threads end by themselves.
 #[derive(Clone)]
 pub struct Runtime {
-    lease: Arc<Lease>,
+    share: Arc<Share>,
+}
+
+/// One client's share.
+struct Share {
+    generation: u64,
+    shared: Arc<Shared>,
+    /// Gone once it was given back.
+    lease: ArcSwapOption<Lease>,
 }
 
 /// Ends the threads when the last share is gone.
@@ -186,50 +195,51 @@ struct Shared {
 }
 
 impl Runtime {
-    /// The runtime of this process. Starts no thread.
+    /// A share in the runtime of this process. Starts no thread.
     pub fn get() -> Runtime {
         loop {
             let current = CURRENT.load();
             let usable = current.as_ref().filter(|slot| slot.generation == generation());
             if let Some(lease) = usable.and_then(|slot| slot.lease.upgrade()) {
-                return Runtime { lease };
+                return Runtime::of(lease);
             }
             let lease = Arc::new(Lease { generation: generation(), shared: Arc::default() });
             let slot = Arc::new(Slot { generation: lease.generation, lease: Arc::downgrade(&lease) });
             let before = CURRENT.compare_and_swap(&current, Some(slot));
             if before.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
-                return Runtime { lease };
+                return Runtime::of(lease);
             }
         }
+    }
+
+    fn of(lease: Arc<Lease>) -> Runtime {
+        let (generation, shared) = (lease.generation, lease.shared.clone());
+        Runtime { share: Arc::new(Share { generation, shared, lease: ArcSwapOption::new(Some(lease)) }) }
     }
 
     /// Runs a job soon.
     pub fn post(&self, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
-        if let Some(mut queues) = self.queues() {
+        self.hand_over(job, |shared, queues, job| {
             queues.ready[priority as usize].push_back(job);
-            self.shared().see_to(&mut queues);
-        } else {
-            std::mem::forget(job);
-        }
+            shared.see_to(queues);
+        });
     }
 
     /// Runs a job at a moment, or soon after.
     pub fn at(&self, at: Tick, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
-        if let Some(mut queues) = self.queues() {
+        self.hand_over(job, |shared, queues, job| {
             let order = queues.next();
             let earliest = queues.timers.peek().is_none_or(|Reverse(first)| at < first.at);
             queues.timers.push(Reverse(Timed { at, order, job }));
             if queues.workers == 0 {
-                self.shared().start_worker(&mut queues);
+                shared.start_worker(queues);
             } else if earliest {
                 // Whoever watches the timers looks again.
-                self.shared().work.notify_all();
+                shared.work.notify_all();
             }
-        } else {
-            std::mem::forget(job);
-        }
+        });
     }
 
     /// Runs a job after a while.
@@ -253,75 +263,92 @@ impl Runtime {
         work: impl FnOnce(Woken) + Send + 'static,
     ) -> Parking {
         let parked = Parked { socket, interest, deadline, lane: lane.clone(), work: Box::new(work) };
-        let Some(mut queues) = self.queues() else {
-            std::mem::forget(parked);
-            return Parking(0);
-        };
-        let id = queues.next();
-        queues.parked.insert(id, parked);
-        self.shared().wake_poller(&mut queues);
-        Parking(id)
+        let parking = self.hand_over(parked, |shared, queues, parked| {
+            let id = queues.next();
+            queues.parked.insert(id, parked);
+            shared.wake_poller(queues);
+            id
+        });
+        Parking(parking.unwrap_or_default())
     }
 
     /// Runs the job of a parked socket now, as [`Woken::Recalled`]; nothing if it has run already.
     pub fn unpark(&self, parking: Parking) {
-        let Some(mut queues) = self.queues() else { return };
-        if let Some(parked) = queues.parked.remove(&parking.0) {
-            queues.wake(parked, Woken::Recalled);
-            self.shared().see_to(&mut queues);
-        }
+        self.hand_over((), |shared, queues, ()| {
+            if let Some(parked) = queues.parked.remove(&parking.0) {
+                queues.wake(parked, Woken::Recalled);
+                shared.see_to(queues);
+            }
+        });
     }
 
     /// Keeps something alive, and this runtime with it, until [`Runtime::release`] or the end of the process.
     pub fn hold(&self, held: Arc<dyn Any + Send + Sync>) -> Hold {
-        let Some(mut queues) = self.queues() else {
-            std::mem::forget(held);
-            return Hold(0);
-        };
-        let id = queues.next();
-        queues.holds.insert(id, held);
-        Hold(id)
+        let hold = self.hand_over(held, |_, queues, held| {
+            let id = queues.next();
+            queues.holds.insert(id, held);
+            id
+        });
+        Hold(hold.unwrap_or_default())
     }
 
     /// No longer keeps it alive.
     pub fn release(&self, hold: Hold) {
-        let held = self.queues().and_then(|mut queues| queues.holds.remove(&hold.0));
+        let held = self.hand_over((), |_, queues, ()| queues.holds.remove(&hold.0));
         drop(held); // after the lock: what is held may hold us
     }
 
     /// Gives this share back; if it was the last, waits until the threads have ended or the deadline has passed.
-    pub fn close(self, deadline: Deadline) {
-        if self.lease.is_inherited() {
+    /// What is handed over afterwards is dropped, unless other clients keep the threads.
+    pub fn close(&self, deadline: Deadline) {
+        if self.is_inherited() {
             return;
         }
-        let shared = Arc::clone(&self.lease.shared);
-        drop(self);
-        let mut queues = shared.queues.lock();
+        drop(self.share.lease.swap(None));
+        let mut queues = self.share.shared.queues.lock();
         while queues.stopped && queues.workers + usize::from(queues.polling) > 0 {
             let left = deadline.left(clock::now());
             if left.is_zero() {
                 return;
             }
-            shared.ended.wait_for(&mut queues, left);
+            self.share.shared.ended.wait_for(&mut queues, left);
         }
     }
 
     /// How many threads it has now.
     pub fn threads(&self) -> usize {
-        self.queues().map_or(0, |queues| queues.workers + usize::from(queues.polling))
+        let count = |_: &Arc<Shared>, queues: &mut Queues, ()| queues.workers + usize::from(queues.polling);
+        self.hand_over((), count).unwrap_or_default()
     }
 
     /// Whether it stems from before a fork, and does nothing any more.
     pub fn is_inherited(&self) -> bool {
-        self.lease.is_inherited()
+        self.share.generation != generation()
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.lease.shared
+    /// Does something under the lock. What is handed over is dropped once the threads have ended, and leaked
+    /// where it stems from before a fork: dropping it could lock what will never be unlocked.
+    fn hand_over<T, R>(&self, what: T, then: impl FnOnce(&Arc<Shared>, &mut Queues, T) -> R) -> Option<R> {
+        if self.is_inherited() {
+            std::mem::forget(what);
+            return None;
+        }
+        let mut queues = self.share.shared.queues.lock();
+        if queues.stopped {
+            drop(queues);
+            drop(what);
+            return None;
+        }
+        Some(then(&self.share.shared, &mut queues, what))
     }
+}
 
-    fn queues(&self) -> Option<MutexGuard<'_, Queues>> {
-        (!self.is_inherited()).then(|| self.lease.shared.queues.lock())
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.generation != generation() {
+            // One count too many: never freed, for its locks may be held by threads that do not exist here.
+            std::mem::forget((self.shared.clone(), self.lease.load_full()));
+        }
     }
 }
 
@@ -570,7 +597,7 @@ mod tests {
 
     /// A runtime that no other test shares.
     fn own() -> Runtime {
-        Runtime { lease: Arc::new(Lease { generation: generation(), shared: Arc::default() }) }
+        Runtime::of(Arc::new(Lease { generation: generation(), shared: Arc::default() }))
     }
 
     /// A job that waits until it is let go, and says when it has begun.
@@ -594,12 +621,13 @@ mod tests {
         let (told, hears) = channel();
         runtime.post(&Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
         heard(&hears);
-        let other = runtime.clone();
-        assert_eq!(other.threads(), 1);
-        drop(runtime);
-        let shared = other.lease.shared.clone();
+        assert_eq!(runtime.threads(), 1);
+        let other = Runtime::of(runtime.share.lease.load_full().unwrap());
+        runtime.close(Deadline::new(clock::now(), SOON));
+        assert_eq!(other.threads(), 1, "another client needs them");
         other.close(Deadline::new(clock::now(), SOON));
-        assert_eq!(shared.queues.lock().workers, 0);
+        assert_eq!(other.share.shared.queues.lock().workers, 0);
+        other.post(&Lane::new(1), Priority::Poll, || unreachable!("it was closed"));
     }
 
     #[test]
@@ -614,13 +642,14 @@ mod tests {
                 go
             })
             .collect();
-        (heard(&begins), heard(&begins));
+        heard(&begins);
+        heard(&begins);
         let (told, hears) = channel();
         for index in 0..100 {
             let told = told.clone();
             runtime.post(&free, Priority::Poll, move || told.send(index).unwrap());
         }
-        (0..100).for_each(|_| drop(heard(&hears)));
+        assert_eq!((0..100).map(|_| heard(&hears)).sum::<i32>(), 4950);
         assert!(begins.try_recv().is_err(), "no third job of the stuck lane has begun");
         assert!(runtime.threads() <= MOST_WORKERS);
         drop(gates);
@@ -687,12 +716,12 @@ mod tests {
         let runtime = own();
         let lane = Lane::new(2);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let mut pair = || {
+        let pair = || {
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
             (Arc::new(client), listener.accept().unwrap().0)
         };
         let (told, hears) = channel();
-        let mut park = |socket: &Arc<TcpStream>, deadline: Tick| {
+        let park = |socket: &Arc<TcpStream>, deadline: Tick| {
             let told = told.clone();
             runtime
                 .park(socket.clone(), Interest::Read, deadline, &lane, move |woken| told.send(woken).unwrap())
@@ -714,7 +743,7 @@ mod tests {
     #[test]
     fn what_is_held_keeps_the_runtime_until_it_is_released() {
         let runtime = own();
-        let shared = runtime.lease.shared.clone();
+        let shared = runtime.share.shared.clone();
         let hold = runtime.hold(Arc::new(runtime.clone()));
         let second = runtime.clone();
         drop(runtime);

@@ -346,16 +346,14 @@ impl Inner {
     }
 
     fn names(&self, wait: &Wait<'_>) -> Result<BTreeSet<String>> {
-        let mut cached = self.names.lock();
-        let now = clock::now();
+        // While somebody else asks, what we know must do: nobody waits for another's question.
+        let Some(mut cached) = self.names.try_lock() else { return Ok(self.names_offered()) };
         if let Some((at, names)) = &*cached
-            && now.since(*at) < NAMES_EVERY
+            && clock::now().since(*at) < NAMES_EVERY
         {
             return Ok(names.clone());
         }
-        let services = self.services.load();
-        let offered = services.iter().filter(|(_, known)| !known.service().snapshot().members.is_empty());
-        let mut names: BTreeSet<String> = offered.map(|(name, _)| name.clone()).collect();
+        let mut names = self.names_offered();
         let mut failure = None;
         for source in self.sources.iter() {
             match source.registry.services(wait) {
@@ -363,11 +361,17 @@ impl Inner {
                 Err(error) => failure = Some(error),
             }
         }
-        *cached = Some((now, names.clone()));
+        *cached = Some((clock::now(), names.clone()));
         match failure {
             Some(error) if names.is_empty() => Err(error),
             _ => Ok(names),
         }
+    }
+
+    fn names_offered(&self) -> BTreeSet<String> {
+        let services = self.services.load();
+        let offered = services.iter().filter(|(_, known)| !known.service().snapshot().members.is_empty());
+        offered.map(|(name, _)| name.clone()).collect()
     }
 
     // === the watches ===

@@ -307,6 +307,6 @@ impl Core {
         self.registrations.close(drain, &limit);
         self.catalog.close();
         self.lines.store(Arc::default());
-        self.runtime.clone().close(Deadline::new(clock::now(), CLOSE_LIMIT));
+        self.runtime.close(Deadline::new(clock::now(), CLOSE_LIMIT));
     }
 }

@@ -13,7 +13,6 @@ use super::Shared;
 use super::slot::{Scope, Sent, Slot, Task};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::interrupt::Never;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::{Entry, Registry, Wait};
 use crate::runtime::Priority;
@@ -122,7 +121,10 @@ impl Shared {
                 }
                 if schedule.again { Some(now.after(GATHER)) } else { schedule.beat_at }
             }
-            Err(_) => {
+            Err(error) => {
+                if !schedule.reconnect.is_lost() {
+                    tracing::warn!(%error, "the registry cannot be beaten to; trying on");
+                }
                 schedule.beat_at = Some(now.after(schedule.reconnect.lost(ttl, fastrand::f64())));
                 schedule.beat_at
             }
@@ -177,7 +179,7 @@ impl Shared {
         if taken.is_empty() {
             return Ok(Vec::new());
         }
-        let wait = Wait::new(LONGEST, &Never);
+        let wait = Wait::new(LONGEST, &self.closing);
         let outcomes = self.stores[store].registry.beat(&entries(taken), &wait);
         let away = away(&outcomes);
         let again =
@@ -195,9 +197,14 @@ impl Shared {
         if taken.is_empty() {
             return Ok(());
         }
-        let wait = Wait::new(LONGEST, &Never);
+        let wait = Wait::new(LONGEST, &self.closing);
         let outcomes: Vec<Result<()>> = self.stores[store].registry.register(&entries(taken), &wait);
         let away = away(&outcomes);
+        let (source, count) =
+            (self.stores[store].registry.source(), outcomes.iter().filter(|o| o.is_ok()).count());
+        if count > 0 {
+            tracing::info!(%source, count, "registered");
+        }
         taken.iter().zip(outcomes).for_each(|((slot, sent), outcome)| slot.registered(store, sent, outcome));
         away.map_or(Ok(()), Err)
     }
@@ -205,7 +212,7 @@ impl Shared {
     /// A changed identity is another entry: the old one goes once the new one is there.
     fn remove_former(&self, store: usize, slot: &Slot) -> Result<()> {
         for former in slot.take_former(store) {
-            let wait = Wait::new(LONGEST, &Never);
+            let wait = Wait::new(LONGEST, &self.closing);
             if let Err(error) = self.stores[store].registry.deregister(&former, false, &wait) {
                 slot.return_former(store, former);
                 return Err(error);

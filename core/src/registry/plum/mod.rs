@@ -186,11 +186,11 @@ fn is_away(error: &Error) -> bool {
 
 impl Site {
     fn failed(&self, failure: Failure) -> Error {
-        self.forget_address();
-        match failure {
-            Failure::Interrupted(error) => error,
-            other => Error::new(other.kind(), format!("{}: {other}", self.label())),
+        if let Failure::Interrupted(error) = failure {
+            return error;
         }
+        self.forget_address();
+        Error::new(failure.kind(), format!("{}: {failure}", self.label()))
     }
 }
 

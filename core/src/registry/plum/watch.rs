@@ -22,7 +22,7 @@ use super::wire::{self, WatchAnswer, WatchAsk};
 use super::{Ask, MAX_BODY, Plum, Site};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::interrupt::Never;
+use crate::interrupt::Closing;
 use crate::registry::polling::jittered;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::{Registry, Sink, Wait, Watch};
@@ -41,6 +41,8 @@ struct Follower {
     plum: Arc<Plum>,
     sink: Arc<dyn Sink>,
     state: Mutex<State>,
+    /// Ends requests under way once the watch is dropped.
+    closing: Closing,
 }
 
 #[derive(Default)]
@@ -86,7 +88,7 @@ struct Question {
 struct Handle(Arc<Follower>);
 
 pub(super) fn begin(plum: Arc<Plum>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-    Box::new(Handle(Arc::new(Follower { plum, sink, state: Mutex::default() })))
+    Box::new(Handle(Arc::new(Follower { plum, sink, state: Mutex::default(), closing: Closing::default() })))
 }
 
 impl Watch for Handle {
@@ -116,6 +118,7 @@ impl Watch for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.0.closing.close();
         // The parked job finds nobody and drops the connection.
         if let Phase::Parked(parking) = self.0.state.lock().phase {
             self.0.plum.runtime.unpark(parking);
@@ -183,7 +186,7 @@ impl Follower {
             state.phase = Phase::Running;
         }
         let site = self.plum.active().clone();
-        match self.plum.meet(&site, &Wait::new(self.plum.timeout, &Never)) {
+        match self.plum.meet(&site, &Wait::new(self.plum.timeout, &self.closing)) {
             Err(error) => self.lost(&site, error),
             Ok(()) if site.is_ours() => self.ask(&site),
             Ok(()) => self.look_around(&site),
@@ -200,6 +203,9 @@ impl Follower {
 
     /// Ends a step that failed.
     fn lost(self: &Arc<Self>, site: &Arc<Site>, error: Error) {
+        if self.closing.is_closed() {
+            return;
+        }
         self.plum.leave(site);
         self.sink.lost(error);
         let mut state = self.state.lock();
@@ -245,11 +251,11 @@ impl Follower {
     }
 
     fn send(&self, site: &Arc<Site>, question: &Question, kept: Option<LongPoll>) -> Result<LongPoll> {
-        let wait = Wait::new(self.plum.request_timeout(), &Never);
+        let wait = Wait::new(self.plum.request_timeout(), &self.closing);
         let mut connection = match kept {
             Some(kept) => kept,
             None => {
-                let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: &Never };
+                let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: &self.closing };
                 let target = site.target(&self.plum.resolver, &wait)?;
                 LongPoll::open(&target, site.connect_timeout, &limits)
                     .map_err(|failure| site.failed(failure))?
@@ -317,7 +323,8 @@ impl Follower {
         match answer.status {
             200 => {
                 let told: WatchAnswer = wire::read(answer, &site.label())?;
-                let heard = self.plum.heard(site, &told, &Wait::new(self.plum.request_timeout(), &Never));
+                let heard =
+                    self.plum.heard(site, &told, &Wait::new(self.plum.request_timeout(), &self.closing));
                 {
                     let mut state = self.state.lock();
                     state.since.clone_from(&told.since);
@@ -354,7 +361,7 @@ impl Follower {
 
     fn look_at_all(&self, site: &Arc<Site>) -> Result<()> {
         for service in self.due(site)? {
-            let wait = Wait::new(self.plum.request_timeout(), &Never);
+            let wait = Wait::new(self.plum.request_timeout(), &self.closing);
             let heard = self.plum.read_at(site, &service, &wait)?;
             self.state.lock().fresh.remove(&service);
             self.sink.heard(heard);
@@ -367,7 +374,7 @@ impl Follower {
 
     fn due(&self, site: &Arc<Site>) -> Result<BTreeSet<String>> {
         let names = if self.state.lock().all {
-            self.plum.services_at(site, &Wait::new(self.plum.request_timeout(), &Never))?
+            self.plum.services_at(site, &Wait::new(self.plum.request_timeout(), &self.closing))?
         } else {
             Vec::new()
         };
