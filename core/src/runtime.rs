@@ -680,7 +680,7 @@ mod tests {
         for millis in [60, 20, 40] {
             let told = told.clone();
             runtime.after(Duration::from_millis(millis), &lane, Priority::Poll, move || {
-                told.send(millis).unwrap()
+                told.send(millis).unwrap();
             });
         }
         assert_eq!([heard(&hears), heard(&hears), heard(&hears)], [20, 40, 60]);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 #[test]
 fn a_child_leaves_its_parents_registrations_alone_and_makes_its_own() {
-    let controller = Process::start(env!("CARGO_BIN_EXE_test-controller"), Duration::from_secs(60));
+    let controller = Process::start(env!("CARGO_BIN_EXE_test-controller"), Duration::from_mins(1));
     let settings = json!({ "registration": { "wait_listening": "0s" } });
     let parents = client(&controller.plum(), settings);
     let of_parent = parents.register(Instance::new("orders", 7).host("127.0.0.1")).unwrap();

@@ -20,7 +20,7 @@ use crate::runtime::Priority;
 /// Registrations often come together: this long others may join the round.
 const GATHER: Duration = Duration::from_millis(1);
 /// Requests have limits of their own; this one only ends a round that has lost its way.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// One registry, and when it is next turned to.
 pub(super) struct Store {
@@ -98,7 +98,7 @@ impl Shared {
         schedule.running = false;
         schedule.error = outcome.as_ref().err().cloned();
         let ttl = shared.stores[store].registry.ttl();
-        match shared.next_round(&mut schedule, scope, outcome, ttl) {
+        match Shared::next_round(&mut schedule, scope, outcome, ttl) {
             Some(at) => shared.appoint(store, &mut schedule, at),
             None => schedule.next = None,
         }
@@ -106,7 +106,6 @@ impl Shared {
 
     /// When the round after this one comes; `None` once nobody is registered any more.
     fn next_round(
-        &self,
         schedule: &mut Schedule,
         scope: Scope,
         outcome: Result<Option<Duration>>,
@@ -147,7 +146,9 @@ impl Shared {
         while !rest.is_empty() {
             let (batch, left) = rest.split_at(self.stores[store].registry.batch().clamp(1, rest.len()));
             if let Err(error) = self.batch(store, batch, scope) {
-                left.iter().for_each(|slot| slot.unreachable(store, &error));
+                for slot in left {
+                    slot.unreachable(store, &error);
+                }
                 return Err(error);
             }
             rest = left;
@@ -160,7 +161,9 @@ impl Shared {
         let taken: Vec<(&Arc<Slot>, Sent)> =
             slots.iter().filter_map(|slot| Some((slot, slot.take_task(store, scope)?))).collect();
         let outcome = self.send(store, &taken);
-        taken.iter().for_each(|(slot, _)| slot.landed(store));
+        for (slot, _) in &taken {
+            slot.landed(store);
+        }
         outcome?;
         taken.iter().try_for_each(|(slot, _)| self.remove_former(store, slot))
     }

@@ -422,10 +422,8 @@ impl AtStore {
 }
 
 fn address_of(instance: &Instance) -> String {
-    match instance.host.contains(':') {
-        true => format!("[{}]:{}", instance.host, instance.port),
-        false => format!("{}:{}", instance.host, instance.port),
-    }
+    let (host, port) = (&instance.host, instance.port);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn identity(instance: &Instance) -> (&str, &str, &str, u16, &str) {

@@ -154,10 +154,10 @@ impl Plum {
         let answer = ask
             .with(self.authorization.as_deref(), |exchange| agent.exchange(exchange, &limits))
             .map_err(|failure| site.failed(failure))?;
-        self.judge(site, answer)
+        Plum::judge(site, answer)
     }
 
-    fn judge(&self, site: &Site, answer: Answer) -> Result<Answer> {
+    fn judge(site: &Site, answer: Answer) -> Result<Answer> {
         site.learn(&answer);
         let kind = match answer.status {
             200..=399 | 404 | 405 | 409 => return Ok(answer),
