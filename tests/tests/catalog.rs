@@ -201,6 +201,20 @@ fn a_spoilt_snapshot_is_as_good_as_none() {
 }
 
 #[test]
+fn a_cleared_cache_asks_anew_and_serves_on_if_nobody_answers() {
+    let mut controller = Process::start(CONTROLLER, Duration::from_mins(1));
+    let plum = client(&controller.plum(), json!({}));
+    register_by_hand(&controller, 7);
+    assert_eq!(ports(&plum, "orders"), [7]);
+    register_by_hand(&controller, 8);
+    plum.clear_cache().unwrap();
+    assert_eq!(ports(&plum, "orders"), [7, 8]);
+    controller.kill();
+    plum.clear_cache().unwrap();
+    assert_eq!(ports(&plum, "orders"), [7, 8]);
+}
+
+#[test]
 fn a_client_that_cannot_ask_says_so_and_finds_out_later() {
     let mut controller = Process::start(CONTROLLER, TTL);
     controller.kill();

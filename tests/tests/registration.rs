@@ -175,6 +175,9 @@ fn unhealthy_stays_unhealthy_whoever_said_it() {
     });
     me.update(at(7).healthy(true)).unwrap();
     until("healthy again", SOON, || controller.listed("orders") == [7]);
+    drop(other);
+    let all = controller.ask("GET", "/v1/discovery?service=orders&all=true", "").1;
+    assert_eq!(plumline_tests::ports_in(&all), [7], "what was altered by hand is closed all the same");
 }
 
 #[test]
@@ -187,6 +190,25 @@ fn a_changed_identity_removes_the_old_one() {
     stays("and stays", TTL, || controller.listed("orders") == [9]);
     drop(me);
     assert!(controller.listed("orders").is_empty());
+}
+
+#[test]
+fn one_id_may_offer_several_services() {
+    let controller = Process::start(CONTROLLER, Duration::from_secs(1));
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let offer =
+        |name: &str| plum.register(Instance::new(name, 7).host("127.0.0.1").instance_id("me")).unwrap();
+    let (a, b) = (offer("a"), offer("b"));
+    stays("both are kept", Duration::from_secs(2), || {
+        controller.listed("a") == [7] && controller.listed("b") == [7]
+    });
+    let stats = plum.stats().unwrap().registrations;
+    assert!(stats.iter().all(|one| one.reregistrations == 0 && one.beats > 2), "{stats:?}");
+    drop(a);
+    stays("the other one is", Duration::from_secs(2), || {
+        controller.listed("a").is_empty() && controller.listed("b") == [7]
+    });
+    drop(b);
 }
 
 /// Trap 7.

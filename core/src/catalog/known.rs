@@ -165,6 +165,16 @@ impl Known {
         self.first.lock().failed = None;
     }
 
+    /// After a first look that failed: whether an older list serves on.
+    pub(super) fn serves_on(&self) -> bool {
+        let beliefs = self.beliefs.lock();
+        let was_heard = beliefs.by_source.iter().any(|contribution| contribution.heard.is_some());
+        if was_heard {
+            self.ready.store(true, Ordering::Release);
+        }
+        was_heard
+    }
+
     // === the first look ===
 
     /// Makes the first look unless somebody does already; then waits for them.

@@ -311,7 +311,7 @@ impl Inner {
         match outcome {
             Err(error) if !matches!(error.kind(), Kind::Cancelled | Kind::Closed) => {
                 self.recall(known);
-                if known.is_ready() { Ok(()) } else { Err(error) }
+                if known.is_ready() || known.serves_on() { Ok(()) } else { Err(error) }
             }
             other => other,
         }

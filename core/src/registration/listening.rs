@@ -1,6 +1,6 @@
 //! An instance is published once its port answers: until then nobody could use it.
 
-use std::net::{TcpStream, ToSocketAddrs};
+use std::net::{IpAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -15,8 +15,13 @@ const CONNECT: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
+/// Whether a connection succeeds and nothing has to be looked up for it: fit for a caller's thread.
+pub(super) fn is_open_at_once(instance: &Instance) -> bool {
+    instance.host.parse::<IpAddr>().is_ok() && is_open(instance)
+}
+
 /// Whether a connection to the instance's port succeeds.
-pub(super) fn is_open(instance: &Instance) -> bool {
+fn is_open(instance: &Instance) -> bool {
     let Ok(addresses) = (instance.host.as_str(), instance.port).to_socket_addrs() else { return false };
     addresses.into_iter().any(|address| TcpStream::connect_timeout(&address, CONNECT).is_ok())
 }

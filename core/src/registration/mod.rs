@@ -102,7 +102,7 @@ impl Registrations {
         let instance = shared.complete(instance, &wait)?;
         let slot = shared.open(instance);
         let handle = Registration::new(shared.clone(), slot.clone());
-        if shared.config.wait_listening.is_zero() || listening::is_open(&slot.instance()) {
+        if shared.config.wait_listening.is_zero() || listening::is_open_at_once(&slot.instance()) {
             shared.publish(&slot);
             if let Err(error) = slot.verdict(&wait) {
                 handle.withdraw();

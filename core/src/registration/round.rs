@@ -144,7 +144,7 @@ impl Shared {
         slots.sort_by_cached_key(|slot| (slot.instance().instance_id, slot.id));
         let mut rest = slots.as_slice();
         while !rest.is_empty() {
-            let (batch, left) = rest.split_at(self.stores[store].registry.batch().clamp(1, rest.len()));
+            let (batch, left) = rest.split_at(batch_end(rest, self.stores[store].registry.batch()));
             if let Err(error) = self.batch(store, batch, scope) {
                 for slot in left {
                     slot.unreachable(store, &error);
@@ -223,6 +223,14 @@ impl Shared {
         }
         Ok(())
     }
+}
+
+/// About `size` slots, and those behind them that share the last one's instance id.
+fn batch_end(slots: &[Arc<Slot>], size: usize) -> usize {
+    let id = |slot: &Slot| slot.instance().instance_id;
+    let end = size.clamp(1, slots.len());
+    let last = id(&slots[end - 1]);
+    end + slots[end..].iter().take_while(|slot| id(slot) == last).count()
 }
 
 fn entries(taken: &[&(&Arc<Slot>, Sent)]) -> Vec<Entry> {
