@@ -3,8 +3,8 @@
 //! # Adding a registry
 //!
 //! 1. Write `registry/<name>.rs` with a type that implements [`Registry`]. Answer every question from the
-//!    thread that asks, within its [`Wait`]; errors are [`Kind::Unavailable`](crate::Kind::Unavailable) or
-//!    [`Kind::Timeout`](crate::Kind::Timeout) when the system is away.
+//!    thread that asks, within its [`Wait`]; errors are [`Kind::Unavailable`] or
+//!    [`Kind::Timeout`] when the system is away.
 //! 2. In `watch`, tell the [`Sink`] what you hear and when you lose the system. Where there is nothing to
 //!    listen to, hand the work to [`polling`], which asks `read` again and again.
 //! 3. Name the scheme and its parameters in [`address`], and its constructor in [`open`].

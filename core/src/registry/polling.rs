@@ -2,7 +2,7 @@
 //!
 //! One job at a time goes through the services one after the other, so that a registry that has stalled
 //! holds up one worker for one request. A registry that fails is left alone for a while
-//! ([`Reconnect`](super::reconnect::Reconnect)) before anything else is asked of it.
+//! ([`Reconnect`]) before anything else is asked of it.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
