@@ -70,6 +70,29 @@ impl Counters {
     }
 }
 
+/// One figure that many threads count at once.
+#[derive(Debug, Default)]
+pub struct Tally {
+    shards: [Padded; SHARDS],
+}
+
+#[derive(Debug, Default)]
+#[repr(align(64))]
+struct Padded(AtomicU64);
+
+impl Tally {
+    /// One more.
+    #[inline]
+    pub fn count(&self) {
+        self.shards[shard()].0.fetch_add(1, Relaxed);
+    }
+
+    /// All that was counted.
+    pub fn get(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.0.load(Relaxed)).sum()
+    }
+}
+
 /// What one service's calls and picks came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CallFigures {

@@ -34,7 +34,7 @@ impl Draw {
     /// A random number below this one, which must not be 0.
     #[inline]
     pub fn below(&mut self, end: usize) -> usize {
-        (u128::from(self.number()) * end as u128 >> 64) as usize
+        ((u128::from(self.number()) * end as u128) >> 64) as usize
     }
 
     /// A random number from [0, 1).

@@ -2,7 +2,7 @@
 //!
 //! *Latency* rises at once and falls slowly: a sample above the average replaces it, one below pulls it down
 //! with a time constant of one second. *Success* moves a tenth of the way with each outcome. Neither changes
-//! by itself; whoever reads one sees it drift back over ten seconds (latency towards the mean of its peers
+//! by itself: whoever reads one sees it drift back over ten seconds (latency towards the mean of its peers
 //! where it is above, success towards 1), so that an endpoint nobody asks any more is asked again some day.
 //!
 //! A failure may be quick. It must not look fast: its sample is never below what was known.
@@ -24,10 +24,8 @@ const MEAN_EVERY: u64 = 10_000_000;
 #[inline]
 pub fn latency(state: &State, mean: f64, now: Tick) -> Option<f64> {
     let (own, at) = state.latency.get()?;
-    if mean <= 0.0 || own <= mean {
-        return Some(own);
-    }
-    Some(mean + (own - mean) * decay(now.since(at), FORGET))
+    let target = if mean > 0.0 { own.min(mean) } else { own };
+    Some(target + (own - target) * decay(now.since(at), FORGET))
 }
 
 /// The success to reckon with now, 0 to 1.
@@ -43,10 +41,17 @@ pub fn success(state: &State, now: Tick) -> f64 {
 /// of strategy find the figures.
 pub fn observe(view: &View, state: &State, elapsed: Duration, well: bool, now: Tick) {
     observe_latency(view, state, elapsed, well, now);
-    let sample = if well { 1.0 } else { 0.0 };
-    let before = success(state, now);
+    let sample = f64::from(u8::from(well));
+    let before = if well { success(state, now) } else { stored_success(state) };
     state.success.set(before + (sample - before) * SUCCESS_WEIGHT, now);
     refresh_mean(view, now);
+}
+
+/// A failure starts from what the last outcome left, a success from what picks believe by now. Were both to
+/// start from there, an endpoint that always fails, but is seldom asked, would be forgiven each time; were
+/// neither, the first success of a healed one would put it back to where its last failure left it.
+fn stored_success(state: &State) -> f64 {
+    state.success.get().map_or(1.0, |(own, _)| own)
 }
 
 fn observe_latency(view: &View, state: &State, elapsed: Duration, well: bool, now: Tick) {
@@ -106,4 +111,119 @@ fn decay(elapsed: Duration, constant: f64) -> f64 {
         return 1.0 - exponent * (1.0 - exponent * (0.5 - exponent / 6.0));
     }
     (-exponent).exp()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Endpoint, Query};
+    use crate::snapshot::Selection;
+    use crate::snapshot::{Filter, Listed, Service};
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+    use std::sync::Arc;
+
+    const MILLI: Duration = Duration::from_millis(1);
+
+    fn at(millis: u32) -> Tick {
+        Tick::from_nanos(1).after(MILLI * millis)
+    }
+
+    fn pair() -> (Arc<Selection>, Arc<State>, Arc<State>) {
+        let service = Service::new("orders");
+        let listed = |port| Listed {
+            endpoint: Arc::new(Endpoint::new("orders", "127.0.0.1".parse().unwrap(), port)),
+            unconfirmed: false,
+        };
+        service.replace(vec![listed(1), listed(2)]);
+        let state = |index: usize| service.snapshot().members[index].state.clone();
+        let filter = Filter { query: Query::new("orders"), callable: true };
+        (service.selection(&filter), state(0), state(1))
+    }
+
+    #[test]
+    fn latency_rises_at_once_and_falls_slowly() {
+        let (selection, state, _) = pair();
+        let millis = || state.latency.get().unwrap().0 / 1e6;
+        observe(&selection.view(), &state, MILLI * 10, true, at(0));
+        observe(&selection.view(), &state, MILLI * 50, true, at(10));
+        assert_eq!(millis(), 50.0);
+        observe(&selection.view(), &state, MILLI * 10, true, at(20));
+        assert!((49.5..49.7).contains(&millis()), "{}", millis());
+        observe(&selection.view(), &state, MILLI * 10, true, at(1020));
+        assert!((24.0..25.0).contains(&millis()), "{}", millis());
+    }
+
+    #[test]
+    fn a_quick_failure_does_not_look_fast() {
+        let (selection, state, other) = pair();
+        observe(&selection.view(), &state, MILLI / 10, false, at(0));
+        assert_eq!(state.latency.get(), None, "nobody knows yet what is usual here");
+        observe(&selection.view(), &other, MILLI * 20, true, at(0));
+        observe(&selection.view(), &state, MILLI / 10, false, at(1));
+        assert_eq!(state.latency.get().unwrap().0, 20e6);
+        observe(&selection.view(), &state, MILLI * 30, false, at(2));
+        assert_eq!(state.latency.get().unwrap().0, 30e6);
+    }
+
+    #[test]
+    fn what_nobody_asks_any_more_drifts_to_the_mean_and_is_forgiven() {
+        let (selection, slow, fast) = pair();
+        observe(&selection.view(), &fast, MILLI * 10, true, at(0));
+        observe(&selection.view(), &slow, MILLI * 90, false, at(0));
+        assert_eq!(selection.view().mean.latency.get(), 50e6);
+        let drifted = latency(&slow, 50e6, at(10_000)).unwrap();
+        assert!((drifted - (50e6 + 40e6 * (-1f64).exp())).abs() < 1e3, "{drifted}");
+        assert_eq!(latency(&fast, 50e6, at(10_000)), Some(10e6), "what is better than the mean stays");
+        assert!((success(&slow, at(0)) - 0.9).abs() < 1e-9);
+        assert!(success(&slow, at(60_000)) > 0.999);
+    }
+
+    #[test]
+    fn the_mean_follows_at_most_each_ten_milliseconds_but_newcomers_count_at_once() {
+        let (selection, one, other) = pair();
+        let mean = || selection.view().mean.latency.get() / 1e6;
+        observe(&selection.view(), &one, MILLI * 10, true, at(0));
+        assert_eq!(mean(), 10.0);
+        observe(&selection.view(), &one, MILLI * 20, true, at(5));
+        assert_eq!(mean(), 10.0);
+        observe(&selection.view(), &other, MILLI * 40, true, at(6));
+        assert_eq!(mean(), 25.0);
+        observe(&selection.view(), &one, MILLI * 60, true, at(10));
+        assert!((49.9..=50.0).contains(&mean()), "{}", mean());
+    }
+
+    #[test]
+    fn the_short_way_to_e_is_as_good_as_the_long_one() {
+        for millis in (0..30_000).step_by(7) {
+            let exact = (-f64::from(millis) / 1e4).exp();
+            assert!((decay(MILLI * millis, FORGET) - exact).abs() < 1e-8);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
+        #[test]
+        fn figures_stay_within_what_was_seen(
+            reports in prop::collection::vec((1..5000u32, any::<bool>(), 0..3000u32, any::<bool>()), 1..60),
+            later in 0..100_000u32,
+        ) {
+            let (selection, one, other) = pair();
+            let (mut now, mut least, mut most) = (0, f64::MAX, 0f64);
+            for (elapsed, well, wait, first) in reports {
+                now += wait;
+                observe(&selection.view(), if first { &one } else { &other }, MILLI * elapsed, well, at(now));
+                (least, most) = (least.min(f64::from(elapsed) * 1e6), most.max(f64::from(elapsed) * 1e6));
+            }
+            let mean = selection.view().mean.latency.get();
+            for state in [one, other] {
+                let now = at(now + later);
+                prop_assert!((0.0..=1.0).contains(&success(&state, now)));
+                if let Some(latency) = latency(&state, mean, now) {
+                    prop_assert!(latency >= least * 0.999 && latency <= most * 1.001);
+                }
+            }
+        }
+    }
 }

@@ -1,233 +1,568 @@
 //! What this client believes of the services it uses.
-//! (signatures first; bodies follow)
-#![allow(unused_variables, clippy::todo)]
+//!
+//! ```text
+//!  registries ──► Source (does it answer? is it settled?) ──► Known, one per service
+//!                                                              │ absence: what is missing is not yet dead
+//!                 snapshot on disk ──► (cold start) ──────────►│
+//!                 publish() ──────────────────────────────────►│
+//!                                                              ├──► snapshot::Service, read without a lock
+//!                                                              └──► Watching: changes, merged for slow readers
+//! ```
+//!
+//! The first use of a service asks the registries on the caller's thread. Every later one takes what is there:
+//! watches keep it fresh in the background, and when a registry is away the last list serves for as long as it
+//! takes, marked as stale. No caller ever waits for a refresh.
 
-use std::sync::Arc;
+mod absence;
+mod disk;
+mod known;
+mod report;
+mod source;
+mod watching;
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use serde::Serialize;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 
-use crate::clock::Tick;
+use self::absence::Trust;
+use self::known::Applied;
+use self::source::Source;
+use self::watching::Reader;
+use crate::clock::{self, Tick};
 use crate::config::CacheConfig;
-use crate::error::Result;
-use crate::interrupt::Interrupt;
-use crate::model::{Change, Endpoint, EndpointKey, Query};
-use crate::registry::{Registry, Wait};
-use crate::runtime::Runtime;
-use crate::snapshot::{Member, Service};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Closing;
+use crate::model::{Endpoint, EndpointKey, Query};
+use crate::nearest::nearest;
+use crate::registry::{Absence, Heard, Listing, Registry, Sink, Wait, Watch};
+use crate::runtime::{Lane, Priority, Runtime};
+use crate::snapshot::Ejection;
 
-/// Called, from a background thread, when an endpoint was registered anew or is listed again after absence.
-pub type OnReturn = Box<dyn Fn(&Arc<Service>, &Member) + Send + Sync>;
+pub use known::Known;
+pub use report::{CacheStats, Gone, Provenance, RegistryStats, SourceView};
+pub use watching::Watching;
+
+/// How long a first look is waited for where the snapshot on disk has a list.
+const PATIENCE_WITH_SNAPSHOT: Duration = Duration::from_millis(250);
+/// How long changes are gathered before the snapshot is written.
+const WRITE_DELAY: Duration = Duration::from_secs(1);
+/// How often registries are asked for all their names.
+const NAMES_EVERY: Duration = Duration::from_secs(1);
+/// Each time so many services have been added, those that nobody offers and nobody uses are dropped.
+const SWEEP_EVERY: usize = 256;
 
 /// The catalog of one client.
 pub struct Catalog {
-    _inner: Arc<()>,
+    inner: Arc<Inner>,
 }
 
-/// One service as the catalog knows it.
-pub struct Known {
-    service: Arc<Service>,
+struct Inner {
+    sources: Arc<[Source]>,
+    services: ArcSwap<HashMap<String, Arc<Known>>>,
+    /// Held while a service is added.
+    adding: Mutex<()>,
+    /// Every open watch, for news of the registries themselves.
+    readers: Mutex<Vec<Weak<Reader>>>,
+    /// Whether some watch wants every service.
+    all: AtomicBool,
+    names: Mutex<Option<(Tick, BTreeSet<String>)>>,
+    disk: Option<Disk>,
+    runtime: Runtime,
+    lane: Arc<Lane>,
+    ttl: Duration,
+    misses: AtomicU64,
+    refreshes: AtomicU64,
+    closing: Closing,
 }
 
-impl Known {
-    /// Its endpoints and views.
-    pub fn service(&self) -> &Arc<Service> {
-        &self.service
-    }
-
-    /// Marks it as used; whether its list can be used without waiting. No lock, no allocation.
-    pub fn enter(&self) -> bool {
-        todo!()
-    }
-
-    /// Whether its list is older than it should be, because a registry does not answer.
-    pub fn is_stale(&self) -> bool {
-        todo!()
-    }
+struct Disk {
+    path: PathBuf,
+    /// As read at the start; services that were not used since are kept from it.
+    read: Mutex<Option<Arc<disk::Lists>>>,
+    dirty: AtomicBool,
 }
 
 impl Catalog {
     /// A catalog over these registries. Opens nothing.
     pub fn new(registries: Vec<Arc<dyn Registry>>, config: &CacheConfig, runtime: Runtime) -> Catalog {
-        todo!()
+        let disk = |path: &PathBuf| Disk {
+            path: path.clone(),
+            read: Mutex::default(),
+            dirty: AtomicBool::new(false),
+        };
+        Catalog {
+            inner: Arc::new(Inner {
+                sources: registries.into_iter().map(Source::new).collect(),
+                services: ArcSwap::default(),
+                adding: Mutex::default(),
+                readers: Mutex::default(),
+                all: AtomicBool::new(false),
+                names: Mutex::default(),
+                disk: config.snapshot.as_ref().map(disk),
+                runtime,
+                lane: Lane::new(1),
+                ttl: config.ttl,
+                misses: AtomicU64::new(0),
+                refreshes: AtomicU64::new(0),
+                closing: Closing::default(),
+            }),
+        }
     }
 
-    /// A service, heard of or not.
+    /// A service, heard of or not; nothing is asked yet.
     pub fn entry(&self, service: &str) -> Arc<Known> {
-        todo!()
+        self.inner.enter(service)
     }
 
     /// A service that has been heard of; no lock, no allocation, no wait.
+    #[inline]
     pub fn known(&self, service: &str) -> Option<Arc<Known>> {
-        todo!()
+        self.inner.services.load().get(service).filter(|known| known.enter()).cloned()
     }
 
     /// A service; waits for a registry the first ever time, never again. A service that nobody offers is one
     /// without endpoints, not an error; it is an error (`Unavailable`, `Timeout`) when nobody could be asked.
     pub fn service(&self, service: &str, wait: &Wait<'_>) -> Result<Arc<Known>> {
-        todo!()
+        if let Some(known) = self.known(service) {
+            return Ok(known);
+        }
+        self.inner.check_open()?;
+        let known = self.inner.enter(service);
+        known
+            .first_look(wait, || self.inner.look(&known, wait))
+            .map_err(|error| error.for_service(service))?;
+        Ok(known)
     }
 
     /// Where a service's list comes from, how old it is, what has lately gone.
     pub fn provenance(&self, service: &str) -> Provenance {
-        todo!()
+        self.inner.services.load().get(service).map(|known| known.provenance()).unwrap_or_default()
     }
 
     /// Every service's name, asked of the registries at most once a second.
     pub fn names(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
-        todo!()
+        self.inner.names(wait).map(|names| names.into_iter().collect())
     }
 
     /// The name most like this one, if one is like it: for "did you mean".
     pub fn similar(&self, service: &str, wait: &Wait<'_>) -> Option<String> {
-        todo!()
+        let names = self.inner.names(wait).ok()?;
+        nearest(service, names.iter().map(String::as_str).filter(|name| *name != service)).map(str::to_owned)
     }
 
     /// Tells of every change of a service, beginning with what is there.
     pub fn watch(&self, service: &str) -> Watching {
-        todo!()
+        let reader = self.inner.admit(Reader::default());
+        let known = self.inner.enter(service);
+        known.listen(&reader);
+        self.inner.want(service);
+        if !known.is_ready() && reader.is_down() {
+            self.inner.recall(&known);
+            reader.changed(service);
+        }
+        Watching { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Tells of every change of every service.
     pub fn watch_all(&self) -> Watching {
-        todo!()
+        let reader = self.inner.admit(Reader::of_all());
+        self.inner.all.store(true, Ordering::Release);
+        self.inner.services.load().values().for_each(|known| known.listen(&reader));
+        self.inner.watches().for_each(|watch| watch.want_all());
+        Watching { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Waits until at least one healthy endpoint fits the query.
     pub fn wait_for(&self, query: &Query, wait: &Wait<'_>) -> Result<()> {
-        todo!()
+        let watching = self.watch(&query.service);
+        let fits = |endpoint: &Arc<Endpoint>| endpoint.healthy && query.accepts(endpoint);
+        loop {
+            let left = wait.deadline.left(clock::now());
+            let change = watching.next(Some(left), wait.interrupt).map_err(|error| self.closed_or(error))?;
+            match change {
+                Some(change) if change.endpoints.iter().any(fits) => return Ok(()),
+                Some(_) => {}
+                None => {
+                    let origin = self.provenance(&query.service).describe();
+                    let message = format!("no endpoint for {query} appeared in time; {origin}");
+                    return Err(Error::new(Kind::Timeout, message).for_service(&query.service));
+                }
+            }
+        }
+    }
+
+    fn closed_or(&self, error: Error) -> Error {
+        self.inner.check_open().err().unwrap_or(error)
     }
 
     /// Replaces what the program itself says exists of a service, beside what the registries say.
     pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) {
-        todo!()
+        let own = |mut endpoint: Endpoint| {
+            service.clone_into(&mut endpoint.service);
+            "publish".clone_into(&mut endpoint.source);
+            endpoint
+        };
+        let listing = Listing { endpoints: endpoints.into_iter().map(own).collect(), removed: Vec::new() };
+        self.inner.hear_own(&self.inner.enter(service), listing);
+        self.inner.want(service);
     }
 
     /// An endpoint failed to connect, timed out or was ejected: if it is only listed because its absence was
     /// not believed, it is believed now.
     pub fn distrust(&self, service: &str, key: &EndpointKey) {
-        todo!()
+        if let Some(known) = self.inner.services.load().get(service) {
+            self.inner.follow_up(known, known.distrust(key));
+        }
     }
 
     /// Every list is asked for anew: the next use of each service waits as if it were the first. Should that
     /// fail, the old list still serves.
     pub fn clear(&self) {
-        todo!()
+        self.inner.services.load().values().for_each(|known| known.forget_readiness());
+        *self.inner.names.lock() = None;
     }
 
     /// How the catalog has fared.
     pub fn stats(&self) -> CacheStats {
-        todo!()
+        let now = clock::now();
+        let services = self.inner.services.load();
+        let ages: Vec<(Duration, bool)> = services.values().map(|known| known.age(now)).collect();
+        CacheStats {
+            services: services.len(),
+            hits: services.values().map(|known| known.hits()).sum(),
+            misses: self.inner.misses.load(Ordering::Relaxed),
+            refreshes: self.inner.refreshes.load(Ordering::Relaxed),
+            stale: ages.iter().filter(|(_, stale)| *stale).count(),
+            oldest_s: ages.iter().map(|(age, _)| age.as_secs_f64()).fold(0.0, f64::max),
+            registries: self.inner.sources.iter().map(Source::stats).collect(),
+        }
     }
 
-    /// Ends every watch and all background work of this catalog. Does not wait.
+    /// Ends every watch and all background work of this catalog. Does not wait for any of it.
     pub fn close(&self) {
-        todo!()
+        if !self.inner.closing.close() {
+            return;
+        }
+        self.inner.sources.iter().for_each(Source::end_watch);
+        self.inner.readers().iter().for_each(|reader| reader.close());
+        if self.inner.disk.as_ref().is_some_and(|disk| disk.dirty.load(Ordering::Acquire)) {
+            self.inner.save();
+        }
     }
 }
 
-/// A running watch. `next` and `close` may be called from any thread.
-#[derive(Clone)]
-pub struct Watching {
-    _inner: Arc<()>,
-}
+// === asking ===
 
-impl Watching {
-    /// The next change; `None` when the timeout has passed without one. `None` as timeout waits for ever.
-    /// After `close()`: an error of kind `Closed`.
-    pub fn next(&self, timeout: Option<Duration>, interrupt: &dyn Interrupt) -> Result<Option<Change>> {
-        todo!()
+impl Inner {
+    fn check_open(&self) -> Result<()> {
+        use crate::interrupt::Interrupt;
+        self.closing.check()
     }
 
-    /// Ends it: whoever waits in `next` gets `Closed`.
-    pub fn close(&self) {
-        todo!()
+    /// The service, known from now on.
+    fn enter(self: &Arc<Self>, service: &str) -> Arc<Known> {
+        if let Some(known) = self.services.load().get(service) {
+            return known.clone();
+        }
+        let _adding = self.adding.lock();
+        let mut services = HashMap::clone(&self.services.load());
+        if let Some(known) = services.get(service) {
+            return known.clone();
+        }
+        if services.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            self.sweep(&mut services);
+        }
+        let known = Known::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl);
+        services.insert(service.to_owned(), known.clone());
+        self.services.store(Arc::new(services));
+        if self.all.load(Ordering::Acquire) {
+            self.readers().iter().filter(|reader| reader.is_of_all()).for_each(|reader| known.listen(reader));
+        }
+        known
     }
 
-    /// Whether it was closed.
-    pub fn is_closed(&self) -> bool {
-        todo!()
+    /// Names that were asked for by mistake must not pile up.
+    fn sweep(&self, services: &mut HashMap<String, Arc<Known>>) {
+        services.retain(|name, known| {
+            let keep = !known.service().snapshot().members.is_empty() || known.is_used();
+            if !keep {
+                self.watches_running().for_each(|watch| watch.forget(name));
+            }
+            keep
+        });
+    }
+
+    /// The first look at a service, on the caller's thread.
+    fn look(self: &Arc<Self>, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+        if self.sources.is_empty() {
+            self.hear_own(known, Listing::default());
+            return Ok(());
+        }
+        let patience = match self.has_on_disk(known.name()) {
+            true => wait.at_most(PATIENCE_WITH_SNAPSHOT),
+            false => *wait,
+        };
+        let outcome = self.ask_each(known, &patience);
+        self.want(known.name());
+        match outcome {
+            Err(error) if !matches!(error.kind(), Kind::Cancelled | Kind::Closed) => {
+                self.recall(known);
+                if known.is_ready() { Ok(()) } else { Err(error) }
+            }
+            other => other,
+        }
+    }
+
+    /// Asks every registry; well if one answered.
+    fn ask_each(self: &Arc<Self>, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+        let mut outcome = Err(Error::new(Kind::Unavailable, "no registry could be asked"));
+        for (index, source) in self.sources.iter().enumerate() {
+            if outcome.is_ok() && source.is_down() {
+                continue; // another one has answered: this one's part follows when it does
+            }
+            let count = known.count(index);
+            match source.registry.read(known.name(), wait) {
+                Ok(heard) => {
+                    self.hear(index, heard, Some(count));
+                    outcome = Ok(());
+                }
+                Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Closed) => return Err(error),
+                Err(error) => {
+                    // Our own impatience says nothing about the registry.
+                    if wait.left().is_ok() {
+                        self.lose(index, error.clone());
+                    }
+                    outcome = outcome.or(Err(error));
+                }
+            }
+        }
+        outcome
+    }
+
+    fn names(&self, wait: &Wait<'_>) -> Result<BTreeSet<String>> {
+        let mut cached = self.names.lock();
+        let now = clock::now();
+        if let Some((at, names)) = &*cached
+            && now.since(*at) < NAMES_EVERY
+        {
+            return Ok(names.clone());
+        }
+        let services = self.services.load();
+        let offered = services.iter().filter(|(_, known)| !known.service().snapshot().members.is_empty());
+        let mut names: BTreeSet<String> = offered.map(|(name, _)| name.clone()).collect();
+        let mut failure = None;
+        for source in self.sources.iter() {
+            match source.registry.services(wait) {
+                Ok(some) => names.extend(some),
+                Err(error) => failure = Some(error),
+            }
+        }
+        *cached = Some((now, names.clone()));
+        match failure {
+            Some(error) if names.is_empty() => Err(error),
+            _ => Ok(names),
+        }
+    }
+
+    // === the watches ===
+
+    fn want(self: &Arc<Self>, service: &str) {
+        self.watches().for_each(|watch| watch.want(service));
+    }
+
+    fn refresh(self: &Arc<Self>, service: &str) {
+        self.watches_running().for_each(|watch| watch.refresh(service));
+    }
+
+    /// Every source's watch, begun where it was not.
+    fn watches(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Watch>> {
+        self.sources.iter().enumerate().filter_map(|(index, source)| {
+            let ear = || Arc::new(Ear { catalog: Arc::downgrade(self), source: index });
+            source.watch(|| source.registry.clone().watch(ear()))
+        })
+    }
+
+    fn watches_running(&self) -> impl Iterator<Item = Arc<dyn Watch>> {
+        self.sources.iter().filter_map(Source::running_watch)
+    }
+
+    fn admit(&self, reader: Reader) -> Arc<Reader> {
+        let reader = Arc::new(reader);
+        if self.closing.is_closed() {
+            reader.close();
+        }
+        self.readers.lock().push(Arc::downgrade(&reader));
+        reader.registry(self.is_any_down());
+        reader
+    }
+
+    fn readers(&self) -> Vec<Arc<Reader>> {
+        let mut readers = self.readers.lock();
+        readers.retain(|reader| reader.upgrade().is_some_and(|reader| !reader.is_closed()));
+        readers.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    fn is_any_down(&self) -> bool {
+        self.sources.iter().any(Source::is_down)
     }
 }
 
-/// Where the list of a service comes from.
-#[derive(Clone, Debug, Default)]
-pub struct Provenance {
-    /// What each registry contributes.
-    pub sources: Vec<SourceView>,
-    /// What has lately gone, the latest first; at most 16.
-    pub gone: Vec<Gone>,
+// === hearing ===
+
+/// Hears one registry on the catalog's behalf.
+struct Ear {
+    catalog: Weak<Inner>,
+    source: usize,
 }
 
-impl Provenance {
-    /// `list 1.2 s old from plum://…`, for messages.
-    pub fn describe(&self) -> String {
-        todo!()
+impl Sink for Ear {
+    fn heard(&self, heard: Heard) {
+        let Some(catalog) = self.catalog.upgrade() else { return };
+        catalog.refreshes.fetch_add(heard.lists.len() as u64, Ordering::Relaxed);
+        catalog.hear(self.source, heard, None);
+    }
+
+    fn lost(&self, error: Error) {
+        if let Some(catalog) = self.catalog.upgrade() {
+            catalog.lose(self.source, error);
+        }
+    }
+
+    fn is_used(&self, service: &str) -> bool {
+        let Some(catalog) = self.catalog.upgrade() else { return false };
+        let known = catalog.services.load().get(service).cloned();
+        known.is_some_and(|known| known.is_used())
     }
 }
 
-/// What one registry contributes to a service.
-#[derive(Clone, Debug)]
-pub struct SourceView {
-    /// Its address, without secrets.
-    pub source: String,
-    /// When it last confirmed its list; `None` if it never has.
-    pub heard: Option<Tick>,
-    /// Whether it does not answer at present.
-    pub down: bool,
-    /// Whether the list comes from the snapshot on disk.
-    pub from_disk: bool,
-    /// Whether what it does not list is believed to be gone.
-    pub settled: bool,
-    /// How many endpoints it contributes.
-    pub endpoints: usize,
-    /// Its last failure.
-    pub error: Option<String>,
+impl Inner {
+    /// A registry answered. `overtakes`: left out where more has been heard of the service meanwhile.
+    fn hear(self: &Arc<Self>, index: usize, heard: Heard, overtakes: Option<u64>) {
+        if self.closing.is_closed() {
+            return;
+        }
+        let source = &self.sources[index];
+        let (trust, was_down) = source.answered(&heard, clock::now());
+        for (service, listing) in heard.lists {
+            let known = match self.all.load(Ordering::Acquire) {
+                true => Some(self.enter(&service)),
+                false => self.services.load().get(&service).cloned(),
+            };
+            if let Some(known) = known {
+                self.follow_up(&known, known.heard(index, listing, trust, overtakes));
+            }
+        }
+        if was_down {
+            tracing::info!(source = %source.registry.source(), "the registry answers again");
+            let is_down = self.is_any_down();
+            self.readers().iter().for_each(|reader| reader.registry(is_down));
+        }
+    }
+
+    /// A registry did not answer.
+    fn lose(self: &Arc<Self>, index: usize, error: Error) {
+        if self.closing.is_closed() {
+            return;
+        }
+        let source = &self.sources[index];
+        let shown = error.to_string();
+        if !source.failed(error) {
+            return;
+        }
+        tracing::warn!(source = %source.registry.source(), error = shown, "the registry does not answer; its last lists serve on");
+        for known in self.services.load().values().filter(|known| !known.is_ready()) {
+            self.recall(known);
+            known.tell_nothing_heard();
+        }
+        self.readers().iter().for_each(|reader| reader.registry(true));
+    }
+
+    /// The program itself said what exists.
+    fn hear_own(self: &Arc<Self>, known: &Arc<Known>, listing: Listing) {
+        let trust = Trust { absence: Absence::Final, settled: true, ttl: self.ttl };
+        let applied = known.heard(self.sources.len(), listing, trust, None);
+        self.follow_up(known, applied);
+    }
+
+    /// What follows from news, once no lock is held.
+    fn follow_up(self: &Arc<Self>, known: &Arc<Known>, applied: Applied) {
+        // Whoever was registered anew is tried at once, however it left.
+        let at_once = |ejection: &mut Ejection| ejection.next_probe = clock::now();
+        applied.returned.iter().for_each(|member| known.service().reschedule(&member.state, at_once));
+        if let Some(due) = applied.due {
+            let (catalog, known) = (Arc::downgrade(self), Arc::downgrade(known));
+            self.runtime.at(due, &self.lane, Priority::Poll, move || {
+                if let (Some(catalog), Some(known)) = (catalog.upgrade(), known.upgrade()) {
+                    catalog.follow_up(&known, known.expire());
+                }
+            });
+        }
+        if applied.changed {
+            self.save_soon();
+        }
+    }
 }
 
-/// An endpoint that has gone.
-#[derive(Clone, Debug)]
-pub struct Gone {
-    /// Its last record.
-    pub endpoint: Arc<Endpoint>,
-    /// `deleted`, `expired`, `missing`, or `unreachable` (unconfirmed, then failed).
-    pub why: &'static str,
-    /// When we learnt of it.
-    pub at: Tick,
-}
+// === the snapshot on disk ===
 
-/// How the catalog has fared.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct CacheStats {
-    /// Services it holds.
-    pub services: usize,
-    /// Look-ups answered from memory.
-    pub hits: u64,
-    /// Look-ups that had to wait for a registry.
-    pub misses: u64,
-    /// Lists heard in the background.
-    pub refreshes: u64,
-    /// Services whose list is older than it should be.
-    pub stale: usize,
-    /// Age of the oldest list, seconds.
-    pub oldest_s: f64,
-    /// Each registry by its address.
-    pub registries: Vec<RegistryStats>,
-}
+impl Inner {
+    fn on_disk(&self) -> Option<Arc<disk::Lists>> {
+        let disk = self.disk.as_ref()?;
+        let mut read = disk.read.lock();
+        Some(read.get_or_insert_with(|| Arc::new(disk::read(&disk.path))).clone())
+    }
 
-/// How one registry has fared.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct RegistryStats {
-    /// Its address, without secrets.
-    pub source: String,
-    /// Whether it answers at present.
-    pub up: bool,
-    /// Whether what it does not list is believed to be gone.
-    pub settled: bool,
-    /// Seconds since it last answered; `None` if it never has.
-    pub heard_s: Option<f64>,
-    /// How often it was lost.
-    pub losses: u64,
-    /// Its last failure.
-    pub last_error: Option<String>,
+    fn has_on_disk(&self, service: &str) -> bool {
+        self.on_disk().is_some_and(|lists| lists.values().any(|services| services.contains_key(service)))
+    }
+
+    /// Takes a service's list from the disk where its registry has not been heard.
+    fn recall(self: &Arc<Self>, known: &Arc<Known>) {
+        let Some(lists) = self.on_disk() else { return };
+        for (index, source) in self.sources.iter().enumerate() {
+            let stored =
+                lists.get(&**source.registry.source()).and_then(|services| services.get(known.name()));
+            if let Some(stored) = stored {
+                let endpoints = stored.iter().map(|endpoint| Endpoint::clone(endpoint)).collect();
+                self.follow_up(known, known.recalled(index, endpoints));
+            }
+        }
+    }
+
+    fn save_soon(self: &Arc<Self>) {
+        let Some(disk) = &self.disk else { return };
+        if !disk.dirty.swap(true, Ordering::AcqRel) {
+            let catalog = Arc::downgrade(self);
+            self.runtime.after(WRITE_DELAY, &self.lane, Priority::Poll, move || {
+                if let Some(catalog) = catalog.upgrade() {
+                    catalog.save();
+                }
+            });
+        }
+    }
+
+    fn save(&self) {
+        let (Some(disk), Some(read)) = (&self.disk, self.on_disk()) else { return };
+        disk.dirty.store(false, Ordering::Release);
+        let mut lists = disk::Lists::clone(&read);
+        for (name, known) in self.services.load().iter().filter(|(_, known)| known.is_ready()) {
+            for (source, endpoints) in self.sources.iter().zip(known.contributions()) {
+                let services = lists.entry(source.registry.source().to_string()).or_default();
+                if endpoints.is_empty() {
+                    services.remove(name);
+                } else {
+                    services.insert(name.clone(), endpoints);
+                }
+            }
+        }
+        if let Err(error) = disk::write(&disk.path, &lists) {
+            tracing::warn!(path = %disk.path.display(), %error, "the snapshot could not be written");
+        }
+    }
 }

@@ -1,23 +1,65 @@
-//! Staying known.
-//! (signatures first; bodies follow)
-#![allow(unused_variables, clippy::todo)]
+//! Staying known: every registration of a client, kept by one schedule per registry.
+//!
+//! ```text
+//!  register() ──► Slot (latest data) ──► port answers? ──► round of each Store ──► registered
+//!                   ▲                                         │  beats all slots together, every TTL/3 ±15 %
+//!        update() ──┘                                         └─ unknown to the registry: registered again at once
+//! ```
+//!
+//! A slot always holds what the program said last, so whatever brings a registration back (an outage, an empty
+//! registry, a lost lease) brings it back with its latest data. A client with open registrations is held by the
+//! runtime until they are closed or the process exits; a forked child neither beats nor deregisters them.
 
+mod handle;
+mod host;
+mod listening;
+mod round;
+mod slot;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
+use self::round::Store;
+use self::slot::Slot;
+use crate::clock;
 use crate::config::RegistrationConfig;
-use crate::error::{Error, Result};
-use crate::interrupt::Interrupt;
-use crate::model::Instance;
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::{Closing, Interrupt, SLICE};
+use crate::model::{Instance, default_instance_id};
 use crate::registry::{Registry, Wait};
-use crate::runtime::Runtime;
+use crate::runtime::{self, Hold, Lane, Runtime};
 
-/// All registrations of one client, and the one scheduler that keeps them.
+pub use handle::Registration;
+pub use slot::State;
+
+/// How long `register()` waits to hear whether it is allowed, and `close()` to deregister.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// All registrations of one client, and the schedules that keep them.
 #[derive(Clone)]
 pub struct Registrations {
-    _inner: Arc<()>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    stores: Vec<Store>,
+    slots: Mutex<BTreeMap<u64, Arc<Slot>>>,
+    /// What keeps us alive while slots are open.
+    hold: Mutex<Option<Hold>>,
+    config: RegistrationConfig,
+    zone: String,
+    runtime: Runtime,
+    /// For connecting to ports that are still to open.
+    ports: Arc<Lane>,
+    next: AtomicU64,
+    closing: Closing,
+    /// The process that registered; a forked child leaves everything as it is.
+    generation: u64,
 }
 
 impl Registrations {
@@ -28,94 +70,170 @@ impl Registrations {
         zone: String,
         runtime: Runtime,
     ) -> Registrations {
-        todo!()
+        Registrations {
+            shared: Arc::new(Shared {
+                stores: stores.into_iter().map(Store::new).collect(),
+                slots: Mutex::default(),
+                hold: Mutex::default(),
+                config,
+                zone,
+                runtime,
+                ports: Lane::new(2),
+                next: AtomicU64::new(0),
+                closing: Closing::default(),
+                generation: runtime::generation(),
+            }),
+        }
     }
 
     /// Registers an instance and keeps it registered until the handle is closed.
+    ///
+    /// Returns at once while the port does not answer yet, else once a registry has answered, at the latest
+    /// after 2 s. Fails if the instance cannot be right, if no registry takes registrations, if the client is
+    /// closed, or if a registry asks who we are or says no; everything else is tried again in the background.
     pub fn register(&self, instance: Instance, interrupt: &dyn Interrupt) -> Result<Registration> {
-        todo!()
+        let shared = &self.shared;
+        shared.check_open()?;
+        if shared.stores.is_empty() {
+            let message = "no registry of this client takes registrations";
+            return Err(Error::new(Kind::Unsupported, message).for_service(instance.service));
+        }
+        let wait = Wait::new(PATIENCE, interrupt);
+        let instance = shared.complete(instance, &wait)?;
+        let slot = shared.open(instance);
+        let handle = Registration::new(shared.clone(), slot.clone());
+        if shared.config.wait_listening.is_zero() || listening::is_open(&slot.instance()) {
+            shared.publish(&slot);
+            if let Err(error) = slot.verdict(&wait) {
+                handle.withdraw();
+                return Err(error);
+            }
+        } else {
+            listening::wait(shared, &slot);
+        }
+        Ok(handle)
     }
 
     /// How many are open.
     pub fn open(&self) -> usize {
-        todo!()
+        if self.shared.is_inherited() { 0 } else { self.shared.slots.lock().len() }
     }
 
-    /// Closes every one of them: deregisters, then drains.
+    /// Closes every one of them: deregisters within `wait`, then drains.
     pub fn close(&self, drain: Duration, wait: &Wait<'_>) {
-        todo!()
+        if self.shared.is_inherited() {
+            return;
+        }
+        self.shared.closing.close();
+        let slots: Vec<Arc<Slot>> = self.shared.slots.lock().values().cloned().collect();
+        let closed = slots.iter().filter(|slot| self.shared.close(slot, wait)).count();
+        if closed > 0 {
+            pause(drain, wait.interrupt);
+        }
     }
 
     /// How they fare.
     pub fn stats(&self) -> Vec<RegistrationStats> {
-        todo!()
+        if self.shared.is_inherited() {
+            return Vec::new();
+        }
+        let slots: Vec<Arc<Slot>> = self.shared.slots.lock().values().cloned().collect();
+        slots.iter().map(|slot| slot.stats()).collect()
     }
 }
 
-/// Keeps an instance known. Dropping it deregisters, waiting at most 2 s, unless it was detached.
-#[must_use = "dropping the handle deregisters the instance; call detach() to keep it registered"]
-pub struct Registration {
-    _inner: Arc<()>,
+impl Shared {
+    fn is_inherited(&self) -> bool {
+        self.generation != runtime::generation()
+    }
+
+    fn check_open(&self) -> Result<()> {
+        if self.is_inherited() {
+            return Err(Error::new(Kind::Closed, "this client belongs to the parent process"));
+        }
+        self.closing.check()
+    }
+
+    /// Fills in what was left to be found out, and refuses what cannot be right.
+    fn complete(&self, mut instance: Instance, wait: &Wait<'_>) -> Result<Instance> {
+        host::check(&instance)?;
+        if instance.host.is_empty() {
+            instance.host = match &self.config.host {
+                Some(host) => host.clone(),
+                None => host::find(self.stores.iter().map(Store::registry), wait)?,
+            };
+            host::check(&instance)?;
+        }
+        if instance.zone.is_empty() {
+            instance.zone.clone_from(&self.zone);
+        }
+        if instance.instance_id.is_empty() {
+            instance.instance_id = default_instance_id(&instance.service, &instance.host, instance.port);
+        }
+        instance.ttl = Some(instance.ttl.unwrap_or(self.config.ttl));
+        Ok(instance)
+    }
+
+    fn open(self: &Arc<Self>, instance: Instance) -> Arc<Slot> {
+        let slot =
+            Arc::new(Slot::new(instance, self.stores.len(), self.next.fetch_add(1, Ordering::Relaxed)));
+        let mut slots = self.slots.lock();
+        slots.insert(slot.id, slot.clone());
+        let mut hold = self.hold.lock();
+        if hold.is_none() {
+            *hold = Some(self.runtime.hold(self.clone()));
+        }
+        slot
+    }
+
+    /// The port answers, or nobody asks whether it does: the registries are told.
+    fn publish(self: &Arc<Self>, slot: &Slot) {
+        let lost: Vec<Option<Error>> = self.stores.iter().map(Store::lost).collect();
+        slot.publish(&lost);
+        (0..self.stores.len()).for_each(|store| self.hurry(store));
+    }
+
+    /// Deregisters; false if somebody else has already.
+    fn close(self: &Arc<Self>, slot: &Arc<Slot>, wait: &Wait<'_>) -> bool {
+        if !slot.begin_closing() {
+            return false;
+        }
+        self.slots.lock().remove(&slot.id);
+        let own = wait.at_most(PATIENCE);
+        for (index, store) in self.stores.iter().enumerate() {
+            for (entry, doubtful) in slot.to_withdraw(index, &own) {
+                if let Err(error) = store.registry().deregister(&entry, doubtful, &own) {
+                    let (source, service) = (store.registry().source(), &entry.instance.service);
+                    tracing::warn!(%source, service, %error, "not deregistered; it expires by itself");
+                    slot.note(error);
+                }
+            }
+        }
+        slot.finish_closing();
+        self.release_if_idle();
+        true
+    }
+
+    /// Without an open slot nothing needs to keep us alive.
+    fn release_if_idle(&self) {
+        let slots = self.slots.lock();
+        let hold = if slots.is_empty() { self.hold.lock().take() } else { None };
+        drop(slots);
+        if let Some(hold) = hold {
+            self.runtime.release(hold);
+        }
+    }
 }
 
-/// Where a registration stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum State {
-    /// Its port does not answer yet; it is published once it does.
-    WaitingForPort,
-    /// On its way to the registry for the first time.
-    Registering,
-    /// Known to at least one registry.
-    Registered,
-    /// No registry answers; it is registered as soon as one does.
-    Unreachable,
-    /// The registry said no; tried again with every beat.
-    Refused,
-    /// Closed.
-    Closed,
-}
-
-impl Registration {
-    /// Where it stands.
-    pub fn state(&self) -> State {
-        todo!()
-    }
-
-    /// `host:port` as others see it.
-    pub fn address(&self) -> String {
-        todo!()
-    }
-
-    /// The instance as registered, with everything that was found out for it.
-    pub fn instance(&self) -> Instance {
-        todo!()
-    }
-
-    /// What last went wrong; `None` once it is registered again.
-    pub fn last_error(&self) -> Option<Error> {
-        todo!()
-    }
-
-    /// Waits until it is registered; the last error if that does not come about in time.
-    pub fn wait(&self, timeout: Duration, interrupt: &dyn Interrupt) -> Result<()> {
-        todo!()
-    }
-
-    /// Replaces what is registered, now and after every outage to come.
-    pub fn update(&self, instance: Instance) -> Result<()> {
-        todo!()
-    }
-
-    /// Deregisters, then waits for `drain`. Again: does nothing.
-    pub fn close(&self, drain: Duration, interrupt: &dyn Interrupt) -> Result<()> {
-        todo!()
-    }
-
-    /// Gives the registration to the client: from now on dropping this handle does nothing.
-    pub fn detach(self) -> Registration {
-        todo!()
+/// Waits for calls still on their way.
+fn pause(drain: Duration, interrupt: &dyn Interrupt) {
+    let until = clock::now().after(drain);
+    loop {
+        let left = until.remaining(clock::now());
+        if left.is_zero() || interrupt.check().is_err() {
+            return;
+        }
+        std::thread::sleep(left.min(SLICE));
     }
 }
 

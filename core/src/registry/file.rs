@@ -34,7 +34,7 @@ use crate::runtime::{Lane, Priority, Runtime};
 const LOOK: Duration = Duration::from_millis(500);
 
 /// The registry in a file.
-pub struct File {
+pub(super) struct File {
     source: Arc<str>,
     path: PathBuf,
     lane: Arc<Lane>,
@@ -129,7 +129,7 @@ const fn yes() -> bool {
 
 impl File {
     /// The registry of this address. The file need not be there yet.
-    pub fn new(address: &Address, setup: &Setup) -> Result<File> {
+    pub(super) fn new(address: &Address, setup: &Setup) -> Result<File> {
         let path = PathBuf::from(&address.path);
         format_of(&path)?;
         Ok(File {

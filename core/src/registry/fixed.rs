@@ -15,7 +15,7 @@ use crate::runtime::{Lane, Runtime};
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// The registry that always says the same.
-pub struct Fixed {
+pub(super) struct Fixed {
     source: Arc<str>,
     address: Address,
     lane: Arc<Lane>,
@@ -26,7 +26,7 @@ pub struct Fixed {
 
 impl Fixed {
     /// The registry of this address.
-    pub fn new(address: Address, setup: &Setup) -> Fixed {
+    pub(super) fn new(address: Address, setup: &Setup) -> Fixed {
         Fixed {
             source: address.source().into(),
             lane: Lane::new(1),

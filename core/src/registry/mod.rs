@@ -56,6 +56,12 @@ pub trait Registry: Send + Sync + 'static {
         DEFAULT_TTL
     }
 
+    /// How many entries one request carries; callers hand over no more at a time, sorted by instance id, so that
+    /// what is closed meanwhile is not sent any more.
+    fn batch(&self) -> usize {
+        usize::MAX
+    }
+
     /// The queue in which its background work runs.
     fn lane(&self) -> &Arc<Lane>;
 
@@ -124,8 +130,8 @@ pub struct Heard {
     pub absence: Absence,
     /// What exists, by service: each list is complete. Empty: nothing has changed.
     pub lists: Vec<(String, Listing)>,
-    /// Whether `lists` names every service there is.
-    pub all_services: bool,
+    /// Whether everything else that is watched is confirmed to be as it was.
+    pub confirms_all: bool,
 }
 
 /// All endpoints of a service, and what is known of those that are gone.

@@ -1,15 +1,17 @@
 //! When to try a registry again that was lost: pure arithmetic, chance comes in as an argument.
 //!
 //! A registry that restarts loses all its clients in the same instant. If they came back together they would
-//! knock it over again, so the first return is spread evenly over up to two seconds, and every later wait over
-//! the upper half of its bound: after a long outage the clients stand evenly apart, whenever it ends.
+//! knock it over again, so the first return is spread evenly over up to two seconds. Every later wait is about
+//! as long as that spread, a little longer each time: a client that was spread once then keeps its distance
+//! from the others, whenever the outage ends. (Doubling waits would bunch them up again.)
 
 use std::time::Duration;
 
 /// The longest spread of a first return.
-const FIRST: Duration = Duration::from_secs(2);
-const BASE: Duration = Duration::from_millis(500);
-const CAP: Duration = Duration::from_secs(4);
+const SPREAD: Duration = Duration::from_secs(2);
+/// How much longer each further wait is, in spreads, and how long it may become.
+const GROWTH: f64 = 0.25;
+const LONGEST: f64 = 1.5;
 
 /// The state of one connection to one registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,13 +34,12 @@ impl Reconnect {
     /// instance, `chance` lies in [0, 1).
     pub fn lost(&mut self, ttl: Duration, chance: f64) -> Duration {
         self.failures = self.failures.saturating_add(1);
+        let spread = SPREAD.min(ttl / 6);
         if self.failures == 1 {
-            return FIRST.min(ttl / 6).mul_f64(chance);
+            return spread.mul_f64(chance);
         }
-        let doublings = (self.failures - 2).min(16);
-        // No wait may be so long that a registration ends for it.
-        let bound = (BASE * 2u32.pow(doublings)).min(CAP).min(ttl / 4);
-        bound.mul_f64(0.5 + chance / 2.0)
+        let grown = (1.0 + GROWTH * f64::from(self.failures - 2)).min(LONGEST);
+        spread.mul_f64(grown * (0.6 + 0.8 * chance))
     }
 }
 
@@ -68,7 +69,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_clients_do_not_come_back_together() {
-        for outage in [0.0, 0.5, 1.0, 3.0, 10.0, 60.0, 600.0] {
+        for outage in (0..40).map(|quarters| f64::from(quarters) / 4.0).chain([60.0, 600.0]) {
             let tenths = arrivals(outage);
             let peak = *tenths.iter().max().unwrap() as f64;
             let mean = tenths.iter().sum::<usize>() as f64 / 20.0;
@@ -81,7 +82,7 @@ mod tests {
         for ttl in [Duration::from_secs(1), TTL, Duration::from_secs(600)] {
             let mut client = Reconnect::default();
             for _ in 0..100 {
-                assert!(client.lost(ttl, 0.999) <= ttl / 4);
+                assert!(client.lost(ttl, 0.999) < ttl * 2 / 5);
             }
         }
     }

@@ -49,6 +49,7 @@ impl From<&RetryConfig> for Backoff {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     const KINDS: [BackoffKind; 4] =
         [BackoffKind::FullJitter, BackoffKind::Decorrelated, BackoffKind::Linear, BackoffKind::Fixed];
@@ -77,6 +78,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         #[test]
         fn no_wait_is_beyond_the_cap(
             kind in 0..4usize, returns: u32, previous: u32, random in 0.0..1.0f64, base: u32, cap: u32,

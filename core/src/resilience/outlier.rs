@@ -66,10 +66,7 @@ impl Outlier {
             return self.failed(service, state, outcome, now);
         }
         if outcome.is_success() {
-            state.streak.clear();
-            if state.standing() == Standing::OnTrial {
-                state.acquit();
-            }
+            succeeded(service, state, began, now);
         }
         Verdict::Unchanged
     }
@@ -135,6 +132,25 @@ impl Outlier {
             next_probe: now.after(probe::FIRST),
             gap: probe::FIRST_GAP,
         }
+    }
+}
+
+fn succeeded(service: &Service, state: &State, began: Tick, now: Tick) {
+    state.streak.clear();
+    match state.standing() {
+        Standing::Trusted => {}
+        Standing::OnTrial => state.acquit(),
+        Standing::Ejected => readmit_last_resort(service, state, began, now),
+    }
+}
+
+/// A call that set out while its endpoint was ejected, because the selection had no other, is as good as a
+/// probe.
+fn readmit_last_resort(service: &Service, state: &State, began: Tick, now: Tick) {
+    if let Some(ejection) = state.ejection()
+        && began > ejection.since
+    {
+        service.readmit(state, ejection.since, now);
     }
 }
 

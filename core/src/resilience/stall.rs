@@ -33,10 +33,9 @@ pub(super) fn answered(service: &Service, state: &State, latency: Duration, now:
         learn(state.answers(), |patience| state.patience.set(patience));
     }
     let pulse = service.pulse();
-    if pulse.answers.counted() < ENOUGH || counted % SAMPLE == 0 {
-        if worth_a_look(pulse.answers.record(latency)) {
-            learn(&pulse.answers, |patience| pulse.patience.set(patience));
-        }
+    let is_sampled = pulse.answers.counted() < ENOUGH || counted.is_multiple_of(SAMPLE);
+    if is_sampled && worth_a_look(pulse.answers.record(latency)) {
+        learn(&pulse.answers, |patience| pulse.patience.set(patience));
     }
 }
 
@@ -46,7 +45,7 @@ pub(super) fn patience(service: &Service, state: &State) -> Duration {
 }
 
 fn worth_a_look(counted: u32) -> bool {
-    counted == ENOUGH || counted > ENOUGH && counted % REFRESH == 0
+    counted == ENOUGH || counted > ENOUGH && counted.is_multiple_of(REFRESH)
 }
 
 fn learn(answers: &Recent, keep: impl FnOnce(Duration)) {

@@ -6,6 +6,8 @@
 /// A table to draw indices from in proportion to their weights.
 #[derive(Clone, Debug, Default)]
 pub struct AliasTable {
+    len: u32,
+    /// None where all weights are the same: the column drawn is the index, and nothing need be read.
     columns: Vec<Column>,
 }
 
@@ -21,8 +23,7 @@ impl AliasTable {
     pub fn new(weights: &[u32]) -> AliasTable {
         let total: u64 = weights.iter().map(|w| u64::from(*w)).sum();
         if total == 0 || weights.iter().all(|w| *w == weights[0]) {
-            let even = |index| Column { own: u32::MAX, alias: index as u32 };
-            return AliasTable { columns: (0..weights.len()).map(even).collect() };
+            return AliasTable { len: weights.len() as u32, columns: Vec::new() };
         }
         let scale = weights.len() as f64 / total as f64;
         let mut heights: Vec<f64> = weights.iter().map(|w| f64::from(*w) * scale).collect();
@@ -38,15 +39,17 @@ impl AliasTable {
                 short.push(high);
             }
         }
-        AliasTable { columns }
+        AliasTable { len: weights.len() as u32, columns }
     }
 
     /// The index that a uniformly random number stands for. The table must not be empty.
     #[inline]
     pub fn draw(&self, random: u64) -> usize {
-        let column = ((random >> 32) * self.columns.len() as u64 >> 32) as usize;
-        let Column { own, alias } = self.columns[column];
-        if random as u32 <= own { column } else { alias as usize }
+        let column = (((random >> 32) * u64::from(self.len)) >> 32) as usize;
+        let Some(Column { own, alias }) = self.columns.get(column) else { return column };
+        // A choice that chance makes is one that no processor predicts: by mask, not by branch.
+        let is_alias = 0usize.wrapping_sub(usize::from(random as u32 > *own));
+        column ^ ((column ^ *alias as usize) & is_alias)
     }
 }
 

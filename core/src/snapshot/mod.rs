@@ -3,7 +3,9 @@
 //! ```text
 //!  Service "orders" ──┬── Snapshot (what exists)      Member{endpoint, state} Member Member …
 //!                     │                                         │ state outlives updates
-//!                     └── Selection per Query ── View (what may be picked now: alias table over the usable)
+//!                     ├── Selection per Query ── View (what may be picked now: alias table over the usable)
+//!                     ├── Rotation (who is out, never more than half; when somebody must look after them)
+//!                     └── Pulse (how fast the service answers as a whole)
 //! ```
 //!
 //! A snapshot and a view are never changed, only replaced, behind `arc_swap`: picks read them without a lock.

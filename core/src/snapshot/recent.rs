@@ -9,6 +9,7 @@
 //! emptied for what comes next. A count that two threads write at the same moment may lose one of the two;
 //! a quantile does not notice, and a locked increment would be paid for by every call.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU16, AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -19,37 +20,33 @@ const BUCKETS: usize = PER_DOUBLING * DOUBLINGS;
 const LOWEST_BIT: u32 = 10;
 const GENERATION: u32 = 500;
 
-/// A histogram that forgets: the last 500 to 1,000 latencies.
-#[derive(Debug)]
+type Buckets = [[AtomicU16; BUCKETS]; 2];
+
+/// A histogram that forgets: the last 500 to 1,000 latencies. Small until the first.
+#[derive(Debug, Default)]
 pub struct Recent {
-    buckets: [[AtomicU16; BUCKETS]; 2],
-    /// Answers ever counted; also says which generation is the younger.
+    buckets: OnceLock<Box<Buckets>>,
     counted: AtomicU32,
+    /// Which of the two generations counts now, and how many answers it holds.
     younger: AtomicU32,
     in_younger: AtomicU32,
 }
 
-impl Default for Recent {
-    fn default() -> Recent {
-        Recent {
-            buckets: [const { [const { AtomicU16::new(0) }; BUCKETS] }; 2],
-            counted: AtomicU32::new(0),
-            younger: AtomicU32::new(0),
-            in_younger: AtomicU32::new(0),
-        }
-    }
+fn empty() -> Box<Buckets> {
+    Box::new([const { [const { AtomicU16::new(0) }; BUCKETS] }; 2])
 }
 
 impl Recent {
     /// Counts one more; returns how many have been counted, this one included.
     #[inline]
     pub fn record(&self, latency: Duration) -> u32 {
-        let bucket = &self.buckets[self.younger.load(Relaxed) as usize & 1][bucket_of(latency)];
+        let buckets = self.buckets.get_or_init(empty);
+        let bucket = &buckets[self.younger.load(Relaxed) as usize & 1][bucket_of(latency)];
         bucket.store(bucket.load(Relaxed).saturating_add(1), Relaxed);
         let held = self.in_younger.load(Relaxed) + 1;
         self.in_younger.store(held, Relaxed);
         if held >= GENERATION {
-            self.turn();
+            self.turn(buckets);
         }
         let counted = self.counted.load(Relaxed).saturating_add(1);
         self.counted.store(counted, Relaxed);
@@ -64,8 +61,9 @@ impl Recent {
     /// The latency that this share of the recent answers stayed within, up to the width of a bucket above it;
     /// `None` before the first.
     pub fn quantile(&self, share: f64) -> Option<Duration> {
+        let buckets = self.buckets.get()?;
         let held = |bucket: usize| -> u32 {
-            self.buckets.iter().map(|generation| u32::from(generation[bucket].load(Relaxed))).sum()
+            buckets.iter().map(|generation| u32::from(generation[bucket].load(Relaxed))).sum()
         };
         let total: u32 = (0..BUCKETS).map(held).sum();
         let wanted = (f64::from(total) * share).ceil() as u32;
@@ -77,9 +75,9 @@ impl Recent {
         (0..BUCKETS).find(reaches).map(upper_edge)
     }
 
-    fn turn(&self) {
+    fn turn(&self, buckets: &Buckets) {
         let older = (self.younger.load(Relaxed) + 1) & 1;
-        self.buckets[older as usize].iter().for_each(|bucket| bucket.store(0, Relaxed));
+        buckets[older as usize].iter().for_each(|bucket| bucket.store(0, Relaxed));
         self.in_younger.store(0, Relaxed);
         self.younger.store(older, Relaxed);
     }
@@ -129,8 +127,11 @@ mod tests {
     #[test]
     fn what_is_a_thousand_answers_old_is_forgotten() {
         let recent = Recent::default();
-        (0..1000).for_each(|_| drop(recent.record(Duration::from_secs(2))));
-        (0..1000).for_each(|_| drop(recent.record(Duration::from_millis(1))));
+        for latency in [Duration::from_secs(2), Duration::from_millis(1)] {
+            for _ in 0..1000 {
+                recent.record(latency);
+            }
+        }
         assert!(recent.quantile(1.0).unwrap() < Duration::from_millis(2));
         assert_eq!(recent.counted(), 2000);
     }

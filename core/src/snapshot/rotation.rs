@@ -121,7 +121,9 @@ impl Service {
         let due = |member: &&Member| member.state.ejection().is_some_and(|ejection| ejection.until <= now);
         let returning: Vec<&Member> = out.iter().filter(due).collect();
         if !returning.is_empty() {
-            returning.iter().for_each(|member| member.state.set_returned(now));
+            for member in returning {
+                member.state.set_returned(now);
+            }
             self.settle();
         }
     }

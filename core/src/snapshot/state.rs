@@ -88,16 +88,16 @@ pub struct State {
     /// How long its crowd may hang; unknown while it has answered too little.
     pub patience: Patience,
     in_flight: AtomicU32,
-    standing: AtomicU8,
     /// Failures in a row.
     pub streak: Streak,
+    standing: AtomicU8,
+    answers: Recent,
+    returned_at: AtomicU64,
     /// The multiplier of the next ejection, and since when no failure has been seen.
     pub penalty: Decaying,
-    returned_at: AtomicU64,
     /// Uses that have ended, for the stats.
     pub figures: Figures,
     ejection: Mutex<Option<Ejection>>,
-    answers: OnceLock<Box<Recent>>,
     /// What a transport keeps for this endpoint, such as its open connections; dropped with the endpoint.
     pub connections: OnceLock<Connections>,
 }
@@ -176,7 +176,7 @@ impl State {
 
     /// The latencies of its recent answers.
     pub fn answers(&self) -> &Recent {
-        self.answers.get_or_init(Box::default)
+        &self.answers
     }
 
     /// What it is trusted with.
@@ -216,7 +216,6 @@ impl State {
 
     pub(super) fn set_returned(&self, at: Tick) {
         *self.ejection.lock() = None;
-        self.streak.clear();
         self.returned_at.store(at.nanos(), Relaxed);
         self.standing.store(Standing::OnTrial as u8, Relaxed);
     }

@@ -71,6 +71,21 @@ impl Default for Mean {
     }
 }
 
+impl Mean {
+    /// A selection made later begins with what is known already, lest only its unknown endpoints look cheap.
+    fn begin_with(&self, slots: &[Slot]) {
+        if self.latency.get() > 0.0 {
+            return;
+        }
+        let known: Vec<f64> =
+            slots.iter().filter_map(|slot| Some(slot.member.state.latency.get()?.0)).collect();
+        if !known.is_empty() {
+            self.latency.set(known.iter().sum::<f64>() / known.len() as f64);
+            self.known.store(known.len() as u32, Relaxed);
+        }
+    }
+}
+
 /// How fast a service answers as a whole: what holds for an endpoint that has answered too little itself.
 #[derive(Debug, Default)]
 pub struct Pulse {
@@ -97,6 +112,7 @@ impl View {
         weighted(&mut usable);
         let weights: Vec<u32> = usable.iter().map(|member| member.endpoint.weight).collect();
         let slots = slots(&usable, &weights);
+        mean.begin_with(&slots);
         View { slots, table: AliasTable::new(&weights), mean, pulse, last_resort }
     }
 

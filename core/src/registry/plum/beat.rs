@@ -18,7 +18,8 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::registry::{Beat, Entry, Health, Wait};
 
-const BATCH: usize = 500;
+/// Entries in one request to ours.
+pub(super) const BATCH: usize = 500;
 
 impl Plum {
     pub(super) fn register_at(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {

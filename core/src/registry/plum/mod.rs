@@ -38,7 +38,7 @@ pub use digest::digest;
 const MAX_BODY: u64 = 64 << 20;
 
 /// Plum controllers, seen as one registry.
-pub struct Plum {
+pub(super) struct Plum {
     source: Arc<str>,
     sites: Vec<Arc<Site>>,
     /// The one that answers at present.
@@ -205,6 +205,10 @@ impl Registry for Plum {
 
     fn ttl(&self) -> Duration {
         self.active().ttl()
+    }
+
+    fn batch(&self) -> usize {
+        if self.active().is_ours() { beat::BATCH } else { 1 }
     }
 
     fn lane(&self) -> &Arc<Lane> {

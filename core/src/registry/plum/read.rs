@@ -26,7 +26,7 @@ impl Plum {
             false => (Some(site.label()), Absence::WhenSettledAndFew),
         };
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
-        Ok(Heard { epoch, ttl: Some(site.ttl()), absence, lists, all_services: false })
+        Ok(Heard { epoch, ttl: Some(site.ttl()), absence, lists, confirms_all: false })
     }
 
     /// A watch that does not wait: it lists the unhealthy too, and tells the epoch.
@@ -39,7 +39,7 @@ impl Plum {
             return Ok(None);
         }
         let told: WatchAnswer = wire::read(&answer, &site.label())?;
-        Ok(Some(self.heard(site, &told, wait)))
+        Ok(Some(Heard { confirms_all: false, ..self.heard(site, &told, wait) }))
     }
 
     pub(super) fn services_at(&self, site: &Arc<Site>, wait: &Wait<'_>) -> Result<Vec<String>> {
@@ -60,13 +60,18 @@ impl Plum {
             ttl: Some(site.ttl()),
             absence: Absence::WhenSettled,
             lists: lists.collect(),
-            all_services: false,
+            confirms_all: true,
         }
     }
 
     /// What it means that nothing has changed since.
     pub(super) fn heard_nothing(site: &Site, since: &str) -> Heard {
-        Heard { epoch: Some(epoch_at(site, epoch_of(since))), ttl: Some(site.ttl()), ..Heard::default() }
+        Heard {
+            epoch: Some(epoch_at(site, epoch_of(since))),
+            ttl: Some(site.ttl()),
+            confirms_all: true,
+            ..Heard::default()
+        }
     }
 
     fn endpoints(&self, rows: &[Row], wait: &Wait<'_>) -> Vec<Endpoint> {

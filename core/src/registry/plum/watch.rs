@@ -316,7 +316,7 @@ impl Follower {
                 {
                     let mut state = self.state.lock();
                     state.since.clone_from(&told.since);
-                    told.services.keys().for_each(|name| drop(state.fresh.remove(name)));
+                    state.fresh.retain(|name| !told.services.contains_key(name));
                 }
                 self.sink.heard(heard);
                 Ok(())

@@ -1,0 +1,107 @@
+//! An endpoint that hangs is avoided before anything times out.
+
+use std::time::Duration;
+
+use plumline::clock::Tick;
+use plumline::config::OutlierConfig;
+use plumline::resilience::{Outcome, Outlier};
+use plumline::snapshot::{Member, Selection};
+
+use crate::simulate::{Behaviour, MILLI, World};
+
+const SECOND: Duration = Duration::from_secs(1);
+const TEN: Duration = Duration::from_secs(10);
+
+/// A world that has been calling for a while.
+fn warm(seed: u64) -> World {
+    let mut world = World::new(&[1; 3], seed).ejecting();
+    world.run(TEN, 100.0);
+    world.run(SECOND, 0.001);
+    world
+}
+
+fn is_suspect(selection: &Selection, member: &Member, now: Tick) -> bool {
+    let view = selection.view();
+    let index = view.slots().iter().position(|slot| slot.endpoint() == &*member.endpoint).unwrap();
+    view.is_suspect(index, now)
+}
+
+#[test]
+fn an_endpoint_is_suspect_once_three_calls_hang_for_a_second() {
+    let world = warm(1);
+    let (member, now) = (world.member(0), world.now);
+    let at = |millis: u32| now.after(MILLI * millis);
+    member.state.begin(at(0));
+    member.state.begin(at(0));
+    assert!(!is_suspect(&world.selection, &member, at(60_000)), "two calls may just be slow");
+    member.state.begin(at(0));
+    assert!(!is_suspect(&world.selection, &member, at(1000)));
+    assert!(is_suspect(&world.selection, &member, at(1001)));
+}
+
+#[test]
+fn any_answer_clears_it_but_a_timeout_does_not() {
+    let world = warm(2);
+    let (member, now) = (world.member(0), world.now);
+    let outlier = Outlier::new(&OutlierConfig::default());
+    (0..5).for_each(|_| member.state.begin(now));
+    let later = now.after(2 * SECOND);
+    outlier.report(&world.service, &member, Outcome::Timeout, now, later);
+    member.state.end();
+    assert!(is_suspect(&world.selection, &member, later));
+    outlier.report(&world.service, &member, Outcome::Status(503), now, later);
+    member.state.end();
+    assert_eq!(member.state.in_flight(), 3);
+    assert!(!is_suspect(&world.selection, &member, later.after(SECOND)));
+    assert!(is_suspect(&world.selection, &member, later.after(2 * SECOND)));
+}
+
+#[test]
+fn a_service_that_is_always_slow_is_given_its_time() {
+    let mut world = World::new(&[1; 3], 3).ejecting();
+    (0..3).for_each(|server| world.behaviour[server] = Behaviour::Serves(600 * MILLI));
+    world.run(12 * TEN, 10.0);
+    let (member, now) = (world.member(0), world.now);
+    (0..3).for_each(|_| member.state.begin(now));
+    assert!(!is_suspect(&world.selection, &member, now.after(5 * SECOND)));
+    assert!(is_suspect(&world.selection, &member, now.after(60 * SECOND)));
+}
+
+#[test]
+fn a_new_endpoint_is_judged_by_its_service_and_a_new_service_not_at_all() {
+    let fresh = World::new(&[1; 3], 4).ejecting();
+    let (member, now) = (fresh.member(0), fresh.now);
+    (0..9).for_each(|_| member.state.begin(now));
+    assert!(!is_suspect(&fresh.selection, &member, now.after(6 * TEN)), "nobody knows what is slow here");
+
+    let mut known = warm(4);
+    known.add(Behaviour::Serves(10 * MILLI));
+    let (member, now) = (known.member(3), known.now);
+    (0..3).for_each(|_| member.state.begin(now));
+    assert!(is_suspect(&known.selection, &member, now.after(2 * SECOND)));
+}
+
+#[test]
+fn a_suspect_gets_no_calls_while_others_are_usable() {
+    for seed in 0..5 {
+        for name in ["p2c_ewma", "round_robin", "random"] {
+            let mut world = World::new(&[1; 3], seed).ejecting().balanced_by(name);
+            world.run(TEN, 100.0);
+            // Nothing times out here: whatever keeps the calls away is suspicion alone.
+            world.behaviour[1] = Behaviour::Hangs(100 * TEN);
+            let hanging = world.run(2 * SECOND, 100.0)[1];
+            assert!((3..=110).contains(&hanging), "{name}: {hanging}");
+            let after = world.run(3 * TEN, 100.0);
+            assert_eq!(after[1], 0, "{name}");
+            assert!(after[0] > 1000 && after[2] > 1000, "{name}: {after:?}");
+        }
+    }
+}
+
+#[test]
+fn where_all_hang_calls_still_go_somewhere() {
+    let mut world = warm(5);
+    (0..3).for_each(|server| world.behaviour[server] = Behaviour::Hangs(100 * TEN));
+    let picks = world.run(TEN, 100.0);
+    assert!(picks.iter().sum::<u64>() > 900 && picks.iter().all(|picks| *picks > 100), "{picks:?}");
+}
