@@ -1,9 +1,9 @@
 """Find a service, call it, survive what fails, stay registered.
 
-    import plumline
+import plumline
 
-    with plumline.Client("plum://127.0.0.1:8080") as plum, plum.register("orders", port=8080):
-        item = plum.get("orders", "/items/7").raise_for_status().json()
+with plumline.Client("plum://127.0.0.1:8080") as plum, plum.register("orders", port=8080):
+    item = plum.get("orders", "/items/7").raise_for_status().json()
 """
 
 import atexit as _atexit

@@ -1,7 +1,8 @@
 """Where the core's events arrive: `logging.getLogger("plumline")`.
 
-What a call logs is emitted when it returns, on its own thread. What background threads log waits in a queue until
-the next call returns, or until the drainer wakes: a Python thread, so that no native one ever enters the interpreter.
+What a call logs is emitted when it returns, on its own thread. What background threads log waits in a queue
+until the next call returns, or until the drainer wakes: a Python thread, so that no native one ever enters
+the interpreter.
 """
 
 import logging
@@ -26,7 +27,9 @@ def start() -> None:
     if _is_patched_by_gevent():
         _warn_of_gevent()
         return
-    drainer = threading.Thread(target=_drain, args=(_plumline.log_socket(),), name="plumline-logs", daemon=True)
+    drainer = threading.Thread(
+        target=_drain, args=(_plumline.log_socket(),), name="plumline-logs", daemon=True
+    )
     try:
         drainer.start()
     except RuntimeError:

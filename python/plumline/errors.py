@@ -177,9 +177,7 @@ class PlumInternalError(PlumError):
     kind = Kind.INTERNAL
 
 
-_RETRYABLE = frozenset(
-    {Kind.NO_ENDPOINT, Kind.TIMEOUT, Kind.UNAVAILABLE, Kind.CIRCUIT_OPEN, Kind.OVERLOADED}
-)
+_RETRYABLE = frozenset({Kind.NO_ENDPOINT, Kind.TIMEOUT, Kind.UNAVAILABLE, Kind.CIRCUIT_OPEN, Kind.OVERLOADED})
 
 _CLASSES: dict[int, type[PlumError]] = {
     int(cls.kind): cls

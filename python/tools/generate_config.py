@@ -1,14 +1,19 @@
-"""Writes plumline/_config.py from the core's JSON Schema: `python tools/generate_config.py > plumline/_config.py`."""
+"""Writes plumline/_config.py from the core's JSON Schema: `python tools/generate_config.py`."""
 
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 from plumline import _plumline
 
-HEAD = '''"""What a client can be told, as keyword arguments. Generated from the core's schema by tools/generate_config.py."""
+TARGET = Path(__file__).parents[1] / "plumline" / "_config.py"
+
+HEAD = '''"""What a client can be told. Generated from the core's schema by tools/generate_config.py."""
 
 from __future__ import annotations
 
@@ -23,12 +28,15 @@ if TYPE_CHECKING:
 Duration: TypeAlias = float | timedelta | str
 """Seconds, a `timedelta`, or text such as `250ms`."""
 
-Balancer: TypeAlias = "Callable[[tuple[Endpoint, ...], Choice], int | None]"
+Balancer: TypeAlias = Callable[["tuple[Endpoint, ...]", "Choice"], "int | None"]
 """A balancer of one's own: the index of the endpoint it chooses."""
 '''
 
 # Said by name in the signature of `Client`, where a callable may stand for a balancer.
 NAMED_BY_CLIENT = ("registry", "balancer")
+
+# The schema knows them as strings only.
+PATHS = ("snapshot", "ca")
 
 
 def generate() -> str:
@@ -40,7 +48,12 @@ def generate() -> str:
     common = {key: value for key, value in schema["properties"].items() if key not in NAMED_BY_CLIENT}
     about = "The keyword arguments of `Client` beside those it names itself."
     parts.append(section("Config", {"description": about, "properties": common}, definitions))
-    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+    return formatted("\n\n".join(part.rstrip() for part in parts) + "\n")
+
+
+def formatted(source: str) -> str:
+    command = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=True).stdout
 
 
 def section(name: str, body: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -61,6 +74,8 @@ def doc(text: str) -> str:
 
 
 def type_of(key: str, value: dict[str, Any], definitions: dict[str, Any]) -> str:
+    if key in PATHS:
+        return "str | os.PathLike[str] | None"
     if key == "balancer":
         return f"{reference(value, definitions)} | Balancer"
     if "$ref" in value:
@@ -76,7 +91,7 @@ def type_of(key: str, value: dict[str, Any], definitions: dict[str, Any]) -> str
 def plain(kind: str | None, value: dict[str, Any], definitions: dict[str, Any]) -> str:
     match kind:
         case "string":
-            return "str | os.PathLike[str]" if value.get("format") == "path" else "str"
+            return "str"
         case "integer":
             return "int"
         case "number":
@@ -106,4 +121,4 @@ def reference(value: dict[str, Any], definitions: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(generate(), end="")
+    TARGET.write_text(generate())
