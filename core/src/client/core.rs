@@ -298,7 +298,12 @@ impl Core {
         };
         match call.run()? {
             Some(response) => Ok(response),
-            None => Err(explain::no_endpoint(self, line, &selection.filter, deadline)),
+            None => Err(explain::no_endpoint(
+                self,
+                line,
+                &selection.filter,
+                &Wait { deadline, interrupt: &self.interrupt(interrupt) },
+            )),
         }
     }
 

@@ -84,6 +84,15 @@ impl ServiceHandle {
         Pick::choose(Owner::Handle(bound), interrupt)
     }
 
+    /// The same if it takes no waiting; `None` where [`pick`](ServiceHandle::pick) would have to ask a registry.
+    pub fn try_pick(&self) -> Result<Option<Pick>> {
+        let bound = self.bound()?;
+        if !bound.line.known.enter() {
+            return Ok(None);
+        }
+        Pick::at_hand(Owner::Handle(bound), crate::clock::now()).map(std::result::Result::ok)
+    }
+
     fn bound(&self) -> Result<arc_swap::Guard<Arc<Bound>>> {
         let bound = self.bound.load();
         if self.client.is_closed() {

@@ -12,6 +12,7 @@ use crate::clock::{self, Deadline, Tick};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::Endpoint;
+use crate::registry::Wait;
 use crate::resilience::Outcome;
 use crate::snapshot::{Member, View};
 use crate::telemetry::Count;
@@ -47,21 +48,31 @@ impl Owner {
 impl Pick {
     /// Chooses among what a selection holds now; waits for the first ever list of the service.
     pub(super) fn choose(owner: Owner, interrupt: &dyn Interrupt) -> Result<Pick> {
-        let Bound { core, line, pickable: selection, .. } = owner.bound();
-        let policies = line.policies();
         let now = clock::now();
-        let deadline = Deadline::new(now, policies.settings.timeout);
+        let Bound { core, line, .. } = owner.bound();
+        let deadline = Deadline::new(now, line.policies().settings.timeout);
         core.await_list(line, deadline, interrupt)?;
+        Pick::at_hand(owner, now)?.map_err(|owner| {
+            let Bound { core, line, pickable, .. } = owner.bound();
+            let both = core.interrupt(interrupt);
+            explain::no_endpoint(core, line, &pickable.filter, &Wait { deadline, interrupt: &both })
+        })
+    }
+
+    /// Chooses among what a selection holds now, waiting for nothing; hands the owner back where that is nobody.
+    pub(super) fn at_hand(owner: Owner, now: Tick) -> Result<std::result::Result<Pick, Owner>> {
+        let Bound { line, pickable: selection, .. } = owner.bound();
+        let policies = line.policies();
         line.reporter(&policies).look_after(now);
         let view = selection.view();
         if view.is_empty() {
-            return Err(explain::no_endpoint(core, line, &selection.filter, deadline));
+            return Ok(Err(owner));
         }
         let choose = |draw: &mut _| policies.choose(&view, &mut Context { now, draw, tried: &[] });
         let index = with_draw(selection.id, choose)?;
         view.slots()[index].member.state.begin(now);
         line.counters.add(Count::Picks, 1);
-        Ok(Pick { owner, view, index, began: now, settled: false })
+        Ok(Ok(Pick { owner, view, index, began: now, settled: false }))
     }
 
     /// The endpoint.
