@@ -63,7 +63,8 @@ pub(crate) fn boundary<T>(py: Python<'_>, export: impl FnOnce() -> Result<T, Fau
     // A hook may call us again: what was raised out there is not for the inner export to raise.
     let outer = RAISED.take();
     let inside = logs::enter();
-    let result = catch_unwind(AssertUnwindSafe(export)).unwrap_or_else(|panic| Err(Fault::Core(defect(&*panic))));
+    let result =
+        catch_unwind(AssertUnwindSafe(export)).unwrap_or_else(|panic| Err(Fault::Core(defect(&*panic))));
     drop(inside);
     logs::drain(py);
     match RAISED.replace(outer) {
