@@ -251,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_a_pick_reads_lies_in_one_cache_line() {
-        assert!(std::mem::offset_of!(State, standing) < 64);
+        assert!(std::mem::offset_of!(State, ended) < 64);
     }
 
     #[test]
