@@ -365,7 +365,9 @@ impl Beliefs {
 
     fn bury(&mut self, gone: Vec<(Arc<Endpoint>, &'static str)>) {
         let at = clock::now();
-        gone.into_iter().for_each(|(endpoint, why)| self.gone.push_front(Gone { endpoint, why, at }));
+        for (endpoint, why) in gone {
+            self.gone.push_front(Gone { endpoint, why, at });
+        }
         self.gone.truncate(MOST_GONE);
     }
 

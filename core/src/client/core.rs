@@ -318,6 +318,6 @@ impl Core {
         let limit = Wait::new(CLOSE_LIMIT, interrupt);
         self.registrations.close(drain, &limit);
         self.release();
-        self.runtime.clone().close(Deadline::new(clock::now(), CLOSE_LIMIT));
+        self.runtime.close(Deadline::new(clock::now(), CLOSE_LIMIT));
     }
 }
