@@ -54,10 +54,18 @@ struct Slot {
     lease: Weak<Lease>,
 }
 
-/// A share in the background threads. Cloning is cheap; when the last is dropped the threads end by themselves.
+/// A share in the background threads: one per client, cloned into each of its parts. When the last share is
+/// closed or dropped, the threads end by themselves.
 #[derive(Clone)]
 pub struct Runtime {
-    lease: Arc<Lease>,
+    share: Arc<Share>,
+}
+
+/// What the clones of one share have in common, so that closing one closes all.
+struct Share {
+    lease: ArcSwapOption<Lease>,
+    generation: u64,
+    shared: Arc<Shared>,
 }
 
 /// Ends the threads when the last share is gone.
@@ -192,32 +200,37 @@ impl Runtime {
             let current = CURRENT.load();
             let usable = current.as_ref().filter(|slot| slot.generation == generation());
             if let Some(lease) = usable.and_then(|slot| slot.lease.upgrade()) {
-                return Runtime { lease };
+                return Runtime::new(lease);
             }
             let lease = Arc::new(Lease { generation: generation(), shared: Arc::default() });
             let slot = Arc::new(Slot { generation: lease.generation, lease: Arc::downgrade(&lease) });
             let before = CURRENT.compare_and_swap(&current, Some(slot));
             if before.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
-                return Runtime { lease };
+                return Runtime::new(lease);
             }
         }
+    }
+
+    fn new(lease: Arc<Lease>) -> Runtime {
+        let (generation, shared) = (lease.generation, lease.shared.clone());
+        Runtime { share: Arc::new(Share { lease: ArcSwapOption::new(Some(lease)), generation, shared }) }
     }
 
     /// Runs a job soon.
     pub fn post(&self, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
-        if let Some(mut queues) = self.queues() {
+        if let Some(mut queues) = self.working() {
             queues.ready[priority as usize].push_back(job);
             self.shared().see_to(&mut queues);
         } else {
-            std::mem::forget(job);
+            self.abandon(job);
         }
     }
 
     /// Runs a job at a moment, or soon after.
     pub fn at(&self, at: Tick, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
-        if let Some(mut queues) = self.queues() {
+        if let Some(mut queues) = self.working() {
             let order = queues.next();
             let earliest = queues.timers.peek().is_none_or(|Reverse(first)| at < first.at);
             queues.timers.push(Reverse(Timed { at, order, job }));
@@ -227,7 +240,7 @@ impl Runtime {
             }
             self.shared().see_to(&mut queues);
         } else {
-            std::mem::forget(job);
+            self.abandon(job);
         }
     }
 
@@ -252,8 +265,8 @@ impl Runtime {
         work: impl FnOnce(Woken) + Send + 'static,
     ) -> Parking {
         let parked = Parked { socket, interest, deadline, lane: lane.clone(), work: Box::new(work) };
-        let Some(mut queues) = self.queues() else {
-            std::mem::forget(parked);
+        let Some(mut queues) = self.working() else {
+            self.abandon(parked);
             return Parking(0);
         };
         let id = queues.next();
@@ -273,8 +286,8 @@ impl Runtime {
 
     /// Keeps something alive, and this runtime with it, until [`Runtime::release`] or the end of the process.
     pub fn hold(&self, held: Arc<dyn Any + Send + Sync>) -> Hold {
-        let Some(mut queues) = self.queues() else {
-            std::mem::forget(held);
+        let Some(mut queues) = self.working() else {
+            self.abandon(held);
             return Hold(0);
         };
         let id = queues.next();
@@ -290,11 +303,11 @@ impl Runtime {
 
     /// Gives this share back; if it was the last, waits until the threads have ended or the deadline has passed.
     pub fn close(self, deadline: Deadline) {
-        if self.lease.is_inherited() {
+        if self.is_inherited() {
             return;
         }
-        let shared = Arc::clone(&self.lease.shared);
-        drop(self);
+        let shared = self.shared().clone();
+        drop(self.share.lease.swap(None));
         let mut queues = shared.queues.lock();
         while queues.stopped && queues.workers + usize::from(queues.polling) > 0 {
             let left = deadline.left(clock::now());
@@ -312,15 +325,27 @@ impl Runtime {
 
     /// Whether it stems from before a fork, and does nothing any more.
     pub fn is_inherited(&self) -> bool {
-        self.lease.is_inherited()
+        self.share.generation != generation()
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        &self.lease.shared
+        &self.share.shared
     }
 
     fn queues(&self) -> Option<MutexGuard<'_, Queues>> {
-        (!self.is_inherited()).then(|| self.lease.shared.queues.lock())
+        (!self.is_inherited()).then(|| self.shared().queues.lock())
+    }
+
+    /// The queues, while there is somebody to see to them.
+    fn working(&self) -> Option<MutexGuard<'_, Queues>> {
+        self.queues().filter(|queues| !queues.stopped)
+    }
+
+    /// What nobody will see to any more. What stems from before a fork is not even dropped.
+    fn abandon<T>(&self, what: T) {
+        if self.is_inherited() {
+            std::mem::forget(what);
+        }
     }
 }
 

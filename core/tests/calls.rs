@@ -235,10 +235,12 @@ fn a_killed_endpoint_costs_no_failed_call_and_is_out_at_once() {
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
     (0..60).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
     let dead = servers.pop().unwrap().address.to_string();
-    (0..200).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
-    let stats = &plum.stats().unwrap().services["s"];
-    assert!(stats.endpoints[&dead].ejected);
-    assert!(stats.endpoints[&dead].failures <= 3, "{stats:?}");
+    // How soon it is asked again depends on how fast it was before; two failures are enough either way.
+    wait_until("it is out", Duration::from_secs(10), || {
+        assert_eq!(plum.get("s", "/").unwrap().status(), 200);
+        plum.stats().unwrap().services["s"].endpoints[&dead].ejected
+    });
+    assert_eq!(plum.stats().unwrap().services["s"].endpoints[&dead].failures, 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -65,7 +65,7 @@ type Script = dyn Fn(&Seen, usize) -> Reply + Send + Sync;
 pub struct Server {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
-    connections: Arc<Mutex<Vec<TcpStream>>>,
+    connections: Arc<Mutex<Vec<Weak<TcpStream>>>>,
     stopped: Arc<AtomicBool>,
 }
 
@@ -90,9 +90,10 @@ impl Server {
                 if stopped.load(Ordering::Acquire) {
                     return;
                 }
-                connections.lock().push(connection.try_clone().unwrap());
+                let connection = Arc::new(connection);
+                connections.lock().push(Arc::downgrade(&connection));
                 let (seen, script) = (seen.clone(), script.clone());
-                std::thread::spawn(move || serve(connection, &seen, &*script));
+                std::thread::spawn(move || serve(&connection, &seen, &*script));
             }
         });
         server
@@ -112,7 +113,7 @@ impl Server {
 
     /// Cuts every connection it has, as a process that is killed does, and goes on listening.
     pub fn cut(&self) {
-        self.connections.lock().drain(..).for_each(|connection| {
+        self.connections.lock().drain(..).filter_map(|connection| connection.upgrade()).for_each(|connection| {
             let _ = connection.shutdown(std::net::Shutdown::Both);
         });
     }
@@ -126,8 +127,8 @@ impl Drop for Server {
     }
 }
 
-fn serve(mut connection: TcpStream, seen: &Mutex<Vec<Seen>>, script: &Script) {
-    while let Some(request) = read_request(&mut connection) {
+fn serve(mut connection: &TcpStream, seen: &Mutex<Vec<Seen>>, script: &Script) {
+    while let Some(request) = read_request(connection) {
         let number = {
             let mut seen = seen.lock();
             seen.push(request.clone());
@@ -143,7 +144,7 @@ fn serve(mut connection: TcpStream, seen: &Mutex<Vec<Seen>>, script: &Script) {
                 false
             }
             Reply::Reset => {
-                let _ = rustix::net::sockopt::set_socket_linger(&connection, Some(Duration::ZERO));
+                let _ = rustix::net::sockopt::set_socket_linger(connection, Some(Duration::ZERO));
                 false
             }
             Reply::Hang => {
@@ -157,7 +158,7 @@ fn serve(mut connection: TcpStream, seen: &Mutex<Vec<Seen>>, script: &Script) {
     }
 }
 
-fn read_request(connection: &mut TcpStream) -> Option<Seen> {
+fn read_request(mut connection: &TcpStream) -> Option<Seen> {
     let (mut text, mut buffer) = (Vec::new(), [0u8; 4096]);
     let end = loop {
         if let Some(end) = text.windows(4).position(|window| window == b"\r\n\r\n") {
