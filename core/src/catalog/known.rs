@@ -128,11 +128,12 @@ impl Known {
         if !self.used.load(Ordering::Relaxed) {
             self.used_again();
         }
-        let ready = self.is_ready();
-        if ready {
-            self.hits.count();
-        }
-        ready
+        self.is_ready()
+    }
+
+    /// Counts a look-up that needed no waiting.
+    pub fn count_hit(&self) {
+        self.hits.count();
     }
 
     /// The first use since the last look at the registry; after a long time without any, its list is refreshed.
