@@ -15,23 +15,20 @@
 //! * After a `fork` the child has none of these threads, and any lock may have been held. [`forked`] makes
 //!   every older runtime inert there: it is neither locked nor dropped, and a new one is made on demand.
 
+mod poller;
+mod queues;
+
 use std::any::Any;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::net::TcpStream;
-use std::os::fd::{AsFd, OwnedFd};
-use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use parking_lot::{Condvar, Mutex, MutexGuard};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
+use self::queues::{Job, Parked, Queues, Shared, Timed};
 use crate::clock::{self, Deadline, Tick};
-
-const MOST_WORKERS: usize = 4;
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static CURRENT: ArcSwapOption<Slot> = ArcSwapOption::const_empty();
@@ -126,73 +123,6 @@ pub struct Parking(u64);
 /// Names something that the runtime keeps alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hold(u64);
-
-type Work = Box<dyn FnOnce() + Send>;
-
-struct Job {
-    lane: Arc<Lane>,
-    priority: Priority,
-    work: Work,
-}
-
-struct Timed {
-    at: Tick,
-    order: u64,
-    job: Job,
-}
-
-impl PartialEq for Timed {
-    fn eq(&self, other: &Timed) -> bool {
-        (self.at, self.order) == (other.at, other.order)
-    }
-}
-
-impl Eq for Timed {}
-
-impl PartialOrd for Timed {
-    fn partial_cmp(&self, other: &Timed) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Timed {
-    fn cmp(&self, other: &Timed) -> std::cmp::Ordering {
-        (self.at, self.order).cmp(&(other.at, other.order))
-    }
-}
-
-struct Parked {
-    socket: Arc<TcpStream>,
-    interest: Interest,
-    deadline: Tick,
-    lane: Arc<Lane>,
-    work: Box<dyn FnOnce(Woken) + Send>,
-}
-
-#[derive(Default)]
-struct Queues {
-    ready: [VecDeque<Job>; 2],
-    timers: BinaryHeap<Reverse<Timed>>,
-    running: HashMap<u64, usize>,
-    parked: BTreeMap<u64, Parked>,
-    /// Wakes the poller; there once it has been started.
-    bell: Option<Arc<OwnedFd>>,
-    holds: HashMap<u64, Arc<dyn Any + Send + Sync>>,
-    counter: u64,
-    workers: usize,
-    idle: usize,
-    /// Whether an idle worker sleeps no longer than until the next timer.
-    watched: bool,
-    polling: bool,
-    stopped: bool,
-}
-
-#[derive(Default)]
-struct Shared {
-    queues: Mutex<Queues>,
-    work: Condvar,
-    ended: Condvar,
-}
 
 impl Runtime {
     /// A share in the runtime of this process. Starts no thread.
@@ -369,228 +299,13 @@ impl Drop for Lease {
     }
 }
 
-impl Shared {
-    /// Tells the threads to end, and takes what they will no longer do.
-    fn stop(&self) -> (Vec<Job>, BTreeMap<u64, Parked>) {
-        let mut queues = self.queues.lock();
-        queues.stopped = true;
-        self.work.notify_all();
-        queues.ring();
-        let mut undone: Vec<Job> = std::mem::take(&mut queues.ready).into_iter().flatten().collect();
-        undone.extend(std::mem::take(&mut queues.timers).into_iter().map(|Reverse(timed)| timed.job));
-        (undone, std::mem::take(&mut queues.parked))
-    }
-
-    /// Wakes a worker for what has just been queued, or starts one.
-    fn see_to(self: &Arc<Self>, queues: &mut Queues) {
-        if queues.idle > 0 {
-            self.work.notify_one();
-        } else {
-            self.start_worker(queues);
-        }
-    }
-
-    fn start_worker(self: &Arc<Self>, queues: &mut Queues) {
-        if queues.workers < MOST_WORKERS && !queues.stopped {
-            queues.workers += 1;
-            let shared = self.clone();
-            start("plumline-worker", move || shared.serve());
-        }
-    }
-
-    /// A worker's life.
-    fn serve(self: &Arc<Self>) {
-        let mut queues = self.queues.lock();
-        while !queues.stopped {
-            queues.ring_timers(clock::now());
-            if let Some(job) = queues.take() {
-                let lane = job.lane.id;
-                if queues.idle == 0 && queues.has_more() {
-                    // Nobody else would notice what comes while this one is busy.
-                    self.start_worker(&mut queues);
-                }
-                MutexGuard::unlocked(&mut queues, || run(job.work));
-                queues.finished(lane);
-                continue;
-            }
-            self.idle(&mut queues);
-        }
-        queues.workers -= 1;
-        self.ended.notify_all();
-    }
-
-    /// Sleeps until there is work; one of the idle workers no longer than until the next timer.
-    fn idle(&self, queues: &mut MutexGuard<'_, Queues>) {
-        let next = queues.timers.peek().map(|Reverse(timed)| timed.at);
-        queues.idle += 1;
-        match next.filter(|_| !queues.watched) {
-            Some(at) => {
-                queues.watched = true;
-                self.work.wait_for(queues, at.remaining(clock::now()));
-                queues.watched = false;
-                if queues.idle > 1 {
-                    // This one may be busy from now on: another watches the timers.
-                    self.work.notify_one();
-                }
-            }
-            None => self.work.wait(queues),
-        }
-        queues.idle -= 1;
-    }
-
-    fn wake_poller(self: &Arc<Self>, queues: &mut Queues) {
-        if queues.polling {
-            queues.ring();
-            return;
-        }
-        match rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK) {
-            Ok(bell) => queues.bell = Some(Arc::new(bell)),
-            Err(error) => {
-                tracing::error!(%error, "no descriptor for the poller: parked sockets are only looked at when late");
-            }
-        }
-        queues.polling = true;
-        let shared = self.clone();
-        start("plumline-poller", move || shared.poll());
-    }
-
-    /// The poller's life.
-    fn poll(self: &Arc<Self>) {
-        let mut queues = self.queues.lock();
-        while !queues.stopped {
-            let waiting: Vec<(u64, Arc<TcpStream>, Interest)> = queues
-                .parked
-                .iter()
-                .map(|(id, parked)| (*id, parked.socket.clone(), parked.interest))
-                .collect();
-            let until = queues.parked.values().map(|parked| parked.deadline).min();
-            let bell = queues.bell.clone();
-            let ready = MutexGuard::unlocked(&mut queues, || wait_for_any(bell.as_deref(), &waiting, until));
-            let now = clock::now();
-            let late = queues.parked.iter().filter(|(_, parked)| parked.deadline <= now).map(|(id, _)| *id);
-            let late: Vec<u64> = late.collect();
-            for (id, woken) in ready
-                .into_iter()
-                .map(|id| (id, Woken::Ready))
-                .chain(late.into_iter().map(|id| (id, Woken::Late)))
-            {
-                if let Some(parked) = queues.parked.remove(&id) {
-                    queues.wake(parked, woken);
-                    self.see_to(&mut queues);
-                }
-            }
-        }
-        queues.polling = false;
-        self.ended.notify_all();
-    }
-}
-
-impl Queues {
-    fn next(&mut self) -> u64 {
-        self.counter += 1;
-        self.counter
-    }
-
-    /// The first job whose lane has room, beats before the others.
-    fn take(&mut self) -> Option<Job> {
-        let running = &self.running;
-        let has_room = |job: &Job| running.get(&job.lane.id).is_none_or(|busy| *busy < job.lane.limit);
-        let (queue, place) = self
-            .ready
-            .iter()
-            .enumerate()
-            .find_map(|(queue, jobs)| Some((queue, jobs.iter().position(has_room)?)))?;
-        let job = self.ready[queue].remove(place)?;
-        *self.running.entry(job.lane.id).or_default() += 1;
-        Some(job)
-    }
-
-    fn has_more(&self) -> bool {
-        !self.timers.is_empty() || self.ready.iter().any(|jobs| !jobs.is_empty())
-    }
-
-    fn finished(&mut self, lane: u64) {
-        if let Some(busy) = self.running.get_mut(&lane) {
-            *busy -= 1;
-            if *busy == 0 {
-                self.running.remove(&lane);
-            }
-        }
-    }
-
-    /// Queues the timers that have come.
-    fn ring_timers(&mut self, now: Tick) {
-        while self.timers.peek().is_some_and(|Reverse(first)| first.at <= now) {
-            if let Some(Reverse(timed)) = self.timers.pop() {
-                self.ready[timed.job.priority as usize].push_back(timed.job);
-            }
-        }
-    }
-
-    fn wake(&mut self, parked: Parked, woken: Woken) {
-        let Parked { lane, work, .. } = parked;
-        let work: Work = Box::new(move || work(woken));
-        self.ready[Priority::Poll as usize].push_back(Job { lane, priority: Priority::Poll, work });
-    }
-
-    fn ring(&self) {
-        if let Some(bell) = &self.bell {
-            // Full means it rings already.
-            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
-        }
-    }
-}
-
-/// Waits for the sockets, the bell or the moment; the sockets that are ready.
-fn wait_for_any(
-    bell: Option<&OwnedFd>,
-    waiting: &[(u64, Arc<TcpStream>, Interest)],
-    until: Option<Tick>,
-) -> Vec<u64> {
-    // Without a bell nobody can call us: look ten times a second.
-    let longest = bell.is_none().then(|| Duration::from_millis(100));
-    let wait = until.map(|until| until.remaining(clock::now())).into_iter().chain(longest).min();
-    let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
-    let flags = |interest: &Interest| match interest {
-        Interest::Read => PollFlags::IN,
-        Interest::Write => PollFlags::OUT,
-    };
-    let sockets =
-        waiting.iter().map(|(_, socket, interest)| PollFd::from_borrowed_fd(socket.as_fd(), flags(interest)));
-    let bells = bell.iter().map(|bell| PollFd::from_borrowed_fd(bell.as_fd(), PollFlags::IN));
-    let mut fds: Vec<PollFd<'_>> = sockets.chain(bells).collect();
-    if let Err(error) = rustix::event::poll(&mut fds, wait.as_ref()) {
-        if error != rustix::io::Errno::INTR {
-            tracing::error!(%error, "polling failed");
-            std::thread::sleep(Duration::from_millis(100)); // never spin on an error that stays
-        }
-        return Vec::new();
-    }
-    if let Some(bell) = bell {
-        let _ = rustix::io::read(bell, &mut [0u8; 8]);
-    }
-    waiting.iter().zip(&fds).filter(|(_, fd)| !fd.revents().is_empty()).map(|((id, ..), _)| *id).collect()
-}
-
-fn start(name: &str, life: impl FnOnce() + Send + 'static) {
-    if let Err(error) = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(life) {
-        tracing::error!(%error, name, "a background thread could not be started");
-    }
-}
-
-/// A job that panics is a defect, but takes nobody else's thread with it.
-fn run(work: Work) {
-    if std::panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
-        tracing::error!("a background job panicked; please report it");
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::net::TcpListener;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
+    use super::queues::MOST_WORKERS;
     use super::*;
 
     const SOON: Duration = Duration::from_secs(10);

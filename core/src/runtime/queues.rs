@@ -1,0 +1,222 @@
+//! What is to be done, and the workers that do it.
+
+use std::any::Any;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::net::TcpStream;
+use std::os::fd::OwnedFd;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use super::{Interest, Lane, Priority, Woken};
+use crate::clock::{self, Tick};
+
+pub(super) const MOST_WORKERS: usize = 4;
+
+pub(super) type Work = Box<dyn FnOnce() + Send>;
+
+pub(super) struct Job {
+    pub(super) lane: Arc<Lane>,
+    pub(super) priority: Priority,
+    pub(super) work: Work,
+}
+
+pub(super) struct Timed {
+    pub(super) at: Tick,
+    pub(super) order: u64,
+    pub(super) job: Job,
+}
+
+impl PartialEq for Timed {
+    fn eq(&self, other: &Timed) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Timed {}
+
+impl PartialOrd for Timed {
+    fn partial_cmp(&self, other: &Timed) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timed {
+    fn cmp(&self, other: &Timed) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+pub(super) struct Parked {
+    pub(super) socket: Arc<TcpStream>,
+    pub(super) interest: Interest,
+    pub(super) deadline: Tick,
+    pub(super) lane: Arc<Lane>,
+    pub(super) work: Box<dyn FnOnce(Woken) + Send>,
+}
+
+#[derive(Default)]
+pub(super) struct Queues {
+    pub(super) ready: [VecDeque<Job>; 2],
+    pub(super) timers: BinaryHeap<Reverse<Timed>>,
+    pub(super) running: HashMap<u64, usize>,
+    pub(super) parked: BTreeMap<u64, Parked>,
+    /// Wakes the poller; there once it has been started.
+    pub(super) bell: Option<Arc<OwnedFd>>,
+    pub(super) holds: HashMap<u64, Arc<dyn Any + Send + Sync>>,
+    pub(super) counter: u64,
+    pub(super) workers: usize,
+    pub(super) idle: usize,
+    /// Whether an idle worker sleeps no longer than until the next timer.
+    pub(super) watched: bool,
+    pub(super) polling: bool,
+    pub(super) stopped: bool,
+}
+
+#[derive(Default)]
+pub(super) struct Shared {
+    pub(super) queues: Mutex<Queues>,
+    pub(super) work: Condvar,
+    pub(super) ended: Condvar,
+}
+
+impl Shared {
+    /// Tells the threads to end, and takes what they will no longer do.
+    pub(super) fn stop(&self) -> (Vec<Job>, BTreeMap<u64, Parked>) {
+        let mut queues = self.queues.lock();
+        queues.stopped = true;
+        self.work.notify_all();
+        queues.ring();
+        let mut undone: Vec<Job> = std::mem::take(&mut queues.ready).into_iter().flatten().collect();
+        undone.extend(std::mem::take(&mut queues.timers).into_iter().map(|Reverse(timed)| timed.job));
+        (undone, std::mem::take(&mut queues.parked))
+    }
+
+    /// Wakes a worker for what has just been queued, or starts one.
+    pub(super) fn see_to(self: &Arc<Self>, queues: &mut Queues) {
+        if queues.idle > 0 {
+            self.work.notify_one();
+        } else {
+            self.start_worker(queues);
+        }
+    }
+
+    pub(super) fn start_worker(self: &Arc<Self>, queues: &mut Queues) {
+        if queues.workers < MOST_WORKERS && !queues.stopped {
+            queues.workers += 1;
+            let shared = self.clone();
+            start("plumline-worker", move || shared.serve());
+        }
+    }
+
+    /// A worker's life.
+    pub(super) fn serve(self: &Arc<Self>) {
+        let mut queues = self.queues.lock();
+        while !queues.stopped {
+            queues.ring_timers(clock::now());
+            if let Some(job) = queues.take() {
+                let lane = job.lane.id;
+                if queues.idle == 0 && queues.has_more() {
+                    // Nobody else would notice what comes while this one is busy.
+                    self.start_worker(&mut queues);
+                }
+                MutexGuard::unlocked(&mut queues, || run(job.work));
+                queues.finished(lane);
+                continue;
+            }
+            self.idle(&mut queues);
+        }
+        queues.workers -= 1;
+        self.ended.notify_all();
+    }
+
+    /// Sleeps until there is work; one of the idle workers no longer than until the next timer.
+    pub(super) fn idle(&self, queues: &mut MutexGuard<'_, Queues>) {
+        let next = queues.timers.peek().map(|Reverse(timed)| timed.at);
+        queues.idle += 1;
+        match next.filter(|_| !queues.watched) {
+            Some(at) => {
+                queues.watched = true;
+                self.work.wait_for(queues, at.remaining(clock::now()));
+                queues.watched = false;
+                if queues.idle > 1 {
+                    // This one may be busy from now on: another watches the timers.
+                    self.work.notify_one();
+                }
+            }
+            None => self.work.wait(queues),
+        }
+        queues.idle -= 1;
+    }
+}
+
+impl Queues {
+    pub(super) fn next(&mut self) -> u64 {
+        self.counter += 1;
+        self.counter
+    }
+
+    /// The first job whose lane has room, beats before the others.
+    pub(super) fn take(&mut self) -> Option<Job> {
+        let running = &self.running;
+        let has_room = |job: &Job| running.get(&job.lane.id).is_none_or(|busy| *busy < job.lane.limit);
+        let (queue, place) = self
+            .ready
+            .iter()
+            .enumerate()
+            .find_map(|(queue, jobs)| Some((queue, jobs.iter().position(has_room)?)))?;
+        let job = self.ready[queue].remove(place)?;
+        *self.running.entry(job.lane.id).or_default() += 1;
+        Some(job)
+    }
+
+    pub(super) fn has_more(&self) -> bool {
+        !self.timers.is_empty() || self.ready.iter().any(|jobs| !jobs.is_empty())
+    }
+
+    pub(super) fn finished(&mut self, lane: u64) {
+        if let Some(busy) = self.running.get_mut(&lane) {
+            *busy -= 1;
+            if *busy == 0 {
+                self.running.remove(&lane);
+            }
+        }
+    }
+
+    /// Queues the timers that have come.
+    pub(super) fn ring_timers(&mut self, now: Tick) {
+        while self.timers.peek().is_some_and(|Reverse(first)| first.at <= now) {
+            if let Some(Reverse(timed)) = self.timers.pop() {
+                self.ready[timed.job.priority as usize].push_back(timed.job);
+            }
+        }
+    }
+
+    pub(super) fn wake(&mut self, parked: Parked, woken: Woken) {
+        let Parked { lane, work, .. } = parked;
+        let work: Work = Box::new(move || work(woken));
+        self.ready[Priority::Poll as usize].push_back(Job { lane, priority: Priority::Poll, work });
+    }
+
+    pub(super) fn ring(&self) {
+        if let Some(bell) = &self.bell {
+            // Full means it rings already.
+            let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+pub(super) fn start(name: &str, life: impl FnOnce() + Send + 'static) {
+    if let Err(error) = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(life) {
+        tracing::error!(%error, name, "a background thread could not be started");
+    }
+}
+
+/// A job that panics is a defect, but takes nobody else's thread with it.
+fn run(work: Work) {
+    if std::panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
+        tracing::error!("a background job panicked; please report it");
+    }
+}
