@@ -7,8 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import plumline
 import pytest
+
+import plumline
 
 from .conftest import ROOT
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-import plumline
 import pytest
+
+import plumline
 
 ADDRESS = "static://10.0.0.1:1"
 
