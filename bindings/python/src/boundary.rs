@@ -63,7 +63,8 @@ pub(crate) fn boundary<T>(py: Python<'_>, export: impl FnOnce() -> Result<T, Fau
     // A hook may call us again: what was raised out there is not for the inner export to raise.
     let outer = RAISED.take();
     let inside = logs::enter();
-    let result = catch_unwind(AssertUnwindSafe(export)).unwrap_or_else(|panic| Err(Fault::Core(defect(&*panic))));
+    let result =
+        catch_unwind(AssertUnwindSafe(export)).unwrap_or_else(|panic| Err(Fault::Core(defect(&*panic))));
     drop(inside);
     logs::drain(py);
     match RAISED.replace(outer) {
@@ -99,6 +100,7 @@ fn defect(panic: &(dyn std::any::Any + Send)) -> Error {
 pub(crate) struct Signals;
 
 impl Interrupt for Signals {
+    #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is bound to one lifetime
     fn check(&self) -> plumline::Result<()> {
         Python::attach(|py| py.check_signals()).map_err(keep_raised)
     }

@@ -111,7 +111,7 @@ pub(crate) fn query(
     filters: Option<&Bound<'_, PyDict>>,
 ) -> Result<Query, Fault> {
     let mut query = Query::new(service);
-    for (word, value) in filters.into_iter().flat_map(|filters| filters.iter()) {
+    for (word, value) in filters.into_iter().flat_map(PyDictMethods::iter) {
         let name = word.cast::<PyString>()?.to_str()?;
         query = match name {
             _ if !FILTERS.contains(&name) => return Err(unexpected(word.py(), function, &word, &FILTERS)),
