@@ -47,8 +47,11 @@ impl Server {
     pub fn at(cpu: Option<usize>, addresses: u32) -> Server {
         let role = cpu.map_or("serve".into(), |cpu| format!("serve={cpu}"));
         let this = std::env::current_exe().expect("a program knows itself");
-        let mut child =
-            Command::new(this).args([role, addresses.to_string()]).stdout(Stdio::piped()).spawn().expect("the bench server starts");
+        let mut child = Command::new(this)
+            .args([role, addresses.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the bench server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it is piped"))
             .read_line(&mut line)

@@ -14,7 +14,6 @@ struct Slot {
     draw: Draw,
 }
 
-#[derive(Default)]
 struct Draws {
     /// The process these were seeded in: a forked child must not repeat its parent's draws.
     generation: u64,
@@ -22,7 +21,7 @@ struct Draws {
 }
 
 thread_local! {
-    static DRAWS: RefCell<Draws> = RefCell::default();
+    static DRAWS: RefCell<Draws> = const { RefCell::new(Draws { generation: 0, slots: Vec::new() }) };
 }
 
 /// Runs `use_it` with this thread's draw for a selection. A balancer of the user's own that picks in turn gets a

@@ -34,7 +34,6 @@ use crate::registry::Wait;
 pub use builder::ClientBuilder;
 pub use explain::{Explanation, Verdict};
 pub use handle::ServiceHandle;
-use pick::Owner;
 pub use pick::Pick;
 pub use stats::{EndpointStats, ServiceStats, Stats};
 pub use watch::Watch;
@@ -113,7 +112,7 @@ impl Client {
 
     /// The same, ended early by an interrupt.
     pub fn pick_interruptible(&self, query: impl Into<Query>, interrupt: &dyn Interrupt) -> Result<Pick> {
-        Pick::choose(Owner::Own(Box::new(handle::Bound::new(self, &query.into())?)), interrupt)
+        Pick::choose(&handle::Bound::new(self, &query.into())?, interrupt)
     }
 
     /// Makes a call: picks, sends, goes elsewhere if need be, reports. An answer of any status is a
@@ -256,7 +255,13 @@ impl Client {
         let deadline = self.deadline(&line, None);
         // A registry that cannot be asked is part of the explanation.
         let unheard = core.await_list(&line, deadline, interrupt).err();
-        Ok(explain::explain(&core, &line, &query, &Wait { deadline, interrupt: &core.interrupt(interrupt) }, unheard))
+        Ok(explain::explain(
+            &core,
+            &line,
+            &query,
+            &Wait { deadline, interrupt: &core.interrupt(interrupt) },
+            unheard,
+        ))
     }
 
     /// Everything that is counted.
