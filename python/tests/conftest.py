@@ -65,10 +65,14 @@ def wait_until(promise: Callable[[], object], within: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-def run_python(source: str, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+# From 3.12 on Python warns of every fork of a process with threads, whosever they are.
+FORKS_ON_PURPOSE = ("-W", "ignore:This process:DeprecationWarning")
+
+
+def run_python(source: str, *options: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
     """Runs a program in an interpreter of its own, warnings shown."""
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-c", textwrap.dedent(source), *arguments],
+        [sys.executable, "-X", "dev", *options, "-c", textwrap.dedent(source)],
         capture_output=True,
         text=True,
         timeout=timeout,

@@ -17,7 +17,7 @@ import pytest
 import plumline
 import plumline.testing
 
-from .conftest import run_python, started_python, wait_until
+from .conftest import FORKS_ON_PURPOSE, run_python, started_python, wait_until
 from .servers import Server, free_port
 
 WAITS = {
@@ -227,7 +227,8 @@ def test_a_forked_child_uses_the_inherited_client_and_never_deregisters(
         with plumline.Client("{registry.address}") as other:
             assert len(other.discover("orders")) == 1
         print("done")
-        """
+        """,
+        *FORKS_ON_PURPOSE,
     )
     assert (ended.stdout, ended.stderr, ended.returncode) == ("done\n", "", 0)
 
@@ -256,6 +257,7 @@ def test_forks_while_threads_are_calling_neither_hang_nor_crash(server: Server) 
         [t.join() for t in threads]
         print("done")
         """,
+        *FORKS_ON_PURPOSE,
         timeout=60,
     )
     assert (ended.stdout, ended.stderr, ended.returncode) == ("done\n", "", 0)
@@ -281,7 +283,10 @@ if __name__ == "__main__":
 """
     )
     ended = subprocess.run(
-        [sys.executable, "-X", "dev", str(program)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-X", "dev", *FORKS_ON_PURPOSE, str(program)],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (ended.stdout, ended.stderr, ended.returncode) == ("done\n", "", 0)
 

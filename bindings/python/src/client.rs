@@ -124,6 +124,7 @@ impl Client {
         })
     }
 
+    /// Sends a GET. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn get(
         &self,
@@ -135,6 +136,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("GET", service, path, options)?))
     }
 
+    /// Sends a POST. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn post(
         &self,
@@ -146,6 +148,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("POST", service, path, options)?))
     }
 
+    /// Sends a PUT. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn put(
         &self,
@@ -157,6 +160,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("PUT", service, path, options)?))
     }
 
+    /// Sends a PATCH. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn patch(
         &self,
@@ -168,6 +172,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("PATCH", service, path, options)?))
     }
 
+    /// Sends a DELETE. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn delete(
         &self,
@@ -179,6 +184,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("DELETE", service, path, options)?))
     }
 
+    /// Sends a HEAD. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn head(
         &self,
@@ -190,6 +196,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("HEAD", service, path, options)?))
     }
 
+    /// Sends an OPTIONS. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn options(
         &self,

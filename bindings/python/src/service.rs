@@ -49,36 +49,43 @@ impl Service {
         boundary(py, || Service::choose(py, &self.0))
     }
 
+    /// Sends a GET. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn get(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
         boundary(py, || self.send(py, &build("GET", self.name(), path, options)?))
     }
 
+    /// Sends a POST. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn post(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
         boundary(py, || self.send(py, &build("POST", self.name(), path, options)?))
     }
 
+    /// Sends a PUT. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn put(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
         boundary(py, || self.send(py, &build("PUT", self.name(), path, options)?))
     }
 
+    /// Sends a PATCH. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn patch(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
         boundary(py, || self.send(py, &build("PATCH", self.name(), path, options)?))
     }
 
+    /// Sends a DELETE. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn delete(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
         boundary(py, || self.send(py, &build("DELETE", self.name(), path, options)?))
     }
 
+    /// Sends a HEAD. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn head(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
         boundary(py, || self.send(py, &build("HEAD", self.name(), path, options)?))
     }
 
+    /// Sends an OPTIONS. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn options(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
         boundary(py, || self.send(py, &build("OPTIONS", self.name(), path, options)?))
