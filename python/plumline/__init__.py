@@ -9,6 +9,7 @@ with plumline.Client("plum://127.0.0.1:8080") as plum, plum.register("orders", p
 import atexit as _atexit
 import collections.abc as _abc
 import os as _os
+from typing import TYPE_CHECKING as _TYPE_CHECKING
 
 from . import _plumline
 from ._config import Config
@@ -84,6 +85,19 @@ __all__ = [
     "Watch",
     "__version__",
 ]
+
+if _TYPE_CHECKING:
+    from . import testing as testing
+else:
+
+    def __getattr__(name: str) -> object:
+        """`plumline.testing` is there without an import of its own, and costs nothing until it is used."""
+        if name == "testing":
+            import importlib
+
+            return importlib.import_module(".testing", __name__)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 _abc.Mapping.register(Headers)
 _atexit.register(_plumline.at_exit)

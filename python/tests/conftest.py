@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -10,9 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytest
+
 import plumline
 import plumline.testing
-import pytest
 
 from .servers import Server
 
@@ -63,10 +65,14 @@ def wait_until(promise: Callable[[], object], within: float = 5.0) -> None:
         time.sleep(0.01)
 
 
-def run_python(source: str, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+# From 3.12 on Python warns of every fork of a process with threads, whosever they are.
+FORKS_ON_PURPOSE = ("-W", "ignore:This process:DeprecationWarning")
+
+
+def run_python(source: str, *options: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
     """Runs a program in an interpreter of its own, warnings shown."""
     return subprocess.run(
-        [sys.executable, "-X", "dev", "-c", textwrap.dedent(source), *arguments],
+        [sys.executable, "-X", "dev", *options, "-c", textwrap.dedent(source)],
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -74,12 +80,18 @@ def run_python(source: str, *arguments: str, timeout: float = 30) -> subprocess.
     )
 
 
-def start_python(source: str, *arguments: str) -> subprocess.Popen[str]:
-    """Starts one and leaves it running."""
-    return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-c", textwrap.dedent(source), *arguments],
+@contextlib.contextmanager
+def started_python(source: str) -> Iterator[subprocess.Popen[str]]:
+    """The same, still running; it does not outlive the block."""
+    program = subprocess.Popen(
+        [sys.executable, "-X", "dev", "-c", textwrap.dedent(source)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parent,
     )
+    with program:
+        try:
+            yield program
+        finally:
+            program.kill()

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 
-import plumline
 import pytest
+
+import plumline
 
 from .servers import Server, free_port
 
@@ -172,11 +173,13 @@ def test_version_and_labels_narrow_a_call(server: Server) -> None:
                 "orders",
                 [
                     plumline.Endpoint("orders", "127.0.0.1", server.server_port, version="v1"),
-                    plumline.Endpoint("orders", "127.0.0.1", other.server_port, version="v2", labels={"a": "b"}),
+                    plumline.Endpoint(
+                        "orders", "127.0.0.1", other.server_port, version="v2", labels={"a": "b"}
+                    ),
                 ],
             )
             for narrowed in ({"version": "v2"}, {"labels": {"a": "b"}}):
-                ports = {plum.get("orders", "/x", **narrowed).json()["port"] for _ in range(8)}  # type: ignore[arg-type]
+                ports = {plum.get("orders", "/x", **narrowed).json()["port"] for _ in range(8)}
                 assert ports == {other.server_port}
             bound = plum.service("orders", version="v1")
             assert {bound.get("/x").json()["port"] for _ in range(8)} == {server.server_port}

@@ -7,8 +7,9 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import plumline
 import pytest
+
+import plumline
 
 from .conftest import ROOT
 
@@ -105,7 +106,7 @@ def test_settings_change_while_the_client_lives() -> None:
 def test_the_typed_dictionaries_are_those_of_the_schema() -> None:
     sys.path.insert(0, str(ROOT / "python" / "tools"))
     try:
-        from generate_config import TARGET, generate  # type: ignore[import-not-found]
+        from generate_config import TARGET, generate
     finally:
         sys.path.pop(0)
     assert TARGET.read_text() == generate(), "run python tools/generate_config.py"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
-import plumline
 import pytest
+
+import plumline
 from plumline import Choice, Endpoint, PlumError, Request, Response
 
 from .servers import Server
@@ -29,7 +30,12 @@ def test_a_stub_stands_in_for_the_network() -> None:
         response = plum.post("orders", "/items", json={"a": 1}, headers={"X-A": "1"}, params={"q": "x y"})
     assert (response.status_code, response.json(), response.headers["x-port"]) == (201, {"id": 7}, "1")
     (request,) = seen
-    assert (request.method, request.service, request.path, request.attempt) == ("POST", "orders", "/items?q=x%20y", 1)
+    assert (request.method, request.service, request.path, request.attempt) == (
+        "POST",
+        "orders",
+        "/items?q=x%20y",
+        1,
+    )
     assert (request.content, request.json(), request.headers["x-a"]) == (b'{"a":1}', {"a": 1}, "1")
 
 
@@ -57,9 +63,10 @@ def test_a_stub_that_always_refuses_gives_the_error_of_a_refused_connection() ->
     def stub(request: Request, endpoint: Endpoint) -> Response:
         raise ConnectionRefusedError("nobody home")
 
-    with plumline.Client(TWO, transport=stub) as plum, pytest.raises(
-        plumline.PlumUnavailableError, match="nobody home"
-    ) as raised:
+    with (
+        plumline.Client(TWO, transport=stub) as plum,
+        pytest.raises(plumline.PlumUnavailableError, match="nobody home") as raised,
+    ):
         plum.get("orders", "/")
     assert {step.endpoint.port for step in raised.value.trace} == {1, 2}
 
@@ -85,8 +92,9 @@ def test_anything_else_that_user_code_raises_comes_out_as_it_was_raised(raised: 
 
 
 def test_a_stub_must_return_a_response() -> None:
-    with plumline.Client(TWO, transport=lambda *_: {"id": 7}) as plum, pytest.raises(  # type: ignore[arg-type, return-value]
-        TypeError, match=r"plumline\.Response, not dict"
+    with (
+        plumline.Client(TWO, transport=lambda *_: {"id": 7}) as plum,  # type: ignore[arg-type]
+        pytest.raises(TypeError, match=r"plumline\.Response, not dict"),
     ):
         plum.get("orders", "/")
 
@@ -115,17 +123,23 @@ def test_a_hook_hears_of_failures_as_exceptions() -> None:
             raise ConnectionResetError("gone")
         return answering(request, endpoint)
 
-    with plumline.Client(
-        "static://10.0.0.1:1", transport=stub, on_response=lambda *three: came.append(three[2])
-    ) as plum, pytest.raises(plumline.PlumUnavailableError):
+    with (
+        plumline.Client(
+            "static://10.0.0.1:1", transport=stub, on_response=lambda *three: came.append(three[2])
+        ) as plum,
+        pytest.raises(plumline.PlumUnavailableError),
+    ):
         plum.post("orders", "/")
     assert [type(one) for one in came] == [plumline.PlumUnavailableError]
 
 
 def test_a_hook_may_not_set_what_would_break_the_request() -> None:
-    with plumline.Client(
-        TWO, transport=answering, on_request=lambda request, _: request.set_header("X", "a\r\nb")
-    ) as plum, pytest.raises(plumline.PlumInvalidArgumentError, match="control character"):
+    with (
+        plumline.Client(
+            TWO, transport=answering, on_request=lambda request, _: request.set_header("X", "a\r\nb")
+        ) as plum,
+        pytest.raises(plumline.PlumInvalidArgumentError, match="control character"),
+    ):
         plum.get("orders", "/")
 
 
@@ -146,24 +160,24 @@ def test_a_balancer_of_ones_own_chooses() -> None:
 
 
 def test_a_balancer_for_one_service_leaves_the_others_alone() -> None:
-    with plumline.Client(
-        TWO, transport=answering, services={"orders": {"balancer": lambda *_: 0}}
-    ) as plum:
+    with plumline.Client(TWO, transport=answering, services={"orders": {"balancer": lambda *_: 0}}) as plum:
         assert {plum.get("orders", "/").json()["port"] for _ in range(8)} == {1}
         assert {plum.get("billing", "/").json()["port"] for _ in range(50)} == {1, 2}
 
 
 @pytest.mark.parametrize("wrong", [7, -1, None])
 def test_a_balancer_that_chooses_nobody_is_told_so(wrong: int | None) -> None:
-    with plumline.Client(TWO, transport=answering, balancer=lambda *_: wrong) as plum, pytest.raises(
-        plumline.PlumInvalidArgumentError, match="balancer chose"
+    with (
+        plumline.Client(TWO, transport=answering, balancer=lambda *_: wrong) as plum,
+        pytest.raises(plumline.PlumInvalidArgumentError, match="balancer chose"),
     ):
         plum.get("orders", "/")
 
 
 def test_a_balancer_that_returns_nonsense_is_a_type_error() -> None:
-    with plumline.Client(TWO, transport=answering, balancer=lambda *_: "first") as plum, pytest.raises(  # type: ignore[arg-type, return-value]
-        TypeError
+    with (
+        plumline.Client(TWO, transport=answering, balancer=lambda *_: "first") as plum,  # type: ignore[arg-type]
+        pytest.raises(TypeError),
     ):
         plum.get("orders", "/")
 
@@ -206,7 +220,9 @@ def test_what_is_no_callable_is_refused_when_the_client_is_made() -> None:
 def test_what_is_published_is_found() -> None:
     with plumline.Client("memory://", transport=answering) as plum:
         assert plum.discover("orders") == []
-        plum.publish("orders", [Endpoint("orders", "10.0.0.1", 1), Endpoint("orders", "10.0.0.2", 2, version="v2")])
+        plum.publish(
+            "orders", [Endpoint("orders", "10.0.0.1", 1), Endpoint("orders", "10.0.0.2", 2, version="v2")]
+        )
         assert {endpoint.port for endpoint in plum.discover("orders")} == {1, 2}
         assert [endpoint.port for endpoint in plum.discover("orders", version="v2")] == [2]
         assert plum.get("orders", "/").status_code == 200

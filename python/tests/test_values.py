@@ -7,8 +7,9 @@ import inspect
 import pickle
 from collections.abc import Mapping
 
-import plumline
 import pytest
+
+import plumline
 from plumline import _plumline, errors
 
 ENDPOINT = plumline.Endpoint("orders", "127.0.0.1", 8080, version="v2", labels={"env": "test"}, weight=3)
@@ -29,7 +30,11 @@ def test_a_response_is_made_by_hand_and_compares() -> None:
 def test_an_endpoint_says_what_it_was_told() -> None:
     assert (ENDPOINT.address, ENDPOINT.ip, ENDPOINT.port) == ("127.0.0.1:8080", "127.0.0.1", 8080)
     assert (ENDPOINT.version, ENDPOINT.labels, ENDPOINT.weight) == ("v2", {"env": "test"}, 3)
-    assert (ENDPOINT.protocol, ENDPOINT.healthy, ENDPOINT.instance_id) == ("http", True, "orders-127.0.0.1-8080")
+    assert (ENDPOINT.protocol, ENDPOINT.healthy, ENDPOINT.instance_id) == (
+        "http",
+        True,
+        "orders-127.0.0.1-8080",
+    )
     assert plumline.Endpoint("orders", "::1", 80).address == "[::1]:80"
     named = plumline.Endpoint("orders", "shop.example", 443, ip="10.0.0.7", protocol="https")
     assert (named.host, named.address) == ("shop.example", "10.0.0.7:443")
@@ -67,7 +72,12 @@ def test_values_survive_pickle_and_copy(value: object) -> None:
 
 
 def test_a_change_and_a_step_say_what_they_were_told() -> None:
-    assert (CHANGE.service, CHANGE.kind, CHANGE.endpoints, CHANGE.added) == ("orders", "changed", (ENDPOINT,), (ENDPOINT,))
+    assert (CHANGE.service, CHANGE.kind, CHANGE.endpoints, CHANGE.added) == (
+        "orders",
+        "changed",
+        (ENDPOINT,),
+        (ENDPOINT,),
+    )
     assert (CHANGE.updated, CHANGE.removed) == ((), ())
     assert (STEP.status, STEP.kind, STEP.error) == (None, plumline.Kind.TIMEOUT, "no answer in time")
     assert STEP.elapsed.total_seconds() == 0.25
@@ -85,7 +95,9 @@ def test_headers_are_a_mapping() -> None:
 
 
 def classes() -> list[type[plumline.PlumError]]:
-    found = [cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.PlumError)]
+    found = [
+        cls for _, cls in inspect.getmembers(errors, inspect.isclass) if issubclass(cls, errors.PlumError)
+    ]
     return [cls for cls in found if cls is not errors.PlumError]
 
 

@@ -100,6 +100,7 @@ fn defect(panic: &(dyn std::any::Any + Send)) -> Error {
 pub(crate) struct Signals;
 
 impl Interrupt for Signals {
+    #[allow(clippy::redundant_closure_for_method_calls)] // the method alone is bound to one lifetime
     fn check(&self) -> plumline::Result<()> {
         Python::attach(|py| py.check_signals()).map_err(keep_raised)
     }

@@ -5,22 +5,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use parking_lot::RwLock;
-use plumline::{ClientBuilder, Config, Error, Instance, ServiceHandle};
+use plumline::{Error, Instance, ServiceHandle};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::boundary::{Fault, Signals, boundary};
-use crate::convert::{self, duration, optional_duration, wrong_type};
+use crate::convert::{self, duration, optional_duration};
 use crate::endpoint::{Endpoint, shared};
 use crate::explain::Explanation;
-use crate::hooks;
 use crate::logs::{self, Listening};
 use crate::pick::Pick;
 use crate::registration::{self, Registration};
 use crate::request::{Built, build, build_any, query};
 use crate::response::Response;
 use crate::service::Service;
+use crate::settings::UserCode;
 use crate::watch::Watch;
 
 /// So many names keep their handle; a program that makes names up must not fill the memory with them.
@@ -56,10 +56,9 @@ impl Client {
         if filtered {
             return Ok(py.detach(|| self.inner.call_interruptible(&request, &Signals))?.into());
         }
-        let handle = match self.handle(service) {
-            Ok(handle) => handle,
+        let Ok(handle) = self.handle(service) else {
             // A name that cannot be one is the request's first mistake: the core says which.
-            Err(_) => return Ok(py.detach(|| self.inner.call_interruptible(&request, &Signals))?.into()),
+            return Ok(py.detach(|| self.inner.call_interruptible(&request, &Signals))?.into());
         };
         Ok(py.detach(|| handle.call_interruptible(&request, &Signals))?.into())
     }
@@ -75,26 +74,15 @@ impl Client {
     fn new(
         py: Python<'_>,
         registry: Option<&Bound<'_, PyAny>>,
-        transport: Option<Py<PyAny>>,
-        balancer: Option<&Bound<'_, PyAny>>,
-        on_request: Option<Py<PyAny>>,
-        on_response: Option<Py<PyAny>>,
+        transport: Option<Bound<'_, PyAny>>,
+        balancer: Option<Bound<'_, PyAny>>,
+        on_request: Option<Bound<'_, PyAny>>,
+        on_response: Option<Bound<'_, PyAny>>,
         config: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Client> {
         boundary(py, || {
-            let mut builder = plumline::Client::builder();
-            if let Some(transport) = transport {
-                builder = builder.transport(hooks::Stub(callable("transport", transport.into_bound(py))?));
-            }
-            if let Some(hook) = on_request {
-                builder = builder.on_request(hooks::on_request(callable("on_request", hook.into_bound(py))?));
-            }
-            if let Some(hook) = on_response {
-                builder =
-                    builder.on_response(hooks::on_response(callable("on_response", hook.into_bound(py))?));
-            }
-            let (mut builder, config) = configured(builder, registry, balancer, config)?;
-            builder = builder.config(Config::layered(Value::Object(config))?);
+            let code = UserCode { transport, balancer, on_request, on_response };
+            let builder = code.into_builder(registry, config)?;
             let listening = logs::listen();
             let inner = builder.build()?;
             Ok(Client {
@@ -136,6 +124,7 @@ impl Client {
         })
     }
 
+    /// Sends a GET. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn get(
         &self,
@@ -147,6 +136,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("GET", service, path, options)?))
     }
 
+    /// Sends a POST. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn post(
         &self,
@@ -158,6 +148,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("POST", service, path, options)?))
     }
 
+    /// Sends a PUT. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn put(
         &self,
@@ -169,6 +160,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("PUT", service, path, options)?))
     }
 
+    /// Sends a PATCH. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn patch(
         &self,
@@ -180,6 +172,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("PATCH", service, path, options)?))
     }
 
+    /// Sends a DELETE. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn delete(
         &self,
@@ -191,6 +184,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("DELETE", service, path, options)?))
     }
 
+    /// Sends a HEAD. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn head(
         &self,
@@ -202,6 +196,7 @@ impl Client {
         boundary(py, || self.send(py, service, build("HEAD", service, path, options)?))
     }
 
+    /// Sends an OPTIONS. An answer of any status is a `Response`.
     #[pyo3(signature = (service, path, **options), text_signature = "($self, service, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None, version=None, labels=None)")]
     fn options(
         &self,
@@ -248,7 +243,7 @@ impl Client {
         instance: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Registration> {
         boundary(py, || {
-            let fields = instance.map_or_else(|| Ok(PyDict::new(py)), |given| given.copy())?;
+            let fields = instance.map_or_else(|| Ok(PyDict::new(py)), PyDictMethods::copy)?;
             fields.set_item("port", port)?;
             let instance = registration::instance("register", Instance::new(service, 0), &fields)?;
             let drain = self.inner.config().registration.drain;
@@ -368,62 +363,4 @@ impl Client {
         let closed = if self.inner.is_closed() { ", closed" } else { "" };
         format!("<{:?}{closed}>", self.inner)
     }
-}
-
-/// Puts the configuration together; balancers of the user's own are taken out of it, wherever they stand.
-fn configured(
-    mut builder: ClientBuilder,
-    registry: Option<&Bound<'_, PyAny>>,
-    balancer: Option<&Bound<'_, PyAny>>,
-    config: Option<&Bound<'_, PyDict>>,
-) -> Result<(ClientBuilder, Map<String, Value>), Fault> {
-    let mut all = Map::new();
-    if let Some(registry) = registry {
-        all.insert("registry".into(), convert::to_json("registry", registry)?);
-    }
-    match balancer {
-        Some(own) if own.is_callable() => builder = builder.balancer(hooks::Own(own.clone().unbind())),
-        Some(name) => drop(all.insert("balancer".into(), convert::to_json("balancer", name)?)),
-        None => {}
-    }
-    let Some(config) = config else { return Ok((builder, all)) };
-    for (key, value) in config.iter() {
-        let key = convert::text("a keyword", &key)?.to_owned();
-        let value = match key.as_str() {
-            "services" => {
-                let (with_balancers, services) = services(builder, &value)?;
-                builder = with_balancers;
-                services
-            }
-            _ => convert::to_json(&key, &value)?,
-        };
-        all.insert(key, value);
-    }
-    Ok((builder, all))
-}
-
-fn services(
-    mut builder: ClientBuilder,
-    services: &Bound<'_, PyAny>,
-) -> Result<(ClientBuilder, Value), Fault> {
-    let mut all = Map::new();
-    for (service, settings) in convert::pairs("services", services)? {
-        let service = convert::text("a service's name", &service)?;
-        let path = format!("services.{service}");
-        let mut own = Map::new();
-        for (key, value) in convert::pairs(&path, &settings)? {
-            let key = convert::text(&path, &key)?;
-            if key == "balancer" && value.is_callable() {
-                builder = builder.balancer_for(service, hooks::Own(value.unbind()));
-            } else {
-                own.insert(key.to_owned(), convert::to_json(&format!("{path}.{key}"), &value)?);
-            }
-        }
-        all.insert(service.to_owned(), Value::Object(own));
-    }
-    Ok((builder, Value::Object(all)))
-}
-
-fn callable(name: &str, value: Bound<'_, PyAny>) -> Result<Py<PyAny>, Fault> {
-    if value.is_callable() { Ok(value.unbind()) } else { Err(wrong_type(name, "a callable", &value)) }
 }

@@ -47,23 +47,25 @@ impl Endpoint {
             let parsed: IpAddr = address.parse().map_err(|_| {
                 Error::invalid(format!("{address:?} is no IP address; pass ip= beside a host that is a name"))
             })?;
-            let mut endpoint = plumline::Endpoint::new(service, parsed, port);
-            endpoint.instance_id = match instance_id {
+            let instance_id = match instance_id {
                 "" => plumline::default_instance_id(service, host, port),
                 id => id.to_owned(),
             };
-            endpoint.host = host.to_owned();
-            endpoint.protocol = protocol.to_owned();
-            endpoint.version = version.to_owned();
-            endpoint.labels =
-                labels.map(|labels| convert::labels("labels", labels)).transpose()?.unwrap_or_default();
-            endpoint.weight = weight;
-            endpoint.zone = zone.to_owned();
-            endpoint.healthy = healthy;
-            endpoint.node_id = node_id.to_owned();
-            endpoint.last_seen = last_seen;
-            endpoint.source = source.to_owned();
-            endpoint.generation = generation.to_owned();
+            let endpoint = plumline::Endpoint {
+                instance_id,
+                node_id: node_id.to_owned(),
+                host: host.to_owned(),
+                protocol: protocol.to_owned(),
+                version: version.to_owned(),
+                labels: labels.map(|given| convert::labels("labels", given)).transpose()?.unwrap_or_default(),
+                weight,
+                zone: zone.to_owned(),
+                healthy,
+                last_seen,
+                source: source.to_owned(),
+                generation: generation.to_owned(),
+                ..plumline::Endpoint::new(service, parsed, port)
+            };
             Ok(Endpoint(Arc::new(endpoint)))
         })
     }
@@ -159,22 +161,14 @@ impl Endpoint {
 
     fn __repr__(&self) -> String {
         let endpoint = &self.0;
-        let mut words = format!("Endpoint({:?}, {:?}, {}", endpoint.service, endpoint.host, endpoint.port);
-        let mut say = |name: &str, value: &str| words.push_str(&format!(", {name}={value:?}"));
-        if endpoint.ip.to_string() != endpoint.host {
-            say("ip", &endpoint.ip.to_string());
-        }
-        if endpoint.protocol != "http" {
-            say("protocol", &endpoint.protocol);
-        }
-        if !endpoint.version.is_empty() {
-            say("version", &endpoint.version);
-        }
-        if !endpoint.healthy {
-            words.push_str(", healthy=False");
-        }
-        words.push(')');
-        words
+        let plumline::Endpoint { service, host, port, protocol, version, .. } = &**endpoint;
+        let ip = endpoint.ip.to_string();
+        let mut words = vec![format!("{service:?}"), format!("{host:?}"), port.to_string()];
+        words.extend((ip != *host).then(|| format!("ip={ip:?}")));
+        words.extend((protocol != "http").then(|| format!("protocol={protocol:?}")));
+        words.extend((!version.is_empty()).then(|| format!("version={version:?}")));
+        words.extend((!endpoint.healthy).then(|| "healthy=False".to_owned()));
+        format!("Endpoint({})", words.join(", "))
     }
 
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, (String,))> {

@@ -94,7 +94,7 @@ impl Verdict {
     fn __repr__(&self) -> String {
         let plumline::Verdict { address, usable, reasons, .. } = &self.0;
         let usable = if *usable { "usable" } else { "not used" };
-        let reasons: String = reasons.iter().map(|reason| format!("; {reason}")).collect();
-        format!("<Verdict {address} {usable}{reasons}>")
+        let colon = if reasons.is_empty() { "" } else { ": " };
+        format!("<Verdict {address} {usable}{colon}{}>", reasons.join("; "))
     }
 }

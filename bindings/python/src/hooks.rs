@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use plumline::balance::{Balancer, Context};
-use plumline::snapshot::View;
+use plumline::snapshot::{Slot, View};
 use plumline::{Answer, Bounds, Failure, Outgoing, Transport};
 use pyo3::exceptions::{PyConnectionError, PyConnectionRefusedError, PyTimeoutError};
 use pyo3::prelude::*;
@@ -131,14 +131,11 @@ impl Transport for Stub {
         Python::attach(|py| {
             let came = request(py, outgoing).and_then(|request| self.0.call1(py, (request, shown(endpoint))));
             let came = came.map_err(|raised| failure_of(py, raised))?;
-            match came.bind(py).cast::<Response>() {
-                Ok(response) => Ok(response.get().to_answer()),
-                Err(_) => {
-                    let wrong =
-                        wrong_type("what the transport returns", "a plumline.Response", came.bind(py));
-                    Err(Failure::Interrupted(keep_raised(wrong.into_py(py))))
-                }
+            if let Ok(response) = came.bind(py).cast::<Response>() {
+                return Ok(response.get().to_answer());
             }
+            let wrong = wrong_type("what the transport returns", "a plumline.Response", came.bind(py));
+            Err(Failure::Interrupted(keep_raised(wrong.into_py(py))))
         })
     }
 }
@@ -191,7 +188,7 @@ impl Balancer for Own {
     fn choose(&self, view: &View, context: &mut Context<'_>) -> Option<usize> {
         let slots = view.slots();
         let choice = Choice {
-            in_flight: slots.iter().map(|slot| slot.in_flight()).collect(),
+            in_flight: slots.iter().map(Slot::in_flight).collect(),
             latency: slots.iter().map(|slot| slot.latency().map(|latency| latency.as_secs_f64())).collect(),
             tried: (0..view.len()).map(|index| context.has_tried(view, index)).collect(),
         };

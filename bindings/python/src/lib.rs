@@ -16,6 +16,7 @@ mod registration;
 mod request;
 mod response;
 mod service;
+mod settings;
 mod watch;
 
 use pyo3::prelude::*;

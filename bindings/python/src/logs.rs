@@ -199,11 +199,10 @@ impl Drop for Listening {
 
 /// In the child after a fork: the queue may have been locked by a thread that does not exist here.
 pub(crate) fn forked() {
-    let Some(inherited) = QUEUE.swap(Some(Arc::default())) else {
-        QUEUE.store(None);
-        return;
-    };
-    std::mem::forget(inherited);
+    if QUEUE.load().is_none() {
+        return; // nobody has listened yet
+    }
+    std::mem::forget(QUEUE.swap(Some(Arc::default())));
     DRAINER_MISSING.store(CLIENTS.load(Relaxed) > 0, Relaxed);
 }
 

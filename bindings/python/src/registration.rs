@@ -86,9 +86,9 @@ pub(crate) struct Registration {
 impl Registration {
     /// `waiting_for_port`, `registering`, `registered`, `unreachable`, `refused` or `closed`.
     #[getter]
-    fn state(&self) -> PyResult<String> {
+    fn state(&self) -> String {
         let state = serde_json::to_value(self.inner.state()).unwrap_or_default();
-        Ok(state.as_str().unwrap_or_default().to_owned())
+        state.as_str().unwrap_or_default().to_owned()
     }
 
     /// `host:port` as others see it.
@@ -155,7 +155,7 @@ impl Registration {
         self.close(py, None)
     }
 
-    fn __repr__(&self) -> PyResult<String> {
-        Ok(format!("<Registration {} of {:?}, {}>", self.address(), self.service(), self.state()?))
+    fn __repr__(&self) -> String {
+        format!("<Registration {} of {:?}, {}>", self.address(), self.service(), self.state())
     }
 }

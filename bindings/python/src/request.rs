@@ -111,7 +111,7 @@ pub(crate) fn query(
     filters: Option<&Bound<'_, PyDict>>,
 ) -> Result<Query, Fault> {
     let mut query = Query::new(service);
-    for (word, value) in filters.into_iter().flat_map(|filters| filters.iter()) {
+    for (word, value) in filters.into_iter().flat_map(PyDictMethods::iter) {
         let name = word.cast::<PyString>()?.to_str()?;
         query = match name {
             _ if !FILTERS.contains(&name) => return Err(unexpected(word.py(), function, &word, &FILTERS)),
@@ -143,36 +143,30 @@ fn add_headers(mut request: Request, headers: &Bound<'_, PyAny>) -> Result<Reque
     Ok(request)
 }
 
-/// A list stands for the parameter several times, as in httpx.
-fn add_params(mut request: Request, params: &Bound<'_, PyAny>) -> Result<Request, Fault> {
-    for (name, value) in pairs("params", params)? {
-        let name = text("a parameter's name", &name)?;
-        request = match is_several(&value) {
-            false => request.param(name, scalar(&value)?),
-            true => value
-                .try_iter()?
-                .try_fold(request, |request, value| Ok::<_, Fault>(request.param(name, scalar(&value?)?)))?,
-        };
-    }
-    Ok(request)
+fn add_params(request: Request, params: &Bound<'_, PyAny>) -> Result<Request, Fault> {
+    let add = |request: Request, (name, value): (String, String)| request.param(&name, value);
+    Ok(fields("params", params)?.into_iter().fold(request, add))
 }
 
 fn add_form(request: Request, form: &Bound<'_, PyAny>) -> Result<Request, Fault> {
     static URLENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let py = form.py();
+    let urlencode = URLENCODE.import(form.py(), "urllib.parse", "urlencode")?;
+    let encoded: String = urlencode.call1((fields("data", form)?,))?.extract()?;
+    Ok(request.header("Content-Type", "application/x-www-form-urlencoded").body(encoded))
+}
+
+/// Names and values; a list stands for its name several times, as in httpx.
+fn fields(what: &str, given: &Bound<'_, PyAny>) -> Result<Vec<(String, String)>, Fault> {
     let mut fields = Vec::new();
-    for (name, value) in pairs("data", form)? {
-        let name = text("a field's name", &name)?;
-        match is_several(&value) {
-            false => fields.push((name.to_owned(), scalar(&value)?)),
-            true => value.try_iter()?.try_for_each(|value| {
-                fields.push((name.to_owned(), scalar(&value?)?));
-                Ok::<_, Fault>(())
-            })?,
+    for (name, value) in pairs(what, given)? {
+        let name = text("a parameter's name", &name)?;
+        let values =
+            if is_several(&value) { value.try_iter()?.collect::<PyResult<_>>()? } else { vec![value] };
+        for value in values {
+            fields.push((name.to_owned(), scalar(&value)?));
         }
     }
-    let encoded: String = URLENCODE.import(py, "urllib.parse", "urlencode")?.call1((fields,))?.extract()?;
-    Ok(request.header("Content-Type", "application/x-www-form-urlencoded").body(encoded))
+    Ok(fields)
 }
 
 fn is_several(value: &Bound<'_, PyAny>) -> bool {

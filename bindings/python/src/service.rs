@@ -25,7 +25,7 @@ impl Service {
         }
     }
 
-    fn send(&self, py: Python<'_>, built: Built) -> Result<Response, Fault> {
+    fn send(&self, py: Python<'_>, built: &Built) -> Result<Response, Fault> {
         if built.filtered {
             return Err(PyTypeError::new_err(
                 "version, protocol and labels are said when the handle is made: client.service(name, version=…)",
@@ -49,39 +49,46 @@ impl Service {
         boundary(py, || Service::choose(py, &self.0))
     }
 
+    /// Sends a GET. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn get(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
-        boundary(py, || self.send(py, build("GET", self.name(), path, options)?))
+        boundary(py, || self.send(py, &build("GET", self.name(), path, options)?))
     }
 
+    /// Sends a POST. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn post(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
-        boundary(py, || self.send(py, build("POST", self.name(), path, options)?))
+        boundary(py, || self.send(py, &build("POST", self.name(), path, options)?))
     }
 
+    /// Sends a PUT. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn put(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
-        boundary(py, || self.send(py, build("PUT", self.name(), path, options)?))
+        boundary(py, || self.send(py, &build("PUT", self.name(), path, options)?))
     }
 
+    /// Sends a PATCH. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn patch(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
-        boundary(py, || self.send(py, build("PATCH", self.name(), path, options)?))
+        boundary(py, || self.send(py, &build("PATCH", self.name(), path, options)?))
     }
 
+    /// Sends a DELETE. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn delete(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
-        boundary(py, || self.send(py, build("DELETE", self.name(), path, options)?))
+        boundary(py, || self.send(py, &build("DELETE", self.name(), path, options)?))
     }
 
+    /// Sends a HEAD. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn head(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
-        boundary(py, || self.send(py, build("HEAD", self.name(), path, options)?))
+        boundary(py, || self.send(py, &build("HEAD", self.name(), path, options)?))
     }
 
+    /// Sends an OPTIONS. An answer of any status is a `Response`.
     #[pyo3(signature = (path, **options), text_signature = "($self, path, *, params=None, headers=None, json=None, content=None, data=None, timeout=None, attempt_timeout=None, attempts=None, idempotent=None, max_body=None)")]
     fn options(&self, py: Python<'_>, path: &str, options: Option<&Bound<'_, PyDict>>) -> PyResult<Response> {
-        boundary(py, || self.send(py, build("OPTIONS", self.name(), path, options)?))
+        boundary(py, || self.send(py, &build("OPTIONS", self.name(), path, options)?))
     }
 
     /// Makes a call with any method.
@@ -93,7 +100,7 @@ impl Service {
         path: &str,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Response> {
-        boundary(py, || self.send(py, build_any(method, self.name(), path, options)?))
+        boundary(py, || self.send(py, &build_any(method, self.name(), path, options)?))
     }
 
     fn __repr__(&self) -> String {
