@@ -29,6 +29,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::{Interrupt, Never};
 use crate::model::{Endpoint, Instance, Query};
 use crate::registration::Registration;
+use crate::registry::Wait;
 
 pub use builder::ClientBuilder;
 pub use explain::{Explanation, Verdict};
@@ -89,6 +90,26 @@ impl Client {
         let snapshot = line.service.snapshot();
         let meant = snapshot.members.iter().map(|member| &member.endpoint);
         Ok(meant.filter(|endpoint| endpoint.healthy && query.accepts(endpoint)).cloned().collect())
+    }
+
+    /// The names of all services that the registries know, sorted.
+    ///
+    /// ```
+    /// # use plumline::{Client, Endpoint};
+    /// # let plum = Client::new("memory://")?;
+    /// plum.publish("orders", vec![Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 8080)])?;
+    /// assert_eq!(plum.services()?, ["orders"]);
+    /// # Ok::<(), plumline::Error>(())
+    /// ```
+    pub fn services(&self) -> Result<Vec<String>> {
+        self.services_interruptible(&Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn services_interruptible(&self, interrupt: &dyn Interrupt) -> Result<Vec<String>> {
+        let core = self.core()?;
+        let both = core.interrupt(interrupt);
+        core.catalog().names(&Wait::new(self.shell.config().settings.timeout, &both))
     }
 
     /// Chooses an endpoint for one use of any protocol, to be reported on.
@@ -227,7 +248,7 @@ impl Client {
         let (query, core) = (query.into(), self.core()?);
         crate::call::check_service(&query.service)?;
         let both = core.interrupt(interrupt);
-        let wait = crate::registry::Wait::new(timeout, &both);
+        let wait = Wait::new(timeout, &both);
         core.catalog().wait_for(&query, &wait).map_err(|error| match error.kind() {
             Kind::Timeout => explain::still_missing(&core, &query, timeout, error),
             _ => error,
