@@ -24,10 +24,16 @@ Examples:
   plumline call DELETE orders /items/7 -i"
 )]
 pub(crate) struct Arguments {
-    /// The service and the path; before them the method, if it is not GET (POST with a body)
-    #[arg(required = true, num_args = 2..=3, value_name = "SERVICE PATH")]
-    target: Vec<String>,
-    /// The method
+    /// The service's name
+    #[arg(value_name = "SERVICE")]
+    first: String,
+    /// The path, such as /items/7?full=true
+    #[arg(value_name = "PATH")]
+    second: String,
+    /// The path, where the method comes first
+    #[arg(hide = true)]
+    third: Option<String>,
+    /// The method; it may also stand before the service [default: GET, with a body POST]
     #[arg(short = 'X', long)]
     method: Option<String>,
     /// A header; may be given several times
@@ -81,10 +87,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     fn request(&self) -> Result<Request, Failure> {
-        let (method, service, path) = match self.target.as_slice() {
-            [service, path] => (None, service, path),
-            [method, service, path] => (Some(method), service, path),
-            other => return Err(Failure::Usage(format!("{} words are no service and path", other.len()))),
+        let (method, service, path) = match &self.third {
+            None => (None, &self.first, &self.second),
+            Some(path) => (Some(&self.first), &self.second, path),
         };
         let method = match (method, &self.method) {
             (Some(_), Some(_)) => return Err(Failure::Usage("the method is given twice".into())),

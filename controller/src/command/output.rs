@@ -86,8 +86,10 @@ pub(crate) fn endpoint_cells(endpoint: &Endpoint) -> [String; 7] {
 pub(crate) const ENDPOINT_COLUMNS: [&str; 7] =
     ["ADDRESS", "PROTOCOL", "VERSION", "WEIGHT", "ZONE", "INSTANCE", "LABELS"];
 
+/// Its labels but those that registries use for what has a place of its own here.
 pub(crate) fn labels(endpoint: &Endpoint) -> String {
-    let pairs = endpoint.labels.iter().map(|(name, value)| format!("{name}={value}"));
+    let own = endpoint.labels.iter().filter(|(name, _)| !matches!(name.as_str(), "weight" | "zone"));
+    let pairs = own.map(|(name, value)| format!("{name}={value}"));
     pairs.collect::<Vec<_>>().join(",")
 }
 

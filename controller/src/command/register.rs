@@ -90,11 +90,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     let signals = runtime.block_on(async { Signals::listen() }).map_err(cannot_wait)?;
     // Before the command is started: what the registry refuses should not have run.
     let registration = Arc::new(client.register(arguments.instance())?);
-    let status = runtime.block_on(arguments.accompany(&registration, signals));
+    let mut news = News::new(&arguments.service);
+    let status = runtime.block_on(arguments.accompany(&registration, signals, &mut news));
     let closed = registration.close(Duration::ZERO, &Never);
     // Waits for a deregistration that a signal has begun.
     drop(runtime);
-    if let Some(error) = closed.err().or_else(|| registration.last_error()) {
+    let error = closed.err().or_else(|| registration.last_error());
+    if let Some(error) = error.filter(|_| news.was_registered) {
         failure::say(&format!("not deregistered, it expires by itself: {error}"));
     }
     match exit_code(status?) {
@@ -124,9 +126,9 @@ impl Arguments {
         &self,
         registration: &Arc<Registration>,
         mut signals: Signals,
+        news: &mut News<'_>,
     ) -> Result<ExitStatus, Failure> {
         let mut child = self.start()?;
-        let mut news = News::new(&self.service);
         let mut look = tokio::time::interval(LOOK);
         let (leave, mut left) = mpsc::unbounded_channel();
         let mut leaving = false;
@@ -134,6 +136,9 @@ impl Arguments {
             tokio::select! {
                 ended = child.wait() => return ended.map_err(cannot_wait),
                 signal = signals.next() => {
+                    if !leaving {
+                        news.tell(registration);
+                    }
                     // Whoever signals twice does not want to wait.
                     if std::mem::replace(&mut leaving, true) {
                         pass_on(&child, signal);
@@ -221,16 +226,18 @@ impl Signals {
 struct News<'a> {
     service: &'a str,
     told: Option<State>,
+    was_registered: bool,
     began: Instant,
 }
 
 impl News<'_> {
     fn new(service: &str) -> News<'_> {
-        News { service, told: None, began: Instant::now() }
+        News { service, told: None, was_registered: false, began: Instant::now() }
     }
 
     fn tell(&mut self, registration: &Registration) {
         let state = registration.state();
+        self.was_registered |= state == State::Registered;
         if self.told == Some(state) {
             return;
         }

@@ -9,6 +9,7 @@ use plumline::interrupt::Interrupt;
 use plumline::{Change, ChangeKind, Client, Endpoint, Error, Kind, Watch};
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
+use unicode_width::UnicodeWidthStr;
 
 use super::failure::{self, Failure};
 use super::options::Asking;
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let client = arguments.asking.client()?;
     let ending = Ending::listen()?;
     let watch = begin(&client, arguments.service.as_deref(), &ending)?;
+    let mut column = 0;
     loop {
         // Without a timeout there is always a change, or a reason to end.
         let Some(change) = watch.next_interruptible(None, &ending).map_err(|error| ending.reason(error))?
@@ -38,7 +40,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         if arguments.json {
             output::print_json(&as_json(&change))?;
         } else {
-            output::print(&in_words(&change, &client))?;
+            column = column.max(visible(&change.service).width());
+            output::print(&in_words(&change, &client, column))?;
         }
     }
 }
@@ -107,9 +110,11 @@ fn as_json(change: &Change) -> serde_json::Value {
 }
 
 /// A line for each endpoint that came (`+`), went (`-`) or changed (`~`); one for whatever else there is to say.
-fn in_words(change: &Change, client: &Client) -> String {
+/// The names of services stand in a column as wide as the widest so far.
+fn in_words(change: &Change, client: &Client, column: usize) -> String {
     let (time, service) = (time_of_day(), visible(&change.service));
-    let line = |what: &str| format!("{time}  {service}  {what}\n");
+    let gap = " ".repeat(column - service.width() + 2);
+    let line = |what: &str| format!("{time}  {service}{gap}{what}\n");
     match change.kind {
         ChangeKind::RegistryDown => {
             line(&format!("registry down, list kept ({}){}", change.endpoints.len(), why_down(client)))
