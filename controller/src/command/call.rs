@@ -156,7 +156,8 @@ fn head(response: &Response) -> String {
         endpoint.address(),
         output::visible(&endpoint.instance_id),
     );
-    if response.attempts() > 1 {
+    // A refused connection is no attempt yet, but worth telling.
+    if response.trace().len() > 1 {
         response.trace().iter().for_each(|step| head.push_str(&format!("  {step}\n")));
     }
     for (name, value) in response.headers().iter() {
