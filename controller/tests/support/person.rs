@@ -123,7 +123,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended already; what it started goes with it.
         let group = rustix::process::Pid::from_child(&self.child);
-        drop(rustix::process::kill_process_group(group, rustix::process::Signal::KILL));
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
         drop(self.child.wait());
     }
 }
