@@ -103,3 +103,9 @@ impl Drop for Registration {
         }
     }
 }
+
+impl std::fmt::Debug for Registration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Registration({}, {:?})", self.address(), self.state())
+    }
+}

@@ -11,7 +11,8 @@ use crate::registry::{Absence, Heard, Listing, Wait};
 
 impl Plum {
     pub(super) fn read_at(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Heard> {
-        if site.is_ours()
+        // Who has not been met yet is asked as ours: it tells more, and the original says no at once.
+        if !site.is_original()
             && let Some(heard) = self.look(site, service, wait)?
         {
             return Ok(heard);
@@ -20,11 +21,7 @@ impl Plum {
         let answer = self.exchange(site, &Ask::get(&path), wait)?;
         let rows: Option<Vec<Row>> = wire::read(&answer, &site.label())?;
         let endpoints = self.endpoints(&rows.unwrap_or_default(), wait);
-        let (epoch, absence) = match site.is_ours() {
-            // Ours tells its epoch only to watchers.
-            true => (None, Absence::WhenSettled),
-            false => (Some(site.label()), Absence::WhenSettledAndFew),
-        };
+        let (epoch, absence) = (Some(site.label()), Absence::WhenSettledAndFew);
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
         Ok(Heard { epoch, ttl: Some(site.ttl()), absence, lists, confirms_all: false })
     }
@@ -39,6 +36,7 @@ impl Plum {
             return Ok(None);
         }
         let told: WatchAnswer = wire::read(&answer, &site.label())?;
+        site.note_since(&told.since);
         Ok(Some(Heard { confirms_all: false, ..self.heard(site, &told, wait) }))
     }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use super::wire::epoch_of;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::HostPort;
 use crate::registry::resolve::Resolver;
@@ -27,6 +28,8 @@ pub(super) struct Site {
     turn: AtomicUsize,
     kind: AtomicU8,
     ttl_ms: AtomicU64,
+    /// The state of the first list read from ours: a watch that begins there misses no departure.
+    first_since: Mutex<String>,
 }
 
 impl Site {
@@ -39,6 +42,7 @@ impl Site {
             turn: AtomicUsize::new(0),
             kind: AtomicU8::new(UNKNOWN),
             ttl_ms: AtomicU64::new(DEFAULT_TTL.as_millis() as u64),
+            first_since: Mutex::default(),
         }
     }
 
@@ -88,6 +92,23 @@ impl Site {
         if let Some(seconds) = seconds.filter(|seconds| (0.1..1e6).contains(seconds)) {
             self.ttl_ms.store((seconds * 1e3) as u64, Ordering::Relaxed);
         }
+    }
+
+    /// A list was read as of this state.
+    pub(super) fn note_since(&self, since: &str) {
+        let mut first = self.first_since.lock();
+        if epoch_of(&first) != epoch_of(since) {
+            since.clone_into(&mut first);
+        }
+    }
+
+    /// Where a watch is to begin.
+    pub(super) fn first_since(&self) -> String {
+        self.first_since.lock().clone()
+    }
+
+    pub(super) fn is_original(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) == ORIGINAL
     }
 
     pub(super) fn is_known(&self) -> bool {

@@ -51,6 +51,10 @@ struct State {
     all: bool,
     /// What ours told last, and which site it was.
     since: String,
+    /// Whether the next answer must tell of every service.
+    everything: bool,
+    /// Whether that was asked for.
+    asked_everything: bool,
     site: Option<Weak<Site>>,
     phase: Phase,
     /// Something was wanted while a step ran: the next one follows at once.
@@ -99,9 +103,9 @@ impl Watch for Handle {
 
     fn want_all(&self) {
         self.0.hurry(|state| {
-            // What is told of every service from here on must begin with everything.
-            state.since.clear();
-            !std::mem::replace(&mut state.all, true)
+            let news = !std::mem::replace(&mut state.all, true);
+            state.everything |= news;
+            news
         });
     }
 
@@ -225,15 +229,16 @@ impl Follower {
         let is_same_site = state.site.as_ref().is_some_and(|known| known.as_ptr() == Arc::as_ptr(site));
         if !is_same_site {
             state.site = Some(Arc::downgrade(site));
-            state.since.clear();
+            state.since = site.first_since();
             state.kept = None;
         }
+        state.asked_everything = state.everything;
         // What is only to be refreshed is asked for without being followed.
         let named = || state.wanted.union(&state.fresh).cloned().collect();
         let question = Question {
             services: (!state.all).then(named),
             fresh: state.fresh.iter().cloned().collect(),
-            since: state.since.clone(),
+            since: if state.everything { String::new() } else { state.since.clone() },
             wait: if state.reconnect.is_lost() { Duration::ZERO } else { WAIT },
         };
         (question, state.kept.take())
@@ -316,6 +321,7 @@ impl Follower {
                 {
                     let mut state = self.state.lock();
                     state.since.clone_from(&told.since);
+                    state.everything &= !state.asked_everything;
                     state.fresh.retain(|name| !told.services.contains_key(name));
                 }
                 self.sink.heard(heard);

@@ -1,0 +1,313 @@
+//! Staying registered with a real controller, whatever happens to it.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use plumline::interrupt::Never;
+use plumline::registration::State;
+use plumline::{Instance, Kind, Registration};
+use plumline_tests::{Process, client, listener, stays, until};
+use serde_json::json;
+
+const CONTROLLER: &str = env!("CARGO_BIN_EXE_test-controller");
+/// The controllers here keep an instance this long, so that a beat comes each second.
+const TTL: Duration = Duration::from_secs(3);
+/// Losing a registry, coming back to it and a beat.
+const ONE_BEAT: Duration = Duration::from_millis(500 + 1150);
+const SOON: Duration = Duration::from_secs(5);
+
+fn at(port: u16) -> Instance {
+    Instance::new("orders", port).host("127.0.0.1")
+}
+
+#[test]
+fn an_instance_is_known_while_its_handle_lives() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({}));
+    let (_server, port) = listener();
+    let me = plum.register(at(port).version("v2").weight(7).zone("a").tag("x").label("env", "test")).unwrap();
+    assert_eq!(me.state(), State::Registered);
+    assert_eq!(me.address(), format!("127.0.0.1:{port}"));
+    let found = plum.discover("orders").unwrap();
+    let endpoint = &found[0];
+    assert_eq!((endpoint.version.as_str(), endpoint.weight, endpoint.zone.as_str()), ("v2", 7, "a"));
+    assert_eq!((endpoint.labels["env"].as_str(), endpoint.labels["tags"].as_str()), ("test", r#"["x"]"#));
+    stays("listed past its TTL", TTL + Duration::from_secs(1), || controller.listed("orders") == [port]);
+    assert!(plum.stats().unwrap().registrations[0].beats >= 2);
+    drop(me);
+    assert!(controller.listed("orders").is_empty());
+    until("the watch saw it go", SOON, || plum.discover("orders").unwrap().is_empty());
+}
+
+#[test]
+fn an_instance_is_published_once_its_port_answers() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({}));
+    let (server, port) = listener();
+    drop(server);
+    let started = Instant::now();
+    let me = plum.register(at(port)).unwrap();
+    assert!(started.elapsed() < Duration::from_millis(500), "returned at once");
+    assert_eq!(me.state(), State::WaitingForPort);
+    assert!(controller.listed("orders").is_empty());
+    let _server = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    me.wait(SOON, &Never).unwrap();
+    assert_eq!(controller.listed("orders"), [port]);
+}
+
+#[test]
+fn what_can_never_be_reached_is_refused_at_once() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({}));
+    for (instance, says) in [
+        (Instance::new("orders", 80).host("0.0.0.0"), "where to listen"),
+        (Instance::new("orders", 80).host("localhost"), "where to listen"),
+        (Instance::new("orders", 0), "port 0"),
+    ] {
+        let error = plum.register(instance).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidArgument);
+        assert!(error.message().contains(says), "{error}");
+    }
+    let fixed = client("static://127.0.0.1:1", json!({}));
+    assert_eq!(fixed.register(at(80)).unwrap_err().kind(), Kind::Unsupported);
+}
+
+#[test]
+fn the_host_is_found_on_the_way_to_the_registry() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({}));
+    let (_server, port) = listener();
+    let me = plum.register(Instance::new("orders", port)).unwrap();
+    assert_eq!(me.address(), format!("127.0.0.1:{port}"));
+    assert_eq!(me.instance().instance_id, format!("orders-127.0.0.1-{port}"));
+}
+
+#[test]
+fn a_registry_that_is_away_gets_the_registration_once_it_is_there() {
+    let mut controller = Process::start(CONTROLLER, TTL);
+    controller.kill();
+    let plum = client(&controller.plum(), json!({}));
+    let (_server, port) = listener();
+    let started = Instant::now();
+    let me = plum.register(at(port)).unwrap();
+    assert!(started.elapsed() < Duration::from_secs(1), "a refusal is heard at once");
+    assert_eq!((me.state(), me.last_error().unwrap().kind()), (State::Unreachable, Kind::Unavailable));
+    controller.revive();
+    me.wait(SOON, &Never).unwrap();
+    assert_eq!((controller.listed("orders"), me.last_error().is_none()), (vec![port], true));
+}
+
+/// `count` instances of one service at ports nobody listens on.
+fn register_many(plum: &plumline::Client, count: u16) -> Vec<Registration> {
+    (1..=count).map(|port| plum.register(at(port)).unwrap()).collect()
+}
+
+#[test]
+fn a_registry_restarted_empty_has_everybody_back_within_a_beat() {
+    let mut controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let all = register_many(&plum, 200);
+    assert_eq!(controller.listed("orders").len(), 200);
+    all[7].update(at(8).version("v2")).unwrap();
+    controller.restart_empty();
+    until("all 200 are back", ONE_BEAT, || controller.listed("orders").len() == 200);
+    let (_, v2) = controller.ask("GET", "/v1/discovery?service=orders&version=v2", "");
+    assert_eq!(plumline_tests::ports_in(&v2), [8], "with the latest data");
+    until("the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
+}
+
+/// Trap 5.
+#[test]
+fn a_registry_killed_while_they_come_back_ends_with_exactly_those_that_live() {
+    let mut controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let mut all = register_many(&plum, 200);
+    for round in 0..8 {
+        controller.restart_empty();
+        // Somewhere between the first and the last one to come back.
+        until("some are back", SOON, || controller.listed("orders").len() > round * 20);
+        if round % 2 == 0 {
+            drop(all.pop());
+        }
+    }
+    let living: BTreeSet<u16> = all.iter().map(|one| one.instance().port).collect();
+    let listed = || controller.listed("orders").into_iter().collect::<BTreeSet<_>>();
+    until("exactly the living are listed", SOON, || listed() == living);
+    stays("and nobody else", TTL, || listed() == living);
+}
+
+/// Trap 7.
+#[test]
+fn an_update_made_while_the_registry_is_away_is_what_comes_back() {
+    let mut controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let me = plum.register(at(7).version("v1")).unwrap();
+    controller.kill();
+    until("the loss is noticed", SOON, || me.state() == State::Unreachable);
+    me.update(at(7).version("v2").label("since", "outage")).unwrap();
+    controller.revive();
+    until("it is back", SOON, || controller.listed("orders") == [7]);
+    let found = plum.discover(plumline::Query::new("orders").version("v2"));
+    let body = controller.ask("GET", "/v1/discovery?service=orders", "").1;
+    assert!(body.contains("\"v2\"") && body.contains("outage"), "{body} {found:?}");
+}
+
+/// Trap 7.
+#[test]
+fn unhealthy_stays_unhealthy_whoever_said_it() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let (me, other) = (plum.register(at(7)).unwrap(), plum.register(at(8)).unwrap());
+    me.update(at(7).healthy(false)).unwrap();
+    until("the handle's word arrives", SOON, || controller.listed("orders") == [8]);
+    let id = other.instance().instance_id;
+    let path =
+        format!("/v1/services/endpoint?serviceName=orders&instanceId={id}&ip=127.0.0.1&port=8&protocol=http");
+    let row = json!({ "serviceName": "orders", "instanceId": id, "ip": "127.0.0.1", "port": 8,
+        "protocol": "http", "version": "", "labels": {}, "healthy": false });
+    assert_eq!(controller.ask("PATCH", &path, &row.to_string()).0, 204);
+    let beats = || plum.stats().unwrap().registrations.iter().map(|one| one.beats).min().unwrap();
+    let before = beats();
+    until("three beats have gone by", SOON, || {
+        assert!(controller.listed("orders").is_empty());
+        beats() >= before + 3
+    });
+    me.update(at(7).healthy(true)).unwrap();
+    until("healthy again", SOON, || controller.listed("orders") == [7]);
+}
+
+#[test]
+fn a_changed_identity_removes_the_old_one() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let me = plum.register(at(7).instance_id("me")).unwrap();
+    me.update(at(9).instance_id("me")).unwrap();
+    until("only the new one is listed", SOON, || controller.listed("orders") == [9]);
+    stays("and stays", TTL, || controller.listed("orders") == [9]);
+    drop(me);
+    assert!(controller.listed("orders").is_empty());
+}
+
+/// Trap 7.
+#[test]
+fn closing_in_the_middle_of_beats_closes_for_good() {
+    let controller = Process::start(CONTROLLER, Duration::from_millis(300));
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    for _ in 0..20 {
+        let me = plum.register(at(7)).unwrap();
+        let kept = plum.register(at(8)).unwrap();
+        until("both are known", SOON, || controller.listed("orders") == [7, 8]);
+        me.close(Duration::ZERO, &Never).unwrap();
+        assert!(!controller.listed("orders").contains(&7));
+        stays("it does not come back", Duration::from_millis(150), || {
+            !controller.listed("orders").contains(&7)
+        });
+        drop(kept);
+    }
+}
+
+#[test]
+fn closing_twice_and_closing_everything_is_fine() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let me = plum.register(at(7)).unwrap();
+    let detached = plum.register(at(8)).unwrap().detach();
+    drop(detached);
+    me.close(Duration::ZERO, &Never).unwrap();
+    me.close(Duration::ZERO, &Never).unwrap();
+    assert_eq!((me.state(), controller.listed("orders")), (State::Closed, vec![8]));
+    assert_eq!(me.update(at(7)).unwrap_err().kind(), Kind::Closed);
+    plum.close();
+    assert!(controller.listed("orders").is_empty(), "close() deregisters what was detached, too");
+    assert_eq!(plum.register(at(7)).unwrap_err().kind(), Kind::Closed);
+}
+
+#[test]
+fn a_detached_registration_outlives_its_client() {
+    let controller = Process::start(CONTROLLER, Duration::from_secs(1));
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    drop(plum.register(at(7)).unwrap().detach());
+    drop(plum);
+    stays("beaten for", Duration::from_secs(3), || controller.listed("orders") == [7]);
+}
+
+#[test]
+fn a_registry_that_asks_who_we_are_is_heard_at_once() {
+    let config = plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()).token("hush");
+    let controller = plumline_controller::Controller::start(config).unwrap();
+    let address = format!("plum://{}", controller.address());
+    let (_server, port) = listener();
+    for wrong in [address.clone(), format!("{address}?token=wrong")] {
+        let error = client(&wrong, json!({})).register(at(port)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unauthenticated, "{error}");
+        assert!(!format!("{error:?}").contains("wrong"));
+    }
+    let plum = client(&format!("{address}?token=hush"), json!({}));
+    let me = plum.register(at(port)).unwrap();
+    assert_eq!(me.state(), State::Registered);
+    assert_eq!(plum.discover("orders").unwrap().len(), 1);
+    assert!(!format!("{plum:?} {}", json!(plum.stats().unwrap())).contains("hush"));
+}
+
+#[test]
+fn a_stalled_registry_holds_up_nobody_and_loses_nothing() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    let _all = register_many(&plum, 20);
+    until("all are seen", SOON, || plum.discover("orders").unwrap().len() == 20);
+    controller.stop();
+    let stopped = Instant::now();
+    while stopped.elapsed() < TTL * 2 {
+        let asked = Instant::now();
+        assert_eq!(plum.discover("orders").unwrap().len(), 20);
+        assert!(asked.elapsed() < Duration::from_millis(100), "nobody waits");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let asked = Instant::now();
+    let late = plum.register(at(99)).unwrap();
+    assert!(asked.elapsed() < Duration::from_millis(2500));
+    controller.go_on();
+    until("the late one is in", SOON, || controller.listed("orders").len() == 21);
+    stays("nobody was lost", TTL * 2, || plum.discover("orders").unwrap().len() >= 20);
+    assert_eq!(late.state(), State::Registered);
+    let asked = Instant::now();
+    controller.stop();
+    plum.close();
+    assert!(asked.elapsed() < Duration::from_millis(4500), "close ends although nobody answers");
+    controller.go_on();
+}
+
+#[test]
+fn several_controllers_are_each_told() {
+    let (mut a, b) = (Process::start(CONTROLLER, TTL), Process::start(CONTROLLER, TTL));
+    let address = format!("plum://{},{}", a.address(), b.address());
+    let plum = client(&address, json!({ "registration": { "wait_listening": "0s" } }));
+    let me = plum.register(at(7)).unwrap();
+    until("both know it", SOON, || a.listed("orders") == [7] && b.listed("orders") == [7]);
+    assert_eq!(plum.discover("orders").unwrap().len(), 1);
+    a.kill();
+    stays("one of them is enough", TTL, || {
+        me.state() == State::Registered && plum.discover("orders").unwrap().len() == 1
+    });
+    let _other = plum.register(at(8)).unwrap();
+    until("reads have moved on", SOON, || plum.discover("orders").unwrap().len() == 2);
+    a.revive();
+    until("the one that was away is told again", SOON, || a.listed("orders") == [7, 8]);
+    drop(me);
+    assert_eq!((a.listed("orders"), b.listed("orders")), (vec![8], vec![8]));
+}
+
+#[test]
+fn names_of_any_script_travel_whole() {
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
+    for name in ["订单", "a b&c=d", "é/ü?#%41+", "💡"] {
+        let me = plum.register(Instance::new(name, 7).host("127.0.0.1")).unwrap();
+        assert_eq!(plum.discover(name).unwrap().len(), 1, "{name}");
+        me.close(Duration::ZERO, &Never).unwrap();
+        until(&format!("{name} goes: {:?}", controller.ask("GET", "/v1/services/list", "")), SOON, || {
+            plum.discover(name).unwrap().is_empty()
+        });
+    }
+}
