@@ -24,6 +24,31 @@ pub fn call_rust() -> Vec<Row> {
     rows
 }
 
+/// A call where the service has 1, 100 and 1,000 endpoints: all of them the same server, by different addresses.
+pub fn many_endpoints() -> Vec<Row> {
+    let server = Server::at(Some(0), 1_000);
+    pin_to(0).expect("pinning to the first core");
+    let port = server.port;
+    let contender = |count: u32| -> Contender<'static> {
+        (format!("plumline, {count} endpoints"), Box::new(move || time(&mut among(port, count))))
+    };
+    let rows = compare("many endpoints", "µs", 3, [1, 100, 1_000].map(contender).into());
+    crate::unpin();
+    rows
+}
+
+/// 127.0.0.1, 127.0.0.2, … are all this machine.
+fn among(port: u16, count: u32) -> impl FnMut() {
+    let hosts: Vec<String> =
+        (1..=count).map(|n| format!("{}:{port}", std::net::Ipv4Addr::from(0x7f00_0000 + n))).collect();
+    let config = serde_json::json!({ "registry": format!("static://{}", hosts.join(",")) });
+    let plum = Client::with_config(Config::from_value(config).expect("a configuration")).expect("a client");
+    let orders = plum.service("orders").expect("a handle");
+    // Every connection is opened before the measurement.
+    (0..count * 8).for_each(|_| drop(orders.get(PATH).expect("an answer")));
+    move || assert_eq!(orders.get(PATH).expect("an answer").body().len(), crate::server::BODY.len())
+}
+
 fn contenders(port: u16) -> Vec<Contender<'static>> {
     vec![
         ("raw socket exchange (the floor)".into(), Box::new(move || time(&mut raw(port)))),

@@ -1,6 +1,7 @@
 //! `make bench`: each group side by side in one run; `target/bench/results.json` keeps the figures.
 
 mod call;
+mod pick;
 mod server;
 mod table;
 
@@ -11,12 +12,15 @@ use std::time::Duration;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What can be measured, in the order it is.
-const GROUPS: [(&str, fn() -> Vec<table::Row>); 1] = [("call-rust", call::call_rust)];
+const GROUPS: [(&str, fn() -> Vec<table::Row>); 3] =
+    [("call-rust", call::call_rust), ("pick", pick::pick), ("many-endpoints", call::many_endpoints)];
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(serve) = arguments.first().filter(|word| word.starts_with("serve")) {
-        return server::serve(serve.strip_prefix("serve=").and_then(|cpu| cpu.parse().ok()));
+        let cpu = serve.strip_prefix("serve=").and_then(|cpu| cpu.parse().ok());
+        let addresses = arguments.get(1).and_then(|count| count.parse().ok()).unwrap_or(1);
+        return server::serve(cpu, addresses);
     }
     for (name, measure) in GROUPS {
         if arguments.is_empty() || arguments.iter().any(|wanted| name.starts_with(wanted.as_str())) {
@@ -36,10 +40,18 @@ pub struct Server {
 impl Server {
     /// Starts it, on one core if one is named.
     pub fn start(cpu: Option<usize>) -> Server {
+        Server::at(cpu, 1)
+    }
+
+    /// The same at several addresses of this machine.
+    pub fn at(cpu: Option<usize>, addresses: u32) -> Server {
         let role = cpu.map_or("serve".into(), |cpu| format!("serve={cpu}"));
         let this = std::env::current_exe().expect("a program knows itself");
-        let mut child =
-            Command::new(this).arg(role).stdout(Stdio::piped()).spawn().expect("the bench server starts");
+        let mut child = Command::new(this)
+            .args([role, addresses.to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the bench server starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().expect("it is piped"))
             .read_line(&mut line)

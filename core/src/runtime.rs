@@ -54,10 +54,19 @@ struct Slot {
     lease: Weak<Lease>,
 }
 
-/// A share in the background threads. Cloning is cheap; when the last is dropped the threads end by themselves.
+/// A client's share in the background threads; its clones are the same share. When every share has been given
+/// back ([`Runtime::close`]) or dropped, the threads end by themselves.
 #[derive(Clone)]
 pub struct Runtime {
-    lease: Arc<Lease>,
+    share: Arc<Share>,
+}
+
+/// One client's share.
+struct Share {
+    generation: u64,
+    shared: Arc<Shared>,
+    /// Gone once it was given back.
+    lease: ArcSwapOption<Lease>,
 }
 
 /// Ends the threads when the last share is gone.
@@ -186,49 +195,51 @@ struct Shared {
 }
 
 impl Runtime {
-    /// The runtime of this process. Starts no thread.
+    /// A share in the runtime of this process. Starts no thread.
     pub fn get() -> Runtime {
         loop {
             let current = CURRENT.load();
             let usable = current.as_ref().filter(|slot| slot.generation == generation());
             if let Some(lease) = usable.and_then(|slot| slot.lease.upgrade()) {
-                return Runtime { lease };
+                return Runtime::of(lease);
             }
             let lease = Arc::new(Lease { generation: generation(), shared: Arc::default() });
             let slot = Arc::new(Slot { generation: lease.generation, lease: Arc::downgrade(&lease) });
             let before = CURRENT.compare_and_swap(&current, Some(slot));
             if before.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
-                return Runtime { lease };
+                return Runtime::of(lease);
             }
         }
+    }
+
+    fn of(lease: Arc<Lease>) -> Runtime {
+        let (generation, shared) = (lease.generation, lease.shared.clone());
+        Runtime { share: Arc::new(Share { generation, shared, lease: ArcSwapOption::new(Some(lease)) }) }
     }
 
     /// Runs a job soon.
     pub fn post(&self, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
-        if let Some(mut queues) = self.queues() {
+        self.hand_over(job, |shared, queues, job| {
             queues.ready[priority as usize].push_back(job);
-            self.shared().see_to(&mut queues);
-        } else {
-            std::mem::forget(job);
-        }
+            shared.see_to(queues);
+        });
     }
 
     /// Runs a job at a moment, or soon after.
     pub fn at(&self, at: Tick, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
-        if let Some(mut queues) = self.queues() {
+        self.hand_over(job, |shared, queues, job| {
             let order = queues.next();
             let earliest = queues.timers.peek().is_none_or(|Reverse(first)| at < first.at);
             queues.timers.push(Reverse(Timed { at, order, job }));
-            if earliest {
-                // Whoever watches the timers looks again; if nobody does, somebody begins to.
-                self.shared().work.notify_all();
+            if queues.workers == 0 {
+                shared.start_worker(queues);
+            } else if earliest {
+                // Whoever watches the timers looks again.
+                shared.work.notify_all();
             }
-            self.shared().see_to(&mut queues);
-        } else {
-            std::mem::forget(job);
-        }
+        });
     }
 
     /// Runs a job after a while.
@@ -252,75 +263,92 @@ impl Runtime {
         work: impl FnOnce(Woken) + Send + 'static,
     ) -> Parking {
         let parked = Parked { socket, interest, deadline, lane: lane.clone(), work: Box::new(work) };
-        let Some(mut queues) = self.queues() else {
-            std::mem::forget(parked);
-            return Parking(0);
-        };
-        let id = queues.next();
-        queues.parked.insert(id, parked);
-        self.shared().wake_poller(&mut queues);
-        Parking(id)
+        let parking = self.hand_over(parked, |shared, queues, parked| {
+            let id = queues.next();
+            queues.parked.insert(id, parked);
+            shared.wake_poller(queues);
+            id
+        });
+        Parking(parking.unwrap_or_default())
     }
 
     /// Runs the job of a parked socket now, as [`Woken::Recalled`]; nothing if it has run already.
     pub fn unpark(&self, parking: Parking) {
-        let Some(mut queues) = self.queues() else { return };
-        if let Some(parked) = queues.parked.remove(&parking.0) {
-            queues.wake(parked, Woken::Recalled);
-            self.shared().see_to(&mut queues);
-        }
+        self.hand_over((), |shared, queues, ()| {
+            if let Some(parked) = queues.parked.remove(&parking.0) {
+                queues.wake(parked, Woken::Recalled);
+                shared.see_to(queues);
+            }
+        });
     }
 
     /// Keeps something alive, and this runtime with it, until [`Runtime::release`] or the end of the process.
     pub fn hold(&self, held: Arc<dyn Any + Send + Sync>) -> Hold {
-        let Some(mut queues) = self.queues() else {
-            std::mem::forget(held);
-            return Hold(0);
-        };
-        let id = queues.next();
-        queues.holds.insert(id, held);
-        Hold(id)
+        let hold = self.hand_over(held, |_, queues, held| {
+            let id = queues.next();
+            queues.holds.insert(id, held);
+            id
+        });
+        Hold(hold.unwrap_or_default())
     }
 
     /// No longer keeps it alive.
     pub fn release(&self, hold: Hold) {
-        let held = self.queues().and_then(|mut queues| queues.holds.remove(&hold.0));
+        let held = self.hand_over((), |_, queues, ()| queues.holds.remove(&hold.0));
         drop(held); // after the lock: what is held may hold us
     }
 
     /// Gives this share back; if it was the last, waits until the threads have ended or the deadline has passed.
-    pub fn close(self, deadline: Deadline) {
-        if self.lease.is_inherited() {
+    /// What is handed over afterwards is dropped, unless other clients keep the threads.
+    pub fn close(&self, deadline: Deadline) {
+        if self.is_inherited() {
             return;
         }
-        let shared = Arc::clone(&self.lease.shared);
-        drop(self);
-        let mut queues = shared.queues.lock();
+        drop(self.share.lease.swap(None));
+        let mut queues = self.share.shared.queues.lock();
         while queues.stopped && queues.workers + usize::from(queues.polling) > 0 {
             let left = deadline.left(clock::now());
             if left.is_zero() {
                 return;
             }
-            shared.ended.wait_for(&mut queues, left);
+            self.share.shared.ended.wait_for(&mut queues, left);
         }
     }
 
     /// How many threads it has now.
     pub fn threads(&self) -> usize {
-        self.queues().map_or(0, |queues| queues.workers + usize::from(queues.polling))
+        let count = |_: &Arc<Shared>, queues: &mut Queues, ()| queues.workers + usize::from(queues.polling);
+        self.hand_over((), count).unwrap_or_default()
     }
 
     /// Whether it stems from before a fork, and does nothing any more.
     pub fn is_inherited(&self) -> bool {
-        self.lease.is_inherited()
+        self.share.generation != generation()
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        &self.lease.shared
+    /// Does something under the lock. What is handed over is dropped once the threads have ended, and leaked
+    /// where it stems from before a fork: dropping it could lock what will never be unlocked.
+    fn hand_over<T, R>(&self, what: T, then: impl FnOnce(&Arc<Shared>, &mut Queues, T) -> R) -> Option<R> {
+        if self.is_inherited() {
+            std::mem::forget(what);
+            return None;
+        }
+        let mut queues = self.share.shared.queues.lock();
+        if queues.stopped {
+            drop(queues);
+            drop(what);
+            return None;
+        }
+        Some(then(&self.share.shared, &mut queues, what))
     }
+}
 
-    fn queues(&self) -> Option<MutexGuard<'_, Queues>> {
-        (!self.is_inherited()).then(|| self.lease.shared.queues.lock())
+impl Drop for Share {
+    fn drop(&mut self) {
+        if self.generation != generation() {
+            // One count too many: never freed, for its locks may be held by threads that do not exist here.
+            std::mem::forget((self.shared.clone(), self.lease.load_full()));
+        }
     }
 }
 
@@ -357,7 +385,13 @@ impl Shared {
     fn see_to(self: &Arc<Self>, queues: &mut Queues) {
         if queues.idle > 0 {
             self.work.notify_one();
-        } else if queues.workers < MOST_WORKERS && !queues.stopped {
+        } else {
+            self.start_worker(queues);
+        }
+    }
+
+    fn start_worker(self: &Arc<Self>, queues: &mut Queues) {
+        if queues.workers < MOST_WORKERS && !queues.stopped {
             queues.workers += 1;
             let shared = self.clone();
             start("plumline-worker", move || shared.serve());
@@ -365,12 +399,16 @@ impl Shared {
     }
 
     /// A worker's life.
-    fn serve(&self) {
+    fn serve(self: &Arc<Self>) {
         let mut queues = self.queues.lock();
         while !queues.stopped {
             queues.ring_timers(clock::now());
             if let Some(job) = queues.take() {
                 let lane = job.lane.id;
+                if queues.idle == 0 && queues.has_more() {
+                    // Nobody else would notice what comes while this one is busy.
+                    self.start_worker(&mut queues);
+                }
                 MutexGuard::unlocked(&mut queues, || run(job.work));
                 queues.finished(lane);
                 continue;
@@ -467,6 +505,10 @@ impl Queues {
         Some(job)
     }
 
+    fn has_more(&self) -> bool {
+        !self.timers.is_empty() || self.ready.iter().any(|jobs| !jobs.is_empty())
+    }
+
     fn finished(&mut self, lane: u64) {
         if let Some(busy) = self.running.get_mut(&lane) {
             *busy -= 1;
@@ -540,5 +582,174 @@ fn start(name: &str, life: impl FnOnce() + Send + 'static) {
 fn run(work: Work) {
     if std::panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
         tracing::error!("a background job panicked; please report it");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+
+    /// A runtime that no other test shares.
+    fn own() -> Runtime {
+        Runtime::of(Arc::new(Lease { generation: generation(), shared: Arc::default() }))
+    }
+
+    /// A job that waits until it is let go, and says when it has begun.
+    fn blocker(begun: Sender<()>) -> (Sender<()>, impl FnOnce() + Send + 'static) {
+        let (go, gate) = channel::<()>();
+        let job = move || {
+            let _ = begun.send(());
+            let _ = gate.recv();
+        };
+        (go, job)
+    }
+
+    fn heard<T>(receiver: &Receiver<T>) -> T {
+        receiver.recv_timeout(SOON).expect("a job ran")
+    }
+
+    #[test]
+    fn nothing_is_started_before_it_is_needed_and_all_ends_with_the_last_share() {
+        let runtime = own();
+        assert_eq!(runtime.threads(), 0);
+        let (told, hears) = channel();
+        runtime.post(&Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
+        heard(&hears);
+        assert_eq!(runtime.threads(), 1);
+        let other = Runtime::of(runtime.share.lease.load_full().unwrap());
+        runtime.close(Deadline::new(clock::now(), SOON));
+        assert_eq!(other.threads(), 1, "another client needs them");
+        other.close(Deadline::new(clock::now(), SOON));
+        assert_eq!(other.share.shared.queues.lock().workers, 0);
+        other.post(&Lane::new(1), Priority::Poll, || unreachable!("it was closed"));
+    }
+
+    #[test]
+    fn a_lane_that_is_stuck_leaves_workers_for_the_others() {
+        let runtime = own();
+        let (stuck, free) = (Lane::new(2), Lane::new(2));
+        let (begun, begins) = channel();
+        let gates: Vec<_> = (0..8)
+            .map(|_| {
+                let (go, job) = blocker(begun.clone());
+                runtime.post(&stuck, Priority::Beat, job);
+                go
+            })
+            .collect();
+        heard(&begins);
+        heard(&begins);
+        let (told, hears) = channel();
+        for index in 0..100 {
+            let told = told.clone();
+            runtime.post(&free, Priority::Poll, move || told.send(index).unwrap());
+        }
+        assert_eq!((0..100).map(|_| heard(&hears)).sum::<i32>(), 4950);
+        assert!(begins.try_recv().is_err(), "no third job of the stuck lane has begun");
+        assert!(runtime.threads() <= MOST_WORKERS);
+        drop(gates);
+    }
+
+    #[test]
+    fn beats_go_before_polls() {
+        let runtime = own();
+        let lane = Lane::new(1);
+        let (begun, begins) = channel();
+        let (go, job) = blocker(begun);
+        runtime.post(&lane, Priority::Poll, job);
+        heard(&begins);
+        let (told, hears) = channel();
+        for (priority, name) in [(Priority::Poll, "poll"), (Priority::Beat, "beat")] {
+            let told = told.clone();
+            runtime.post(&lane, priority, move || told.send(name).unwrap());
+        }
+        go.send(()).unwrap();
+        assert_eq!((heard(&hears), heard(&hears)), ("beat", "poll"));
+    }
+
+    #[test]
+    fn timers_go_off_in_their_order() {
+        let runtime = own();
+        let lane = Lane::new(1);
+        let (told, hears) = channel();
+        for millis in [60, 20, 40] {
+            let told = told.clone();
+            runtime.after(Duration::from_millis(millis), &lane, Priority::Poll, move || {
+                told.send(millis).unwrap();
+            });
+        }
+        assert_eq!([heard(&hears), heard(&hears), heard(&hears)], [20, 40, 60]);
+        assert!(runtime.threads() <= 2);
+    }
+
+    #[test]
+    fn a_timer_goes_off_while_another_ones_job_is_stuck() {
+        let runtime = own();
+        let (begun, begins) = channel();
+        let (go, job) = blocker(begun);
+        let (told, hears) = channel();
+        runtime.after(Duration::from_millis(10), &Lane::new(1), Priority::Poll, job);
+        runtime
+            .after(Duration::from_millis(50), &Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
+        heard(&begins);
+        heard(&hears);
+        drop(go);
+    }
+
+    #[test]
+    fn a_job_that_panics_takes_no_worker_along() {
+        let runtime = own();
+        let lane = Lane::new(1);
+        let (told, hears) = channel();
+        runtime.post(&lane, Priority::Poll, || panic!("on purpose"));
+        runtime.post(&lane, Priority::Poll, move || told.send(()).unwrap());
+        heard(&hears);
+    }
+
+    #[test]
+    fn a_parked_socket_wakes_when_it_is_ready_late_or_recalled() {
+        let runtime = own();
+        let lane = Lane::new(2);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pair = || {
+            let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            (Arc::new(client), listener.accept().unwrap().0)
+        };
+        let (told, hears) = channel();
+        let park = |socket: &Arc<TcpStream>, deadline: Tick| {
+            let told = told.clone();
+            runtime
+                .park(socket.clone(), Interest::Read, deadline, &lane, move |woken| told.send(woken).unwrap())
+        };
+        let (client, mut server) = pair();
+        park(&client, Tick::NEVER);
+        server.write_all(b"x").unwrap();
+        assert_eq!(heard(&hears), Woken::Ready);
+        let (quiet, _server) = pair();
+        park(&quiet, clock::now().after(Duration::from_millis(20)));
+        assert_eq!(heard(&hears), Woken::Late);
+        let parking = park(&quiet, Tick::NEVER);
+        runtime.unpark(parking);
+        runtime.unpark(parking);
+        assert_eq!(heard(&hears), Woken::Recalled);
+        assert!(hears.try_recv().is_err());
+    }
+
+    #[test]
+    fn what_is_held_keeps_the_runtime_until_it_is_released() {
+        let runtime = own();
+        let shared = runtime.share.shared.clone();
+        let hold = runtime.hold(Arc::new(runtime.clone()));
+        let second = runtime.clone();
+        drop(runtime);
+        assert!(!shared.queues.lock().stopped);
+        second.release(hold);
+        drop(second);
+        assert!(shared.queues.lock().stopped);
     }
 }

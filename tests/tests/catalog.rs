@@ -37,7 +37,7 @@ fn delete_by_hand(controller: &Process, port: u16) {
 
 #[test]
 fn changes_arrive_without_asking() {
-    let controller = Process::start(CONTROLLER, Duration::from_secs(60));
+    let controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     assert!(plum.discover("orders").unwrap().is_empty(), "nobody is no error");
     for port in 1..=5 {
@@ -51,7 +51,7 @@ fn changes_arrive_without_asking() {
 
 #[test]
 fn many_services_share_one_connection() {
-    let controller = Process::start(CONTROLLER, Duration::from_secs(60));
+    let controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     for index in 0..50 {
         assert!(plum.discover(format!("s-{index}")).unwrap().is_empty());
@@ -246,7 +246,7 @@ fn changed_ports(list: &[std::sync::Arc<Endpoint>]) -> Vec<u16> {
 
 #[test]
 fn a_watch_begins_with_what_is_there_and_tells_every_step() {
-    let mut controller = Process::start(CONTROLLER, Duration::from_secs(60));
+    let mut controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     register_by_hand(&controller, 1);
     let watch = plum.watch("orders").unwrap();
@@ -269,7 +269,7 @@ fn a_watch_begins_with_what_is_there_and_tells_every_step() {
 
 #[test]
 fn a_slow_reader_gets_everything_in_one_step() {
-    let controller = Process::start(CONTROLLER, Duration::from_secs(60));
+    let controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     let watch = plum.watch("orders").unwrap();
     assert_eq!(next(&watch).kind, ChangeKind::Snapshot);
@@ -283,7 +283,7 @@ fn a_slow_reader_gets_everything_in_one_step() {
 
 #[test]
 fn a_watch_of_everything_tells_of_services_that_appear() {
-    let controller = Process::start(CONTROLLER, Duration::from_secs(60));
+    let controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     register_by_hand(&controller, 1);
     let watch = plum.watch_all().unwrap();
@@ -384,7 +384,7 @@ fn the_original_is_polled_and_beaten_one_by_one() {
 /// Trap 7.
 #[test]
 fn a_beat_on_its_way_to_the_original_does_not_bring_it_back() {
-    let original = Original::start(Duration::from_secs(60));
+    let original = Original::start(Duration::from_mins(1));
     let plum = client(&original.plum(), polling());
     let me = plum.register(at(7)).unwrap();
     original.hold(Duration::from_millis(200));

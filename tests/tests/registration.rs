@@ -251,6 +251,28 @@ fn a_registry_that_asks_who_we_are_is_heard_at_once() {
 }
 
 #[test]
+fn over_tls_everything_is_the_same_and_a_stranger_is_not_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+    std::fs::write(&certificate, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let files = plumline_controller::TlsFiles { certificate: certificate.clone(), key };
+    let config = plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()).tls(files);
+    let controller = plumline_controller::Controller::start(config).unwrap();
+    let address = format!("plum+tls://{}", controller.address());
+    let settings = json!({ "tls": { "ca": certificate }, "registration": { "wait_listening": "0s" } });
+    let (plum, other) = (client(&address, settings.clone()), client(&address, settings));
+    assert!(other.discover("orders").unwrap().is_empty());
+    let me = plum.register(at(7)).unwrap();
+    until("the watch over TLS tells of it", SOON, || plumline_tests::ports(&other, "orders") == [7]);
+    drop(me);
+    until("and of its end", SOON, || plumline_tests::ports(&other, "orders").is_empty());
+    let stranger = client(&address, json!({}));
+    assert_eq!(stranger.discover("orders").unwrap_err().kind(), Kind::Protocol);
+}
+
+#[test]
 fn a_stalled_registry_holds_up_nobody_and_loses_nothing() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));

@@ -14,7 +14,6 @@ struct Slot {
     draw: Draw,
 }
 
-#[derive(Default)]
 struct Draws {
     /// The process these were seeded in: a forked child must not repeat its parent's draws.
     generation: u64,
@@ -22,13 +21,17 @@ struct Draws {
 }
 
 thread_local! {
-    static DRAWS: RefCell<Draws> = RefCell::default();
+    static DRAWS: RefCell<Draws> = const { RefCell::new(Draws { generation: 0, slots: Vec::new() }) };
 }
 
-/// Runs `use_it` with this thread's draw for a selection. It must not call back into here.
+/// Runs `use_it` with this thread's draw for a selection. A balancer of the user's own that picks in turn gets a
+/// fresh one.
 #[inline]
 pub(crate) fn with_draw<T>(selection: u64, use_it: impl FnOnce(&mut Draw) -> T) -> T {
-    DRAWS.with_borrow_mut(|draws| use_it(draws.slot(selection)))
+    DRAWS.with(|draws| match draws.try_borrow_mut() {
+        Ok(mut draws) => use_it(draws.slot(selection)),
+        Err(_) => use_it(&mut Draw::new(seed())),
+    })
 }
 
 impl Draws {

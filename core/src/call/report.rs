@@ -57,7 +57,9 @@ impl Reporter<'_> {
         if outcome == Outcome::Neutral {
             return;
         }
-        member.state.figures.count(outcome.is_failure());
+        if outcome.is_failure() {
+            member.state.count_failure();
+        }
         ewma::observe(view, &member.state, now.since(began), !outcome.is_failure(), now);
         let verdict = self.outlier.report(self.service, member, outcome, began, now);
         if let Verdict::Ejected(ejection) = verdict {

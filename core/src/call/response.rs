@@ -98,12 +98,20 @@ impl Response {
 
     /// Itself, or [`Kind::Status`] for a 4xx or 5xx.
     pub fn raise_for_status(self) -> Result<Response> {
+        match self.status_error() {
+            None => Ok(self),
+            Some(error) => Err(error),
+        }
+    }
+
+    /// What [`raise_for_status`](Response::raise_for_status) would fail with.
+    pub fn status_error(&self) -> Option<Error> {
         if self.is_success() {
-            return Ok(self);
+            return None;
         }
         let message =
             format!("{:?} answered {} from {}", self.service, self.status(), self.endpoint().address());
-        Err(self.describe(Error::new(Kind::Status, message)))
+        Some(self.describe(Error::new(Kind::Status, message)))
     }
 
     fn describe(&self, error: Error) -> Error {

@@ -116,7 +116,9 @@ impl Belief {
             }
             true
         });
-        listed.into_iter().for_each(|(key, endpoint)| self.confirm(key, endpoint, &mut verdict));
+        for (key, endpoint) in listed {
+            self.confirm(key, endpoint, &mut verdict);
+        }
         verdict
     }
 

@@ -128,11 +128,12 @@ impl Known {
         if !self.used.load(Ordering::Relaxed) {
             self.used_again();
         }
-        let ready = self.is_ready();
-        if ready {
-            self.hits.count();
-        }
-        ready
+        self.is_ready()
+    }
+
+    /// Counts a look-up that needed no waiting.
+    pub fn count_hit(&self) {
+        self.hits.count();
     }
 
     /// The first use since the last look at the registry; after a long time without any, its list is refreshed.
@@ -364,7 +365,9 @@ impl Beliefs {
 
     fn bury(&mut self, gone: Vec<(Arc<Endpoint>, &'static str)>) {
         let at = clock::now();
-        gone.into_iter().for_each(|(endpoint, why)| self.gone.push_front(Gone { endpoint, why, at }));
+        for (endpoint, why) in gone {
+            self.gone.push_front(Gone { endpoint, why, at });
+        }
         self.gone.truncate(MOST_GONE);
     }
 

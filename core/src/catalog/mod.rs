@@ -216,7 +216,7 @@ impl Catalog {
     /// not believed, it is believed now.
     pub fn distrust(&self, service: &str, key: &EndpointKey) {
         if let Some(known) = self.inner.services.load().get(service) {
-            self.inner.follow_up(known, known.distrust(key));
+            self.inner.follow_up(known, &known.distrust(key));
         }
     }
 
@@ -304,10 +304,8 @@ impl Inner {
             self.hear_own(known, Listing::default());
             return Ok(());
         }
-        let patience = match self.has_on_disk(known.name()) {
-            true => wait.at_most(PATIENCE_WITH_SNAPSHOT),
-            false => *wait,
-        };
+        let patience =
+            if self.has_on_disk(known.name()) { wait.at_most(PATIENCE_WITH_SNAPSHOT) } else { *wait };
         let outcome = self.ask_each(known, &patience);
         self.want(known.name());
         match outcome {
@@ -346,16 +344,14 @@ impl Inner {
     }
 
     fn names(&self, wait: &Wait<'_>) -> Result<BTreeSet<String>> {
-        let mut cached = self.names.lock();
-        let now = clock::now();
+        // While somebody else asks, what we know must do: nobody waits for another's question.
+        let Some(mut cached) = self.names.try_lock() else { return Ok(self.names_offered()) };
         if let Some((at, names)) = &*cached
-            && now.since(*at) < NAMES_EVERY
+            && clock::now().since(*at) < NAMES_EVERY
         {
             return Ok(names.clone());
         }
-        let services = self.services.load();
-        let offered = services.iter().filter(|(_, known)| !known.service().snapshot().members.is_empty());
-        let mut names: BTreeSet<String> = offered.map(|(name, _)| name.clone()).collect();
+        let mut names = self.names_offered();
         let mut failure = None;
         for source in self.sources.iter() {
             match source.registry.services(wait) {
@@ -363,11 +359,17 @@ impl Inner {
                 Err(error) => failure = Some(error),
             }
         }
-        *cached = Some((now, names.clone()));
+        *cached = Some((clock::now(), names.clone()));
         match failure {
             Some(error) if names.is_empty() => Err(error),
             _ => Ok(names),
         }
+    }
+
+    fn names_offered(&self) -> BTreeSet<String> {
+        let services = self.services.load();
+        let offered = services.iter().filter(|(_, known)| !known.service().snapshot().members.is_empty());
+        offered.map(|(name, _)| name.clone()).collect()
     }
 
     // === the watches ===
@@ -450,12 +452,13 @@ impl Inner {
         let source = &self.sources[index];
         let (trust, was_down) = source.answered(&heard, clock::now());
         for (service, listing) in heard.lists {
-            let known = match self.all.load(Ordering::Acquire) {
-                true => Some(self.enter(&service)),
-                false => self.services.load().get(&service).cloned(),
+            let known = if self.all.load(Ordering::Acquire) {
+                Some(self.enter(&service))
+            } else {
+                self.services.load().get(&service).cloned()
             };
             if let Some(known) = known {
-                self.follow_up(&known, known.heard(index, listing, trust, overtakes));
+                self.follow_up(&known, &known.heard(index, listing, trust, overtakes));
             }
         }
         if was_down {
@@ -487,19 +490,21 @@ impl Inner {
     fn hear_own(self: &Arc<Self>, known: &Arc<Known>, listing: Listing) {
         let trust = Trust { absence: Absence::Final, settled: true, ttl: self.ttl };
         let applied = known.heard(self.sources.len(), listing, trust, None);
-        self.follow_up(known, applied);
+        self.follow_up(known, &applied);
     }
 
     /// What follows from news, once no lock is held.
-    fn follow_up(self: &Arc<Self>, known: &Arc<Known>, applied: Applied) {
+    fn follow_up(self: &Arc<Self>, known: &Arc<Known>, applied: &Applied) {
         // Whoever was registered anew is tried at once, however it left.
         let at_once = |ejection: &mut Ejection| ejection.next_probe = clock::now();
-        applied.returned.iter().for_each(|member| known.service().reschedule(&member.state, at_once));
+        for member in &applied.returned {
+            known.service().reschedule(&member.state, at_once);
+        }
         if let Some(due) = applied.due {
             let (catalog, known) = (Arc::downgrade(self), Arc::downgrade(known));
             self.runtime.at(due, &self.lane, Priority::Poll, move || {
                 if let (Some(catalog), Some(known)) = (catalog.upgrade(), known.upgrade()) {
-                    catalog.follow_up(&known, known.expire());
+                    catalog.follow_up(&known, &known.expire());
                 }
             });
         }
@@ -530,7 +535,7 @@ impl Inner {
                 lists.get(&**source.registry.source()).and_then(|services| services.get(known.name()));
             if let Some(stored) = stored {
                 let endpoints = stored.iter().map(|endpoint| Endpoint::clone(endpoint)).collect();
-                self.follow_up(known, known.recalled(index, endpoints));
+                self.follow_up(known, &known.recalled(index, endpoints));
             }
         }
     }

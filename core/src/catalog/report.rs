@@ -41,7 +41,7 @@ impl Provenance {
     /// `1 expired 40 s ago`, for messages: what has gone within the last ten minutes, by its reason.
     pub fn departures(&self) -> Vec<String> {
         let now = clock::now();
-        let recent = |gone: &&Gone| now.since(gone.at) < Duration::from_secs(600);
+        let recent = |gone: &&Gone| now.since(gone.at) < Duration::from_mins(10);
         ["expired", "deleted", "missing", "unreachable"]
             .into_iter()
             .filter_map(|why| {

@@ -58,9 +58,10 @@ impl Reader {
         if std::mem::replace(&mut pending.down, is_down) == is_down {
             return;
         }
-        let (kind, opposite) = match is_down {
-            true => (ChangeKind::RegistryDown, ChangeKind::RegistryUp),
-            false => (ChangeKind::RegistryUp, ChangeKind::RegistryDown),
+        let (kind, opposite) = if is_down {
+            (ChangeKind::RegistryDown, ChangeKind::RegistryUp)
+        } else {
+            (ChangeKind::RegistryUp, ChangeKind::RegistryDown)
         };
         let services: Vec<String> = pending.delivered.keys().chain(&pending.changed).cloned().collect();
         for service in services {

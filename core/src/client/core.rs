@@ -113,7 +113,7 @@ impl Drop for Shell {
         let core = self.core.load_full();
         if core.generation == runtime::generation() {
             // Waits for nothing. Registrations that were detached go on in the background.
-            core.catalog.close();
+            core.release();
         } else {
             std::mem::forget(core);
         }
@@ -265,6 +265,7 @@ impl Core {
         interrupt: &dyn Interrupt,
     ) -> Result<()> {
         if line.known.enter() {
+            line.known.count_hit();
             return Ok(());
         }
         let both = self.interrupt(interrupt);
@@ -298,15 +299,25 @@ impl Core {
         };
         match call.run()? {
             Some(response) => Ok(response),
-            None => Err(explain::no_endpoint(self, line, &selection.filter, deadline)),
+            None => Err(explain::no_endpoint(
+                self,
+                line,
+                &selection.filter,
+                &Wait { deadline, interrupt: &self.interrupt(interrupt) },
+            )),
         }
+    }
+
+    /// Ends the background work for this client, and lets go of its lines.
+    fn release(&self) {
+        self.catalog.close();
+        self.lines.swap(Arc::default()).values().for_each(|line| line.release());
     }
 
     fn close(&self, drain: Duration, interrupt: &dyn Interrupt) {
         let limit = Wait::new(CLOSE_LIMIT, interrupt);
         self.registrations.close(drain, &limit);
-        self.catalog.close();
-        self.lines.store(Arc::default());
-        self.runtime.clone().close(Deadline::new(clock::now(), CLOSE_LIMIT));
+        self.release();
+        self.runtime.close(Deadline::new(clock::now(), CLOSE_LIMIT));
     }
 }

@@ -10,7 +10,7 @@ use super::core::Core;
 use super::line::Line;
 use crate::balance::ewma;
 use crate::catalog::{Gone, Provenance};
-use crate::clock::{self, Deadline, Tick};
+use crate::clock::{self, Tick};
 use crate::error::{Error, Kind};
 use crate::interrupt::Never;
 use crate::model::{Endpoint, Query};
@@ -73,7 +73,7 @@ pub(super) fn explain(
     core: &Core,
     line: &Line,
     query: &Query,
-    deadline: Deadline,
+    wait: &Wait<'_>,
     unheard: Option<Error>,
 ) -> Explanation {
     let now = clock::now();
@@ -85,7 +85,7 @@ pub(super) fn explain(
     let source = core.catalog().provenance(line.name()).describe();
     let summary = match (usable, unheard) {
         (0, Some(error)) => error.to_string(),
-        (0, None) => no_endpoint(core, line, &filter, deadline).to_string(),
+        (0, None) => no_endpoint(core, line, &filter, wait).to_string(),
         _ => format!("{usable} of {} endpoints of {query} usable; {source}", endpoints.len()),
     };
     Explanation { query: query.to_string(), summary, usable, source, endpoints }
@@ -130,14 +130,14 @@ fn judge(line: &Line, member: &Member, filter: &Filter, now: Tick) -> Verdict {
 }
 
 /// Why nobody could be chosen.
-pub(super) fn no_endpoint(core: &Core, line: &Line, filter: &Filter, deadline: Deadline) -> Error {
+pub(super) fn no_endpoint(core: &Core, line: &Line, filter: &Filter, wait: &Wait<'_>) -> Error {
     let snapshot = line.service.snapshot();
     let provenance = core.catalog().provenance(line.name());
     if let Some(error) = cannot_be_called(&snapshot, filter) {
         return error.for_service(&**line.name());
     }
     let message = if snapshot.members.is_empty() && provenance.gone.is_empty() {
-        nothing_registered(core, line, deadline)
+        nothing_registered(core, line, wait)
     } else {
         count_up(&snapshot, &provenance, filter)
     };
@@ -165,10 +165,9 @@ fn cannot_be_called(snapshot: &Snapshot, filter: &Filter) -> Option<Error> {
     })
 }
 
-fn nothing_registered(core: &Core, line: &Line, deadline: Deadline) -> String {
-    let wait = Wait { deadline, interrupt: &Never };
+fn nothing_registered(core: &Core, line: &Line, wait: &Wait<'_>) -> String {
     let name = line.name();
-    let meant = core.catalog().similar(name, &wait);
+    let meant = core.catalog().similar(name, wait);
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
     let source = core.catalog().provenance(name).describe();
     if hint.is_empty() {
@@ -229,7 +228,7 @@ pub(super) fn unheard(line: &Line, error: Error) -> Error {
 pub(super) fn still_missing(core: &Core, query: &Query, timeout: Duration, error: Error) -> Error {
     let Ok(line) = core.line(&query.service) else { return error };
     let filter = Filter { query: query.clone(), callable: false };
-    let why = no_endpoint(core, &line, &filter, Deadline::new(clock::now(), Duration::from_millis(500)));
+    let why = no_endpoint(core, &line, &filter, &Wait::new(Duration::from_millis(500), &Never));
     Error::new(Kind::Timeout, format!("waited {} s; {why}", timeout.as_secs_f64()))
         .for_service(&*query.service)
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
 use super::Client;
 use super::core::Core;
 use super::line::Line;
-use super::pick::{Owner, Pick};
+use super::pick::Pick;
 use crate::call::{Request, Response};
 use crate::error::Result;
 use crate::interrupt::{Interrupt, Never};
@@ -26,7 +24,7 @@ use crate::snapshot::Selection;
 pub struct ServiceHandle {
     client: Client,
     query: Query,
-    bound: Arc<ArcSwap<Bound>>,
+    bound: Arc<Bound>,
 }
 
 /// What the query stands for in this process.
@@ -48,7 +46,7 @@ impl Bound {
 
 impl ServiceHandle {
     pub(super) fn new(client: Client, query: Query) -> Result<ServiceHandle> {
-        let bound = Arc::new(ArcSwap::from_pointee(Bound::new(&client, &query)?));
+        let bound = Arc::new(Bound::new(&client, &query)?);
         Ok(ServiceHandle { client, query, bound })
     }
 
@@ -64,8 +62,7 @@ impl ServiceHandle {
 
     /// The same, ended early by an interrupt.
     pub fn call_interruptible(&self, request: &Request, interrupt: &dyn Interrupt) -> Result<Response> {
-        let bound = self.bound()?;
-        bound.core.call(&bound.line, &bound.callable, request, interrupt)
+        self.bound(|bound| bound.core.call(&bound.line, &bound.callable, request, interrupt))
     }
 
     /// Sends a GET.
@@ -80,27 +77,27 @@ impl ServiceHandle {
 
     /// The same, ended early by an interrupt.
     pub fn pick_interruptible(&self, interrupt: &dyn Interrupt) -> Result<Pick> {
-        let bound = self.bound()?;
-        Pick::choose(Owner::Handle(bound), interrupt)
+        self.bound(|bound| Pick::choose(bound, interrupt))
     }
 
-    fn bound(&self) -> Result<arc_swap::Guard<Arc<Bound>>> {
-        let bound = self.bound.load();
+    /// The same if it takes no waiting; `None` where [`pick`](ServiceHandle::pick) would have to ask a registry.
+    pub fn try_pick(&self) -> Result<Option<Pick>> {
+        self.bound(|bound| {
+            if bound.line.known.enter() { Pick::at_hand(bound, crate::clock::now()) } else { Ok(None) }
+        })
+    }
+
+    /// Uses what the handle is bound to. In a child forked since then it is looked up anew at each use: what is
+    /// bound belongs to the parent.
+    #[inline]
+    fn bound<T>(&self, use_it: impl FnOnce(&Bound) -> Result<T>) -> Result<T> {
         if self.client.is_closed() {
             return Err(super::closed());
         }
-        if bound.core.generation() == crate::runtime::generation() {
-            return Ok(bound);
+        if self.bound.core.generation() == crate::runtime::generation() {
+            return use_it(&self.bound);
         }
-        self.rebind()
-    }
-
-    /// In a forked child, on first use.
-    #[cold]
-    fn rebind(&self) -> Result<arc_swap::Guard<Arc<Bound>>> {
-        let inherited = self.bound.swap(Arc::new(Bound::new(&self.client, &self.query)?));
-        std::mem::forget(inherited);
-        Ok(self.bound.load())
+        use_it(&Bound::new(&self.client, &self.query)?)
     }
 }
 

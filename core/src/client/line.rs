@@ -9,8 +9,16 @@ use crate::catalog::{Catalog, Known};
 use crate::model::Query;
 use crate::resilience::Probe;
 use crate::runtime::{Lane, Priority, Runtime};
-use crate::snapshot::{Filter, Member, Selection, Service};
+use crate::snapshot::{Filter, Member, Owner, Selection, Service};
 use crate::telemetry::Counters;
+
+/// Where picks report: carried by the views they come from.
+///
+/// A line's views lead back to it here; [`Line::release`] breaks that circle when the client ends.
+pub(super) struct Desk {
+    pub(super) line: Arc<Line>,
+    pub(super) policies: Arc<Policies>,
+}
 
 /// One service of a client.
 pub(super) struct Line {
@@ -58,8 +66,14 @@ impl Line {
         self.policies.load()
     }
 
-    pub(super) fn set_policies(&self, policies: Policies) {
+    pub(super) fn set_policies(self: &Arc<Line>, policies: Policies) {
         self.policies.store(Arc::new(policies));
+        self.service.hand_over(Some(&self.desk()));
+    }
+
+    /// Lets the views go that lead back here.
+    pub(super) fn release(&self) {
+        self.service.hand_over(None);
     }
 
     /// What a call with this query may go to.
@@ -71,8 +85,16 @@ impl Line {
     }
 
     /// What a pick with this query may choose.
-    pub(super) fn pickable(&self, query: &Query) -> Arc<Selection> {
-        self.service.selection(&Filter { query: query.clone(), callable: false })
+    pub(super) fn pickable(self: &Arc<Line>, query: &Query) -> Arc<Selection> {
+        let selection = self.service.selection(&Filter { query: query.clone(), callable: false });
+        if selection.view().owner.is_none() {
+            self.service.adopt(&selection, &self.desk());
+        }
+        selection
+    }
+
+    fn desk(self: &Arc<Line>) -> Owner {
+        Arc::new(Desk { line: self.clone(), policies: self.policies.load_full() })
     }
 
     pub(super) fn reporter<'a>(&'a self, policies: &'a Policies) -> Reporter<'a> {

@@ -29,11 +29,11 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::{Interrupt, Never};
 use crate::model::{Endpoint, Instance, Query};
 use crate::registration::Registration;
+use crate::registry::Wait;
 
 pub use builder::ClientBuilder;
 pub use explain::{Explanation, Verdict};
 pub use handle::ServiceHandle;
-use pick::Owner;
 pub use pick::Pick;
 pub use stats::{EndpointStats, ServiceStats, Stats};
 pub use watch::Watch;
@@ -86,9 +86,14 @@ impl Client {
         let core = self.core()?;
         let line = core.line(&query.service)?;
         core.await_list(&line, self.deadline(&line, None), interrupt)?;
-        let snapshot = line.service.snapshot();
-        let meant = snapshot.members.iter().map(|member| &member.endpoint);
-        Ok(meant.filter(|endpoint| endpoint.healthy && query.accepts(endpoint)).cloned().collect())
+        Ok(listed(&line, &query))
+    }
+
+    /// The same if it takes no waiting; `None` where [`discover`](Client::discover) would have to ask a registry.
+    pub fn try_discover(&self, query: impl Into<Query>) -> Result<Option<Vec<Arc<Endpoint>>>> {
+        let query = query.into();
+        let line = self.core()?.line(&query.service)?;
+        Ok(line.known.enter().then(|| listed(&line, &query)))
     }
 
     /// Chooses an endpoint for one use of any protocol, to be reported on.
@@ -107,7 +112,7 @@ impl Client {
 
     /// The same, ended early by an interrupt.
     pub fn pick_interruptible(&self, query: impl Into<Query>, interrupt: &dyn Interrupt) -> Result<Pick> {
-        Pick::choose(Owner::Own(Box::new(handle::Bound::new(self, &query.into())?)), interrupt)
+        Pick::choose(&handle::Bound::new(self, &query.into())?, interrupt)
     }
 
     /// Makes a call: picks, sends, goes elsewhere if need be, reports. An answer of any status is a
@@ -227,7 +232,7 @@ impl Client {
         let (query, core) = (query.into(), self.core()?);
         crate::call::check_service(&query.service)?;
         let both = core.interrupt(interrupt);
-        let wait = crate::registry::Wait::new(timeout, &both);
+        let wait = Wait::new(timeout, &both);
         core.catalog().wait_for(&query, &wait).map_err(|error| match error.kind() {
             Kind::Timeout => explain::still_missing(&core, &query, timeout, error),
             _ => error,
@@ -236,12 +241,27 @@ impl Client {
 
     /// Says for each endpoint of a service whether it would be called, and why not.
     pub fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
+        self.explain_interruptible(query, &Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn explain_interruptible(
+        &self,
+        query: impl Into<Query>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Explanation> {
         let (query, core) = (query.into(), self.core()?);
         let line = core.line(&query.service)?;
         let deadline = self.deadline(&line, None);
         // A registry that cannot be asked is part of the explanation.
-        let unheard = core.await_list(&line, deadline, &Never).err();
-        Ok(explain::explain(&core, &line, &query, deadline, unheard))
+        let unheard = core.await_list(&line, deadline, interrupt).err();
+        Ok(explain::explain(
+            &core,
+            &line,
+            &query,
+            &Wait { deadline, interrupt: &core.interrupt(interrupt) },
+            unheard,
+        ))
     }
 
     /// Everything that is counted.
@@ -303,6 +323,13 @@ impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Client({})", self.shell.sources())
     }
+}
+
+/// The endpoints that are there, healthy and meant.
+fn listed(line: &line::Line, query: &Query) -> Vec<Arc<Endpoint>> {
+    let snapshot = line.service.snapshot();
+    let meant = snapshot.members.iter().map(|member| &member.endpoint);
+    meant.filter(|endpoint| endpoint.healthy && query.accepts(endpoint)).cloned().collect()
 }
 
 fn closed() -> Error {

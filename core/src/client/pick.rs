@@ -6,12 +6,14 @@ use arc_swap::Guard;
 
 use super::explain;
 use super::handle::Bound;
+use super::line::Desk;
 use crate::balance::Context;
 use crate::call::with_draw;
 use crate::clock::{self, Deadline, Tick};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::model::Endpoint;
+use crate::registry::Wait;
 use crate::resilience::Outcome;
 use crate::snapshot::{Member, View};
 use crate::telemetry::Count;
@@ -20,48 +22,51 @@ use crate::telemetry::Count;
 /// [`failure`](Pick::failure); the first word counts. Dropped without one it is neutral, and counted in the stats.
 #[must_use = "a pick holds its endpoint as busy until it is reported on"]
 pub struct Pick {
-    owner: Owner,
+    /// Leads to everything else, and keeps it alive, without a count that threads would meet at.
     view: Guard<Arc<View>>,
     index: usize,
     began: Tick,
     settled: bool,
 }
 
-/// What keeps a pick's service alive.
-pub(super) enum Owner {
-    /// Of its own.
-    Own(Box<Bound>),
-    /// Borrowed from a handle: nothing is counted, so that threads do not meet here.
-    Handle(Guard<Arc<Bound>>),
-}
-
-impl Owner {
-    fn bound(&self) -> &Bound {
-        match self {
-            Owner::Own(bound) => bound,
-            Owner::Handle(bound) => bound,
-        }
-    }
-}
-
 impl Pick {
     /// Chooses among what a selection holds now; waits for the first ever list of the service.
-    pub(super) fn choose(owner: Owner, interrupt: &dyn Interrupt) -> Result<Pick> {
-        let Bound { core, line, pickable: selection, .. } = owner.bound();
-        let policies = line.policies();
+    pub(super) fn choose(bound: &Bound, interrupt: &dyn Interrupt) -> Result<Pick> {
         let now = clock::now();
-        let deadline = Deadline::new(now, policies.settings.timeout);
-        core.await_list(line, deadline, interrupt)?;
-        line.reporter(&policies).look_after(now);
-        let view = selection.view();
-        if view.is_empty() {
-            return Err(explain::no_endpoint(core, line, &selection.filter, deadline));
+        if !bound.line.known.enter() {
+            let deadline = Pick::deadline(bound, now);
+            bound.core.await_list(&bound.line, deadline, interrupt)?;
         }
-        let choose = |draw: &mut _| policies.choose(&view, &mut Context { now, draw, tried: &[] });
-        let index = with_draw(selection.id, choose)?;
+        match Pick::at_hand(bound, now)? {
+            Some(pick) => Ok(pick),
+            None => {
+                let Bound { core, line, pickable, .. } = bound;
+                let both = core.interrupt(interrupt);
+                let wait = Wait { deadline: Pick::deadline(bound, now), interrupt: &both };
+                Err(explain::no_endpoint(core, line, &pickable.filter, &wait))
+            }
+        }
+    }
+
+    #[cold]
+    fn deadline(bound: &Bound, now: Tick) -> Deadline {
+        Deadline::new(now, bound.line.policies().settings.timeout)
+    }
+
+    /// Chooses among what a selection holds now, waiting for nothing; `None` where that is nobody.
+    #[inline]
+    pub(super) fn at_hand(bound: &Bound, now: Tick) -> Result<Option<Pick>> {
+        let view = bound.pickable.view();
+        let desk = desk_of(&view)?;
+        desk.line.reporter(&desk.policies).look_after(now);
+        if view.is_empty() {
+            return Ok(None);
+        }
+        let choose = |draw: &mut _| desk.policies.choose(&view, &mut Context { now, draw, tried: &[] });
+        let index = with_draw(bound.pickable.id, choose)?;
         view.slots()[index].member.state.begin(now);
-        line.counters.add(Count::Picks, 1);
-        Ok(Pick { owner, view, index, began: now, settled: false })
+        desk.line.counters.add(Count::Picks, 1);
+        Ok(Some(Pick { view, index, began: now, settled: false }))
     }
 
     /// The endpoint.
@@ -71,7 +76,7 @@ impl Pick {
 
     /// Whether its service's list is older than it should be, because the registry does not answer.
     pub fn is_stale(&self) -> bool {
-        self.owner.bound().line.known.is_stale()
+        desk_of(&self.view).is_ok_and(|desk| desk.line.known.is_stale())
     }
 
     /// It went well.
@@ -102,15 +107,20 @@ impl Pick {
         if std::mem::replace(&mut self.settled, true) {
             return;
         }
-        let line = &self.owner.bound().line;
-        let policies = line.policies();
         let member = self.member();
-        line.reporter(&policies).report(&self.view, member, outcome, self.began, clock::now());
-        member.state.end();
-        if outcome == Outcome::Neutral {
-            line.counters.add(Count::Unreported, 1);
+        if let Ok(desk) = desk_of(&self.view) {
+            let reporter = desk.line.reporter(&desk.policies);
+            reporter.report(&self.view, member, outcome, self.began, clock::now());
+            desk.line.counters.add(Count::Unreported, u64::from(outcome == Outcome::Neutral));
         }
+        member.state.end();
     }
+}
+
+/// Where a view's picks report; a view without belongs to a client that was closed.
+#[inline]
+fn desk_of(view: &View) -> Result<&Desk> {
+    view.owner.as_ref().and_then(|owner| owner.downcast_ref()).ok_or_else(super::closed)
 }
 
 impl Drop for Pick {

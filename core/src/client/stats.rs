@@ -11,7 +11,7 @@ use crate::catalog::CacheStats;
 use crate::clock::{self, Tick};
 use crate::registration::RegistrationStats;
 use crate::snapshot::Member;
-use crate::telemetry::CallFigures;
+use crate::telemetry::{CallFigures, Count};
 
 /// Everything a client counts. Serializes to JSON; holds no secret.
 #[derive(Clone, Debug, Serialize)]
@@ -59,13 +59,11 @@ pub struct EndpointStats {
 
 pub(super) fn gather(core: &Core) -> Stats {
     let now = clock::now();
+    let mut cache = core.catalog().stats();
+    // A pick is a look-up too; it is counted once, as a pick.
+    cache.hits += core.lines().values().map(|line| line.counters.get(Count::Picks)).sum::<u64>();
     let services = core.lines().iter().map(|(name, line)| (name.clone(), of_line(line, now))).collect();
-    Stats {
-        services,
-        cache: core.catalog().stats(),
-        registrations: core.registrations().stats(),
-        threads: core.threads(),
-    }
+    Stats { services, cache, registrations: core.registrations().stats(), threads: core.threads() }
 }
 
 fn of_line(line: &Line, now: Tick) -> ServiceStats {
@@ -81,8 +79,8 @@ fn of_line(line: &Line, now: Tick) -> ServiceStats {
 fn of_member(member: &Member, now: Tick) -> EndpointStats {
     let state = &member.state;
     EndpointStats {
-        attempts: state.figures.attempts(),
-        failures: state.figures.failures(),
+        attempts: state.attempts(),
+        failures: state.failures(),
         in_flight: state.in_flight(),
         ewma_ms: state.latency.get().map(|(nanos, _)| nanos / 1e6),
         success: ewma::success(state, now),

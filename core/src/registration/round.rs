@@ -1,7 +1,7 @@
 //! A round: everything registered with one registry is beaten for, and what it does not know is registered.
 //!
-//! Rounds come every TTL/3 ±15 %, at once when something new is to be told, and after a failure with a backoff
-//! that stays within the TTL. A round goes through the slots in batches as large as a request of that registry;
+//! Rounds come every TTL/3 ±15 %, and after a failure with a backoff that stays within the TTL. When something
+//! new is to be told a round comes at once, but only for what is new. A round goes through the slots in batches as large as a request of that registry;
 //! each batch takes the slots' data as they are at that moment, and leaves out what has been closed meanwhile.
 
 use std::sync::{Arc, Weak};
@@ -10,18 +10,17 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::Shared;
-use super::slot::{Sent, Slot, Task};
+use super::slot::{Scope, Sent, Slot, Task};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::interrupt::Never;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::{Entry, Registry, Wait};
 use crate::runtime::Priority;
 
 /// Registrations often come together: this long others may join the round.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(1);
 /// Requests have limits of their own; this one only ends a round that has lost its way.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// One registry, and when it is next turned to.
 pub(super) struct Store {
@@ -34,6 +33,8 @@ struct Schedule {
     /// Counts the appointments made; only the latest is kept.
     appointment: u64,
     next: Option<Tick>,
+    /// When everybody is to be beaten for; rounds before that only tell news.
+    beat_at: Option<Tick>,
     running: bool,
     /// Something new came up during a round.
     again: bool,
@@ -83,30 +84,49 @@ impl Shared {
 
     fn keep_appointment(shared: &Weak<Shared>, store: usize, appointment: u64) {
         let Some(shared) = shared.upgrade() else { return };
-        {
+        let scope = {
             let mut schedule = shared.stores[store].schedule.lock();
             if schedule.appointment != appointment || schedule.running {
                 return;
             }
             schedule.running = true;
             schedule.again = false;
-        }
-        let outcome = shared.round(store);
+            if schedule.beat_at.is_none_or(|at| at <= clock::now()) { Scope::Everything } else { Scope::News }
+        };
+        let outcome = shared.round(store, scope);
         let mut schedule = shared.stores[store].schedule.lock();
         schedule.running = false;
-        schedule.next = None;
         schedule.error = outcome.as_ref().err().cloned();
-        let wait = match outcome {
-            Ok(Some(interval)) => {
+        let ttl = shared.stores[store].registry.ttl();
+        match Shared::next_round(&mut schedule, scope, outcome, ttl) {
+            Some(at) => shared.appoint(store, &mut schedule, at),
+            None => schedule.next = None,
+        }
+    }
+
+    /// When the round after this one comes; `None` once nobody is registered any more.
+    fn next_round(
+        schedule: &mut Schedule,
+        scope: Scope,
+        outcome: Result<Option<Duration>>,
+        ttl: Duration,
+    ) -> Option<Tick> {
+        let now = clock::now();
+        match outcome {
+            Ok(interval) => {
                 schedule.reconnect.found();
-                if schedule.again { Some(Duration::ZERO) } else { Some(jittered(interval)) }
+                if scope == Scope::Everything || interval.is_none() {
+                    schedule.beat_at = interval.map(|interval| now.after(jittered(interval)));
+                }
+                if schedule.again { Some(now.after(GATHER)) } else { schedule.beat_at }
             }
-            // Nobody is registered any more: the next one hurries.
-            Ok(None) => None,
-            Err(_) => Some(schedule.reconnect.lost(shared.stores[store].registry.ttl(), fastrand::f64())),
-        };
-        if let Some(wait) = wait {
-            shared.appoint(store, &mut schedule, clock::now().after(wait));
+            Err(error) => {
+                if !schedule.reconnect.is_lost() {
+                    tracing::warn!(%error, "the registry cannot be beaten to; trying on");
+                }
+                schedule.beat_at = Some(now.after(schedule.reconnect.lost(ttl, fastrand::f64())));
+                schedule.beat_at
+            }
         }
     }
 
@@ -114,16 +134,21 @@ impl Shared {
 
     /// Goes through every slot. The interval to the next round, `None` without slots; an error if the registry
     /// is away.
-    fn round(&self, store: usize) -> Result<Option<Duration>> {
+    fn round(&self, store: usize, scope: Scope) -> Result<Option<Duration>> {
         let mut slots: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
+        let ttl = slots.iter().map(|slot| slot.ttl()).min();
+        if scope == Scope::News {
+            slots.retain(|slot| slot.has_news(store));
+        }
         // Entries of one instance id travel together.
         slots.sort_by_cached_key(|slot| (slot.instance().instance_id, slot.id));
-        let ttl = slots.iter().map(|slot| slot.ttl()).min();
         let mut rest = slots.as_slice();
         while !rest.is_empty() {
             let (batch, left) = rest.split_at(self.stores[store].registry.batch().clamp(1, rest.len()));
-            if let Err(error) = self.batch(store, batch) {
-                left.iter().for_each(|slot| slot.unreachable(store, &error));
+            if let Err(error) = self.batch(store, batch, scope) {
+                for slot in left {
+                    slot.unreachable(store, &error);
+                }
                 return Err(error);
             }
             rest = left;
@@ -132,11 +157,13 @@ impl Shared {
         Ok(ttl.map(|ttl| ttl.min(registry.ttl()) / 3))
     }
 
-    fn batch(&self, store: usize, slots: &[Arc<Slot>]) -> Result<()> {
+    fn batch(&self, store: usize, slots: &[Arc<Slot>], scope: Scope) -> Result<()> {
         let taken: Vec<(&Arc<Slot>, Sent)> =
-            slots.iter().filter_map(|slot| Some((slot, slot.take_task(store)?))).collect();
+            slots.iter().filter_map(|slot| Some((slot, slot.take_task(store, scope)?))).collect();
         let outcome = self.send(store, &taken);
-        taken.iter().for_each(|(slot, _)| slot.landed(store));
+        for (slot, _) in &taken {
+            slot.landed(store);
+        }
         outcome?;
         taken.iter().try_for_each(|(slot, _)| self.remove_former(store, slot))
     }
@@ -155,7 +182,7 @@ impl Shared {
         if taken.is_empty() {
             return Ok(Vec::new());
         }
-        let wait = Wait::new(LONGEST, &Never);
+        let wait = Wait::new(LONGEST, &self.closing);
         let outcomes = self.stores[store].registry.beat(&entries(taken), &wait);
         let away = away(&outcomes);
         let again =
@@ -173,9 +200,14 @@ impl Shared {
         if taken.is_empty() {
             return Ok(());
         }
-        let wait = Wait::new(LONGEST, &Never);
+        let wait = Wait::new(LONGEST, &self.closing);
         let outcomes: Vec<Result<()>> = self.stores[store].registry.register(&entries(taken), &wait);
         let away = away(&outcomes);
+        let (source, count) =
+            (self.stores[store].registry.source(), outcomes.iter().filter(|o| o.is_ok()).count());
+        if count > 0 {
+            tracing::info!(%source, count, "registered");
+        }
         taken.iter().zip(outcomes).for_each(|((slot, sent), outcome)| slot.registered(store, sent, outcome));
         away.map_or(Ok(()), Err)
     }
@@ -183,7 +215,7 @@ impl Shared {
     /// A changed identity is another entry: the old one goes once the new one is there.
     fn remove_former(&self, store: usize, slot: &Slot) -> Result<()> {
         for former in slot.take_former(store) {
-            let wait = Wait::new(LONGEST, &Never);
+            let wait = Wait::new(LONGEST, &self.closing);
             if let Err(error) = self.stores[store].registry.deregister(&former, false, &wait) {
                 slot.return_former(store, former);
                 return Err(error);

@@ -62,6 +62,8 @@ enum Closing {
 struct AtStore {
     /// The revision it holds; `None`: none, as far as we know.
     known: Option<u64>,
+    /// What it was last told of its health.
+    health: Health,
     /// Under which identity it was last sent, and whether it may have arrived without our knowing.
     sent: bool,
     doubtful: bool,
@@ -81,6 +83,15 @@ pub(super) enum Task {
     Register,
     /// It does.
     Beat,
+}
+
+/// What a round is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Everybody.
+    Everything,
+    /// Those of whom the registry does not know the latest.
+    News,
 }
 
 /// What was sent, to be reported on.
@@ -186,9 +197,10 @@ impl Slot {
     // === rounds ===
 
     /// What is to be sent to a registry now, marked as on its way; `None` if nothing, or no longer.
-    pub(super) fn take_task(&self, store: usize) -> Option<Sent> {
+    pub(super) fn take_task(&self, store: usize, scope: Scope) -> Option<Sent> {
         let mut data = self.data.lock();
-        if !data.published || data.closing != Closing::Open {
+        if !data.published || data.closing != Closing::Open || (scope == Scope::News && !data.has_news(store))
+        {
             return None;
         }
         let (entry, revision) = (data.entry.clone(), data.revision);
@@ -199,6 +211,12 @@ impl Slot {
         Some(Sent { entry, revision, task })
     }
 
+    /// Whether a registry does not know the latest.
+    pub(super) fn has_news(&self, store: usize) -> bool {
+        let data = self.data.lock();
+        data.published && data.has_news(store)
+    }
+
     /// It has been registered, or not.
     pub(super) fn registered(&self, store: usize, sent: &Sent, outcome: Result<()>) {
         let mut data = self.data.lock();
@@ -207,6 +225,7 @@ impl Slot {
         match outcome {
             Ok(()) => {
                 at.known = Some(sent.revision);
+                at.health = sent.entry.health;
                 at.confirm();
                 at.reregistrations += u64::from(again);
                 data.health_was_told(sent);
@@ -224,6 +243,7 @@ impl Slot {
         match outcome {
             Ok(Beat::Kept) => {
                 at.beats += 1;
+                at.health = sent.entry.health;
                 at.confirm();
                 data.health_was_told(sent);
             }
@@ -362,6 +382,14 @@ impl Data {
         }
     }
 
+    fn has_news(&self, store: usize) -> bool {
+        let at = &self.at[store];
+        let health = self.entry.health;
+        at.known != Some(self.revision)
+            || !at.former.is_empty()
+            || (health != Health::Unsaid && health != at.health)
+    }
+
     /// The error that matters most: none while it is registered.
     fn shown_error(&self) -> Option<&Error> {
         if self.state() == State::Registered {
@@ -394,10 +422,8 @@ impl AtStore {
 }
 
 fn address_of(instance: &Instance) -> String {
-    match instance.host.contains(':') {
-        true => format!("[{}]:{}", instance.host, instance.port),
-        false => format!("{}:{}", instance.host, instance.port),
-    }
+    let (host, port) = (&instance.host, instance.port);
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 fn identity(instance: &Instance) -> (&str, &str, &str, u16, &str) {

@@ -126,7 +126,7 @@ impl Address {
         let (name, hosts) = read_authority(scheme, authority)?;
         let path = if scheme.has_path { decode(path, "path")? } else { refuse_path(scheme, path)? };
         if scheme.has_path && path.is_empty() {
-            return Err(example(scheme, "has no path".into()));
+            return Err(example(scheme, "has no path"));
         }
         Ok(Address { scheme: scheme.name, name, hosts, path, params })
     }
@@ -205,7 +205,7 @@ fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostP
     }
     match scheme.hosts {
         Hosts::Empty if authority.is_empty() => Ok((String::new(), Vec::new())),
-        Hosts::Empty => Err(example(scheme, format!("has a host, {authority:?}"))),
+        Hosts::Empty => Err(example(scheme, &format!("has a host, {authority:?}"))),
         Hosts::Name => Ok((decode(authority, "name")?, Vec::new())),
         Hosts::Ports(default) => {
             let hosts: Result<Vec<HostPort>> =
@@ -216,7 +216,7 @@ fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostP
 }
 
 fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPort> {
-    let malformed = |what: &str| example(scheme, format!("has the host {text:?}: {what}"));
+    let malformed = |what: &str| example(scheme, &format!("has the host {text:?}: {what}"));
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or_else(|| malformed("the bracket is not closed"))?;
@@ -244,7 +244,7 @@ fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPo
 fn refuse_path(scheme: &Scheme, path: &str) -> Result<String> {
     match path {
         "" | "/" => Ok(String::new()),
-        path => Err(example(scheme, format!("has a path, {path:?}"))),
+        path => Err(example(scheme, &format!("has a path, {path:?}"))),
     }
 }
 
@@ -261,7 +261,7 @@ fn redact(text: &str) -> &str {
     text.rsplit('@').next().unwrap_or_default()
 }
 
-fn example(scheme: &Scheme, what: String) -> Error {
+fn example(scheme: &Scheme, what: &str) -> Error {
     refuse(format!("the {}:// address {what}; write for example {}", scheme.name, scheme.example))
 }
 

@@ -203,7 +203,7 @@ impl File {
         }
     }
 
-    fn heard(&self, lists: Vec<(String, Listing)>) -> Heard {
+    fn heard(lists: Vec<(String, Listing)>) -> Heard {
         Heard { absence: Absence::Final, lists, ..Heard::default() }
     }
 
@@ -270,7 +270,7 @@ impl Registry for File {
     fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
         match self.look() {
             (Some(services), ..) => {
-                Ok(self.heard(vec![(service.to_owned(), self.listing(&services, service, wait))]))
+                Ok(File::heard(vec![(service.to_owned(), self.listing(&services, service, wait))]))
             }
             (None, _, error) => {
                 Err(error.unwrap_or_else(|| Error::new(Kind::Unavailable, "the registry file is not there")))
@@ -365,7 +365,7 @@ impl Looking {
     fn tell(&self, services: &Services, names: &BTreeSet<String>) {
         let wait = Wait::new(self.file.timeout, &Never);
         let lists = names.iter().map(|name| (name.clone(), self.file.listing(services, name, &wait)));
-        self.sink.heard(self.file.heard(lists.collect()));
+        self.sink.heard(File::heard(lists.collect()));
     }
 }
 

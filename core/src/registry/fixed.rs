@@ -91,7 +91,7 @@ impl Registry for Fixed {
     fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
         let names = self.address.hosts.iter().any(|host| host.host.parse::<IpAddr>().is_err());
         // Nothing to look at again where every host is an address already.
-        let interval = if names { LOOK_AGAIN } else { Duration::from_secs(365 * 24 * 3600) };
+        let interval = if names { LOOK_AGAIN } else { Duration::from_hours(365 * 24) };
         let (runtime, timeout) = (self.runtime.clone(), self.timeout);
         Box::new(Polling::new(self, sink, runtime, interval, timeout))
     }

@@ -41,6 +41,10 @@ struct Interest {
     all: bool,
 }
 
+/// By name and process: after a fork the child begins anew, for the parent's locks may be held.
+type Shared = HashMap<(u64, String), Weak<Memory>>;
+static SHARED: std::sync::LazyLock<ArcSwap<Shared>> = std::sync::LazyLock::new(ArcSwap::default);
+
 impl Memory {
     /// A registry of its own.
     pub fn new() -> Arc<Memory> {
@@ -52,9 +56,6 @@ impl Memory {
         if name.is_empty() {
             return Memory::new();
         }
-        // After a fork the child begins anew: the parent's locks may be held.
-        type Shared = HashMap<(u64, String), Weak<Memory>>;
-        static SHARED: std::sync::LazyLock<ArcSwap<Shared>> = std::sync::LazyLock::new(ArcSwap::default);
         let key = (runtime::generation(), name.to_owned());
         let fresh = Memory::named(name);
         let mut chosen = fresh.clone();
@@ -184,7 +185,11 @@ impl Registry for Memory {
     }
 
     fn register(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<()>> {
-        entries.iter().map(|entry| Ok(self.write(entry))).collect()
+        let write = |entry: &Entry| {
+            self.write(entry);
+            Ok(())
+        };
+        entries.iter().map(write).collect()
     }
 
     fn beat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<Beat>> {
@@ -232,7 +237,9 @@ impl Watch for Watching {
     fn want_all(&self) {
         self.listener.interest.lock().all = true;
         let names: Vec<String> = self.memory.book.lock().services.keys().cloned().collect();
-        names.iter().for_each(|service| self.refresh(service));
+        for service in &names {
+            self.refresh(service);
+        }
     }
 
     fn refresh(&self, service: &str) {

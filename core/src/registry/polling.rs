@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::reconnect::Reconnect;
 use super::{Registry, Sink, Wait, Watch};
 use crate::error::Result;
-use crate::interrupt::Never;
+use crate::interrupt::Closing;
 use crate::runtime::{Priority, Runtime};
 
 /// A watch by polling.
@@ -28,6 +28,8 @@ struct Rounds {
     interval: Duration,
     timeout: Duration,
     state: Mutex<State>,
+    /// Ends requests under way once the watch is dropped.
+    closing: Closing,
 }
 
 #[derive(Default)]
@@ -52,7 +54,15 @@ impl Polling {
         timeout: Duration,
     ) -> Polling {
         Polling {
-            rounds: Arc::new(Rounds { registry, sink, runtime, interval, timeout, state: Mutex::default() }),
+            rounds: Arc::new(Rounds {
+                registry,
+                sink,
+                runtime,
+                interval,
+                timeout,
+                state: Mutex::default(),
+                closing: Closing::default(),
+            }),
         }
     }
 }
@@ -74,6 +84,12 @@ impl Watch for Polling {
 
     fn refresh(&self, service: &str) {
         self.rounds.hurry(|state| state.urgent.insert(service.to_owned()));
+    }
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.rounds.closing.close();
     }
 }
 
@@ -118,7 +134,9 @@ impl Rounds {
     fn round(&self) -> Result<()> {
         let outcome =
             self.services().and_then(|due| due.iter().try_for_each(|service| self.look_at(service)));
-        if let Err(error) = &outcome {
+        if let Err(error) = &outcome
+            && !self.closing.is_closed()
+        {
             self.sink.lost(error.clone());
         }
         outcome
@@ -132,7 +150,7 @@ impl Rounds {
             (due, state.all)
         };
         if all {
-            let names = self.registry.services(&Wait::new(self.timeout, &Never))?;
+            let names = self.registry.services(&Wait::new(self.timeout, &self.closing))?;
             // A name once seen is asked about ever after: its end is to be seen too.
             let mut state = self.state.lock();
             state.wanted.extend(names);
@@ -142,7 +160,7 @@ impl Rounds {
     }
 
     fn look_at(&self, service: &str) -> Result<()> {
-        let heard = self.registry.read(service, &Wait::new(self.timeout, &Never))?;
+        let heard = self.registry.read(service, &Wait::new(self.timeout, &self.closing))?;
         self.sink.heard(heard);
         Ok(())
     }

@@ -19,6 +19,7 @@ mod rotation;
 mod state;
 mod view;
 
+use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ use rotation::{Absent, Rotation};
 pub use alias::AliasTable;
 pub use ejection::{Cause, Ejection, ProbeKind, Standing};
 pub use recent::Recent;
-pub use state::{CROWD, Cell, Connections, Decaying, Figures, Patience, State, Streak};
+pub use state::{CROWD, Cell, Connections, Decaying, Patience, State, Streak};
 pub use view::{Mean, Pulse, Slot, View};
 
 /// One endpoint and what we have seen of it.
@@ -108,7 +109,11 @@ pub struct Selection {
     /// Tells this selection from every other of the process, for per-thread counters.
     pub id: u64,
     view: ArcSwap<View>,
+    owner: Mutex<Option<Owner>>,
 }
+
+/// What picks from a view report to, carried along by the view so that a pick need hold nothing else.
+pub type Owner = Arc<dyn Any + Send + Sync>;
 
 impl Selection {
     /// What may be picked now. No lock, no allocation.
@@ -168,8 +173,12 @@ impl Service {
             return known.clone();
         }
         let view = View::build(&self.snapshot.load(), filter, Arc::default(), self.pulse.clone());
-        let (filter_of_it, id) = (filter.clone(), view.mean.id);
-        let selection = Arc::new(Selection { filter: filter_of_it, id, view: ArcSwap::from_pointee(view) });
+        let selection = Arc::new(Selection {
+            filter: filter.clone(),
+            id: view.mean.id,
+            view: ArcSwap::from_pointee(view),
+            owner: Mutex::default(),
+        });
         let mut selections = HashMap::clone(&known);
         selections.insert(filter.clone(), selection.clone());
         self.selections.store(Arc::new(selections));
@@ -191,6 +200,23 @@ impl Service {
         delta
     }
 
+    /// Gives a selection's views an owner.
+    pub fn adopt(&self, selection: &Selection, owner: &Owner) {
+        let _writer = self.writer.lock();
+        *selection.owner.lock() = Some(owner.clone());
+        self.settle();
+    }
+
+    /// Replaces the owner of every view that has one; `None` lets them all go.
+    pub fn hand_over(&self, owner: Option<&Owner>) {
+        let _writer = self.writer.lock();
+        for selection in self.selections.load().values() {
+            let mut kept = selection.owner.lock();
+            *kept = kept.take().and(owner.cloned());
+        }
+        self.settle();
+    }
+
     /// Builds every view anew, after something changed what is usable.
     pub fn rebuild(&self) {
         let _writer = self.writer.lock();
@@ -204,7 +230,7 @@ impl Service {
         for selection in self.selections.load().values() {
             let mean = selection.view.load().mean.clone();
             let view = View::build(&snapshot, &selection.filter, mean, self.pulse.clone());
-            selection.view.store(Arc::new(view));
+            selection.view.store(Arc::new(view.owned_by(selection.owner.lock().clone())));
         }
     }
 }

@@ -87,7 +87,9 @@ pub struct State {
     crowded_since: AtomicU64,
     /// How long its crowd may hang; unknown while it has answered too little.
     pub patience: Patience,
-    in_flight: AtomicU32,
+    /// Uses that have begun, and those that have ended: in flight is the difference.
+    begun: AtomicU64,
+    ended: AtomicU64,
     /// Failures in a row.
     pub streak: Streak,
     standing: AtomicU8,
@@ -95,39 +97,10 @@ pub struct State {
     returned_at: AtomicU64,
     /// The multiplier of the next ejection, and since when no failure has been seen.
     pub penalty: Decaying,
-    /// Uses that have ended, for the stats.
-    pub figures: Figures,
+    failures: AtomicU64,
     ejection: Mutex<Option<Ejection>>,
     /// What a transport keeps for this endpoint, such as its open connections; dropped with the endpoint.
     pub connections: OnceLock<Connections>,
-}
-
-/// Uses of an endpoint that have ended.
-#[derive(Debug, Default)]
-pub struct Figures {
-    attempts: AtomicU64,
-    failures: AtomicU64,
-}
-
-impl Figures {
-    /// One more.
-    #[inline]
-    pub fn count(&self, failed: bool) {
-        self.attempts.fetch_add(1, Relaxed);
-        if failed {
-            self.failures.fetch_add(1, Relaxed);
-        }
-    }
-
-    /// How many there were.
-    pub fn attempts(&self) -> u64 {
-        self.attempts.load(Relaxed)
-    }
-
-    /// How many of them failed.
-    pub fn failures(&self) -> u64 {
-        self.failures.load(Relaxed)
-    }
 }
 
 /// Something of a transport's.
@@ -143,7 +116,8 @@ impl State {
     /// A call sets out. Every `begin` has its [`end`](State::end).
     #[inline]
     pub fn begin(&self, now: Tick) {
-        if self.in_flight.fetch_add(1, Relaxed) + 1 == CROWD {
+        let begun = self.begun.fetch_add(1, Relaxed) + 1;
+        if begun.wrapping_sub(self.ended.load(Relaxed)) == u64::from(CROWD) {
             self.crowded_since.store(now.nanos(), Relaxed);
         }
     }
@@ -151,7 +125,7 @@ impl State {
     /// A call has ended, however it ended.
     #[inline]
     pub fn end(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+        self.ended.fetch_add(1, Relaxed);
     }
 
     /// An answer came, whatever it says: the endpoint lives.
@@ -165,7 +139,24 @@ impl State {
     /// Calls that have begun and not ended.
     #[inline]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        // In this order: one that ends in between must not be missing from those that began.
+        let ended = self.ended.load(Relaxed);
+        self.begun.load(Relaxed).saturating_sub(ended) as u32
+    }
+
+    /// Uses that have ended.
+    pub fn attempts(&self) -> u64 {
+        self.ended.load(Relaxed)
+    }
+
+    /// One of them failed.
+    pub fn count_failure(&self) {
+        self.failures.fetch_add(1, Relaxed);
+    }
+
+    /// How many failed.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Relaxed)
     }
 
     /// How long its crowd has waited for any answer; `None` while there is no crowd.
@@ -260,7 +251,7 @@ mod tests {
 
     #[test]
     fn what_a_pick_reads_lies_in_one_cache_line() {
-        assert!(std::mem::offset_of!(State, standing) < 64);
+        assert!(std::mem::offset_of!(State, ended) < 64);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{AliasTable, Cell, Filter, Member, Patience, Recent, Snapshot};
+use super::{AliasTable, Cell, Filter, Member, Owner, Patience, Recent, Snapshot};
 use crate::clock::Tick;
 use crate::model::Endpoint;
 
@@ -16,6 +16,8 @@ pub struct View {
     /// The selection's mean latency, kept over rebuilds.
     pub mean: Arc<Mean>,
     pulse: Arc<Pulse>,
+    /// What picks from it report to.
+    pub owner: Option<Owner>,
     /// Whether these are out, and listed only because nothing else is there.
     pub last_resort: bool,
 }
@@ -113,7 +115,12 @@ impl View {
         let weights: Vec<u32> = usable.iter().map(|member| member.endpoint.weight).collect();
         let slots = slots(&usable, &weights);
         mean.begin_with(&slots);
-        View { slots, table: AliasTable::new(&weights), mean, pulse, last_resort }
+        View { slots, table: AliasTable::new(&weights), mean, pulse, owner: None, last_resort }
+    }
+
+    /// The same view with an owner.
+    pub(super) fn owned_by(self, owner: Option<Owner>) -> View {
+        View { owner, ..self }
     }
 
     /// How many endpoints may be picked.

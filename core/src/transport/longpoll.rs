@@ -189,6 +189,7 @@ fn unblocked(done: io::Result<usize>) -> io::Result<Option<usize>> {
     }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "handed to map_err")]
 fn reset(error: io::Error) -> Failure {
     Failure::Reset(error.to_string())
 }

@@ -3,8 +3,8 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Weak};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -113,9 +113,11 @@ impl Server {
 
     /// Cuts every connection it has, as a process that is killed does, and goes on listening.
     pub fn cut(&self) {
-        self.connections.lock().drain(..).filter_map(|connection| connection.upgrade()).for_each(|connection| {
-            let _ = connection.shutdown(std::net::Shutdown::Both);
-        });
+        self.connections.lock().drain(..).filter_map(|connection| connection.upgrade()).for_each(
+            |connection| {
+                let _ = connection.shutdown(std::net::Shutdown::Both);
+            },
+        );
     }
 }
 

@@ -28,10 +28,10 @@ fn main() {
         let first = watch.next_within(Duration::from_secs(30)).expect("open").expect("a first list");
         assert_eq!(first.endpoints.len(), 1);
     }
-    let watched = started.elapsed() - registered;
+    let watched = started.elapsed().saturating_sub(registered);
     let busy = cpu_time();
     std::thread::sleep(Duration::from_secs(seconds));
-    let idle = (cpu_time() - busy).as_secs_f64() / seconds as f64 * 100.0;
+    let idle = cpu_time().saturating_sub(busy).as_secs_f64() / seconds as f64 * 100.0;
     println!(
         "scale: threads={} memory_mib={:.1} grown_mib={:.1} idle_cpu_percent={idle:.2} registered_in_ms={} watched_in_ms={}",
         threads(),

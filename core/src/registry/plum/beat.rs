@@ -75,9 +75,9 @@ impl Plum {
             // Registering says "healthy"; what the program itself says follows at once.
             self.beat_batch(site, &unwell, wait)?;
         }
-        let verdict = |entry: &Entry| match refused.contains(&entry.instance.instance_id) {
-            true => Err(closed_elsewhere(site, entry)),
-            false => Ok(()),
+        let verdict = |entry: &Entry| {
+            let is_refused = refused.contains(&entry.instance.instance_id);
+            if is_refused { Err(closed_elsewhere(site, entry)) } else { Ok(()) }
         };
         Ok(entries.iter().map(verdict).collect())
     }
@@ -85,9 +85,9 @@ impl Plum {
     fn beat_batch(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Result<Vec<Result<Beat>>> {
         // One beat per instance id: its digest covers all its rows.
         let mut instances: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
-        entries
-            .iter()
-            .for_each(|entry| instances.entry(&entry.instance.instance_id).or_default().push(entry));
+        for entry in entries {
+            instances.entry(&entry.instance.instance_id).or_default().push(entry);
+        }
         let beats = instances.iter().map(|(id, entries)| heartbeat_of(id, entries));
         let body = wire::write(&Heartbeats { instances: beats.collect() })?;
         let answer = self.exchange(site, &Ask::post("/v1/services/heartbeats", &body), wait)?;
@@ -97,9 +97,9 @@ impl Plum {
         }
         let beaten: Beaten = wire::read(&answer, &site.label())?;
         let unknown: HashSet<String> = beaten.unknown.into_iter().collect();
-        let verdict = |entry: &Entry| match unknown.contains(&entry.instance.instance_id) {
-            true => Ok(Beat::Unknown),
-            false => Ok(Beat::Kept),
+        let verdict = |entry: &Entry| {
+            let is_unknown = unknown.contains(&entry.instance.instance_id);
+            Ok(if is_unknown { Beat::Unknown } else { Beat::Kept })
         };
         Ok(entries.iter().map(verdict).collect())
     }

@@ -13,9 +13,11 @@ use crate::registry::carried_labels;
 /// What an empty node is stored as.
 const NODE: &str = "manual";
 
+type Row<'a> = (&'a str, &'a str, u16, &'a str, &'a str, &'a str, BTreeMap<String, String>);
+
 /// The digest of these instances, which share one id, as it travels.
 pub fn digest<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> String {
-    let mut rows: Vec<(&str, &str, u16, &str, &str, &str, BTreeMap<String, String>)> = instances
+    let mut rows: Vec<Row<'_>> = instances
         .into_iter()
         .map(|i| (&*i.service, &*i.host, i.port, &*i.protocol, &*i.version, NODE, carried_labels(i)))
         .collect();

@@ -154,10 +154,10 @@ impl Plum {
         let answer = ask
             .with(self.authorization.as_deref(), |exchange| agent.exchange(exchange, &limits))
             .map_err(|failure| site.failed(failure))?;
-        self.judge(site, answer)
+        Plum::judge(site, answer)
     }
 
-    fn judge(&self, site: &Site, answer: Answer) -> Result<Answer> {
+    fn judge(site: &Site, answer: Answer) -> Result<Answer> {
         site.learn(&answer);
         let kind = match answer.status {
             200..=399 | 404 | 405 | 409 => return Ok(answer),
@@ -186,11 +186,11 @@ fn is_away(error: &Error) -> bool {
 
 impl Site {
     fn failed(&self, failure: Failure) -> Error {
-        self.forget_address();
-        match failure {
-            Failure::Interrupted(error) => error,
-            other => Error::new(other.kind(), format!("{}: {other}", self.label())),
+        if let Failure::Interrupted(error) = failure {
+            return error;
         }
+        self.forget_address();
+        Error::new(failure.kind(), format!("{}: {failure}", self.label()))
     }
 }
 

@@ -22,7 +22,7 @@ use super::wire::{self, WatchAnswer, WatchAsk};
 use super::{Ask, MAX_BODY, Plum, Site};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::interrupt::Never;
+use crate::interrupt::Closing;
 use crate::registry::polling::jittered;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::{Registry, Sink, Wait, Watch};
@@ -34,6 +34,8 @@ use crate::transport::{Answer, Failure, Limits};
 const WAIT: Duration = Duration::from_secs(10);
 /// How much longer we wait for the answer before we take the registry for deaf.
 const GRACE: Duration = Duration::from_secs(2);
+/// An answer to a wait that comes sooner than this without news did not wait.
+const HASTY: Duration = Duration::from_secs(1);
 /// Services are often first used together: this long others may join before a wait is recalled.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -41,9 +43,12 @@ struct Follower {
     plum: Arc<Plum>,
     sink: Arc<dyn Sink>,
     state: Mutex<State>,
+    /// Ends requests under way once the watch is dropped.
+    closing: Closing,
 }
 
 #[derive(Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, not a state of one machine")]
 struct State {
     wanted: BTreeSet<String>,
     /// Wanted, and not yet answered for.
@@ -60,6 +65,8 @@ struct State {
     /// Something was wanted while a step ran: the next one follows at once.
     again: bool,
     recalling: bool,
+    asked_at: Tick,
+    asked_to_wait: bool,
     kept: Option<LongPoll>,
     reconnect: Reconnect,
     /// Counts the appointments made; only the latest is kept.
@@ -86,7 +93,7 @@ struct Question {
 struct Handle(Arc<Follower>);
 
 pub(super) fn begin(plum: Arc<Plum>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-    Box::new(Handle(Arc::new(Follower { plum, sink, state: Mutex::default() })))
+    Box::new(Handle(Arc::new(Follower { plum, sink, state: Mutex::default(), closing: Closing::default() })))
 }
 
 impl Watch for Handle {
@@ -116,6 +123,7 @@ impl Watch for Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.0.closing.close();
         // The parked job finds nobody and drops the connection.
         if let Phase::Parked(parking) = self.0.state.lock().phase {
             self.0.plum.runtime.unpark(parking);
@@ -183,7 +191,7 @@ impl Follower {
             state.phase = Phase::Running;
         }
         let site = self.plum.active().clone();
-        match self.plum.meet(&site, &Wait::new(self.plum.timeout, &Never)) {
+        match self.plum.meet(&site, &Wait::new(self.plum.timeout, &self.closing)) {
             Err(error) => self.lost(&site, error),
             Ok(()) if site.is_ours() => self.ask(&site),
             Ok(()) => self.look_around(&site),
@@ -200,6 +208,9 @@ impl Follower {
 
     /// Ends a step that failed.
     fn lost(self: &Arc<Self>, site: &Arc<Site>, error: Error) {
+        if self.closing.is_closed() {
+            return;
+        }
         self.plum.leave(site);
         self.sink.lost(error);
         let mut state = self.state.lock();
@@ -241,20 +252,14 @@ impl Follower {
             since: if state.everything { String::new() } else { state.since.clone() },
             wait: if state.reconnect.is_lost() { Duration::ZERO } else { WAIT },
         };
+        state.asked_at = clock::now();
+        state.asked_to_wait = !question.wait.is_zero();
         (question, state.kept.take())
     }
 
     fn send(&self, site: &Arc<Site>, question: &Question, kept: Option<LongPoll>) -> Result<LongPoll> {
-        let wait = Wait::new(self.plum.request_timeout(), &Never);
-        let mut connection = match kept {
-            Some(kept) => kept,
-            None => {
-                let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: &Never };
-                let target = site.target(&self.plum.resolver, &wait)?;
-                LongPoll::open(&target, site.connect_timeout, &limits)
-                    .map_err(|failure| site.failed(failure))?
-            }
-        };
+        let wait = Wait::new(self.plum.request_timeout(), &self.closing);
+        let mut connection = kept.map_or_else(|| self.connect(site, &wait), Ok)?;
         let body = wire::write(&WatchAsk {
             services: question.services.as_ref().map(|names| names.iter().map(String::as_str).collect()),
             fresh: question.fresh.iter().map(String::as_str).collect(),
@@ -264,6 +269,12 @@ impl Follower {
         Ask::post("/v1/watch", &body)
             .with(self.plum.authorization.as_deref(), |exchange| connection.ask(exchange, MAX_BODY));
         Ok(connection)
+    }
+
+    fn connect(&self, site: &Site, wait: &Wait<'_>) -> Result<LongPoll> {
+        let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: wait.interrupt };
+        let target = site.target(&self.plum.resolver, wait)?;
+        LongPoll::open(&target, site.connect_timeout, &limits).map_err(|failure| site.failed(failure))
     }
 
     /// Does what can be done at present, and waits for the rest without a thread.
@@ -301,23 +312,25 @@ impl Follower {
 
     fn answered(self: &Arc<Self>, site: &Arc<Site>, connection: LongPoll, answer: Answer) {
         let status = answer.status;
-        let told = self.plum.judge(site, answer).and_then(|answer| self.take(site, &answer));
-        match told {
-            Err(error) => self.lost(site, error),
-            Ok(()) => {
-                if status == 200 || status == 204 {
-                    self.state.lock().kept = Some(connection);
-                }
-                self.next(Duration::ZERO);
-            }
+        let told = Plum::judge(site, answer).and_then(|answer| self.take(site, &answer));
+        if let Err(error) = told {
+            return self.lost(site, error);
         }
+        let hasty = {
+            let mut state = self.state.lock();
+            state.kept = matches!(status, 200 | 204).then_some(connection);
+            status == 204 && state.asked_to_wait && clock::now().since(state.asked_at) < HASTY
+        };
+        // One that says "nothing new" without having waited is not asked in a circle.
+        self.next(if hasty { HASTY } else { Duration::ZERO });
     }
 
     fn take(&self, site: &Arc<Site>, answer: &Answer) -> Result<()> {
         match answer.status {
             200 => {
                 let told: WatchAnswer = wire::read(answer, &site.label())?;
-                let heard = self.plum.heard(site, &told, &Wait::new(self.plum.request_timeout(), &Never));
+                let heard =
+                    self.plum.heard(site, &told, &Wait::new(self.plum.request_timeout(), &self.closing));
                 {
                     let mut state = self.state.lock();
                     state.since.clone_from(&told.since);
@@ -354,7 +367,7 @@ impl Follower {
 
     fn look_at_all(&self, site: &Arc<Site>) -> Result<()> {
         for service in self.due(site)? {
-            let wait = Wait::new(self.plum.request_timeout(), &Never);
+            let wait = Wait::new(self.plum.request_timeout(), &self.closing);
             let heard = self.plum.read_at(site, &service, &wait)?;
             self.state.lock().fresh.remove(&service);
             self.sink.heard(heard);
@@ -367,7 +380,7 @@ impl Follower {
 
     fn due(&self, site: &Arc<Site>) -> Result<BTreeSet<String>> {
         let names = if self.state.lock().all {
-            self.plum.services_at(site, &Wait::new(self.plum.request_timeout(), &Never))?
+            self.plum.services_at(site, &Wait::new(self.plum.request_timeout(), &self.closing))?
         } else {
             Vec::new()
         };

@@ -1,0 +1,85 @@
+"""What tests share: real servers and real controllers on free ports, and waiting with a bound."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import plumline
+import plumline.testing
+import pytest
+
+from .servers import Server
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _command_of_this_tree() -> None:
+    """Where nobody says otherwise, the controller is the one built from this tree."""
+    for profile in ("release", "debug"):
+        built = ROOT / "target" / profile / "plumline"
+        if built.exists():
+            os.environ.setdefault("PLUMLINE_COMMAND", str(built))
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith("PLUMLINE_") and name != "PLUMLINE_COMMAND":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def plum(server: Server) -> Iterator[plumline.Client]:
+    """A client whose every service is the one server."""
+    with plumline.Client(f"static://{server.address}") as client:
+        yield client
+
+
+@pytest.fixture
+def registry() -> Iterator[plumline.testing.Controller]:
+    with plumline.testing.controller() as running:
+        yield running
+
+
+def wait_until(promise: Callable[[], object], within: float = 5.0) -> None:
+    """Waits until something holds; fails where it does not come to hold in time."""
+    deadline = time.monotonic() + within
+    while not promise():
+        assert time.monotonic() < deadline, f"it did not come to hold within {within} s"
+        time.sleep(0.01)
+
+
+def run_python(source: str, *arguments: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
+    """Runs a program in an interpreter of its own, warnings shown."""
+    return subprocess.run(
+        [sys.executable, "-X", "dev", "-c", textwrap.dedent(source), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        cwd=Path(__file__).parent,
+    )
+
+
+def start_python(source: str, *arguments: str) -> subprocess.Popen[str]:
+    """Starts one and leaves it running."""
+    return subprocess.Popen(
+        [sys.executable, "-X", "dev", "-c", textwrap.dedent(source), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    )
