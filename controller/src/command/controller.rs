@@ -1,6 +1,6 @@
 //! `plumline controller`: runs the registry until SIGTERM or SIGINT.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,9 +9,9 @@ use clap::Args;
 use plumline_controller::{Config, Controller, StartError, StoreKind, TlsFiles, parse_duration};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
-use super::Failure;
+use super::failure::Failure;
+use super::log;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -37,12 +37,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     token: Option<String>,
     /// What to log to stderr: `info`, `debug`, or a filter such as `plumline_controller=trace`
-    #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = parse_filter)]
+    #[arg(long, value_name = "FILTER", default_value = "warn", value_parser = log::parse_filter)]
     log: String,
 }
 
 pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
-    log_to_stderr(&arguments.log);
+    log::to_stderr(&arguments.log);
     allow_many_connections();
     let signals = runtime_for_signals()?;
     // Listened to before the line is printed: whoever reads it may send a signal at once.
@@ -105,14 +105,6 @@ fn cannot_wait(error: &std::io::Error) -> Failure {
     Failure::Failed(format!("cannot wait for signals: {error}"))
 }
 
-fn log_to_stderr(filter: &str) {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
-}
-
 /// Each connection is an open file; the usual soft limit of 1,024 is for programs that use `select`.
 fn allow_many_connections() {
     let limit = getrlimit(Resource::Nofile);
@@ -126,8 +118,4 @@ fn parse_address(text: &str) -> Result<SocketAddr, String> {
     let wrong = |reason: String| format!("{reason}; write it like 127.0.0.1:8080");
     let mut found = text.to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
     found.next().ok_or_else(|| wrong("no such host".to_owned()))
-}
-
-fn parse_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| error.to_string())
 }

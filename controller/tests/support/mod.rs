@@ -1,6 +1,8 @@
 //! What the tests share: a small blocking HTTP client that hides nothing, and the real command as a process.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+pub mod person;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};

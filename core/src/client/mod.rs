@@ -96,6 +96,26 @@ impl Client {
         Ok(line.known.enter().then(|| listed(&line, &query)))
     }
 
+    /// The names of all services that the registries know, sorted.
+    ///
+    /// ```
+    /// # use plumline::{Client, Endpoint};
+    /// # let plum = Client::new("memory://")?;
+    /// plum.publish("orders", vec![Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 8080)])?;
+    /// assert_eq!(plum.services()?, ["orders"]);
+    /// # Ok::<(), plumline::Error>(())
+    /// ```
+    pub fn services(&self) -> Result<Vec<String>> {
+        self.services_interruptible(&Never)
+    }
+
+    /// The same, ended early by an interrupt.
+    pub fn services_interruptible(&self, interrupt: &dyn Interrupt) -> Result<Vec<String>> {
+        let core = self.core()?;
+        let both = core.interrupt(interrupt);
+        core.catalog().names(&Wait::new(self.shell.config().settings.timeout, &both))
+    }
+
     /// Chooses an endpoint for one use of any protocol, to be reported on.
     ///
     /// ```

@@ -1,0 +1,41 @@
+//! `plumline discover`: where a service is reached.
+
+use clap::Args;
+use plumline::Kind;
+
+use super::failure::{self, Failure};
+use super::options::{Asking, Filters};
+use super::output::{self, ENDPOINT_COLUMNS, Table, endpoint_cells};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// The service's name
+    service: String,
+    #[command(flatten)]
+    filters: Filters,
+    /// Print one JSON document: the list of endpoints, empty if there are none
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let client = arguments.asking.client()?;
+    let query = arguments.filters.of(&arguments.service);
+    let mut endpoints = client.discover(&query)?;
+    endpoints.sort_by_key(|endpoint| endpoint.key());
+    if arguments.json {
+        output::print_json(&endpoints)?;
+    }
+    if endpoints.is_empty() {
+        let why = client.explain(&query)?.summary;
+        return Err(Failure::Coded(failure::code_of(Kind::NoEndpoint), why));
+    }
+    if arguments.json {
+        return Ok(());
+    }
+    let mut table = Table::new(&ENDPOINT_COLUMNS);
+    endpoints.iter().for_each(|endpoint| table.row(endpoint_cells(endpoint)));
+    table.print()
+}

@@ -1,0 +1,66 @@
+//! The options that subcommands share.
+
+use clap::Args;
+use plumline::{Client, Config, Query};
+use serde_json::json;
+
+use super::failure::Failure;
+use super::log;
+
+/// Which registry to ask, and what to tell of it.
+#[derive(Debug, Args)]
+pub(crate) struct Asking {
+    /// The registry, such as plum://127.0.0.1:8080; may be given several times [default: PLUMLINE_REGISTRY]
+    #[arg(long, value_name = "ADDRESS")]
+    registry: Vec<String>,
+    /// What to log to stderr: `info`, `debug`, or a filter such as `plumline=trace`
+    #[arg(long, value_name = "FILTER", default_value = "off", value_parser = log::parse_filter)]
+    log: String,
+}
+
+impl Asking {
+    /// A client with the settings of the environment.
+    pub(crate) fn client(&self) -> Result<Client, Failure> {
+        log::to_stderr(&self.log);
+        let arguments =
+            if self.registry.is_empty() { json!({}) } else { json!({ "registry": self.registry }) };
+        let config = Config::layered(arguments)?;
+        if config.registry.addresses.is_empty() {
+            let reason = "no registry: pass --registry plum://127.0.0.1:8080, or set PLUMLINE_REGISTRY to it";
+            return Err(Failure::Usage(reason.to_owned()));
+        }
+        Ok(Client::with_config(config)?)
+    }
+}
+
+/// Which endpoints of a service are meant.
+#[derive(Debug, Args)]
+pub(crate) struct Filters {
+    /// Only endpoints of this version
+    #[arg(long)]
+    version: Option<String>,
+    /// Only endpoints of this protocol
+    #[arg(long)]
+    protocol: Option<String>,
+    /// Only endpoints with this label; may be given several times
+    #[arg(long = "label", value_name = "NAME=VALUE", value_parser = parse_pair)]
+    labels: Vec<(String, String)>,
+}
+
+impl Filters {
+    pub(crate) fn of(&self, service: &str) -> Query {
+        Query {
+            service: service.to_owned(),
+            version: self.version.clone(),
+            protocol: self.protocol.clone(),
+            labels: self.labels.iter().cloned().collect(),
+        }
+    }
+}
+
+/// `NAME=VALUE`.
+pub(crate) fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let pair = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = pair.ok_or("write it like region=eu")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,54 @@
+//! `plumline services`: what there is.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use plumline::{Client, Error};
+use serde::Serialize;
+
+use super::failure::{self, Failure};
+use super::options::Asking;
+use super::output::{self, Table};
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Print one JSON document: [{"service", "endpoints", "versions"}]
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+#[derive(Serialize)]
+struct Service {
+    service: String,
+    /// How many healthy endpoints it has.
+    endpoints: usize,
+    versions: BTreeSet<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
+    let client = arguments.asking.client()?;
+    let names = client.services()?;
+    let services = names.into_iter().map(|name| look(&client, name)).collect::<Result<Vec<_>, _>>()?;
+    if arguments.json {
+        return output::print_json(&services);
+    }
+    if services.is_empty() {
+        failure::say("nothing is registered");
+        return Ok(());
+    }
+    let mut table = Table::new(&["SERVICE", "ENDPOINTS", "VERSIONS"]);
+    for Service { service, endpoints, versions } in services {
+        let versions = versions.into_iter().collect::<Vec<_>>().join(",");
+        table.row([service, endpoints.to_string(), versions]);
+    }
+    table.print()
+}
+
+fn look(client: &Client, service: String) -> Result<Service, Error> {
+    let endpoints = client.discover(service.as_str())?;
+    let versions = endpoints.iter().map(|endpoint| endpoint.version.clone());
+    let versions = versions.filter(|version| !version.is_empty()).collect();
+    Ok(Service { service, endpoints: endpoints.len(), versions })
+}

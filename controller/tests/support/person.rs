@@ -1,0 +1,173 @@
+//! The command as a person types it, and a service to call with it.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use super::Plumline;
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+pub struct Said {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+impl Said {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:?}"))
+    }
+}
+
+/// `plumline …` with nothing of the environment's settings.
+pub fn plumline(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
+    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.to_string_lossy();
+        name.starts_with("PLUMLINE_")
+    });
+    ours.for_each(|name| {
+        command.env_remove(name);
+    });
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+pub fn say(command: &mut Command) -> Said {
+    let output = command.output().expect("it ran");
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a text");
+    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+}
+
+impl Plumline {
+    /// The address that a client takes.
+    pub fn registry(&self) -> String {
+        format!("plum://{}", self.address)
+    }
+
+    /// `plumline …` that asks this controller.
+    pub fn person(&self, arguments: &[&str]) -> Command {
+        let mut command = plumline(arguments);
+        command.env("PLUMLINE_REGISTRY", self.registry());
+        command
+    }
+
+    pub fn say(&self, arguments: &[&str]) -> Said {
+        say(&mut self.person(arguments))
+    }
+}
+
+/// A command that goes on running; its output is read line by line. Killed with the test.
+pub struct Running {
+    pub child: Child,
+    out: BufReader<std::process::ChildStdout>,
+    err: BufReader<std::process::ChildStderr>,
+}
+
+impl Running {
+    pub fn start(command: &mut Command) -> Running {
+        use std::os::unix::process::CommandExt;
+        // Not in the foreground of whoever runs the tests: a signal here is meant for this process alone.
+        let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut child = child.expect("the command started");
+        let out = BufReader::new(child.stdout.take().expect("its output"));
+        let err = BufReader::new(child.stderr.take().expect("its errors"));
+        Running { child, out, err }
+    }
+
+    /// The next line; empty at the end.
+    pub fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    /// The next line on stderr.
+    pub fn error_line(&mut self) -> String {
+        let mut line = String::new();
+        self.err.read_line(&mut line).expect("a line");
+        line.trim_end().to_owned()
+    }
+
+    pub fn json_line(&mut self) -> Value {
+        let line = self.line();
+        serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line:?}"))
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, signal).expect("a signal sent");
+    }
+
+    /// Whether it has ended by now.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("its status").is_some()
+    }
+
+    /// Waits for the end, and reads what is left.
+    pub fn end(mut self) -> Said {
+        super::wait_until("the command ended", || self.has_ended());
+        let (mut out, mut err) = (String::new(), String::new());
+        self.out.read_to_string(&mut out).expect("its output");
+        self.err.read_to_string(&mut err).expect("its errors");
+        let status = self.child.wait().expect("its status");
+        Said { code: status.code(), out, err }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// An HTTP service of a few lines: `/status/N` answers N, any other path tells what was asked.
+pub struct Service {
+    pub port: u16,
+}
+
+impl Service {
+    pub fn start() -> Service {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("its address").port();
+        std::thread::spawn(move || {
+            for connection in listener.incoming().map_while(Result::ok) {
+                std::thread::spawn(move || serve(connection));
+            }
+        });
+        Service { port }
+    }
+}
+
+fn serve(connection: TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(connection);
+    loop {
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if reader.read_line(&mut head).ok()? == 0 {
+                return None;
+            }
+        }
+        let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: "));
+        let mut body = vec![0; length.and_then(|length| length.parse().ok()).unwrap_or(0)];
+        reader.read_exact(&mut body).ok()?;
+        let path = head.split(' ').nth(1)?;
+        let status = path.strip_prefix("/status/").unwrap_or("200");
+        let said = match path {
+            "/binary" => vec![0xff, 0x00],
+            _ => [head.as_bytes(), &body].concat(),
+        };
+        let head = format!("HTTP/1.1 {status} X\r\nX-One: 1\r\nContent-Length: {}\r\n\r\n", said.len());
+        reader.get_mut().write_all(&[head.as_bytes(), &said].concat()).ok()?;
+    }
+}
+
+/// A port on which nobody listens.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
