@@ -88,7 +88,6 @@ fn every_block_is_of_a_kind_that_is_tested() {
             "rust"
                 | "rust,no_run"
                 | "python"
-                | "python main"
                 | "sh"
                 | "text"
                 | "json config"
@@ -144,14 +143,15 @@ fn every_command_shown_exists() {
 }
 
 fn check_command(place: &str, line: &str) {
-    let is_variable = |word: &&str| word.split_once('=').is_some_and(|(name, _)| name.starts_with("PLUMLINE_"));
+    let is_variable =
+        |word: &&str| word.split_once('=').is_some_and(|(name, _)| name.starts_with("PLUMLINE_"));
     let words: Vec<&str> = line.strip_prefix("export ").unwrap_or(line).split_whitespace().collect();
     let variables: Vec<&str> = words.iter().copied().take_while(is_variable).collect();
     check_variables(place, &variables);
     match &words[variables.len()..] {
         [] => {}
         ["make", targets @ ..] => targets.iter().for_each(|target| check_target(place, target)),
-        ["plumline", arguments @ ..] => check_plumline(place, arguments),
+        ["plumline" | "target/release/plumline", arguments @ ..] => check_plumline(place, arguments),
         ["cargo", arguments @ ..] => check_cargo(place, arguments),
         ["python", script, ..] if script.ends_with(".py") => {
             assert!(root().join(script).is_file(), "{place}: there is no {script}");
@@ -176,7 +176,8 @@ fn check_variables(place: &str, variables: &[&str]) {
 
 fn check_target(place: &str, target: &str) {
     let makefile = text("Makefile");
-    let is_there = target.contains('=') || makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
+    let is_there =
+        target.contains('=') || makefile.lines().any(|line| line.starts_with(&format!("{target}:")));
     assert!(is_there, "{place}: there is no `make {target}`");
 }
 
@@ -234,11 +235,13 @@ fn every_link_leads_somewhere() {
         let folder = root().join(page);
         for link in links(&text(page)) {
             let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
-            let target = if file.is_empty() { root().join(page) } else { folder.parent().unwrap().join(file) };
+            let target =
+                if file.is_empty() { root().join(page) } else { folder.parent().unwrap().join(file) };
             assert!(target.exists(), "{page}: {link} leads nowhere");
             if !anchor.is_empty() {
                 let headings = std::fs::read_to_string(&target).unwrap();
-                let found = headings.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == anchor);
+                let found =
+                    headings.lines().filter(|line| line.starts_with('#')).any(|line| slug(line) == anchor);
                 assert!(found, "{page}: {link}: no such heading");
             }
         }
