@@ -49,7 +49,7 @@ def main(registry: str | None = None) -> None:
             me.update(labels=labels | {"warm": "yes"})
 
             sys.stdin.read()
-            # Deregisters, then waits for calls that are still on their way. Closing the client would do as well.
+            # Deregisters, then waits for calls that are still on their way. Closing the client does so too.
             me.close(drain=0.2)
             print("deregistered", flush=True)
         server.shutdown()

@@ -40,6 +40,6 @@ fn main() -> plumline::Result<()> {
 
 fn answer(request: &Outgoing, _: &Endpoint) -> Result<Answer, Failure> {
     let team = request.headers.iter().find(|(name, _)| name == "X-Team");
-    let body = team.map(|(_, value)| value.clone().into_bytes()).unwrap_or_default();
-    Ok(Answer { status: 200, body, ..Answer::default() })
+    let (_, team) = team.ok_or_else(|| Failure::BadAnswer("nobody said which team".into()))?;
+    Ok(Answer { status: 200, body: team.clone().into_bytes(), ..Answer::default() })
 }

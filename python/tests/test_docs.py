@@ -51,7 +51,7 @@ class Orders(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[str]:
-    """A controller with what the documentation takes for granted: `orders` over HTTP, `mail` and `billing` over TCP."""
+    """A controller with what the pages expect: `orders` over HTTP, `mail` and `billing` over TCP."""
     with (
         plumline.testing.controller() as running,
         ThreadingHTTPServer(("127.0.0.1", 0), Orders) as orders,

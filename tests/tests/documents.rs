@@ -28,6 +28,10 @@ fn text(page: &str) -> String {
     std::fs::read_to_string(root().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
 }
 
+fn extension(name: &str) -> Option<&str> {
+    Path::new(name).extension().and_then(|extension| extension.to_str())
+}
+
 /// A fenced block: where it stands, what follows the fence, what it holds.
 struct Block {
     place: String,
@@ -67,7 +71,7 @@ fn every_page_is_tested_and_every_page_of_the_guide_stands_in_its_summary() {
     let markdown = |folder: &str| -> BTreeSet<String> {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-        names.filter(|name| name.ends_with(".md")).map(|name| format!("{folder}{name}")).collect()
+        names.filter(|name| extension(name) == Some("md")).map(|name| format!("{folder}{name}")).collect()
     };
     let found: BTreeSet<String> = markdown("").into_iter().chain(markdown("docs/")).collect();
     let tested: BTreeSet<String> = PAGES.iter().map(|page| (*page).to_owned()).collect();
@@ -153,7 +157,7 @@ fn check_command(place: &str, line: &str) {
         ["make", targets @ ..] => targets.iter().for_each(|target| check_target(place, target)),
         ["plumline" | "target/release/plumline", arguments @ ..] => check_plumline(place, arguments),
         ["cargo", arguments @ ..] => check_cargo(place, arguments),
-        ["python", script, ..] if script.ends_with(".py") => {
+        ["python", script, ..] if extension(script) == Some("py") => {
             assert!(root().join(script).is_file(), "{place}: there is no {script}");
         }
         [command, ..] => assert!(OTHERS.contains(command), "{place}: nobody knows of {command:?}"),
@@ -201,10 +205,8 @@ fn check_plumline(place: &str, arguments: &[&str]) {
 
 fn help_of(subcommand: Option<&str>) -> Result<String, String> {
     let output = Command::new(PLUMLINE.as_path()).args(subcommand).arg("--help").output().unwrap();
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    if output.status.success() { Ok(said(&output.stdout)) } else { Err(said(&output.stderr)) }
 }
 
 /// The command, beside this test where the whole workspace was built, else built now.
