@@ -48,27 +48,28 @@ def line(child: subprocess.Popen[str]) -> str:
 
 
 def test_one_registers_another_calls_it_and_a_third_sees_it_come_and_go(registry: str) -> None:
-    with running("watch.py", registry) as watching, running("register.py", registry) as serving:
+    with running("watch.py", registry) as watching:
         assert line(watching) == "snapshot: +0 -0"
-        registered = line(serving)
-        assert registered.startswith("registered 127.0.0.1:")
-        at = registered.removeprefix("registered ")
-        assert line(watching) == f"changed: +1 -0 {at}"
+        with running("register.py", registry) as serving:
+            registered = line(serving)
+            assert registered.startswith("registered 127.0.0.1:")
+            at = registered.removeprefix("registered ")
+            assert line(watching) == f"changed: +1 -0 {at}"
 
-        assert run("call.py", registry) == [
-            f'got {{"id":7,"name":"a plum"}} from {at} in 1 attempt(s)',
-            "posted: 200",
-            "three more: [200, 200, 200]",
-            'as expected: nothing registered as "ordrs"; did you mean "orders"?',
-        ]
+            assert run("call.py", registry) == [
+                f'got {{"id":7,"name":"a plum"}} from {at} in 1 attempt(s)',
+                "posted: 200",
+                "three more: [200, 200, 200]",
+                'as expected: nothing registered as "ordrs"; did you mean "orders"?',
+            ]
 
-        assert serving.stdin is not None
-        serving.stdin.close()
-        assert line(serving) == "deregistered"
-        assert serving.wait(timeout=10) == 0
-        while "-1" not in (said := line(watching)):
-            assert said.startswith("changed: +0 -0"), said  # the update
-        assert said == "changed: +0 -1"
+            assert serving.stdin is not None
+            serving.stdin.close()
+            assert line(serving) == "deregistered"
+            assert serving.wait(timeout=10) == 0
+            while "-1" not in (said := line(watching)):
+                assert said.startswith("changed: +0 -0"), said  # the update
+            assert said == "changed: +0 -1"
 
 
 def test_a_protocol_of_ones_own_is_spoken_to_a_picked_endpoint(registry: str) -> None:
