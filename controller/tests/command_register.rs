@@ -176,4 +176,6 @@ fn what_the_registry_cannot_take_is_refused_before_the_command_runs() {
     assert!(case(&["--port", "80", "--label", "x"]).contains("region=eu"));
     assert!(case(&["--port", "80", "--wieght", "3"]).contains("--weight"));
     assert!(!mark.exists());
+    let said = registry.say(&["register", "web", "--port", "80", "touch", "x"]);
+    assert!(said.code == Some(2) && said.err.contains("-- COMMAND"), "{said:?}");
 }

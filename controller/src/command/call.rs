@@ -6,7 +6,7 @@ use std::time::Duration;
 use base64::Engine;
 use clap::Args;
 use plumline::config::parse_duration;
-use plumline::{Error, Request, Response, TraceOutcome, TraceStep};
+use plumline::{Request, Response, TraceOutcome, TraceStep};
 use serde_json::{Value, json};
 
 use super::failure::{self, Failure};
@@ -156,12 +156,12 @@ fn head(response: &Response) -> String {
         endpoint.address(),
         output::visible(&endpoint.instance_id),
     );
-    if response.attempts() > 1 {
-        response.trace().iter().for_each(|step| head.push_str(&format!("  {step}\n")));
+    // A refused connection is no attempt yet, but worth telling.
+    if response.trace().len() > 1 {
+        head.extend(response.trace().iter().map(|step| format!("  {step}\n")));
     }
-    for (name, value) in response.headers().iter() {
-        head.push_str(&format!("{name}: {}\n", String::from_utf8_lossy(value)));
-    }
+    let headers = response.headers().iter();
+    head.extend(headers.map(|(name, value)| format!("{name}: {}\n", String::from_utf8_lossy(value))));
     head + "\n"
 }
 
@@ -173,7 +173,9 @@ fn print_body(body: &[u8]) -> Result<(), Failure> {
 }
 
 fn tell_story(trace: &[TraceStep]) {
-    trace.iter().for_each(|step| failure::say(&step.to_string()));
+    for step in trace {
+        failure::say(&step.to_string());
+    }
 }
 
 fn document(response: &Response) -> Value {
@@ -188,13 +190,12 @@ fn document(response: &Response) -> Value {
         "elapsed_ms": response.elapsed().as_secs_f64() * 1e3,
         "trace": response.trace().iter().map(step).collect::<Vec<_>>(),
     });
-    match std::str::from_utf8(response.body()) {
-        Ok(text) => document["body"] = text.into(),
-        // What is no text has its own key, so that nobody takes one for the other.
-        Err(_) => {
-            let encoded = base64::engine::general_purpose::STANDARD.encode(response.body());
-            document["body_base64"] = encoded.into();
-        }
+    // What is no text has its own key, so that nobody takes one for the other.
+    if let Ok(text) = std::str::from_utf8(response.body()) {
+        document["body"] = text.into();
+    } else {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(response.body());
+        document["body_base64"] = encoded.into();
     }
     document
 }
@@ -214,8 +215,6 @@ fn step(step: &TraceStep) -> Value {
 /// The exit code of the answer, and a line about it unless the status was printed already.
 fn verdict(response: Response, said: bool) -> Result<(), Failure> {
     let code = if response.status() < 500 { 4 } else { 5 };
-    response.raise_for_status().map(drop).map_err(|error: Error| match said {
-        true => Failure::Quiet(code),
-        false => Failure::Coded(code, error.to_string()),
-    })
+    let Err(error) = response.raise_for_status() else { return Ok(()) };
+    Err(if said { Failure::Quiet(code) } else { Failure::Coded(code, error.to_string()) })
 }

@@ -36,6 +36,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let mut table = Table::new(&ENDPOINT_COLUMNS);
-    endpoints.iter().for_each(|endpoint| table.row(endpoint_cells(endpoint)));
+    for endpoint in &endpoints {
+        table.row(endpoint_cells(endpoint));
+    }
     table.print()
 }

@@ -20,7 +20,8 @@ Exit codes:
    20  an answer that is none: broken HTTP, a certificate that cannot be trusted, a body that is too large
    23  this registry or endpoint cannot do that
   130  ended by Ctrl-C
-register ends with the code of the command it runs, 128 + N if signal N ended it, 127 if there is no such command.
+register ends with the code of the command it runs: 128 + N if signal N ended it, 127 if there is no such
+command, 126 if it cannot be run.
 
 The registry is named by --registry ADDRESS or by PLUMLINE_REGISTRY, for example plum://127.0.0.1:8080.";
 

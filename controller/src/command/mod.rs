@@ -57,7 +57,7 @@ pub(crate) fn run() -> ExitCode {
         Ok(plumline) => plumline.command.run(),
         Err(error) => usage::answer(&error),
     };
-    outcome.map_or_else(|failure| failure.report(), |()| ExitCode::SUCCESS)
+    outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }
 
 impl Command {
@@ -69,7 +69,7 @@ impl Command {
             Command::Watch(arguments) => watch::run(&arguments),
             Command::Call(arguments) => call::run(&arguments),
             Command::Explain(arguments) => explain::run(&arguments),
-            Command::Register(arguments) => register::run(arguments),
+            Command::Register(arguments) => register::run(&arguments),
             Command::Completions(arguments) => completions::run(&arguments),
         }
     }

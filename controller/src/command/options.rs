@@ -10,7 +10,7 @@ use super::log;
 /// Which registry to ask, and what to tell of it.
 #[derive(Debug, Args)]
 pub(crate) struct Asking {
-    /// The registry, such as plum://127.0.0.1:8080; may be given several times [default: PLUMLINE_REGISTRY]
+    /// The registry, such as `plum://127.0.0.1:8080`; may be given several times [default: `PLUMLINE_REGISTRY`]
     #[arg(long, value_name = "ADDRESS")]
     registry: Vec<String>,
     /// What to log to stderr: `info`, `debug`, or a filter such as `plumline=trace`

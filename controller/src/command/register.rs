@@ -84,10 +84,13 @@ pub(crate) struct Arguments {
     command: Vec<OsString>,
 }
 
-pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let client = arguments.asking.client()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(cannot_wait)?;
-    let signals = runtime.block_on(async { Signals::listen() }).map_err(cannot_wait)?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| cannot_wait(&error))?;
+    let signals = runtime.block_on(async { Signals::listen() }).map_err(|error| cannot_wait(&error))?;
     // Before the command is started: what the registry refuses should not have run.
     let registration = Arc::new(client.register(arguments.instance())?);
     let mut news = News::new(&arguments.service);
@@ -134,7 +137,7 @@ impl Arguments {
         let mut leaving = false;
         loop {
             tokio::select! {
-                ended = child.wait() => return ended.map_err(cannot_wait),
+                ended = child.wait() => return ended.map_err(|error| cannot_wait(&error)),
                 signal = signals.next() => {
                     if !leaving {
                         news.tell(registration);
@@ -267,6 +270,6 @@ fn exit_code(status: ExitStatus) -> u8 {
     code.and_then(|code| u8::try_from(code).ok()).unwrap_or(1)
 }
 
-fn cannot_wait(error: std::io::Error) -> Failure {
+fn cannot_wait(error: &std::io::Error) -> Failure {
     Failure::Failed(format!("cannot wait for the command: {error}"))
 }

@@ -20,7 +20,7 @@ pub(crate) struct Arguments {
 }
 
 #[derive(Serialize)]
-struct Service {
+struct Row {
     service: String,
     /// How many healthy endpoints it has.
     endpoints: usize,
@@ -39,16 +39,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         return Ok(());
     }
     let mut table = Table::new(&["SERVICE", "ENDPOINTS", "VERSIONS"]);
-    for Service { service, endpoints, versions } in services {
+    for Row { service, endpoints, versions } in services {
         let versions = versions.into_iter().collect::<Vec<_>>().join(",");
         table.row([service, endpoints.to_string(), versions]);
     }
     table.print()
 }
 
-fn look(client: &Client, service: String) -> Result<Service, Error> {
+fn look(client: &Client, service: String) -> Result<Row, Error> {
     let endpoints = client.discover(service.as_str())?;
     let versions = endpoints.iter().map(|endpoint| endpoint.version.clone());
     let versions = versions.filter(|version| !version.is_empty()).collect();
-    Ok(Service { service, endpoints: endpoints.len(), versions })
+    Ok(Row { service, endpoints: endpoints.len(), versions })
 }

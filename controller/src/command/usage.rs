@@ -21,17 +21,19 @@ fn shown(error: &Error) -> String {
     error.render().to_string()
 }
 
-/// Clap writes the mistake, details below it, tips, then the usage; we keep all but the usage.
+/// Clap writes the mistake, details below it, tips, then the usage; the usage is kept where there is no tip.
 fn one_line(text: &str) -> String {
-    let said = text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:"));
-    let parts = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let lines = || text.lines().map(str::trim);
+    let said = lines().take_while(|line| !line.starts_with("Usage:"));
+    let said = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let usage = lines().find(|line| line.starts_with("Usage:") && !text.contains("tip: "));
     let mut whole = String::new();
-    for part in parts {
+    for part in said.chain(usage) {
         let part = part.trim_start_matches("error: ").trim_start_matches("tip: ");
         if !whole.is_empty() {
             whole.push_str(if whole.ends_with(':') { " " } else { "; " });
         }
-        whole.push_str(part);
+        whole.push_str(&part.replace("Usage:", "usage:"));
     }
     whole
 }
@@ -48,7 +50,7 @@ mod tests {
             "unexpected argument '--tmeout' found; a similar argument exists: '--timeout'"
         );
         let text =
-            "error: the following arguments were not provided:\n  --tls-key <FILE>\n\nUsage: x\n\nFor more …";
-        assert_eq!(one_line(text), "the following arguments were not provided: --tls-key <FILE>");
+            "error: these were not provided:\n  <PATH>\n\nUsage: call <PATH>\n\nFor more information, …";
+        assert_eq!(one_line(text), "these were not provided: <PATH>; usage: call <PATH>");
     }
 }

@@ -1,5 +1,6 @@
 //! `plumline watch`: changes as they happen, until Ctrl-C or until nobody reads them any more.
 
+use std::io::IsTerminal;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -82,7 +83,13 @@ impl Ending {
 
     fn reason(&self, error: Error) -> Failure {
         match error.kind() {
-            Kind::Cancelled if self.interrupted.load(Ordering::Acquire) => Failure::INTERRUPTED,
+            Kind::Cancelled if self.interrupted.load(Ordering::Acquire) => {
+                // The terminal has written ^C; the prompt is to begin below it.
+                if std::io::stderr().is_terminal() {
+                    eprintln!();
+                }
+                Failure::INTERRUPTED
+            }
             Kind::Cancelled => Failure::UNREAD,
             _ => error.into(),
         }

@@ -60,7 +60,8 @@ impl Plumline {
     }
 }
 
-/// A command that goes on running; its output is read line by line. Killed with the test.
+/// A command that goes on running; its output is read line by line. Killed with the test,
+/// and so is whatever it has started.
 pub struct Running {
     pub child: Child,
     out: BufReader<std::process::ChildStdout>,
@@ -120,8 +121,9 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
+        // It may have ended already; what it started goes with it.
+        let group = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
         drop(self.child.wait());
     }
 }
