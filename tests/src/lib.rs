@@ -1,5 +1,6 @@
 //! What the tests across processes share: controllers to start, stop and kill, and waits that have a bound.
 
+pub mod documentation;
 pub mod original;
 
 use std::io::{BufRead, BufReader, Read, Write};

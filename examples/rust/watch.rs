@@ -1,0 +1,17 @@
+//! Tells who offers a service, and every change of that, until it is ended (Ctrl-C).
+//! `cargo run -p plumline-examples --bin watch -- plum://127.0.0.1:8080`
+
+use plumline::Client;
+
+fn main() -> plumline::Result<()> {
+    let registry = std::env::args().nth(1).unwrap_or_default(); // empty: the variable PLUMLINE_REGISTRY
+    let plum = Client::new(&registry)?;
+
+    // The first change is what is there now. A slow reader gets changes merged, and misses none.
+    for change in plum.watch("orders")? {
+        let addresses: Vec<String> = change.endpoints.iter().map(|endpoint| endpoint.address()).collect();
+        let (came, went) = (change.added.len(), change.removed.len());
+        println!("{}: +{came} -{went} {}", change.kind.name(), addresses.join(" "));
+    }
+    Ok(())
+}
