@@ -9,13 +9,14 @@ PYTHON := $(VENV)/bin/python
 CARGO := cargo
 RELEASE := target/release
 
-.PHONY: help demo test build bench lint docs test-rust test-python clean
+.PHONY: help demo test build bench lint docs test-rust test-python lint-rust lint-python clean
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: build ## Run the main job on real processes: a kill, a restart, a registry outage; writes demo.html
-	$(CARGO) run --release --quiet --package plumline-examples --bin demo
+	$(CARGO) build --release --quiet --package plumline-examples
+	$(RELEASE)/demo
 
 test: test-rust test-python ## Pass every test, on a bare machine too
 
@@ -24,24 +25,29 @@ test-rust: ## The Rust tests, the documentation's code included
 
 test-python: $(VENV)/.ready ## The Python tests, against the real controller
 	$(CARGO) build --quiet --package plumline-controller --bin plumline
-	$(VENV)/bin/maturin develop --quiet --manifest-path bindings/python/Cargo.toml
+	cd python && ../$(VENV)/bin/maturin develop --quiet
 	cd python && PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline ../$(PYTHON) -X dev -m pytest -q
-	cd python && ../$(VENV)/bin/mypy --strict plumline && ../$(VENV)/bin/python -m mypy.stubtest plumline
 
 build: $(VENV)/.ready ## Leave target/release/plumline and a .venv in which `import plumline` works
 	$(CARGO) build --release --quiet --package plumline-controller --bin plumline
-	$(VENV)/bin/maturin develop --release --quiet --manifest-path bindings/python/Cargo.toml
+	cd python && ../$(VENV)/bin/maturin develop --release --quiet
 
 bench: build ## Measure side by side with the alternatives; writes target/bench/results.json
-	$(CARGO) run --release --quiet --package plumline-benches -- $(GROUP)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
+	$(CARGO) build --release --quiet --package plumline-benches --package plumline-tests --bins
+	$(RELEASE)/plumline-benches $(GROUP)
 
-lint: $(VENV)/.ready ## rustfmt, clippy, ruff, mypy, cargo-deny
+lint: lint-rust lint-python ## rustfmt, clippy, ruff and cargo-deny; mypy and stubtest run with the tests
+
+lint-rust:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
-	$(VENV)/bin/ruff check python benches examples
-	$(VENV)/bin/ruff format --check python benches examples
 	command -v cargo-deny >/dev/null || $(CARGO) install --quiet --locked cargo-deny
 	$(CARGO) deny check bans licenses sources
+
+lint-python: $(VENV)/.ready
+	$(VENV)/bin/ruff check python examples
+	$(VENV)/bin/ruff format --check python examples
 
 docs: ## Build the API documentation and refresh the generated pages
 	UPDATE=1 $(CARGO) test --quiet --package plumline-tests --test generated

@@ -230,17 +230,20 @@ fn a_call_ends_at_its_deadline_and_one_attempt_leaves_time_for_another() {
 }
 
 #[test]
-fn a_killed_endpoint_costs_no_failed_call_and_is_out_at_once() {
+fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
     let mut servers: Vec<Server> = (0..3).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
     (0..60).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
     let dead = servers.pop().unwrap().address.to_string();
-    // How soon it is asked again depends on how fast it was before; two failures are enough either way.
-    wait_until("it is out", Duration::from_secs(10), || {
+    let of_dead = |what: fn(&plumline::EndpointStats) -> bool| {
+        what(&plum.stats().unwrap().services["s"].endpoints[&dead])
+    };
+    wait_until("it fails once", Duration::from_secs(10), || {
         assert_eq!(plum.get("s", "/").unwrap().status(), 200);
-        plum.stats().unwrap().services["s"].endpoints[&dead].ejected
+        of_dead(|dead| dead.failures > 0)
     });
-    assert_eq!(plum.stats().unwrap().services["s"].endpoints[&dead].failures, 2);
+    // From here on without a call: the first failure alone has it looked at.
+    wait_until("it is out", Duration::from_secs(1), || of_dead(|dead| dead.ejected));
 }
 
 #[test]
@@ -254,6 +257,30 @@ fn an_endpoint_that_is_back_is_used_again() {
         plum.get("s", "/").unwrap();
         !back.seen().is_empty()
     });
+}
+
+#[test]
+fn a_stub_needs_no_server_no_address_and_no_socket() {
+    let plum = Client::builder()
+        .registry("static://a:1,b:1")
+        .transport(|request: &plumline::Outgoing, endpoint: &plumline::Endpoint| {
+            match endpoint.host.as_str() {
+                "a" => Err(plumline::Failure::Refused("played".into())),
+                _ => Ok(plumline::Answer {
+                    status: 200,
+                    body: request.path.clone().into(),
+                    ..Default::default()
+                }),
+            }
+        })
+        .build()
+        .unwrap();
+    for _ in 0..100 {
+        let response = plum.get("s", "/x").unwrap();
+        assert_eq!((&*response.text(), response.endpoint().host.as_str()), ("/x", "b"));
+    }
+    let stats = &plum.stats().unwrap().services["s"];
+    assert!(stats.endpoints.values().any(|endpoint| endpoint.failures > 0));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use plumline::{Client, Error};
+use plumline::Client;
 
 use load::Load;
 use processes::{Controller, Orders, free_port};
@@ -46,7 +46,7 @@ fn run() -> Result<Report, Box<dyn std::error::Error>> {
     ];
 
     let plum = Client::new(&registry)?;
-    await_instances(&plum, instances.len())?;
+    await_instances(&plum, &mut instances)?;
     let ports = instances.each_ref().map(|instance| instance.port);
     let names = instances.each_ref().map(|instance| instance.name());
     let load = Load::start(&plum, CALLS_PER_SECOND, LASTS)?;
@@ -86,11 +86,15 @@ fn run() -> Result<Report, Box<dyn std::error::Error>> {
     Ok(report)
 }
 
-fn await_instances(plum: &Client, count: usize) -> Result<(), Error> {
-    for change in plum.watch("orders")? {
-        if change.endpoints.len() == count {
-            break;
+/// Waits until every instance is registered; an instance that ends instead is an error, not a long wait.
+fn await_instances(plum: &Client, instances: &mut [Orders]) -> Result<(), Box<dyn std::error::Error>> {
+    let watch = plum.watch("orders")?;
+    let mut known = 0;
+    while known < instances.len() {
+        if let Some(change) = watch.next_within(Duration::from_millis(100))? {
+            known = change.endpoints.len();
         }
+        instances.iter_mut().try_for_each(Orders::check)?;
     }
     Ok(())
 }

@@ -93,6 +93,14 @@ impl Orders {
         Ok(Orders { port, language, child })
     }
 
+    /// An error if it has ended.
+    pub fn check(&mut self) -> io::Result<()> {
+        match self.child.try_wait()? {
+            Some(status) => Err(io::Error::other(format!("the instance {} ended: {status}", self.name()))),
+            None => Ok(()),
+        }
+    }
+
     /// What the report calls it.
     pub fn name(&self) -> String {
         format!("{}:{}", self.language, self.port)

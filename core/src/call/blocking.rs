@@ -84,7 +84,9 @@ impl Call<'_> {
         let ended = end_of(&sent);
         match &attempt.chosen {
             Chosen::Slot(view, _) => self.reporter.report(view, member, ended.outcome, began, now),
-            Chosen::Probe(probe) => self.reporter.probed(probe, ended.outcome, now),
+            Chosen::Probe(probe) => {
+                self.reporter.probed(&self.selection.view(), probe, ended.outcome, began, now);
+            }
         }
         drop(in_flight);
         story.add(TraceStep {

@@ -23,7 +23,7 @@ pub(crate) use blocking::Call;
 pub(crate) use draws::with_draw;
 pub use hooks::{Bounds, Hooks, Outgoing, Transport};
 pub(crate) use policies::Policies;
-pub(crate) use report::{Keeper, Reporter, connect_probe};
+pub(crate) use report::{Keeper, Reporter, connect_probe, look};
 pub(crate) use request::check_service;
 pub use request::{CallOptions, Request};
 pub use response::Response;

@@ -1,10 +1,16 @@
 //! Telling the policies what came of an attempt, and those who care what the policies made of it.
 
+use std::net::TcpStream;
+use std::time::Duration;
+
 use crate::balance::ewma;
 use crate::clock::{self, Tick};
 use crate::resilience::{Outcome, Outlier, Probe, Verdict};
 use crate::snapshot::{Member, Service, State, View};
 use crate::telemetry::{Count, Counters};
+
+/// Looks at an endpoint that may not be ejected end here.
+const MOST_LOOKS: u32 = 8;
 
 /// Who looks after endpoints beyond a single call.
 pub(crate) trait Keeper: Sync {
@@ -12,6 +18,8 @@ pub(crate) trait Keeper: Sync {
     fn distrust(&self, member: &Member);
     /// An ejected endpoint should be connected to, in the background.
     fn probe(&self, probe: Probe);
+    /// An endpoint broke a connection or took none: whether it lives should be seen to, in the background.
+    fn look(&self, member: &Member);
 }
 
 /// Reports on the attempts at one service.
@@ -62,32 +70,67 @@ impl Reporter<'_> {
         }
         ewma::observe(view, &member.state, now.since(began), !outcome.is_failure(), now);
         let verdict = self.outlier.report(self.service, member, outcome, began, now);
-        if let Verdict::Ejected(ejection) = verdict {
-            self.counters.add(Count::Ejections, 1);
-            let (service, endpoint) = (self.service.name(), member.endpoint.address());
-            let until = ejection.until.since(now);
-            tracing::warn!(service, endpoint, cause = ejection.cause.in_words(), ?until, "endpoint ejected");
-        }
+        note(self.service, self.counters, member, verdict, now);
         let failed = outcome.is_unreachable() || verdict != Verdict::Unchanged;
         if member.unconfirmed && failed {
             self.keeper.distrust(member);
         }
+        let broke = matches!(outcome, Outcome::Refused | Outcome::Reset);
+        if broke && !member.state.is_ejected() && member.state.begin_look() {
+            self.keeper.look(member);
+        }
     }
 
     /// A probe by a call has ended.
-    pub(crate) fn probed(&self, probe: &Probe, outcome: Outcome, now: Tick) {
+    pub(crate) fn probed(&self, view: &View, probe: &Probe, outcome: Outcome, began: Tick, now: Tick) {
         self.counters.add(Count::Probes, 1);
+        if outcome.is_success() {
+            ewma::observe(view, &probe.member.state, now.since(began), true, now);
+        }
         conclude_probe(self.outlier, self.service, probe, outcome, now);
     }
 }
 
-/// Carries a background probe out: whether the endpoint takes a connection.
-pub(crate) fn connect_probe(outlier: &Outlier, service: &Service, probe: &Probe) {
+/// Looks at an endpoint that broke a connection or took none: as long as it takes none, each look counts as one
+/// more connect error, so that a process that was killed is out within milliseconds, however seldom it is asked.
+pub(crate) fn look(
+    outlier: &Outlier,
+    service: &Service,
+    counters: &Counters,
+    member: &Member,
+    timeout: Duration,
+) {
+    let address = member.endpoint.socket_addr();
+    while !member.state.is_ejected() {
+        let began = clock::now();
+        if TcpStream::connect_timeout(&address, timeout).is_ok() {
+            break;
+        }
+        let now = clock::now();
+        let verdict = outlier.report(service, member, Outcome::Refused, began, now);
+        note(service, counters, member, verdict, now);
+        if verdict == Verdict::Unchanged && member.state.streak.unreachable() >= MOST_LOOKS {
+            break; // so many are out already that this one must stay
+        }
+    }
+    member.state.end_look();
+}
+
+/// Tells who listens of an ejection.
+fn note(service: &Service, counters: &Counters, member: &Member, verdict: Verdict, now: Tick) {
+    let Verdict::Ejected(ejection) = verdict else { return };
+    counters.add(Count::Ejections, 1);
+    let (service, endpoint) = (service.name(), member.endpoint.address());
+    let until = ejection.until.since(now);
+    tracing::warn!(service, endpoint, cause = ejection.cause.in_words(), ?until, "endpoint ejected");
+}
+
+/// Carries a background probe out: whether the endpoint takes a connection. One that is only played by a stub
+/// takes every one.
+pub(crate) fn connect_probe(outlier: &Outlier, service: &Service, probe: &Probe, is_stub: bool) {
     let address = probe.member.endpoint.socket_addr();
-    let outcome = match std::net::TcpStream::connect_timeout(&address, probe.timeout) {
-        Ok(_) => Outcome::Reported(true),
-        Err(_) => Outcome::Refused,
-    };
+    let answers = is_stub || TcpStream::connect_timeout(&address, probe.timeout).is_ok();
+    let outcome = if answers { Outcome::Reported(true) } else { Outcome::Refused };
     conclude_probe(outlier, service, probe, outcome, clock::now());
 }
 

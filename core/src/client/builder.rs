@@ -18,7 +18,7 @@ use crate::transport::{Answer, Failure};
 /// use plumline::{Answer, Client};
 /// // Tests of one's own code need no server: a stub answers, retries and ejection go on around it.
 /// let plum = Client::builder()
-///     .registry("static://a.test:1,b.test:1".replace("a.test", "10.0.0.1").replace("b.test", "10.0.0.2"))
+///     .registry("static://a:1,b:1")
 ///     .transport(|request: &plumline::Outgoing, _: &plumline::Endpoint| {
 ///         Ok(Answer { status: 200, body: request.path.clone().into_bytes(), ..Answer::default() })
 ///     })

@@ -165,6 +165,7 @@ impl Core {
             timeout: config.registry.timeout,
             connect_timeout: config.settings.connect_timeout,
             tls: config.settings.tls.clone(),
+            is_stub: recipe.hooks.transport.is_some(),
         };
         let opened = config.registry.addresses.iter().map(|address| registry::open(address, &setup));
         let opened = opened.collect::<Result<Vec<_>>>()?;
@@ -232,7 +233,8 @@ impl Core {
         }
         let policies = self.policies(service, &self.config.load());
         let (runtime, probes) = (self.runtime.clone(), self.probes.clone());
-        let line = Arc::new(Line::new(service, policies, self.catalog.clone(), runtime, probes));
+        let is_stub = self.hooks().transport.is_some();
+        let line = Arc::new(Line::new(service, policies, self.catalog.clone(), runtime, probes, is_stub));
         let mut lines = HashMap::clone(&lines);
         lines.insert(service.to_owned(), line.clone());
         self.lines.store(Arc::new(lines));

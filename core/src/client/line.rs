@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::call::{Keeper, Policies, Reporter, connect_probe};
+use crate::call::{Keeper, Policies, Reporter, connect_probe, look};
 use crate::catalog::{Catalog, Known};
 use crate::model::Query;
 use crate::resilience::Probe;
@@ -26,12 +26,14 @@ pub(super) struct Line {
     pub(super) known: Arc<Known>,
     pub(super) service: Arc<Service>,
     policies: ArcSwap<Policies>,
-    pub(super) counters: Counters,
+    pub(super) counters: Arc<Counters>,
     /// The selection of a call without filters.
     all: Arc<Selection>,
     catalog: Arc<Catalog>,
     runtime: Runtime,
     probes: Arc<Lane>,
+    /// Whether a stub plays the endpoints: then no socket may be opened towards them.
+    is_stub: bool,
 }
 
 impl Line {
@@ -41,6 +43,7 @@ impl Line {
         catalog: Arc<Catalog>,
         runtime: Runtime,
         probes: Arc<Lane>,
+        is_stub: bool,
     ) -> Line {
         let known = catalog.entry(service);
         let service = known.service().clone();
@@ -50,11 +53,12 @@ impl Line {
             known,
             service,
             policies: ArcSwap::from_pointee(policies),
-            counters: Counters::default(),
+            counters: Arc::default(),
             all,
             catalog,
             runtime,
             probes,
+            is_stub,
         }
     }
 
@@ -114,7 +118,19 @@ impl Keeper for Line {
 
     fn probe(&self, probe: Probe) {
         let (service, policies) = (self.service.clone(), self.policies.load_full());
-        let job = move || connect_probe(&policies.outlier, &service, &probe);
+        let is_stub = self.is_stub;
+        let job = move || connect_probe(&policies.outlier, &service, &probe, is_stub);
+        self.runtime.post(&self.probes, Priority::Poll, job);
+    }
+
+    fn look(&self, member: &Member) {
+        if self.is_stub {
+            return member.state.end_look();
+        }
+        let (service, policies) = (self.service.clone(), self.policies.load_full());
+        let (counters, member) = (self.counters.clone(), member.clone());
+        let timeout = policies.settings.connect_timeout;
+        let job = move || look(&policies.outlier, &service, &counters, &member, timeout);
         self.runtime.post(&self.probes, Priority::Poll, job);
     }
 }

@@ -136,7 +136,7 @@ impl File {
             source: address.source().into(),
             path,
             lane: Lane::new(1),
-            resolver: Resolver::new(setup.runtime.clone()),
+            resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
             seen: Mutex::default(),

@@ -30,7 +30,7 @@ impl Fixed {
         Fixed {
             source: address.source().into(),
             lane: Lane::new(1),
-            resolver: Resolver::new(setup.runtime.clone()),
+            resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
             address,

@@ -263,6 +263,8 @@ pub struct Setup {
     pub connect_timeout: Duration,
     /// How to speak TLS.
     pub tls: TlsConfig,
+    /// Whether a stub plays the endpoints: then names need no address of their own.
+    pub is_stub: bool,
 }
 
 /// A registry address, opened: whom to ask, and where to register.
@@ -336,6 +338,7 @@ mod tests {
             timeout: Duration::from_secs(2),
             connect_timeout: Duration::from_secs(1),
             tls: TlsConfig::default(),
+            is_stub: false,
         }
     }
 

@@ -271,6 +271,9 @@ fn merge(before: &[Member], listed: Vec<(EndpointKey, Listed)>) -> (Vec<Member>,
             if !known.endpoint.same_as(&listed.endpoint) {
                 delta.updated.push(listed.endpoint.clone());
             }
+            if is_restarted(&known.endpoint, &listed.endpoint) {
+                known.state.begin_anew();
+            }
             Member { endpoint: listed.endpoint, state: known.state.clone(), unconfirmed: listed.unconfirmed }
         })
         .collect();
@@ -282,9 +285,15 @@ fn merge(before: &[Member], listed: Vec<(EndpointKey, Listed)>) -> (Vec<Member>,
     (members, delta)
 }
 
+/// Whether another process stands behind the address now.
+fn is_restarted(before: &Endpoint, after: &Endpoint) -> bool {
+    !before.generation.is_empty() && !after.generation.is_empty() && before.generation != after.generation
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Tick;
 
     fn listed(port: u16, weight: u32) -> Listed {
         let mut endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), port);
@@ -308,6 +317,24 @@ mod tests {
             (ports(&delta.added), ports(&delta.updated), ports(&delta.removed)),
             (vec![3], vec![1], vec![2])
         );
+    }
+
+    #[test]
+    fn a_process_started_anew_is_not_blamed_for_the_one_before() {
+        let service = Service::new("orders");
+        let generation = |name: &str| {
+            let mut listed = listed(1, 1);
+            Arc::make_mut(&mut listed.endpoint).generation = name.into();
+            vec![listed]
+        };
+        service.replace(generation("a"));
+        let state = service.snapshot().members[0].state.clone();
+        state.latency.set(5e6, Tick::from_nanos(9));
+        state.success.set(0.5, Tick::from_nanos(9));
+        service.replace(generation("a"));
+        assert_eq!(state.latency.get(), Some((5e6, Tick::from_nanos(9))));
+        service.replace(generation("b"));
+        assert_eq!((state.latency.get(), state.success.get()), (None, None));
     }
 
     #[test]

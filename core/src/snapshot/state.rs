@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -55,6 +55,11 @@ impl Decaying {
         self.value.set(value);
         self.at.store(now.nanos(), Relaxed);
     }
+
+    /// As if nothing had ever been written.
+    fn clear(&self) {
+        self.at.store(0, Relaxed);
+    }
 }
 
 /// How long a crowd may hang before the endpoint is suspect.
@@ -93,6 +98,7 @@ pub struct State {
     /// Failures in a row.
     pub streak: Streak,
     standing: AtomicU8,
+    looked_at: AtomicBool,
     answers: Recent,
     returned_at: AtomicU64,
     /// The multiplier of the next ejection, and since when no failure has been seen.
@@ -142,6 +148,24 @@ impl State {
         // In this order: one that ends in between must not be missing from those that began.
         let ended = self.ended.load(Relaxed);
         self.begun.load(Relaxed).saturating_sub(ended) as u32
+    }
+
+    /// Whether the caller is the one to look at it: one looks at a time, until [`end_look`](State::end_look).
+    pub fn begin_look(&self) -> bool {
+        !self.looked_at.swap(true, Relaxed)
+    }
+
+    /// The look is over.
+    pub fn end_look(&self) {
+        self.looked_at.store(false, Relaxed);
+    }
+
+    /// Another process stands behind the address: what was seen of the one before says nothing about it. Whether
+    /// it is in rotation, a probe will tell.
+    pub(super) fn begin_anew(&self) {
+        self.latency.clear();
+        self.success.clear();
+        self.streak.clear();
     }
 
     /// Uses that have ended.
@@ -234,6 +258,11 @@ impl Streak {
             self.0.fetch_update(Relaxed, Relaxed, |packed| Some(grown(packed))).unwrap_or_else(|p| p);
         let after = grown(before);
         (after & 0xffff, after >> 16)
+    }
+
+    /// How many connect errors and timeouts stand at its end.
+    pub fn unreachable(&self) -> u32 {
+        self.0.load(Relaxed) >> 16
     }
 
     /// A success ends it.

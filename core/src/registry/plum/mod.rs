@@ -54,7 +54,7 @@ pub(super) struct Plum {
 /// Opens the controllers that an address names: one registry to read from, one per host to register with.
 pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
     let secure = matches!(address.scheme, "plum+tls" | "https");
-    let resolver = Arc::new(Resolver::new(setup.runtime.clone()));
+    let resolver = Arc::new(Resolver::new(setup));
     let site = |host: &super::address::HostPort| {
         let verified = setup.tls.server_name.as_deref().unwrap_or(&host.host);
         let name = secure.then(|| tls::Name::new(verified, setup.tls.ca.as_deref())).transpose()?;
