@@ -1,7 +1,10 @@
 //! `make bench`: each group side by side in one run; `target/bench/results.json` keeps the figures.
 
 mod call;
+mod controller;
 mod pick;
+mod pressure;
+mod python;
 mod server;
 mod table;
 
@@ -12,8 +15,14 @@ use std::time::Duration;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 /// What can be measured, in the order it is.
-const GROUPS: [(&str, fn() -> Vec<table::Row>); 3] =
-    [("call-rust", call::call_rust), ("pick", pick::pick), ("many-endpoints", call::many_endpoints)];
+const GROUPS: [(&str, fn() -> Vec<table::Row>); 6] = [
+    ("call-rust", call::call_rust),
+    ("call-python", python::call_python),
+    ("pick", pick::pick),
+    ("many-endpoints", call::many_endpoints),
+    ("controller", controller::controller),
+    ("scale", controller::scale),
+];
 
 fn main() -> std::io::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -30,9 +39,20 @@ fn main() -> std::io::Result<()> {
     Ok(())
 }
 
-/// The bench server in a process of its own; ends with this value.
+/// A process of ours; ends with this value.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Killing what has ended already is no matter.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The bench server in a process of its own.
 pub struct Server {
-    child: Child,
+    _running: Running,
     /// Where it listens.
     pub port: u16,
 }
@@ -56,15 +76,7 @@ impl Server {
         BufReader::new(child.stdout.take().expect("it is piped"))
             .read_line(&mut line)
             .expect("it says its port");
-        Server { child, port: line.trim().parse().expect("a port") }
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Killing what has ended already is no matter.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        Server { _running: Running(child), port: line.trim().parse().expect("a port") }
     }
 }
 

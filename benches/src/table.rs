@@ -61,7 +61,7 @@ pub fn compare(group: &str, unit: &str, rounds: usize, mut contenders: Vec<Conte
 /// Sets each row's ratio to the first.
 pub fn relate(mut rows: Vec<Row>) -> Vec<Row> {
     let first = rows.first().map_or(1.0, |row| row.p50);
-    rows.iter_mut().for_each(|row| row.ratio = row.p50 / first);
+    rows.iter_mut().for_each(|row| row.ratio = if first == 0.0 { 1.0 } else { row.p50 / first });
     print(&rows);
     rows
 }

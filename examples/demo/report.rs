@@ -67,7 +67,7 @@ impl Report {
         windows
             .take_while(|from| *from + WINDOW <= end)
             .find(|from| calls_of_victim(*from, WINDOW) >= (usual / 2.0).max(1.0))
-            .map(|from| from - self.listening)
+            .map(|from| from + WINDOW - self.listening)
     }
 
     pub fn print(&self) {

@@ -1,6 +1,4 @@
-//! Puts a running controller under pressure and prints what it bore.
-//!
-//! `cargo run --release --example pressure -- 127.0.0.1:8080 [seconds per row]`
+//! Puts a running controller under pressure.
 //!
 //! One thread drives 50 connections: it writes one request on each, then collects the answers. The latency
 //! of a request is thus the time from its writing to the reading of its answer, with 50 under way. The watch row
@@ -18,29 +16,37 @@ const PER_SERVICE: usize = 50;
 const WATCHERS: usize = 1_000;
 const BATCH: usize = 100;
 
-fn main() -> std::io::Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:8080".to_owned());
-    let address: SocketAddr = address.parse().map_err(std::io::Error::other)?;
-    let seconds = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(5);
-    let time = Duration::from_secs(seconds);
+/// What one kind of request came to.
+pub struct Borne {
+    /// What was asked.
+    pub name: &'static str,
+    /// How often in a second; 0 where that is not what was measured.
+    pub rate: f64,
+    /// How long each took.
+    pub latencies: Vec<Duration>,
+}
+
+/// Puts the controller at this address under pressure, each kind of request for so long.
+pub fn press(address: SocketAddr, time: Duration) -> std::io::Result<Vec<Borne>> {
     let mut load = Load::open(address)?;
     let registrations =
         requests(INSTANCES, |number| post("/v1/services/register?replace=true", &register(number)));
     load.once(&registrations)?;
-    load.run("registrations, known", &registrations, time, 1)?;
     let beats = requests(INSTANCES, |number| post("/v1/services/heartbeat", &heartbeat(number)));
-    load.run("heartbeats", &beats, time, 1)?;
     let looks = requests(INSTANCES / PER_SERVICE, |number| {
         get(&format!("/v1/discovery?service={}", service(number)))
     });
-    load.run("discoveries of 50", &looks, time, 1)?;
     let batches = requests(INSTANCES / BATCH, |number| post("/v1/services/heartbeats", &batch(number)));
-    load.run("instances beaten, by 100", &batches, time, BATCH)?;
     let moves: Vec<_> =
         (0..10).flat_map(|round| requests(INSTANCES, move |number| changed(number, round))).collect();
-    load.run("registrations, changed", &moves, time, 1)?;
-    watch(address)
+    Ok(vec![
+        load.run("heartbeats", &beats, time, 1)?,
+        load.run("discoveries of 50", &looks, time, 1)?,
+        load.run("registrations", &registrations, time, 1)?,
+        load.run("registrations that change something", &moves, time, 1)?,
+        load.run("instances beaten, by 100", &batches, time, BATCH)?,
+        Borne { name: "one change, 1,000 watchers", rate: 0.0, latencies: watch(address)? },
+    ])
 }
 
 fn requests(count: usize, make: impl Fn(usize) -> Vec<u8>) -> Vec<Vec<u8>> {
@@ -64,14 +70,19 @@ impl Load {
         requests.chunks(CONNECTIONS).try_for_each(|round| self.round(round.iter(), &mut Vec::new()))
     }
 
-    fn run(&mut self, name: &str, requests: &[Vec<u8>], time: Duration, each: usize) -> std::io::Result<()> {
+    fn run(
+        &mut self,
+        name: &'static str,
+        requests: &[Vec<u8>],
+        time: Duration,
+        each: usize,
+    ) -> std::io::Result<Borne> {
         let (begin, mut latencies, mut next) = (Instant::now(), Vec::new(), requests.iter().cycle());
         while begin.elapsed() < time {
             self.round(next.by_ref().take(CONNECTIONS), &mut latencies)?;
         }
         let rate = (latencies.len() * each) as f64 / begin.elapsed().as_secs_f64();
-        print_row(name, rate, &mut latencies);
-        Ok(())
+        Ok(Borne { name, rate, latencies })
     }
 
     fn round<'a>(
@@ -90,12 +101,6 @@ impl Load {
         }
         Ok(())
     }
-}
-
-fn print_row(name: &str, rate: f64, latencies: &mut [Duration]) {
-    latencies.sort_unstable();
-    let at = |share: f64| latencies[((latencies.len() - 1) as f64 * share) as usize];
-    println!("{name:<26} {rate:>10.0}/s   p50 {:>9.3?}   p99 {:>9.3?}", at(0.5), at(0.99));
 }
 
 /// Reads one answer and checks that it is a success.
@@ -119,7 +124,7 @@ fn read_answer(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<()>
     }
 }
 
-fn watch(address: SocketAddr) -> std::io::Result<()> {
+fn watch(address: SocketAddr) -> std::io::Result<Vec<Duration>> {
     let mut buffer = vec![0; 1 << 20];
     let body = format!(r#"{{"services":["{}"],"wait":"30s","since":"{}"}}"#, service(0), since(address)?);
     let mut all = Vec::new();
@@ -140,8 +145,7 @@ fn watch(address: SocketAddr) -> std::io::Result<()> {
             all.push(begin.elapsed());
         }
     }
-    print_row("one change, 1,000 watchers", 0.0, &mut all);
-    Ok(())
+    Ok(all)
 }
 
 fn since_of(body: &str) -> String {
