@@ -71,7 +71,7 @@ fn time(call: &mut dyn FnMut()) -> Round {
             began.elapsed().as_secs_f64() * 1e6
         })
         .collect();
-    let cpu = (cpu_time() - before).as_secs_f64() * 1e6 / CALLS as f64;
+    let cpu = cpu_time().checked_sub(before).unwrap().as_secs_f64() * 1e6 / CALLS as f64;
     round_of(samples, Some(cpu))
 }
 

@@ -1,4 +1,4 @@
-//! The controller under load, its store in memory and in SQLite, against what the original bore on this kind of
+//! The controller under load, its store in memory and in `SQLite`, against what the original bore on this kind of
 //! machine; and a process with a thousand watches and a thousand registrations.
 
 use std::io::{BufRead, BufReader};
@@ -129,5 +129,5 @@ pub fn scale() -> Vec<Row> {
 
 /// A program of ours: in the same folder as this one.
 fn beside_us(name: &str) -> PathBuf {
-    std::env::current_exe().map(|path| path.with_file_name(name)).unwrap_or_else(|_| name.into())
+    std::env::current_exe().map_or_else(|_| name.into(), |path| path.with_file_name(name))
 }

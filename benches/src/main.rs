@@ -14,8 +14,10 @@ use std::time::Duration;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+type Group = (&'static str, fn() -> Vec<table::Row>);
+
 /// What can be measured, in the order it is.
-const GROUPS: [(&str, fn() -> Vec<table::Row>); 6] = [
+const GROUPS: [Group; 6] = [
     ("call-rust", call::call_rust),
     ("call-python", python::call_python),
     ("pick", pick::pick),

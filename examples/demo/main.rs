@@ -48,7 +48,7 @@ fn run() -> Result<Report, Box<dyn std::error::Error>> {
     let plum = Client::new(&registry)?;
     await_instances(&plum, &mut instances)?;
     let ports = instances.each_ref().map(|instance| instance.port);
-    let names = instances.each_ref().map(|instance| instance.name());
+    let names = instances.each_ref().map(processes::Orders::name);
     let load = Load::start(&plum, CALLS_PER_SECOND, LASTS)?;
 
     let at = |seconds: u64| load.began + Duration::from_secs(seconds);

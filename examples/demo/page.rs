@@ -88,7 +88,7 @@ fn cards(report: &Report) -> String {
         ("failed", failed.to_string(), verdict),
         ("retries", report.retries().to_string(), ""),
         ("median", millis(report.latency(0.5)), ""),
-        ("slowest of a hundred", millis(report.latency(0.99)), ""),
+        ("1 in 100 is slower", millis(report.latency(0.99)), ""),
         ("out after the kill", format!("{:.0} ms", report.out_of_rotation().as_secs_f64() * 1e3), ""),
         ("back in its share", back, ""),
     ];
@@ -163,7 +163,7 @@ struct Chart {
 }
 
 impl Chart {
-    const HEAD: f64 = 56.0;
+    const HEAD: f64 = 72.0;
     const FOOT: f64 = 26.0;
 
     fn new(height: f64, top: f64, columns: usize) -> Chart {
@@ -214,12 +214,12 @@ impl Chart {
     }
 }
 
-/// A line for each event, its words above the chart; two rows, so that neighbours do not touch.
+/// A line for each event, its words above the chart; three rows, so that neighbours do not touch.
 fn events(report: &Report, chart: &Chart) -> String {
     let mut svg = String::new();
     for (number, event) in report.events.iter().enumerate() {
         let x = across(event.at.as_secs_f64(), chart.seconds());
-        let y = if number % 2 == 0 { 18.0 } else { 38.0 };
+        let y = 16.0 + 20.0 * (number % 3) as f64;
         let anchor = if x > WIDTH * 0.72 { "end" } else { "start" };
         let aside = if anchor == "end" { -6.0 } else { 6.0 };
         let foot = chart.height - Chart::FOOT;

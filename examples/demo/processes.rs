@@ -131,7 +131,7 @@ fn end(child: &mut Child) {
 
 /// A program of ours: in the same folder as this one.
 fn beside_us(name: &str) -> PathBuf {
-    env::current_exe().map(|path| path.with_file_name(name)).unwrap_or_else(|_| name.into())
+    env::current_exe().map_or_else(|_| name.into(), |path| path.with_file_name(name))
 }
 
 /// The Python that `make build` made.

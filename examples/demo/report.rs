@@ -49,7 +49,7 @@ impl Report {
         let attempts = self.calls.iter().flat_map(|call| &call.attempts);
         let on_the_dead =
             attempts.filter(|(port, at)| *port == dead && (self.killed..self.listening).contains(at));
-        on_the_dead.map(|(_, at)| *at - self.killed).max().unwrap_or_default()
+        on_the_dead.map(|(_, at)| (*at).checked_sub(self.killed).unwrap()).max().unwrap_or_default()
     }
 
     /// From listening again until the instance gets at least half of what it got before it was killed.
@@ -67,7 +67,7 @@ impl Report {
         windows
             .take_while(|from| *from + WINDOW <= end)
             .find(|from| calls_of_victim(*from, WINDOW) >= (usual / 2.0).max(1.0))
-            .map(|from| from + WINDOW - self.listening)
+            .map(|from| (from + WINDOW).checked_sub(self.listening).unwrap())
     }
 
     pub fn print(&self) {

@@ -382,7 +382,7 @@ fn the_original_is_polled_and_beaten_one_by_one() {
     until("it is seen", SOON, || ports(&plum, "orders") == [7]);
     stays("kept past its TTL", TTL * 2, || original.listed("orders") == [7]);
     original.forget_everything();
-    until("back within a beat", Duration::from_millis(1000), || original.listed("orders") == [7]);
+    until("back within a beat", Duration::from_secs(1), || original.listed("orders") == [7]);
     me.update(at(7).version("v2").healthy(false)).unwrap();
     until("unhealthy is heard", SOON, || original.rows("orders") == [(7, "v2".into(), false)]);
     original.forget_everything();

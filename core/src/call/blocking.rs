@@ -124,23 +124,20 @@ impl Call<'_> {
         if let Some(on_request) = &self.hooks.on_request {
             on_request(&mut outgoing, endpoint).map_err(Failure::Interrupted)?;
         }
-        let sent = match &self.hooks.transport {
-            Some(transport) => {
-                let bounds = Bounds { deadline: attempt.deadline, interrupt: self.interrupt };
-                transport.send(&outgoing, endpoint, &bounds)
-            }
-            None => {
-                let borrowed = outgoing.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-                let exchange = Exchange {
-                    method: &outgoing.method,
-                    path: &outgoing.path,
-                    host,
-                    headers: &borrowed.collect::<Vec<_>>(),
-                    body: outgoing.body.as_deref().or_else(|| self.body()),
-                    repeatable: self.terms().safe,
-                };
-                self.exchange(attempt, &exchange)
-            }
+        let sent = if let Some(transport) = &self.hooks.transport {
+            let bounds = Bounds { deadline: attempt.deadline, interrupt: self.interrupt };
+            transport.send(&outgoing, endpoint, &bounds)
+        } else {
+            let borrowed = outgoing.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let exchange = Exchange {
+                method: &outgoing.method,
+                path: &outgoing.path,
+                host,
+                headers: &borrowed.collect::<Vec<_>>(),
+                body: outgoing.body.as_deref().or_else(|| self.body()),
+                repeatable: self.terms().safe,
+            };
+            self.exchange(attempt, &exchange)
         };
         if let Some(on_response) = &self.hooks.on_response {
             on_response(&outgoing, endpoint, &sent).map_err(Failure::Interrupted)?;

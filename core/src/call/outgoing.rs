@@ -66,13 +66,12 @@ fn add_unless_set<'a>(headers: &mut Vec<(&'a str, &'a str)>, said: usize, name: 
 
 /// The agent of an endpoint: made on first use, dropped with the endpoint.
 pub(super) fn agent_of<'a>(member: &'a Member, settings: &Settings) -> Result<&'a Agent> {
-    let kept = match member.state.connections.get() {
-        Some(kept) => kept,
-        None => {
-            let made = Connections(Box::new(new_agent(&member.endpoint, settings)?));
-            // Where two threads make one at once, the first is kept.
-            member.state.connections.get_or_init(|| made)
-        }
+    let kept = if let Some(kept) = member.state.connections.get() {
+        kept
+    } else {
+        let made = Connections(Box::new(new_agent(&member.endpoint, settings)?));
+        // Where two threads make one at once, the first is kept.
+        member.state.connections.get_or_init(|| made)
     };
     kept.0
         .downcast_ref()

@@ -85,7 +85,7 @@ impl Client {
         let query = query.into();
         let core = self.core()?;
         let line = core.line(&query.service)?;
-        core.await_list(&line, self.deadline(&line, None), interrupt)?;
+        core.await_list(&line, deadline(&line), interrupt)?;
         Ok(listed(&line, &query))
     }
 
@@ -207,8 +207,8 @@ impl Client {
     /// Registers this program, and keeps it registered until the handle is dropped or closed.
     ///
     /// Returns at once while the port does not answer yet, and waits at most 2 s for the registry's word when it
-    /// does; with the registry away it keeps trying. Fails only for what will not pass: InvalidArgument,
-    /// Unsupported (a registry that only reads), Closed, Unauthenticated, PermissionDenied.
+    /// does; with the registry away it keeps trying. Fails only for what will not pass: `InvalidArgument`,
+    /// Unsupported (a registry that only reads), Closed, Unauthenticated, `PermissionDenied`.
     pub fn register(&self, instance: Instance) -> Result<Registration> {
         self.register_interruptible(instance, &Never)
     }
@@ -272,7 +272,7 @@ impl Client {
     ) -> Result<Explanation> {
         let (query, core) = (query.into(), self.core()?);
         let line = core.line(&query.service)?;
-        let deadline = self.deadline(&line, None);
+        let deadline = deadline(&line);
         // A registry that cannot be asked is part of the explanation.
         let unheard = core.await_list(&line, deadline, interrupt).err();
         Ok(explain::explain(
@@ -332,11 +332,11 @@ impl Client {
     fn core(&self) -> Result<Arc<Core>> {
         self.shell.core()
     }
+}
 
-    fn deadline(&self, line: &line::Line, timeout: Option<Duration>) -> Deadline {
-        let timeout = timeout.unwrap_or_else(|| line.policies().settings.timeout);
-        Deadline::new(clock::now(), timeout)
-    }
+/// When a look-up that was given no time of its own has to be over.
+fn deadline(line: &line::Line) -> Deadline {
+    Deadline::new(clock::now(), line.policies().settings.timeout)
 }
 
 impl std::fmt::Debug for Client {

@@ -37,14 +37,13 @@ impl Pick {
             let deadline = Pick::deadline(bound, now);
             bound.core.await_list(&bound.line, deadline, interrupt)?;
         }
-        match Pick::at_hand(bound, now)? {
-            Some(pick) => Ok(pick),
-            None => {
-                let Bound { core, line, pickable, .. } = bound;
-                let both = core.interrupt(interrupt);
-                let wait = Wait { deadline: Pick::deadline(bound, now), interrupt: &both };
-                Err(explain::no_endpoint(core, line, &pickable.filter, &wait))
-            }
+        if let Some(pick) = Pick::at_hand(bound, now)? {
+            Ok(pick)
+        } else {
+            let Bound { core, line, pickable, .. } = bound;
+            let both = core.interrupt(interrupt);
+            let wait = Wait { deadline: Pick::deadline(bound, now), interrupt: &both };
+            Err(explain::no_endpoint(core, line, &pickable.filter, &wait))
         }
     }
 

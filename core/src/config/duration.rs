@@ -38,7 +38,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 /// Whole nanoseconds, so that `"0.8"` and `"800ms"` are the same duration.
 fn from_seconds(seconds: f64) -> Option<Duration> {
     let nanos = (seconds * 1e9).round();
-    (nanos >= 0.0 && nanos < 9e18).then(|| Duration::from_nanos(nanos as u64))
+    (0.0..9e18).contains(&nanos).then(|| Duration::from_nanos(nanos as u64))
 }
 
 /// Writes a duration so that [`parse_duration`] reads it back: `"250ms"`, `"1.5s"`.
@@ -46,9 +46,9 @@ pub fn format_duration(duration: Duration) -> String {
     let nanos = duration.as_nanos();
     match nanos {
         0 => "0s".into(),
-        _ if nanos % 1_000_000_000 == 0 => format!("{}s", duration.as_secs()),
-        _ if nanos % 1_000_000 == 0 => format!("{}ms", duration.as_millis()),
-        _ if nanos % 1_000 == 0 => format!("{}us", duration.as_micros()),
+        _ if nanos.is_multiple_of(1_000_000_000) => format!("{}s", duration.as_secs()),
+        _ if nanos.is_multiple_of(1_000_000) => format!("{}ms", duration.as_millis()),
+        _ if nanos.is_multiple_of(1_000) => format!("{}us", duration.as_micros()),
         _ => format!("{nanos}ns"),
     }
 }

@@ -3,14 +3,13 @@
 use serde_json::{Map, Value, json};
 
 use super::{Config, Settings};
-use crate::error::Result;
 
 /// Variables that are no configuration keys.
 const OTHERS: [&str; 1] = ["PLUMLINE_CONFIG"];
 
 /// Reads the variables that set something. A name with `__` must lead to a key; any other unknown one is
 /// somebody else's.
-pub(super) fn read(variables: &[(String, String)]) -> Result<Value> {
+pub(super) fn read(variables: &[(String, String)]) -> Value {
     let mut sorted: Vec<&(String, String)> = variables.iter().collect();
     sorted.sort();
     let mut layer = json!({});
@@ -26,7 +25,7 @@ pub(super) fn read(variables: &[(String, String)]) -> Result<Value> {
             insert(&mut layer, &path, text);
         }
     }
-    Ok(layer)
+    layer
 }
 
 fn is_known(key: &str) -> bool {
@@ -73,6 +72,7 @@ fn typed(text: &str, default: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Result;
 
     fn config(variables: &[(&str, &str)]) -> Result<Config> {
         let variables: Vec<(String, String)> =

@@ -38,7 +38,7 @@ impl Config {
         let file = variables.iter().find(|(name, _)| name == "PLUMLINE_CONFIG").map(|(_, path)| path);
         let mut layers = file.map_or_else(|| Ok(json!({})), |path| read_file(Path::new(path)))?;
         normalize(&mut layers);
-        let mut stronger = [environment::read(variables)?, arguments];
+        let mut stronger = [environment::read(variables), arguments];
         for layer in &mut stronger {
             normalize(layer);
             merge(&mut layers, layer);
@@ -54,11 +54,11 @@ impl Config {
         };
         let mut section = |name: &str| fields.remove(name).unwrap_or_else(|| json!({}));
         let config = Config {
-            registry: read("registry.", section("registry"))?,
-            cache: read("cache.", section("cache"))?,
-            registration: read("registration.", section("registration"))?,
-            services: read("services.", section("services"))?,
-            settings: read("", Value::Object(fields))?,
+            registry: read("registry.", &section("registry"))?,
+            cache: read("cache.", &section("cache"))?,
+            registration: read("registration.", &section("registration"))?,
+            services: read("services.", &section("services"))?,
+            settings: read("", &Value::Object(fields))?,
         };
         config.check()?;
         Ok(config)
@@ -73,10 +73,10 @@ impl Config {
     pub(super) fn merged_settings(&self, service: &str) -> Result<Settings> {
         let Some(own) = self.services.get(service) else { return Ok(self.settings.clone()) };
         let prefix = format!("services.{service}.");
-        read::<Settings>(&prefix, own.clone())?;
+        read::<Settings>(&prefix, own)?;
         let mut merged = serde_json::to_value(&self.settings).unwrap_or_default();
         merge(&mut merged, own);
-        read(&prefix, merged)
+        read(&prefix, &merged)
     }
 
     /// This configuration with `changes` on top. Registries, cache and registration cannot be changed once a
@@ -117,10 +117,10 @@ fn merge(base: &mut Value, stronger: &Value) {
 }
 
 /// Reads one section strictly; `prefix` leads to it.
-fn read<T: DeserializeOwned>(prefix: &str, value: Value) -> Result<T> {
-    serde_path_to_error::deserialize(&value).map_err(|error| {
+fn read<T: DeserializeOwned>(prefix: &str, value: &Value) -> Result<T> {
+    serde_path_to_error::deserialize(value).map_err(|error| {
         let path = error.path().to_string();
-        let found = lookup(&value, error.path());
+        let found = lookup(value, error.path());
         refusal(prefix, &path, found, &error.into_inner().to_string())
     })
 }
@@ -147,9 +147,10 @@ fn refusal(prefix: &str, path: &str, found: Option<&Value>, message: &str) -> Er
         let known: Vec<String> = known.iter().map(|known| format!("{lead}{known}")).collect();
         let key = format!("{lead}{word}");
         let meant = suggestion(word, known.iter().map(|known| &known[lead.len()..]));
-        let hint = match meant.is_empty() {
-            true => format!("; known are {}", known.join(", ")),
-            false => suggestion(&key, known.iter().map(String::as_str)),
+        let hint = if meant.is_empty() {
+            format!("; known are {}", known.join(", "))
+        } else {
+            suggestion(&key, known.iter().map(String::as_str))
         };
         return Error::invalid(format!("unknown key {key:?}{hint}"));
     }

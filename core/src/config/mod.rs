@@ -232,7 +232,7 @@ impl Default for OutlierConfig {
             consecutive_connect_failures: 2,
             consecutive_failures: 5,
             base_ejection: Duration::from_secs(30),
-            max_ejection: Duration::from_secs(300),
+            max_ejection: Duration::from_mins(5),
             stall: true,
         }
     }

@@ -38,13 +38,12 @@ fn add_rows(rows: &mut String, prefix: &str, root: &Value, schema: &Value, defau
     for (name, property) in properties {
         let key = format!("{prefix}{name}");
         let section = section_of(root, property);
-        match section {
-            Some(section) => add_rows(rows, &format!("{key}."), root, section, &defaults[name]),
-            None => {
-                let meaning = property["description"].as_str().unwrap_or_default().replace('\n', " ");
-                let default = shown(&defaults[name]);
-                rows.push_str(&format!("| `{key}` | {default} | {meaning} |\n"));
-            }
+        if let Some(section) = section {
+            add_rows(rows, &format!("{key}."), root, section, &defaults[name]);
+        } else {
+            let meaning = property["description"].as_str().unwrap_or_default().replace('\n', " ");
+            let default = shown(&defaults[name]);
+            rows.push_str(&format!("| `{key}` | {default} | {meaning} |\n"));
         }
     }
 }

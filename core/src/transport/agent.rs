@@ -16,7 +16,7 @@ use crate::interrupt::Interrupt;
 use crate::runtime;
 
 /// Idle connections older than this are not used again.
-const MAX_IDLE: Duration = Duration::from_secs(60);
+const MAX_IDLE: Duration = Duration::from_mins(1);
 /// What must not be repeated is sent only over a connection that was in use a moment ago.
 const FRESH: Duration = Duration::from_secs(2);
 /// More idle connections than this are not kept.

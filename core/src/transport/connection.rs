@@ -2,7 +2,7 @@
 //!
 //! The kernel wakes a blocked read or write at least each [`SLICE`], so that the thread can ask its
 //! [`Interrupt`] and its deadline; no call sets a socket option unless its deadline is nearer than that.
-//! Writes go through `send` with MSG_NOSIGNAL, also under TLS: SIGPIPE never reaches the program.
+//! Writes go through `send` with `MSG_NOSIGNAL`, also under TLS: SIGPIPE never reaches the program.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -275,10 +275,16 @@ impl Reader {
         Ok(if size == 0 { Stage::Trailers } else { Stage::ChunkData(size) })
     }
 
+    #[allow(clippy::unused_self, reason = "one of the steps that `line` hands a line to")]
     fn chunk_end(&mut self, line: &[u8]) -> Result<Stage, Failure> {
         if line.is_empty() { Ok(Stage::ChunkSize) } else { Err(bad("a chunk longer than it said".into())) }
     }
 
+    #[allow(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "one of the steps that `line` hands a line to"
+    )]
     fn trailer(&mut self, line: &[u8]) -> Result<Stage, Failure> {
         Ok(if line.is_empty() { Stage::Done } else { Stage::Trailers })
     }
