@@ -15,6 +15,8 @@
 
 mod absence;
 mod disk;
+mod hearing;
+mod keeping;
 mod known;
 mod report;
 mod source;
@@ -29,8 +31,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 
-use self::absence::Trust;
-use self::known::Applied;
+use self::hearing::Ear;
+use self::keeping::Disk;
 use self::source::Source;
 use self::watching::Reader;
 use crate::clock::{self, Tick};
@@ -39,9 +41,8 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::Closing;
 use crate::model::{Endpoint, EndpointKey, Query};
 use crate::nearest::nearest;
-use crate::registry::{Absence, Heard, Listing, Registry, Sink, Wait, Watch};
-use crate::runtime::{Lane, Priority, Runtime};
-use crate::snapshot::Ejection;
+use crate::registry::{Listing, Registry, Sink, Wait, Watch};
+use crate::runtime::{Lane, Runtime};
 
 pub use known::Known;
 pub use report::{CacheStats, Gone, Provenance, RegistryStats, SourceView};
@@ -49,8 +50,6 @@ pub use watching::Watching;
 
 /// How long a first look is waited for where the snapshot on disk has a list.
 const PATIENCE_WITH_SNAPSHOT: Duration = Duration::from_millis(250);
-/// How long changes are gathered before the snapshot is written.
-const WRITE_DELAY: Duration = Duration::from_secs(1);
 /// How often registries are asked for all their names.
 const NAMES_EVERY: Duration = Duration::from_secs(1);
 /// Each time so many services have been added, those that nobody offers and nobody uses are dropped.
@@ -78,13 +77,6 @@ struct Inner {
     misses: AtomicU64,
     refreshes: AtomicU64,
     closing: Closing,
-}
-
-struct Disk {
-    path: PathBuf,
-    /// As read at the start; services that were not used since are kept from it.
-    read: Mutex<Option<Arc<disk::Lists>>>,
-    dirty: AtomicBool,
 }
 
 impl Catalog {
@@ -412,162 +404,5 @@ impl Inner {
 
     fn is_any_down(&self) -> bool {
         self.sources.iter().any(Source::is_down)
-    }
-}
-
-// === hearing ===
-
-/// Hears one registry on the catalog's behalf.
-struct Ear {
-    catalog: Weak<Inner>,
-    source: usize,
-}
-
-impl Sink for Ear {
-    fn heard(&self, heard: Heard) {
-        let Some(catalog) = self.catalog.upgrade() else { return };
-        catalog.refreshes.fetch_add(heard.lists.len() as u64, Ordering::Relaxed);
-        catalog.hear(self.source, heard, None);
-    }
-
-    fn lost(&self, error: Error) {
-        if let Some(catalog) = self.catalog.upgrade() {
-            catalog.lose(self.source, error);
-        }
-    }
-
-    fn is_used(&self, service: &str) -> bool {
-        let Some(catalog) = self.catalog.upgrade() else { return false };
-        let known = catalog.services.load().get(service).cloned();
-        known.is_some_and(|known| known.is_used())
-    }
-}
-
-impl Inner {
-    /// A registry answered. `overtakes`: left out where more has been heard of the service meanwhile.
-    fn hear(self: &Arc<Self>, index: usize, heard: Heard, overtakes: Option<u64>) {
-        if self.closing.is_closed() {
-            return;
-        }
-        let source = &self.sources[index];
-        let (trust, was_down) = source.answered(&heard, clock::now());
-        for (service, listing) in heard.lists {
-            let known = if self.all.load(Ordering::Acquire) {
-                Some(self.enter(&service))
-            } else {
-                self.services.load().get(&service).cloned()
-            };
-            if let Some(known) = known {
-                self.follow_up(&known, &known.heard(index, listing, trust, overtakes));
-            }
-        }
-        if was_down {
-            tracing::info!(source = %source.registry.source(), "the registry answers again");
-            let is_down = self.is_any_down();
-            self.readers().iter().for_each(|reader| reader.registry(is_down));
-        }
-    }
-
-    /// A registry did not answer.
-    fn lose(self: &Arc<Self>, index: usize, error: Error) {
-        if self.closing.is_closed() {
-            return;
-        }
-        let source = &self.sources[index];
-        let shown = error.to_string();
-        if !source.failed(error) {
-            return;
-        }
-        tracing::warn!(source = %source.registry.source(), error = shown, "the registry does not answer; its last lists serve on");
-        for known in self.services.load().values().filter(|known| !known.is_ready()) {
-            self.recall(known);
-            known.tell_nothing_heard();
-        }
-        self.readers().iter().for_each(|reader| reader.registry(true));
-    }
-
-    /// The program itself said what exists.
-    fn hear_own(self: &Arc<Self>, known: &Arc<Known>, listing: Listing) {
-        let trust = Trust { absence: Absence::Final, settled: true, ttl: self.ttl };
-        let applied = known.heard(self.sources.len(), listing, trust, None);
-        self.follow_up(known, &applied);
-    }
-
-    /// What follows from news, once no lock is held.
-    fn follow_up(self: &Arc<Self>, known: &Arc<Known>, applied: &Applied) {
-        // Whoever was registered anew is tried at once, however it left.
-        let at_once = |ejection: &mut Ejection| ejection.next_probe = clock::now();
-        for member in &applied.returned {
-            known.service().reschedule(&member.state, at_once);
-        }
-        if let Some(due) = applied.due {
-            let (catalog, known) = (Arc::downgrade(self), Arc::downgrade(known));
-            self.runtime.at(due, &self.lane, Priority::Poll, move || {
-                if let (Some(catalog), Some(known)) = (catalog.upgrade(), known.upgrade()) {
-                    catalog.follow_up(&known, &known.expire());
-                }
-            });
-        }
-        if applied.changed {
-            self.save_soon();
-        }
-    }
-}
-
-// === the snapshot on disk ===
-
-impl Inner {
-    fn on_disk(&self) -> Option<Arc<disk::Lists>> {
-        let disk = self.disk.as_ref()?;
-        let mut read = disk.read.lock();
-        Some(read.get_or_insert_with(|| Arc::new(disk::read(&disk.path))).clone())
-    }
-
-    fn has_on_disk(&self, service: &str) -> bool {
-        self.on_disk().is_some_and(|lists| lists.values().any(|services| services.contains_key(service)))
-    }
-
-    /// Takes a service's list from the disk where its registry has not been heard.
-    fn recall(self: &Arc<Self>, known: &Arc<Known>) {
-        let Some(lists) = self.on_disk() else { return };
-        for (index, source) in self.sources.iter().enumerate() {
-            let stored =
-                lists.get(&**source.registry.source()).and_then(|services| services.get(known.name()));
-            if let Some(stored) = stored {
-                let endpoints = stored.iter().map(|endpoint| Endpoint::clone(endpoint)).collect();
-                self.follow_up(known, &known.recalled(index, endpoints));
-            }
-        }
-    }
-
-    fn save_soon(self: &Arc<Self>) {
-        let Some(disk) = &self.disk else { return };
-        if !disk.dirty.swap(true, Ordering::AcqRel) {
-            let catalog = Arc::downgrade(self);
-            self.runtime.after(WRITE_DELAY, &self.lane, Priority::Poll, move || {
-                if let Some(catalog) = catalog.upgrade() {
-                    catalog.save();
-                }
-            });
-        }
-    }
-
-    fn save(&self) {
-        let (Some(disk), Some(read)) = (&self.disk, self.on_disk()) else { return };
-        disk.dirty.store(false, Ordering::Release);
-        let mut lists = disk::Lists::clone(&read);
-        for (name, known) in self.services.load().iter().filter(|(_, known)| known.is_ready()) {
-            for (source, endpoints) in self.sources.iter().zip(known.contributions()) {
-                let services = lists.entry(source.registry.source().to_string()).or_default();
-                if endpoints.is_empty() {
-                    services.remove(name);
-                } else {
-                    services.insert(name.clone(), endpoints);
-                }
-            }
-        }
-        if let Err(error) = disk::write(&disk.path, &lists) {
-            tracing::warn!(path = %disk.path.display(), %error, "the snapshot could not be written");
-        }
     }
 }
