@@ -41,7 +41,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::Closing;
 use crate::model::{Endpoint, EndpointKey, Query};
 use crate::nearest::nearest;
-use crate::registry::{Listing, Registry, Sink, Wait, Watch};
+use crate::registry::{Listing, Registry, Wait, Watch};
 use crate::runtime::{Lane, Runtime};
 
 pub use known::Known;
