@@ -150,10 +150,15 @@ impl Agent {
             return None;
         }
         let now = clock::now();
-        let oldest = if repeatable { MAX_IDLE } else { FRESH };
         loop {
-            let connection = self.idle.lock().pop()?;
-            let fit = now < connection.idle_until && now.since(connection.idle_since) < oldest;
+            let mut idle = self.idle.lock();
+            // The last one is the freshest: where it is not fresh enough, none is, and others may still want them.
+            if !repeatable && now.since(idle.last()?.idle_since) >= FRESH {
+                return None;
+            }
+            let connection = idle.pop()?;
+            drop(idle);
+            let fit = now < connection.idle_until && now.since(connection.idle_since) < MAX_IDLE;
             if fit && connection.is_alive() {
                 return Some(connection);
             }
