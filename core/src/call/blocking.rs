@@ -66,7 +66,7 @@ impl Call<'_> {
             deadline: self.deadline,
             attempt_timeout: options.attempt_timeout.or(settings.attempt_timeout),
             attempts: options.attempts.unwrap_or(settings.retry.attempts),
-            safe: options.idempotent.unwrap_or_else(|| is_safe(&self.request.method, false)),
+            safe: is_safe(&self.request.method, options.idempotent),
         }
     }
 

@@ -21,7 +21,7 @@ use super::policies::Policies;
 use crate::balance::{Context, Draw};
 use crate::clock::{Deadline, Tick};
 use crate::error::Result;
-use crate::resilience::{Outcome, Probe};
+use crate::resilience::{Outcome, Probe, may_repeat};
 use crate::snapshot::{Member, Selection, Service, State, View};
 
 /// Of what is left, the part one attempt may take while another could follow.
@@ -151,10 +151,7 @@ impl<'a> Plan<'a> {
             return self.attempt(now, draw);
         }
         self.used += 1;
-        if !outcome.is_repeatable()
-            || !(self.terms.safe || outcome.never_left())
-            || self.terms.deadline.passed(now)
-        {
+        if !may_repeat(self.terms.safe, outcome) || self.terms.deadline.passed(now) {
             return Ok(Step::Done);
         }
         self.tried.push(asked.member().state.clone());

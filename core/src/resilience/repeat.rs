@@ -6,14 +6,14 @@
 
 use super::Outcome;
 
-/// Whether a request with this method may reach a server twice.
-pub fn is_safe(method: &str, idempotent: bool) -> bool {
-    idempotent || matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE")
+/// Whether a server may see a request with this method twice; what the caller says of it counts first.
+pub fn is_safe(method: &str, idempotent: Option<bool>) -> bool {
+    idempotent.unwrap_or_else(|| matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"))
 }
 
-/// Whether a request with this method may be sent again after this outcome.
-pub fn may_repeat(method: &str, idempotent: bool, outcome: Outcome) -> bool {
-    outcome.is_repeatable() && (outcome.never_left() || is_safe(method, idempotent))
+/// Whether a request may be sent again after this outcome, given whether it is [safe](is_safe) to repeat.
+pub fn may_repeat(safe: bool, outcome: Outcome) -> bool {
+    outcome.is_repeatable() && (safe || outcome.never_left())
 }
 
 #[cfg(test)]
@@ -23,10 +23,10 @@ mod tests {
     #[test]
     fn a_post_is_repeated_only_where_it_never_left() {
         for method in ["POST", "PATCH", "BREW"] {
-            assert!(may_repeat(method, false, Outcome::Refused));
+            assert!(may_repeat(is_safe(method, None), Outcome::Refused));
             for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::Status(503)] {
-                assert!(!may_repeat(method, false, outcome));
-                assert!(may_repeat(method, true, outcome));
+                assert!(!may_repeat(is_safe(method, None), outcome));
+                assert!(may_repeat(is_safe(method, Some(true)), outcome));
             }
         }
     }
@@ -34,9 +34,14 @@ mod tests {
     #[test]
     fn an_idempotent_method_is_repeated_after_what_passes_only() {
         for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
-            assert!(may_repeat(method, false, Outcome::Reset));
-            assert!(!may_repeat(method, false, Outcome::Status(500)));
-            assert!(!may_repeat(method, true, Outcome::Status(404)));
+            assert!(may_repeat(is_safe(method, None), Outcome::Reset));
+            assert!(!may_repeat(is_safe(method, None), Outcome::Status(500)));
+            assert!(!may_repeat(is_safe(method, Some(true)), Outcome::Status(404)));
         }
+    }
+
+    #[test]
+    fn whoever_says_that_a_get_must_not_be_repeated_is_heard() {
+        assert!(!may_repeat(is_safe("GET", Some(false)), Outcome::Reset));
     }
 }

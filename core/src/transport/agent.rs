@@ -172,7 +172,6 @@ impl Agent {
         let now = clock::now();
         connection.idle_since = now;
         connection.idle_until = idle_until(now, keep_alive);
-        connection.used += 1;
         let mut idle = self.idle.lock();
         // Last in, first out: the oldest lie at the bottom. One look per exchange keeps them few.
         let stale = idle.first().is_some_and(|oldest| now >= oldest.idle_until);

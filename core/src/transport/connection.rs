@@ -37,8 +37,6 @@ pub(super) struct Connection {
     pub(super) idle_since: Tick,
     /// When the server will close it for idleness.
     pub(super) idle_until: Tick,
-    /// How many exchanges it has carried.
-    pub(super) used: u32,
 }
 
 enum Stream {
@@ -64,7 +62,6 @@ impl Connection {
             slice: SLICE,
             idle_since: Tick::ZERO,
             idle_until: Tick::NEVER,
-            used: 0,
         };
         if let Some(name) = &target.tls {
             connection = connection.secure(name, wait)?;

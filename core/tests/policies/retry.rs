@@ -56,7 +56,7 @@ impl Client {
             self.outlier.report(&self.service, &member, outcome, self.now, self.now);
             attempts += u32::from(!outcome.never_left() || was_tried);
             tried.push(member.state);
-            let may_go_on = attempts < 3 && may_repeat("GET", false, outcome);
+            let may_go_on = attempts < 3 && may_repeat(true, outcome);
             if !may_go_on || !outcome.never_left() && !self.budget.take(self.now) {
                 return outcome;
             }
