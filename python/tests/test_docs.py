@@ -43,7 +43,7 @@ class Orders(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
