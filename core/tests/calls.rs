@@ -44,6 +44,20 @@ fn a_request_arrives_as_it_was_made() {
 }
 
 #[test]
+fn a_content_type_of_ones_own_is_the_only_one_whenever_it_is_said() {
+    let server = Server::start(|_, _| Reply::ok(""));
+    let plum = client(&[server.port()]);
+    let own = |request: Request| request.header("content-type", "application/vnd.api+json");
+    plum.call(&own(Request::post("s", "/").json(&1))).unwrap();
+    plum.call(&own(Request::post("s", "/")).json(&1)).unwrap();
+    for seen in server.seen() {
+        let types: Vec<&str> =
+            seen.head.lines().filter(|line| line.to_lowercase().starts_with("content-type:")).collect();
+        assert_eq!(types, ["content-type: application/vnd.api+json"]);
+    }
+}
+
+#[test]
 fn an_answer_of_any_status_is_a_response() {
     for status in [200, 201, 302, 404, 500, 599] {
         let server = Server::start(move |_, _| Reply::with(status, &[("Location", "/elsewhere")], "body"));
@@ -320,6 +334,28 @@ fn hooks_see_and_change_every_attempt() {
     let attempts: Vec<_> =
         server.seen().iter().map(|seen| seen.header("x-attempt").unwrap().to_owned()).collect();
     assert_eq!((attempts, seen.load(Ordering::Relaxed)), (vec!["1".to_owned(), "2".to_owned()], 2));
+}
+
+#[test]
+fn a_hook_can_set_the_host_and_cannot_break_out_of_a_header() {
+    let server = Server::start(|_, _| Reply::ok(""));
+    let registry = format!("static://127.0.0.1:{}", server.port());
+    let hooked = |hook: fn(&mut plumline::Outgoing) -> Result<()>| {
+        let plum = Client::builder().registry(&registry).on_request(move |request, _| hook(request)).build();
+        plum.unwrap().get("s", "/")
+    };
+    hooked(|request| request.set_header("Host", "shop.example")).unwrap();
+    let seen = &server.seen()[0];
+    let hosts: Vec<&str> =
+        seen.head.lines().filter(|line| line.to_lowercase().starts_with("host:")).collect();
+    assert_eq!(hosts, ["Host: shop.example"]);
+    for smuggle in [
+        |request: &mut plumline::Outgoing| { request.headers.push(("X".into(), "a\r\nY: b".into())); Ok(()) },
+        |request: &mut plumline::Outgoing| { request.path.push_str(" HTTP/1.1\r\nY: b"); Ok(()) },
+    ] {
+        assert_eq!(hooked(smuggle).unwrap_err().kind(), Kind::InvalidArgument);
+    }
+    assert_eq!(server.seen().len(), 1);
 }
 
 #[test]
