@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use plumline::{Client, Config, Kind, Request, Response, Result};
@@ -261,6 +261,35 @@ fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
 }
 
 #[test]
+fn an_endpoint_that_hangs_is_suspect_within_about_a_second_and_fails_no_call() {
+    let (hangs, over) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let may_hang = hangs.clone();
+    let stalled =
+        Server::start(move |_, _| if may_hang.load(Ordering::Relaxed) { Reply::Hang } else { Reply::ok("") });
+    let good = Server::start(|_, _| Reply::ok(""));
+    let plum = client_with(&[stalled.port(), good.port()], json!({ "timeout": "5s" }));
+    (0..400).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
+    let is_suspect = || {
+        let endpoints = plum.explain("s").unwrap().endpoints;
+        endpoints.iter().any(|verdict| verdict.reasons.iter().any(|reason| reason.starts_with("suspect")))
+    };
+    assert!(!is_suspect());
+    hangs.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(5) {
+                    assert_eq!(plum.get("s", "/").unwrap().status(), 200);
+                }
+            });
+        }
+        wait_until("it is suspect", Duration::from_secs(2), is_suspect);
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn an_endpoint_that_is_back_is_used_again() {
     let mut servers: Vec<Server> = (0..2).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
@@ -350,8 +379,14 @@ fn a_hook_can_set_the_host_and_cannot_break_out_of_a_header() {
         seen.head.lines().filter(|line| line.to_lowercase().starts_with("host:")).collect();
     assert_eq!(hosts, ["Host: shop.example"]);
     for smuggle in [
-        |request: &mut plumline::Outgoing| { request.headers.push(("X".into(), "a\r\nY: b".into())); Ok(()) },
-        |request: &mut plumline::Outgoing| { request.path.push_str(" HTTP/1.1\r\nY: b"); Ok(()) },
+        |request: &mut plumline::Outgoing| {
+            request.headers.push(("X".into(), "a\r\nY: b".into()));
+            Ok(())
+        },
+        |request: &mut plumline::Outgoing| {
+            request.path.push_str(" HTTP/1.1\r\nY: b");
+            Ok(())
+        },
     ] {
         assert_eq!(hooked(smuggle).unwrap_err().kind(), Kind::InvalidArgument);
     }

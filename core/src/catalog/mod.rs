@@ -281,9 +281,8 @@ impl Inner {
             self.sweep(&mut services);
         }
         let known = self.dropped.lock().remove(service).and_then(|known| known.upgrade());
-        let known = known.unwrap_or_else(|| {
-            Known::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl)
-        });
+        let known = known
+            .unwrap_or_else(|| Known::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl));
         services.insert(service.to_owned(), known.clone());
         self.services.store(Arc::new(services));
         if self.all.load(Ordering::Acquire) {
