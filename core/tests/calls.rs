@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use plumline::{Client, Config, Kind, Request, Response, Result};
@@ -41,6 +41,20 @@ fn a_request_arrives_as_it_was_made() {
     assert_eq!((seen.header("x-one"), seen.header("content-type")), (Some("1"), Some("application/json")));
     assert_eq!(seen.header("user-agent"), Some(concat!("plumline/", env!("CARGO_PKG_VERSION"))));
     assert_eq!(seen.body, br#"{"k":"v"}"#);
+}
+
+#[test]
+fn a_content_type_of_ones_own_is_the_only_one_whenever_it_is_said() {
+    let server = Server::start(|_, _| Reply::ok(""));
+    let plum = client(&[server.port()]);
+    let own = |request: Request| request.header("content-type", "application/vnd.api+json");
+    plum.call(&own(Request::post("s", "/").json(&1))).unwrap();
+    plum.call(&own(Request::post("s", "/")).json(&1)).unwrap();
+    for seen in server.seen() {
+        let types: Vec<&str> =
+            seen.head.lines().filter(|line| line.to_lowercase().starts_with("content-type:")).collect();
+        assert_eq!(types, ["content-type: application/vnd.api+json"]);
+    }
 }
 
 #[test]
@@ -247,6 +261,35 @@ fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
 }
 
 #[test]
+fn an_endpoint_that_hangs_is_suspect_within_about_a_second_and_fails_no_call() {
+    let (hangs, over) = (Arc::new(AtomicBool::new(false)), AtomicBool::new(false));
+    let may_hang = hangs.clone();
+    let stalled =
+        Server::start(move |_, _| if may_hang.load(Ordering::Relaxed) { Reply::Hang } else { Reply::ok("") });
+    let good = Server::start(|_, _| Reply::ok(""));
+    let plum = client_with(&[stalled.port(), good.port()], json!({ "timeout": "5s" }));
+    (0..400).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
+    let is_suspect = || {
+        let endpoints = plum.explain("s").unwrap().endpoints;
+        endpoints.iter().any(|verdict| verdict.reasons.iter().any(|reason| reason.starts_with("suspect")))
+    };
+    assert!(!is_suspect());
+    hangs.store(true, Ordering::Relaxed);
+    let began = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) && began.elapsed() < Duration::from_secs(5) {
+                    assert_eq!(plum.get("s", "/").unwrap().status(), 200);
+                }
+            });
+        }
+        wait_until("it is suspect", Duration::from_secs(2), is_suspect);
+        over.store(true, Ordering::Relaxed);
+    });
+}
+
+#[test]
 fn an_endpoint_that_is_back_is_used_again() {
     let mut servers: Vec<Server> = (0..2).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
@@ -320,6 +363,34 @@ fn hooks_see_and_change_every_attempt() {
     let attempts: Vec<_> =
         server.seen().iter().map(|seen| seen.header("x-attempt").unwrap().to_owned()).collect();
     assert_eq!((attempts, seen.load(Ordering::Relaxed)), (vec!["1".to_owned(), "2".to_owned()], 2));
+}
+
+#[test]
+fn a_hook_can_set_the_host_and_cannot_break_out_of_a_header() {
+    let server = Server::start(|_, _| Reply::ok(""));
+    let registry = format!("static://127.0.0.1:{}", server.port());
+    let hooked = |hook: fn(&mut plumline::Outgoing) -> Result<()>| {
+        let plum = Client::builder().registry(&registry).on_request(move |request, _| hook(request)).build();
+        plum.unwrap().get("s", "/")
+    };
+    hooked(|request| request.set_header("Host", "shop.example")).unwrap();
+    let seen = &server.seen()[0];
+    let hosts: Vec<&str> =
+        seen.head.lines().filter(|line| line.to_lowercase().starts_with("host:")).collect();
+    assert_eq!(hosts, ["Host: shop.example"]);
+    for smuggle in [
+        |request: &mut plumline::Outgoing| {
+            request.headers.push(("X".into(), "a\r\nY: b".into()));
+            Ok(())
+        },
+        |request: &mut plumline::Outgoing| {
+            request.path.push_str(" HTTP/1.1\r\nY: b");
+            Ok(())
+        },
+    ] {
+        assert_eq!(hooked(smuggle).unwrap_err().kind(), Kind::InvalidArgument);
+    }
+    assert_eq!(server.seen().len(), 1);
 }
 
 #[test]

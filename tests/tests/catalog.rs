@@ -443,3 +443,16 @@ fn a_service_nobody_uses_is_not_polled() {
     let _me = plum.register(at(port)).unwrap();
     until("its next use refreshes it", SOON, || ports(&plum, "orders") == [port]);
 }
+
+#[test]
+fn a_service_asked_for_before_it_was_there_is_found_however_many_other_names_came_since() {
+    let name = format!("memory://made-up-{}", std::process::id());
+    let plum = client(&name, unchecked());
+    assert!(ports(&plum, "orders").is_empty());
+    for number in 0..2_500 {
+        assert!(plum.discover(format!("made-up-{number}")).unwrap().is_empty());
+    }
+    let other = client(&name, unchecked());
+    let _late = other.register(at(7)).unwrap();
+    until("it is found", SOON, || ports(&plum, "orders") == [7]);
+}

@@ -152,7 +152,7 @@ fn add_form(request: Request, form: &Bound<'_, PyAny>) -> Result<Request, Fault>
     static URLENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let urlencode = URLENCODE.import(form.py(), "urllib.parse", "urlencode")?;
     let encoded: String = urlencode.call1((fields("data", form)?,))?.extract()?;
-    Ok(request.header("Content-Type", "application/x-www-form-urlencoded").body(encoded))
+    Ok(request.body_of_type("application/x-www-form-urlencoded", encoded))
 }
 
 /// Names and values; a list stands for its name several times, as in httpx.

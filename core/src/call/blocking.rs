@@ -123,7 +123,11 @@ impl Call<'_> {
         let endpoint = &attempt.chosen.member().endpoint;
         if let Some(on_request) = &self.hooks.on_request {
             on_request(&mut outgoing, endpoint).map_err(Failure::Interrupted)?;
+            outgoing.check().map_err(Failure::Interrupted)?;
         }
+        // A hook may have set it; it is written apart from the others.
+        let said = outgoing.take_host();
+        let host = said.as_deref().or(host);
         let sent = if let Some(transport) = &self.hooks.transport {
             let bounds = Bounds { deadline: attempt.deadline, interrupt: self.interrupt };
             transport.send(&outgoing, endpoint, &bounds)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::clock::Deadline;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::header::check_header;
 use crate::interrupt::Interrupt;
 use crate::model::Endpoint;
@@ -33,6 +33,21 @@ impl Outgoing {
         self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         Ok(())
+    }
+
+    /// Refuses what a hook has put here past [`Outgoing::set_header`] and would break out of its place.
+    pub(super) fn check(&self) -> Result<()> {
+        let is_line = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+        if !is_line(&self.method) || !is_line(&self.path) {
+            return Err(Error::invalid("on_request left a method or path that cannot be sent"));
+        }
+        self.headers.iter().try_for_each(|(name, value)| check_header(name, value))
+    }
+
+    /// The Host header that a hook has set.
+    pub(super) fn take_host(&mut self) -> Option<String> {
+        let place = self.headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("host"))?;
+        Some(self.headers.remove(place).1)
     }
 }
 

@@ -31,6 +31,10 @@ impl<'a> Prepared<'a> {
         let mut headers: Vec<(&str, &str)> = Vec::with_capacity(request.headers.len() + 4);
         headers.extend(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         let own = headers.len();
+        if let Some(content_type) = request.content_type {
+            add_unless_set(&mut headers, own, "Content-Type", content_type);
+        }
+        let own = headers.len();
         for (name, value) in &settings.headers {
             add_unless_set(&mut headers, own, name, value);
         }
@@ -38,8 +42,11 @@ impl<'a> Prepared<'a> {
         for (name, value) in DEFAULTS {
             add_unless_set(&mut headers, said, name, value);
         }
-        let host = headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("host"));
-        let host = host.map(|index| headers.remove(index).1).or(settings.host_header.as_deref());
+        let is_host = |name: &str| name.eq_ignore_ascii_case("host");
+        let host = headers.iter().find(|(name, _)| is_host(name)).map(|(_, value)| *value);
+        // A request with two of them is one that servers must refuse: the first counts.
+        headers.retain(|(name, _)| !is_host(name));
+        let host = host.or(settings.host_header.as_deref());
         Prepared { headers, host }
     }
 
@@ -136,10 +143,11 @@ mod tests {
 
     #[test]
     fn the_host_header_is_the_endpoints_unless_somebody_says_otherwise() {
-        let (request, settings) = (Request::get("s", "/").header("Host", "shop.example"), settings());
+        let request = Request::get("s", "/").header("Host", "shop.example").header("host", "other");
+        let settings = settings();
         let prepared = Prepared::new(&request, &settings);
         assert_eq!(prepared.host, Some("shop.example"));
-        assert!(!prepared.headers.iter().any(|(name, _)| *name == "Host"));
+        assert!(!prepared.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")));
         let endpoint = |ip: &str, port| Endpoint::new("s", ip.parse().unwrap(), port);
         assert_eq!(host_header(&endpoint("::1", 8080)), "[::1]:8080");
         assert_eq!(host_header(&endpoint("10.0.0.1", 80)), "10.0.0.1");

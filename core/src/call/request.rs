@@ -27,6 +27,8 @@ pub struct Request {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
+    /// What the body is, where no header says so.
+    pub(crate) content_type: Option<&'static str>,
     pub(crate) options: CallOptions,
     /// The first mistake made while it was put together.
     mistake: Option<Error>,
@@ -56,6 +58,7 @@ impl Request {
             path: String::new(),
             headers: Vec::new(),
             body: None,
+            content_type: None,
             options: CallOptions::default(),
             mistake: None,
         };
@@ -143,12 +146,14 @@ impl Request {
     }
 
     /// Sends these bytes as `application/json`; they are not looked at.
-    pub fn json_bytes(mut self, body: Vec<u8>) -> Request {
-        if !self.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
-            self.headers.push(("Content-Type".into(), "application/json".into()));
-        }
-        self.body = Some(body);
-        self
+    pub fn json_bytes(self, body: Vec<u8>) -> Request {
+        self.body_of_type("application/json", body)
+    }
+
+    /// Sends these bytes with this `Content-Type`, unless a header sets one, be it before or after.
+    pub fn body_of_type(mut self, content_type: &'static str, bytes: impl Into<Vec<u8>>) -> Request {
+        self.content_type = Some(content_type);
+        self.body(bytes)
     }
 
     /// Narrows it to endpoints of this version.

@@ -63,6 +63,8 @@ pub struct Catalog {
 struct Inner {
     sources: Arc<[Source]>,
     services: ArcSwap<HashMap<String, Arc<Known>>>,
+    /// Dropped, but perhaps still held by somebody: whoever holds one must be told when it is wanted again.
+    dropped: Mutex<HashMap<String, Weak<Known>>>,
     /// Held while a service is added.
     adding: Mutex<()>,
     /// Every open watch, for news of the registries themselves.
@@ -91,6 +93,7 @@ impl Catalog {
             inner: Arc::new(Inner {
                 sources: registries.into_iter().map(Source::new).collect(),
                 services: ArcSwap::default(),
+                dropped: Mutex::default(),
                 adding: Mutex::default(),
                 readers: Mutex::default(),
                 all: AtomicBool::new(false),
@@ -269,7 +272,9 @@ impl Inner {
         if services.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep(&mut services);
         }
-        let known = Known::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl);
+        let known = self.dropped.lock().remove(service).and_then(|known| known.upgrade());
+        let known = known
+            .unwrap_or_else(|| Known::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl));
         services.insert(service.to_owned(), known.clone());
         self.services.store(Arc::new(services));
         if self.all.load(Ordering::Acquire) {
@@ -280,10 +285,15 @@ impl Inner {
 
     /// Names that were asked for by mistake must not pile up.
     fn sweep(&self, services: &mut HashMap<String, Arc<Known>>) {
+        let mut dropped = self.dropped.lock();
+        dropped.retain(|_, known| known.strong_count() > 0);
         services.retain(|name, known| {
             let keep = !known.service().snapshot().members.is_empty() || known.is_used();
             if !keep {
                 self.watches_running().for_each(|watch| watch.forget(name));
+                // Its next use asks the registries again, as the first one did.
+                known.forget_readiness();
+                dropped.insert(name.clone(), Arc::downgrade(known));
             }
             keep
         });

@@ -36,7 +36,8 @@ pub(super) fn check(instance: &Instance) -> Result<()> {
             instance.host
         ));
     }
-    if instance.host.contains(['/', '@', ' ', '?', '#']) {
+    let is_address = instance.host.parse::<IpAddr>().is_ok();
+    if !is_address && instance.host.contains(['/', '@', ' ', '?', '#', ':', '[', ']']) {
         return refuse(format!("{:?} is neither an address nor a host name", instance.host));
     }
     Ok(())
@@ -88,7 +89,10 @@ mod tests {
     fn what_would_break_a_line_is_refused() {
         assert!(check(&Instance::new("or\nders", 80)).is_err());
         assert!(check(&Instance::new("orders", 80).version("v\r1")).is_err());
-        assert!(check(&Instance::new("orders", 80).host("a b")).is_err());
+        for host in ["a b", "10.0.0.7:80", "orders.internal:80", "[::1]", "http://a"] {
+            let error = check(&Instance::new("orders", 80).host(host)).unwrap_err();
+            assert!(error.message().contains("neither an address nor a host name"), "{host}: {error}");
+        }
         assert!(check(&Instance::new("", 80)).is_err());
         check(&Instance::new("订单", 80)).unwrap();
     }

@@ -105,9 +105,8 @@ impl Shared {
 
     pub(super) fn start_worker(self: &Arc<Self>, queues: &mut Queues) {
         if queues.workers < MOST_WORKERS && !queues.stopped {
-            queues.workers += 1;
             let shared = self.clone();
-            start("plumline-worker", move || shared.serve());
+            queues.workers += usize::from(start("plumline-worker", move || shared.serve()));
         }
     }
 
@@ -208,10 +207,13 @@ impl Queues {
     }
 }
 
-pub(super) fn start(name: &str, life: impl FnOnce() + Send + 'static) {
-    if let Err(error) = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(life) {
+/// Whether the thread was started; where it was not, the next job tries again.
+pub(super) fn start(name: &str, life: impl FnOnce() + Send + 'static) -> bool {
+    let started = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(life);
+    if let Err(error) = &started {
         tracing::error!(%error, name, "a background thread could not be started");
     }
+    started.is_ok()
 }
 
 /// A job that panics is a defect, but takes nobody else's thread with it.
