@@ -192,7 +192,9 @@ fn without_the_token_nothing_but_health_is_answered() {
         assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         assert_eq!(ask("/healthz", headers).status, 200);
     }
-    assert_eq!(ask("/v1/services/list", "Authorization: Bearer secret\r\n").status, 200);
+    for scheme in ["Bearer", "bearer"] {
+        assert_eq!(ask("/v1/services/list", &format!("Authorization: {scheme} secret\r\n")).status, 200);
+    }
 }
 
 #[test]

@@ -327,6 +327,37 @@ fn a_stub_needs_no_server_no_address_and_no_socket() {
 }
 
 #[test]
+fn an_endpoint_is_spoken_to_by_the_names_it_has_now_and_with_the_settings_of_now() {
+    let server = Server::start(|_, _| Reply::ok(""));
+    let plum = Client::new("memory://").unwrap();
+    let mut endpoint = plumline::Endpoint::new("s", server.address.ip(), server.port());
+    for host in ["old.example", "new.example"] {
+        endpoint.host = host.into();
+        plum.publish("s", vec![endpoint.clone()]).unwrap();
+        plum.get("s", "/").unwrap();
+        let seen = server.seen().pop().unwrap();
+        assert_eq!(seen.header("host"), Some(format!("{host}:{}", server.port()).as_str()));
+    }
+    let connections = server.connections();
+    plum.configure(json!({"connect_timeout": "300ms"})).unwrap();
+    plum.get("s", "/").unwrap();
+    assert_eq!(server.connections(), connections + 1, "the new timeout holds for a connection of its own");
+}
+
+#[test]
+fn a_gateway_may_be_asked_for_any_number_of_names_and_filters() {
+    let server = Server::start(|_, _| Reply::ok(""));
+    let plum = client(&[server.port()]);
+    let handle = plum.service(plumline::Query::new("s").version("")).unwrap();
+    for number in 0..1_000 {
+        plum.call(&Request::get("s", "/").label("n", number.to_string())).unwrap_err();
+        plum.get(format!("s-{number}"), "/").unwrap();
+    }
+    assert_eq!(handle.get("/").unwrap().status(), 200);
+    assert_eq!(plum.get("s", "/").unwrap().status(), 200);
+}
+
+#[test]
 fn closing_ends_calls_in_flight_and_all_that_come_after() {
     let server = Server::start(|_, _| Reply::Hang);
     let plum = client(&[server.port()]);

@@ -27,7 +27,19 @@ pub struct Report {
 /// Shares are counted over windows of this length.
 const WINDOW: Duration = Duration::from_millis(250);
 
+/// The dead one is out of rotation within this time, and back in its share within the other.
+const OUT_WITHIN: Duration = Duration::from_millis(100);
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+
 impl Report {
+    /// Whether everything went as it should.
+    pub fn keeps_its_promises(&self) -> bool {
+        self.failed() == 0
+            && self.out_of_rotation() <= OUT_WITHIN
+            && self.back_in().is_some_and(|back| back <= BACK_WITHIN)
+            && self.known == self.names.len()
+    }
+
     pub fn failed(&self) -> usize {
         self.calls.iter().filter(|call| call.port.is_none()).count()
     }

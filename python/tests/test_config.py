@@ -57,6 +57,8 @@ def test_no_address_at_all_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(plumline.PlumInvalidArgumentError, match="PLUMLINE_REGISTRY"):
         plumline.Client()
     monkeypatch.setenv("PLUMLINE_REGISTRY", "static://10.0.0.1:1")
+    with plumline.Client("") as plum:
+        assert len(plum.discover("orders")) == 1
     with plumline.Client() as plum:
         assert plum.discover("orders")[0].address == "10.0.0.1:1"
 

@@ -36,6 +36,7 @@ def test_the_ten_lines_work(registry: plumline.testing.Controller, server: Serve
         assert (me.state, me.address, me.last_error) == ("registered", server.address, None)
         assert (me.service, me.instance_id) == ("orders", f"orders-127.0.0.1-{server.server_port}")
         plum.wait_for("orders", 5)
+        assert plum.services() == ["orders"]
         item = plum.get("orders", "/items/7").raise_for_status().json()
         plum.post("orders", "/items", json=item, idempotent=True, timeout=0.8)
         with plum.pick("orders") as pick:

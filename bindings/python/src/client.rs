@@ -294,6 +294,11 @@ impl Client {
         })
     }
 
+    /// The names of every service there is, sorted.
+    fn services(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        boundary(py, || Ok(py.detach(|| self.inner.services_interruptible(&Signals))?))
+    }
+
     /// Everything that is counted.
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         boundary(py, || {

@@ -48,8 +48,10 @@ fn configured(
     config: Option<&Bound<'_, PyDict>>,
 ) -> Result<(ClientBuilder, Map<String, Value>), Fault> {
     let mut all = Map::new();
-    if let Some(registry) = registry {
-        all.insert("registry".into(), convert::to_json("registry", registry)?);
+    let registry = registry.map(|registry| convert::to_json("registry", registry)).transpose()?;
+    // An empty address means the environment's, as in every language.
+    if let Some(registry) = registry.filter(|registry| registry != "") {
+        all.insert("registry".into(), registry);
     }
     match balancer {
         Some(own) if own.is_callable() => builder = builder.balancer(hooks::Own(own.unbind())),

@@ -58,9 +58,16 @@ fn preflight() -> Response {
 
 /// Health is for everybody.
 fn is_allowed(app: &App, request: &Request<Incoming>) -> bool {
-    let Some(expected) = &app.authorization else { return true };
+    let Some(expected) = &app.token else { return true };
     let given = request.headers().get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
-    is_same(given, expected.as_bytes()) || request.uri().path() == "/healthz"
+    bearer(given).is_some_and(|token| is_same(token, expected.as_bytes()))
+        || request.uri().path() == "/healthz"
+}
+
+/// The token behind `Bearer`; schemes ignore case (RFC 9110, 11.1).
+fn bearer(given: &[u8]) -> Option<&[u8]> {
+    let (scheme, token) = given.split_at_checked(b"Bearer ".len())?;
+    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
 /// Takes as long for a nearly right token as for a wholly wrong one.

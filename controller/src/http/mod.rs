@@ -41,8 +41,8 @@ pub(crate) struct App {
     pub(crate) limits: Limits,
     /// Milliseconds.
     pub(crate) node_ttl: u64,
-    /// `Authorization` must be this, if there is one.
-    authorization: Option<String>,
+    /// Who asks must know this, if there is one.
+    token: Option<String>,
     ttl_header: HeaderValue,
     /// Turns true when the controller ends.
     pub(crate) closing: Receiver<bool>,
@@ -64,7 +64,7 @@ impl App {
             prober,
             limits: config.limits.clone(),
             node_ttl: config.node_ttl.as_millis() as u64,
-            authorization: config.token.as_ref().map(|token| format!("Bearer {token}")),
+            token: config.token.clone(),
             ttl_header: seconds(config.service_ttl),
             closing,
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use super::draws::with_draw;
 use super::hooks::{Bounds, Hooks, Outgoing};
-use super::outgoing::{Prepared, agent_of};
+use super::outgoing::{Prepared, agent_of, connections_of};
 use super::plan::{Attempt, Chosen, Ended, Plan, Step, Terms};
 use super::policies::Policies;
 use super::report::Reporter;
@@ -150,8 +150,9 @@ impl Call<'_> {
     }
 
     fn exchange(&self, attempt: &Attempt, exchange: &Exchange<'_>) -> Sent {
-        let agent =
-            agent_of(attempt.chosen.member(), &self.policies.settings).map_err(Failure::Interrupted)?;
+        let settings = &self.policies.settings;
+        let kept = connections_of(attempt.chosen.member(), settings).map_err(Failure::Interrupted)?;
+        let agent = agent_of(kept.as_ref()).map_err(Failure::Interrupted)?;
         let limits = Limits {
             deadline: attempt.deadline,
             max_body: self.request.options.max_body.unwrap_or(self.policies.settings.max_body),

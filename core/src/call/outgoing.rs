@@ -1,11 +1,14 @@
 //! What goes over the wire for a request: its headers put together, and the agent that carries it.
 
 use std::path::Path;
+use std::sync::Arc;
+
+use arc_swap::Guard;
 
 use super::Request;
 use super::hooks::Outgoing;
 use crate::config::Settings;
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::snapshot::{Connections, Member};
 use crate::transport::{Agent, Options, Target, tls};
@@ -71,18 +74,27 @@ fn add_unless_set<'a>(headers: &mut Vec<(&'a str, &'a str)>, said: usize, name: 
     }
 }
 
-/// The agent of an endpoint: made on first use, dropped with the endpoint.
-pub(super) fn agent_of<'a>(member: &'a Member, settings: &Settings) -> Result<&'a Agent> {
-    let kept = if let Some(kept) = member.state.connections.get() {
-        kept
-    } else {
-        let made = Connections(Box::new(new_agent(&member.endpoint, settings)?));
-        // Where two threads make one at once, the first is kept.
-        member.state.connections.get_or_init(|| made)
-    };
-    kept.0
-        .downcast_ref()
-        .ok_or_else(|| Error::new(crate::Kind::Internal, "an endpoint holds somebody else's connections"))
+/// What keeps an endpoint's agent: made on first use, dropped with the endpoint.
+pub(super) fn connections_of(
+    member: &Member,
+    settings: &Settings,
+) -> Result<Guard<Option<Arc<Connections>>>> {
+    let connections = &member.state.connections;
+    let kept = connections.load();
+    if kept.is_some() {
+        return Ok(kept);
+    }
+    let made = Arc::new(Connections(Box::new(new_agent(&member.endpoint, settings)?)));
+    // Where two threads make one at once, the first is kept.
+    connections.compare_and_swap(&None::<Arc<Connections>>, Some(made));
+    Ok(connections.load())
+}
+
+/// The agent among them.
+pub(super) fn agent_of(connections: Option<&Arc<Connections>>) -> Result<&Agent> {
+    connections
+        .and_then(|kept| kept.0.downcast_ref())
+        .ok_or_else(|| Error::new(Kind::Internal, "an endpoint holds somebody else's connections"))
 }
 
 fn new_agent(endpoint: &Endpoint, settings: &Settings) -> Result<Agent> {

@@ -29,6 +29,8 @@ use crate::snapshot::Selection;
 
 /// A close may take this long, plus the drain that was asked for.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Each time so many services have been added, those that are of no use are dropped.
+const SWEEP_EVERY: usize = 256;
 /// At most so many background probes at once.
 const PROBES: usize = 2;
 
@@ -236,6 +238,12 @@ impl Core {
         let is_stub = self.hooks().transport.is_some();
         let line = Arc::new(Line::new(service, policies, self.catalog.clone(), runtime, probes, is_stub));
         let mut lines = HashMap::clone(&lines);
+        if (lines.len() + 1).is_multiple_of(SWEEP_EVERY) {
+            // Names that nobody offers, asked for once: a gateway meets as many as its callers can think of.
+            // Two maps hold each at this moment: the one that is, and the one that is being made.
+            let is_of_use = |line: &Arc<Line>| Arc::strong_count(line) > 2 || line.has_endpoints();
+            lines.retain(|_, line| is_of_use(line));
+        }
         lines.insert(service.to_owned(), line.clone());
         self.lines.store(Arc::new(lines));
         Ok(line)

@@ -94,7 +94,9 @@ impl ServiceHandle {
         if self.client.is_closed() {
             return Err(super::closed());
         }
-        if self.bound.core.generation() == crate::runtime::generation() {
+        let Bound { core, callable, pickable, .. } = &*self.bound;
+        let is_current = core.generation() == crate::runtime::generation();
+        if is_current && !callable.is_retired() && !pickable.is_retired() {
             return use_it(&self.bound);
         }
         use_it(&Bound::new(&self.client, &self.query)?)

@@ -71,8 +71,18 @@ impl Line {
     }
 
     pub(super) fn set_policies(self: &Arc<Line>, policies: Policies) {
-        self.policies.store(Arc::new(policies));
+        let policies = Arc::new(policies);
+        let before = self.policies.swap(policies.clone());
+        let (was, is) = (&before.settings, &policies.settings);
+        if was.tls != is.tls || was.connect_timeout != is.connect_timeout {
+            let members = &self.service.snapshot().members;
+            members.iter().for_each(|member| member.state.connections.store(None));
+        }
         self.service.hand_over(Some(&self.desk()));
+    }
+
+    pub(super) fn has_endpoints(&self) -> bool {
+        !self.service.snapshot().members.is_empty()
     }
 
     /// Lets the views go that lead back here.

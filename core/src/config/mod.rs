@@ -63,7 +63,7 @@ pub struct Settings {
     pub zone: String,
     /// The largest response body taken, bytes after decompression.
     pub max_body: u64,
-    /// Sent in the Host header and as TLS name instead of the endpoint's host.
+    /// Sent in the Host header instead of the endpoint's host.
     pub host_header: Option<String>,
     /// Sent with every request; the request's own win.
     pub headers: BTreeMap<String, String>,

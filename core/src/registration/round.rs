@@ -4,6 +4,7 @@
 //! new is to be told a round comes at once, but only for what is new. A round goes through the slots in batches as large as a request of that registry;
 //! each batch takes the slots' data as they are at that moment, and leaves out what has been closed meanwhile.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -93,7 +94,9 @@ impl Shared {
             schedule.again = false;
             if schedule.beat_at.is_none_or(|at| at <= clock::now()) { Scope::Everything } else { Scope::News }
         };
-        let outcome = shared.round(store, scope);
+        // A panic is a defect, but one beat that met it must not be the last.
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| shared.round(store, scope)))
+            .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a beat panicked; please report it")));
         let mut schedule = shared.stores[store].schedule.lock();
         schedule.running = false;
         schedule.error = outcome.as_ref().err().cloned();

@@ -24,9 +24,8 @@ impl Shared {
                 tracing::error!(%error, "no descriptor for the poller: parked sockets are only looked at when late");
             }
         }
-        queues.polling = true;
         let shared = self.clone();
-        start("plumline-poller", move || shared.poll());
+        queues.polling = start("plumline-poller", move || shared.poll());
     }
 
     /// The poller's life.

@@ -22,6 +22,7 @@ mod view;
 use std::any::Any;
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Guard};
 use parking_lot::Mutex;
@@ -110,12 +111,31 @@ pub struct Selection {
     pub id: u64,
     view: ArcSwap<View>,
     owner: Mutex<Option<Owner>>,
+    retired: AtomicBool,
 }
+
+/// With more filters than this, the selections that nobody holds are let go.
+const MOST_SELECTIONS: usize = 256;
 
 /// What picks from a view report to, carried along by the view so that a pick need hold nothing else.
 pub type Owner = Arc<dyn Any + Send + Sync>;
 
 impl Selection {
+    /// Retires it if nobody but its service holds it.
+    fn retire(self: &Arc<Selection>) -> bool {
+        // Two maps hold it at this moment: the one that is, and the one that is being made.
+        let unused = Arc::strong_count(self) <= 2;
+        self.retired.store(unused, Ordering::Relaxed);
+        unused
+    }
+
+    /// Whether it no longer follows its service, and another must be asked for. One that was taken just as it was
+    /// retired finds out here.
+    #[inline]
+    pub fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Relaxed)
+    }
+
     /// What may be picked now. No lock, no allocation.
     pub fn view(&self) -> Guard<Arc<View>> {
         self.view.load()
@@ -178,8 +198,12 @@ impl Service {
             id: view.mean.id,
             view: ArcSwap::from_pointee(view),
             owner: Mutex::default(),
+            retired: AtomicBool::new(false),
         });
         let mut selections = HashMap::clone(&known);
+        if selections.len() >= MOST_SELECTIONS {
+            selections.retain(|_, selection| !selection.retire());
+        }
         selections.insert(filter.clone(), selection.clone());
         self.selections.store(Arc::new(selections));
         selection
@@ -274,6 +298,9 @@ fn merge(before: &[Member], listed: Vec<(EndpointKey, Listed)>) -> (Vec<Member>,
             if is_restarted(&known.endpoint, &listed.endpoint) {
                 known.state.begin_anew();
             }
+            if is_renamed(&known.endpoint, &listed.endpoint) {
+                known.state.connections.store(None);
+            }
             Member { endpoint: listed.endpoint, state: known.state.clone(), unconfirmed: listed.unconfirmed }
         })
         .collect();
@@ -288,6 +315,12 @@ fn merge(before: &[Member], listed: Vec<(EndpointKey, Listed)>) -> (Vec<Member>,
 /// Whether another process stands behind the address now.
 fn is_restarted(before: &Endpoint, after: &Endpoint) -> bool {
     !before.generation.is_empty() && !after.generation.is_empty() && before.generation != after.generation
+}
+
+/// Whether the names have changed under which it is spoken to: they are part of every connection.
+fn is_renamed(before: &Endpoint, after: &Endpoint) -> bool {
+    let tls_name = |endpoint: &Endpoint| endpoint.labels.get("tls_server_name").cloned();
+    before.host != after.host || tls_name(before) != tls_name(after)
 }
 
 #[cfg(test)]
@@ -317,6 +350,19 @@ mod tests {
             (ports(&delta.added), ports(&delta.updated), ports(&delta.removed)),
             (vec![3], vec![1], vec![2])
         );
+    }
+
+    #[test]
+    fn filters_that_nobody_uses_are_let_go_and_those_in_use_go_on() {
+        let service = Service::new("orders");
+        let filter = |number: usize| Filter {
+            query: Query::new("orders").label("n", number.to_string()),
+            callable: true,
+        };
+        let held = service.selection(&filter(0));
+        (1..2_000).for_each(|number| drop(service.selection(&filter(number))));
+        assert!(service.selections.load().len() <= MOST_SELECTIONS + 1);
+        assert!(!held.is_retired() && Arc::ptr_eq(&held, &service.selection(&filter(0))));
     }
 
     #[test]

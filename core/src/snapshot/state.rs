@@ -4,10 +4,10 @@
 //! apart; the policies are made so that this costs them nothing.
 
 use std::any::Any;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 
 use super::{Ejection, Recent, Standing};
@@ -105,8 +105,9 @@ pub struct State {
     pub penalty: Decaying,
     failures: AtomicU64,
     ejection: Mutex<Option<Ejection>>,
-    /// What a transport keeps for this endpoint, such as its open connections; dropped with the endpoint.
-    pub connections: OnceLock<Connections>,
+    /// What a transport keeps for this endpoint, such as its open connections; dropped with the endpoint,
+    /// or when it is reached by other names than before.
+    pub connections: ArcSwapOption<Connections>,
 }
 
 /// Something of a transport's.
