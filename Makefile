@@ -49,8 +49,10 @@ lint-python: $(VENV)/.ready
 	$(VENV)/bin/ruff check python examples
 	$(VENV)/bin/ruff format --check python examples
 
-docs: ## Build the API documentation and refresh the generated pages
+docs: $(VENV)/.ready ## Build the API documentation and refresh what is generated from the configuration
 	UPDATE=1 $(CARGO) test --quiet --package plumline-tests --test generated
+	cd python && ../$(VENV)/bin/maturin develop --quiet
+	$(PYTHON) python/tools/generate_config.py
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
 
 clean: ## Remove what was built

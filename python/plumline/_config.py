@@ -129,7 +129,7 @@ class Settings(TypedDict, total=False):
     """The largest response body taken, bytes after decompression."""
 
     host_header: str | None
-    """Sent in the Host header and as TLS name instead of the endpoint's host."""
+    """Sent in the Host header instead of the endpoint's host."""
 
     headers: Mapping[str, str]
     """Sent with every request; the request's own win."""
@@ -179,7 +179,7 @@ class Config(TypedDict, total=False):
     """The largest response body taken, bytes after decompression."""
 
     host_header: str | None
-    """Sent in the Host header and as TLS name instead of the endpoint's host."""
+    """Sent in the Host header instead of the endpoint's host."""
 
     headers: Mapping[str, str]
     """Sent with every request; the request's own win."""
