@@ -244,6 +244,21 @@ fn a_call_ends_at_its_deadline_and_one_attempt_leaves_time_for_another() {
 }
 
 #[test]
+fn a_deadline_that_passes_while_connecting_is_a_timeout() {
+    // A listener whose queue is full: the kernel drops what else wants to connect.
+    let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    rustix::net::listen(&full, 0).unwrap();
+    let address = full.local_addr().unwrap();
+    let mut queued = Vec::new();
+    while let Ok(connection) = std::net::TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+        queued.push(connection);
+    }
+    let request = Request::get("s", "/").timeout(Duration::from_millis(200)).attempts(1);
+    let error = client(&[address.port()]).call(&request).unwrap_err();
+    assert_eq!(error.kind(), Kind::Timeout, "{error}");
+}
+
+#[test]
 fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
     let mut servers: Vec<Server> = (0..3).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
@@ -454,6 +469,12 @@ fn errors_name_what_was_wrong() {
     assert!(error.message().contains("could not connect: Connection refused"), "{error}");
     assert!(error.endpoint().is_some() && !error.trace().is_empty());
     assert_eq!(Client::new("").unwrap_err().kind(), Kind::InvalidArgument);
+    let config = json!({"registry": "memory://", "services": {"s": {"tls": {"ca": "/nowhere.pem"}}}});
+    let missing = Client::with_config(Config::from_value(config).unwrap()).unwrap_err();
+    assert!(
+        missing.message().contains("tls.ca /nowhere.pem: ") && missing.message().contains("No such file"),
+        "{missing}"
+    );
     let misspelt = Client::new("plumb://127.0.0.1:1").unwrap_err();
     assert!(misspelt.message().contains("plum"), "{misspelt}");
 }

@@ -292,7 +292,6 @@ if __name__ == "__main__":
 
 
 def test_gunicorn_with_preload(registry: plumline.testing.Controller, server: Server, tmp_path: Path) -> None:
-    pytest.importorskip("gunicorn")
     port = free_port()
     (tmp_path / "shop.py").write_text(
         f"""
@@ -428,7 +427,6 @@ def test_importing_starts_no_thread_and_closing_leaves_none() -> None:
 
 
 def test_gevent_is_warned_of_once(server: Server) -> None:
-    pytest.importorskip("gevent")
     ended = subprocess.run(
         [
             sys.executable,
@@ -450,7 +448,6 @@ for _ in range(3):
 
 
 def test_xdist_workers_each_have_their_own(tmp_path: Path, server: Server) -> None:
-    pytest.importorskip("xdist")
     (tmp_path / "test_many.py").write_text(
         f"""
 import plumline, pytest

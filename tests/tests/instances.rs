@@ -58,11 +58,20 @@ fn calling<T>(plum: &Client, meanwhile: impl FnOnce() -> T) -> (usize, usize, T)
                 }
             });
         }
-        let result = meanwhile();
-        done.store(true, Ordering::Relaxed);
-        result
+        // Also where `meanwhile` fails: the callers would go on for ever, and the test with them.
+        let _end = End(&done);
+        meanwhile()
     });
     (calls.into_inner(), failed.into_inner(), result)
+}
+
+/// Tells the callers to end, however the test does.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -72,7 +81,7 @@ fn a_killed_instance_costs_no_failed_call_and_is_out_within_100_ms() {
     let dead = instances[0].address.clone();
     let is_out = || plum.stats().unwrap().services["s"].endpoints[&dead].ejected;
     let (calls, failed, out_after) = calling(&plum, || {
-        until("every instance has answered", Duration::from_secs(5), || {
+        until("every instance has answered", Duration::from_secs(20), || {
             plum.stats()
                 .unwrap()
                 .services
@@ -101,7 +110,7 @@ fn an_instance_that_hangs_is_suspect_in_about_a_second_and_costs_no_failed_call(
     };
     let (calls, failed, ()) =
         calling(&plum, || {
-            until("every instance has answered often", Duration::from_secs(5), || {
+            until("every instance has answered often", Duration::from_secs(20), || {
                 plum.stats().unwrap().services.get("s").is_some_and(|service| {
                     service.endpoints.values().all(|endpoint| endpoint.attempts >= 100)
                 })

@@ -26,6 +26,7 @@ use crate::registration::Registrations;
 use crate::registry::{self, Registry, Setup, Wait};
 use crate::runtime::{self, Lane, Runtime};
 use crate::snapshot::Selection;
+use crate::transport::tls;
 
 /// A close may take this long, plus the drain that was asked for.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
@@ -160,6 +161,7 @@ impl Core {
                 "no registry: pass an address such as \"plum://127.0.0.1:8080\" or set PLUMLINE_REGISTRY",
             ));
         }
+        check_authorities(config)?;
         let runtime = Runtime::get();
         let setup = Setup {
             runtime: runtime.clone(),
@@ -330,4 +332,11 @@ impl Core {
         self.release();
         self.runtime.close(Deadline::new(clock::now(), CLOSE_LIMIT));
     }
+}
+
+/// Reads every certificate file that is named, so that a wrong one is said when the client is made.
+fn check_authorities(config: &Config) -> Result<()> {
+    let of_services = config.services.keys().map(|service| config.settings_for(service));
+    let all = std::iter::once(config.settings.clone()).chain(of_services);
+    all.filter_map(|settings| settings.tls.ca).try_for_each(|ca| tls::client_config(Some(&ca)).map(drop))
 }

@@ -163,7 +163,24 @@ fn refusal(prefix: &str, path: &str, found: Option<&Value>, message: &str) -> Er
     let key = if path == "." { prefix.trim_end_matches('.') } else { &format!("{prefix}{path}") };
     let value =
         found.filter(|found| !found.is_object()).map_or(String::new(), |found| format!(" is {found}"));
-    Error::invalid(format!("{key}{value}: {message}"))
+    match message.rsplit_once(", expected ") {
+        Some((_, expected)) => Error::invalid(format!("{key}{value}; it must be {}", in_words(expected))),
+        None => Error::invalid(format!("{key}{value}: {message}")),
+    }
+}
+
+/// What serde calls by the names of Rust's types, as people call it.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a map" => "a section with keys of its own",
+        "a sequence" => "a list",
+        "path string" => "a path",
+        _ if expected.starts_with("struct ") => "a section with keys of its own",
+        _ => expected,
+    }
 }
 
 fn read_file(path: &Path) -> Result<Value> {
@@ -204,13 +221,17 @@ mod tests {
     fn a_wrong_type_is_named_with_its_value() {
         assert_eq!(
             refused(json!({"retry": {"attempts": "three"}})),
-            r#"retry.attempts is "three": invalid type: string "three", expected u32"#
+            r#"retry.attempts is "three"; it must be a whole number, 0 or more"#
         );
         assert!(
             refused(json!({"timeout": "soon"}))
                 .starts_with(r#"timeout is "soon": "soon" is no duration; write"#)
         );
-        assert!(refused(json!({"cache": 7})).starts_with("cache is 7"));
+        assert_eq!(refused(json!({"cache": 7})), "cache is 7; it must be a section with keys of its own");
+        assert_eq!(
+            refused(json!({"outlier": {"stall": "no"}})),
+            r#"outlier.stall is "no"; it must be true or false"#
+        );
         assert_eq!(
             refused(json!({"balancer": "roundrobin"})),
             r#"balancer is "roundrobin"; did you mean "round_robin"?; known are p2c_ewma, round_robin, random"#

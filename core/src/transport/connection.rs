@@ -204,6 +204,8 @@ pub(super) fn connect(
     loop {
         let left = limit.left(clock::now());
         if left.is_zero() {
+            // Whoever gave less time than a connection may take is told that the time is up, not that nobody is there.
+            wait.check()?;
             return Err(Failure::Refused(format!("no connection within {connect_timeout:?}")));
         }
         let slice = Timespec::try_from(left.min(SLICE)).ok();
