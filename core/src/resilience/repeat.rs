@@ -8,7 +8,7 @@ use super::Outcome;
 
 /// Whether a server may see a request with this method twice; what the caller says of it counts first.
 pub fn is_safe(method: &str, idempotent: Option<bool>) -> bool {
-    idempotent.unwrap_or_else(|| matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"))
+    idempotent.unwrap_or(matches!(method, "GET" | "HEAD" | "OPTIONS" | "PUT" | "DELETE"))
 }
 
 /// Whether a request may be sent again after this outcome, given whether it is [safe](is_safe) to repeat.
