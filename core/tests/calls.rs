@@ -3,7 +3,7 @@
 mod support;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use plumline::{Client, Config, Kind, Request, Response, Result};
@@ -267,7 +267,7 @@ fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
     let of_dead = |what: fn(&plumline::EndpointStats) -> bool| {
         what(&plum.stats().unwrap().services["s"].endpoints[&dead])
     };
-    wait_until("it fails once", Duration::from_secs(60), || {
+    wait_until("it fails once", Duration::from_mins(1), || {
         assert_eq!(plum.get("s", "/").unwrap().status(), 200);
         of_dead(|dead| dead.failures > 0)
     });
@@ -282,7 +282,7 @@ fn an_endpoint_that_is_back_is_used_again() {
     let port = servers.pop().unwrap().port();
     (0..50).for_each(|_| drop(plum.get("s", "/").unwrap()));
     let back = Server::on(&format!("127.0.0.1:{port}"), |_, _| Reply::ok(""));
-    wait_until("it is asked again", Duration::from_secs(60), || {
+    wait_until("it is asked again", Duration::from_mins(1), || {
         plum.get("s", "/").unwrap();
         !back.seen().is_empty()
     });
