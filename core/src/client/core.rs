@@ -44,7 +44,7 @@ pub(super) struct Recipe {
 
 /// What survives a fork.
 pub(super) struct Shell {
-    config: ArcSwap<Config>,
+    config: Arc<ArcSwap<Config>>,
     recipe: Recipe,
     closing: Arc<Closing>,
     core: ArcSwap<Core>,
@@ -53,13 +53,9 @@ pub(super) struct Shell {
 impl Shell {
     pub(super) fn new(config: Config, recipe: Recipe) -> Result<Shell> {
         let closing = Arc::new(Closing::default());
-        let core = Core::new(&config, &recipe, closing.clone())?;
-        Ok(Shell {
-            config: ArcSwap::from_pointee(config),
-            recipe,
-            closing,
-            core: ArcSwap::from_pointee(core),
-        })
+        let config = Arc::new(ArcSwap::from_pointee(config));
+        let core = Core::new(config.clone(), &recipe, closing.clone())?;
+        Ok(Shell { config, recipe, closing, core: ArcSwap::from_pointee(core) })
     }
 
     /// The core of this process.
@@ -78,7 +74,7 @@ impl Shell {
     /// In a forked child, on first use.
     #[cold]
     fn rebuild(&self) -> Result<Arc<Core>> {
-        let fresh = Arc::new(Core::new(&self.config(), &self.recipe, self.closing.clone())?);
+        let fresh = Arc::new(Core::new(self.config.clone(), &self.recipe, self.closing.clone())?);
         // Whoever comes first has built it; the inherited one is never dropped.
         let before = self.core.rcu(|current| {
             if current.generation == fresh.generation { current.clone() } else { fresh.clone() }
@@ -126,7 +122,7 @@ impl Drop for Shell {
 /// What lives in one process.
 pub(super) struct Core {
     generation: u64,
-    config: ArcSwap<Config>,
+    config: Arc<ArcSwap<Config>>,
     recipe: Recipe,
     closing: Arc<Closing>,
     sources: Vec<String>,
@@ -155,13 +151,14 @@ impl Interrupt for Both<'_> {
 }
 
 impl Core {
-    fn new(config: &Config, recipe: &Recipe, closing: Arc<Closing>) -> Result<Core> {
+    fn new(shared: Arc<ArcSwap<Config>>, recipe: &Recipe, closing: Arc<Closing>) -> Result<Core> {
+        let config = shared.load_full();
         if config.registry.addresses.is_empty() {
             return Err(Error::invalid(
                 "no registry: pass an address such as \"plum://127.0.0.1:8080\" or set PLUMLINE_REGISTRY",
             ));
         }
-        check_authorities(config)?;
+        check_authorities(&config)?;
         let runtime = Runtime::get();
         let setup = Setup {
             runtime: runtime.clone(),
@@ -178,7 +175,7 @@ impl Core {
         let zone = config.settings.zone.clone();
         Ok(Core {
             generation: runtime::generation(),
-            config: ArcSwap::from_pointee(config.clone()),
+            config: shared,
             recipe: recipe.clone(),
             closing,
             sources: reads.iter().map(|registry| registry.source().to_string()).collect(),
@@ -257,14 +254,13 @@ impl Core {
         Policies::new(config.settings_for(service), own.cloned())
     }
 
-    pub(super) fn configure(&self, shell: &Shell, changes: Value) -> Result<()> {
+    pub(super) fn configure(&self, changes: Value) -> Result<()> {
         let _one_at_a_time = self.new_line.lock();
-        let config = shell.config().changed(changes)?;
+        let config = self.config.load().changed(changes)?;
         for (service, line) in self.lines.load().iter() {
             line.set_policies(self.policies(service, &config));
         }
-        self.config.store(Arc::new(config.clone()));
-        shell.config.store(Arc::new(config));
+        self.config.store(Arc::new(config));
         Ok(())
     }
 

@@ -305,7 +305,7 @@ impl Client {
     /// Changes settings while the client lives, such as `{"timeout": "2s"}` or
     /// `{"services": {"orders": {"retry": {"attempts": 2}}}}`.
     pub fn configure(&self, changes: Value) -> Result<()> {
-        self.core()?.configure(&self.shell, changes)
+        self.core()?.configure(changes)
     }
 
     /// The configuration as it is now.
