@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 
 use super::resolve::Resolver;
-use super::{Absence, Address, Beat, Entry, Heard, Listing, Registry, Setup, Sink, Wait, Watch};
+use super::{Absence, Address, Heard, Listing, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Never;
 use crate::model::{Endpoint, Labels, default_instance_id};
@@ -206,10 +206,6 @@ impl File {
     fn heard(lists: Vec<(String, Listing)>) -> Heard {
         Heard { absence: Absence::Final, lists, ..Heard::default() }
     }
-
-    fn read_only(&self) -> Error {
-        Error::new(Kind::Unsupported, format!("{} is a file: nothing can register there", self.source))
-    }
 }
 
 impl Mark {
@@ -293,16 +289,8 @@ impl Registry for File {
         Box::new(Watching(looking))
     }
 
-    fn register(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<()>> {
-        entries.iter().map(|_| Err(self.read_only())).collect()
-    }
-
-    fn beat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<Beat>> {
-        entries.iter().map(|_| Err(self.read_only())).collect()
-    }
-
-    fn deregister(&self, _: &Entry, _doubtful: bool, _: &Wait<'_>) -> Result<()> {
-        Err(self.read_only())
+    fn read_only(&self) -> Error {
+        Error::new(Kind::Unsupported, format!("{} is a file: nothing can register there", self.source))
     }
 
     fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::polling::Polling;
 use super::resolve::Resolver;
-use super::{Absence, Address, Beat, Entry, Heard, Listing, Registry, Setup, Sink, Wait, Watch};
+use super::{Absence, Address, Heard, Listing, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::runtime::{Lane, Runtime};
@@ -96,16 +96,8 @@ impl Registry for Fixed {
         Box::new(Polling::new(self, sink, runtime, interval, timeout))
     }
 
-    fn register(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<()>> {
-        entries.iter().map(|_| Err(self.read_only())).collect()
-    }
-
-    fn beat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<Beat>> {
-        entries.iter().map(|_| Err(self.read_only())).collect()
-    }
-
-    fn deregister(&self, _: &Entry, _doubtful: bool, _: &Wait<'_>) -> Result<()> {
-        Err(self.read_only())
+    fn read_only(&self) -> Error {
+        Error::new(Kind::Unsupported, format!("{} is fixed: nothing can register there", self.source))
     }
 
     fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
@@ -113,8 +105,4 @@ impl Registry for Fixed {
     }
 }
 
-impl Fixed {
-    fn read_only(&self) -> Error {
-        Error::new(Kind::Unsupported, format!("{} is fixed: nothing can register there", self.source))
-    }
-}
+impl Fixed {}

@@ -7,6 +7,7 @@
 //!    [`Kind::Timeout`] when the system is away.
 //! 2. In `watch`, tell the [`Sink`] what you hear and when you lose the system. Where there is nothing to
 //!    listen to, hand the work to [`polling`], which asks `read` again and again.
+//!    One that is only read leaves out `register`, `beat` and `deregister`.
 //! 3. Name the scheme and its parameters in [`address`], and its constructor in [`open`].
 //!
 //! What a registry must get right, and what it need not know:
@@ -75,13 +76,24 @@ pub trait Registry: Send + Sync + 'static {
     fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch>;
 
     /// Makes the entries known, each answered by itself and in their order.
-    fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>>;
+    fn register(&self, entries: &[Entry], _wait: &Wait<'_>) -> Vec<Result<()>> {
+        entries.iter().map(|_| Err(self.read_only())).collect()
+    }
 
     /// Keeps the entries known, each answered by itself and in their order.
-    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>>;
+    fn beat(&self, entries: &[Entry], _wait: &Wait<'_>) -> Vec<Result<Beat>> {
+        entries.iter().map(|_| Err(self.read_only())).collect()
+    }
 
     /// Makes an entry unknown. `doubtful`: a beat of it may still be on its way and must not bring it back.
-    fn deregister(&self, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()>;
+    fn deregister(&self, _entry: &Entry, _doubtful: bool, _wait: &Wait<'_>) -> Result<()> {
+        Err(self.read_only())
+    }
+
+    /// What a registry that is only read says to whoever wants to register there: it leaves out the three above.
+    fn read_only(&self) -> Error {
+        Error::new(Kind::Unsupported, format!("{} is only read: nothing can register there", self.source()))
+    }
 
     /// This machine's address as that system would see it.
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr>;
