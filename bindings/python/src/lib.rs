@@ -19,6 +19,8 @@ mod service;
 mod settings;
 mod watch;
 
+use std::os::fd::IntoRawFd;
+
 use pyo3::prelude::*;
 
 /// What `plumline` is made of; users import that instead.
@@ -66,17 +68,15 @@ fn config_schema() -> String {
 
 /// In the child after a fork: what was inherited is inert from now on.
 #[pyfunction]
-fn forked(py: Python<'_>) {
-    plumline::runtime::forked();
-    logs::forked();
-    registration::forked(py);
+fn forked() {
+    plumline_bindings::forked();
 }
 
 /// At an orderly exit: deregisters what this process registered.
 #[pyfunction]
 fn at_exit(py: Python<'_>) -> PyResult<()> {
     boundary::boundary(py, || {
-        registration::at_exit(py);
+        py.detach(|| plumline_bindings::exit::close_all(&boundary::Signals));
         Ok(())
     })
 }
@@ -90,5 +90,5 @@ fn drain_logs(py: Python<'_>) {
 /// A descriptor that can be read when background threads have logged something; made anew by every call.
 #[pyfunction]
 fn log_socket() -> PyResult<i32> {
-    Ok(logs::open_bell()?)
+    Ok(logs::open_bell()?.into_raw_fd())
 }
