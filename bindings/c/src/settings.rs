@@ -59,7 +59,11 @@ fn lookup(defaults: &Value, path: &[&str]) -> Option<Value> {
     match path {
         [] => None,
         ["headers", _] => Some(Value::String(String::new())),
-        _ => path.iter().try_fold(defaults, |value, step| value.get(step)).filter(|value| !value.is_object()).cloned(),
+        _ => path
+            .iter()
+            .try_fold(defaults, |value, step| value.get(step))
+            .filter(|value| !value.is_object())
+            .cloned(),
     }
 }
 
@@ -132,7 +136,10 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_the_nearest_known() {
         let refused = |key| all(&[(key, "5")]).unwrap_err().to_string();
-        assert_eq!(refused("retry.attemps"), r#"unknown key "retry.attemps"; did you mean "retry.attempts"?"#);
+        assert_eq!(
+            refused("retry.attemps"),
+            r#"unknown key "retry.attemps"; did you mean "retry.attempts"?"#
+        );
         assert!(refused("services.orders.timeuot").contains(r#"did you mean "services.orders.timeout"?"#));
         assert!(refused("retry").contains("retry"));
         assert!(refused("").contains("unknown key"));

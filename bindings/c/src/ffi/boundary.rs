@@ -3,7 +3,8 @@
 use plumline::{Error, Result};
 use plumline_bindings::guard::guarded;
 
-use super::error::{self, ErrorHandle};
+use super::error::ErrorHandle;
+use super::kinds::PLUMLINE_OK;
 use super::output::Out;
 use crate::raised;
 
@@ -19,7 +20,7 @@ pub(crate) fn boundary(error: *mut *mut ErrorHandle, export: impl FnOnce() -> Re
     match result {
         Ok(()) => {
             told.clear();
-            error::PLUMLINE_OK
+            PLUMLINE_OK
         }
         Err(failed) => {
             let kind = i32::from(failed.kind().number());

@@ -72,7 +72,8 @@ pub extern "C" fn plumline_config_from_json(
     make("config", config, error, || {
         let json = text("json", &json)?;
         Config::from_json(json)?;
-        let layer = serde_json::from_str(json).map_err(|error| Error::invalid(format!("no JSON: {error}")))?;
+        let layer =
+            serde_json::from_str(json).map_err(|error| Error::invalid(format!("no JSON: {error}")))?;
         Ok(ConfigHandle { layer: Mutex::new(layer), code: Mutex::default() })
     })
 }

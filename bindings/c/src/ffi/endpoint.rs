@@ -7,7 +7,7 @@ use plumline::{Error, Result};
 
 use super::boundary::{Kind, free, look, make};
 use super::error::ErrorHandle;
-use super::input::{Growing, fields, grown, need, optional_text, text};
+use super::input::{Growing, fields, grown, optional_text, text};
 use super::text::{Field, Str};
 use crate::shelf::Shelf;
 
@@ -338,12 +338,11 @@ pub extern "C" fn plumline_endpoints_free(endpoints: Option<Box<Endpoints>>) {
 }
 
 /// The objects behind borrowed endpoints, for the core.
-pub(crate) fn of_handles(name: &str, first: *const *const Endpoint, count: usize) -> Result<Vec<plumline::Endpoint>> {
+pub(crate) fn of_handles(
+    name: &str,
+    first: *const *const Endpoint,
+    count: usize,
+) -> Result<Vec<plumline::Endpoint>> {
     let handles = super::input::handles(name, &first, count)?;
     Ok(handles.into_iter().map(|endpoint| plumline::Endpoint::clone(&endpoint.inner)).collect())
-}
-
-/// The endpoint that must be there.
-pub(crate) fn required<'a>(endpoint: Option<&'a Endpoint>) -> Result<&'a Arc<plumline::Endpoint>> {
-    need("endpoint", endpoint).map(|endpoint| &endpoint.inner)
 }

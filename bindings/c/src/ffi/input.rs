@@ -35,7 +35,7 @@ pub(crate) fn null(name: &str) -> Error {
 
 /// Bytes.
 pub(crate) fn bytes<'a>(name: &str, given: &'a Str) -> Result<&'a [u8]> {
-    slice(name, &given.data.cast(), given.len)
+    borrowed(name, given.data.cast(), given.len)
 }
 
 /// Text that is UTF-8; not given is empty.
@@ -52,7 +52,11 @@ pub(crate) fn optional_text<'a>(name: &str, given: &'a Str) -> Result<Option<&'a
 }
 
 /// Pairs of text.
-pub(crate) fn fields<'a>(name: &str, first: &'a *const Field, count: usize) -> Result<Vec<(&'a str, &'a str)>> {
+pub(crate) fn fields<'a>(
+    name: &str,
+    first: &'a *const Field,
+    count: usize,
+) -> Result<Vec<(&'a str, &'a str)>> {
     let pair = |field: &'a Field| {
         let key = text(&format!("a name in {name}"), &field.name)?;
         Ok((key, text(&format!("{name} {key:?}"), &field.value)?))
@@ -62,6 +66,11 @@ pub(crate) fn fields<'a>(name: &str, first: &'a *const Field, count: usize) -> R
 
 /// An array, borrowed as long as the pointer to it is.
 pub(crate) fn slice<'a, T>(name: &str, first: &'a *const T, count: usize) -> Result<&'a [T]> {
+    borrowed(name, *first, count)
+}
+
+/// The same, for as long as its caller says: only for those above, which borrow as long as what they were given.
+fn borrowed<'a, T>(name: &str, first: *const T, count: usize) -> Result<&'a [T]> {
     if count == 0 {
         return Ok(&[]);
     }
@@ -76,7 +85,7 @@ pub(crate) fn slice<'a, T>(name: &str, first: &'a *const T, count: usize) -> Res
         return Err(Error::invalid(format!("{name} is not aligned")));
     }
     // SAFETY: not null, aligned, no longer than memory can be; that so many are there is the caller's promise.
-    Ok(unsafe { std::slice::from_raw_parts(*first, count) })
+    Ok(unsafe { std::slice::from_raw_parts(first, count) })
 }
 
 /// A C string; NULL is not given.

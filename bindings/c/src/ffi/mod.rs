@@ -23,6 +23,7 @@ mod endpoint;
 mod error;
 mod explain;
 mod hooks;
+mod kinds;
 mod library;
 mod logs;
 mod outgoing;

@@ -9,13 +9,14 @@ pub(crate) fn prepare() {
     static PREPARED: Once = Once::new();
     PREPARED.call_once(|| {
         // SAFETY: both take functions that live as long as the process, and that never unwind.
-        let (fork, exit) = unsafe { (libc::pthread_atfork(None, None, Some(in_child)), libc::atexit(at_exit)) };
+        let (fork, exit) =
+            unsafe { (libc::pthread_atfork(None, None, Some(in_child)), libc::atexit(at_exit)) };
         // Out of memory is the only way to fail; what then is missing is said nowhere else.
         debug_assert_eq!((fork, exit), (0, 0));
     });
 }
 
-/// In the child, before `fork` returns there: allocates nothing, takes no lock.
+/// In the child, before `fork` returns there: takes no lock.
 extern "C" fn in_child() {
     plumline_bindings::forked();
 }

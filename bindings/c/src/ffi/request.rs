@@ -148,7 +148,8 @@ impl RawRequest {
     }
 
     fn add_body(&self, request: Request) -> Result<Request> {
-        let given = [self.json.is_given(), self.content.is_given(), !self.form.is_null() || self.form_count > 0];
+        let given =
+            [self.json.is_given(), self.content.is_given(), !self.form.is_null() || self.form_count > 0];
         match given {
             [false, false, false] => Ok(request),
             [true, false, false] => Ok(request.json_bytes(text("json", &self.json)?.into())),

@@ -208,8 +208,13 @@ pub extern "C" fn plumline_response_trace_count(response: Option<&Response>) -> 
 
 /// What an attempt came to, in order from 0; NULL past the end. It belongs to the response.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_response_trace_at(response: Option<&Response>, index: usize) -> Option<&TraceStep> {
-    look(response, None, |response| response.story.get_or_init(|| Story::of(response.inner.trace())).get(index))
+pub extern "C" fn plumline_response_trace_at(
+    response: Option<&Response>,
+    index: usize,
+) -> Option<&TraceStep> {
+    look(response, None, |response| {
+        response.story.get_or_init(|| Story::of(response.inner.trace())).get(index)
+    })
 }
 
 /// Frees a response and everything that was borrowed from it. NULL is fine.

@@ -4,7 +4,7 @@ use plumline::TraceOutcome;
 
 use super::boundary::{Kind, look};
 use super::endpoint::Endpoint;
-use super::error::PLUMLINE_OK;
+use super::kinds::PLUMLINE_OK;
 use super::text::Str;
 use crate::shelf::Shelf;
 
