@@ -30,14 +30,19 @@
 #include <stdint.h>
 
 /**
+ * A real zero in a field of 32 bits where 0 stands for the default.
+ */
+#define PLUMLINE_ZERO 4294967295
+
+/**
+ * The same in a field of 64 bits.
+ */
+#define PLUMLINE_ZERO_64 18446744073709551615ull
+
+/**
  * Grows by one when a program that was built against an older header would no longer work.
  */
 #define PLUMLINE_ABI_VERSION 1
-
-/**
- * A weight of nothing, where 0 stands for the default.
- */
-#define PLUMLINE_WEIGHT_ZERO 4294967295
 
 /**
  * A transport's answer: `*response` holds it.
@@ -358,7 +363,7 @@ typedef struct {
    */
   uint64_t last_seen;
   /**
-   * Its share of the traffic; 0: the default, 1; `PLUMLINE_WEIGHT_ZERO`: none.
+   * Its share of the traffic; 0: the default, 1; `PLUMLINE_ZERO`: none.
    */
   uint32_t weight;
   /**
@@ -653,7 +658,7 @@ typedef struct {
    */
   uint64_t ttl_ms;
   /**
-   * Its share of the traffic; 0: the default, 1; `PLUMLINE_WEIGHT_ZERO`: none.
+   * Its share of the traffic; 0: the default, 1; `PLUMLINE_ZERO`: none.
    */
   uint32_t weight;
   /**

@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// In the order in which they stand in the header.
-const FILES: [&str; 19] = [
+const FILES: [&str; 20] = [
     "boundary",
+    "input",
     "kinds",
     "text",
     "library",

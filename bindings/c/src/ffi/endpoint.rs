@@ -7,7 +7,7 @@ use plumline::{Error, Result};
 
 use super::boundary::{Kind, free, look, make};
 use super::error::ErrorHandle;
-use super::input::{Growing, fields, grown, optional_text, text};
+use super::input::{Growing, count, fields, grown, optional_text, text};
 use super::text::{Field, Str};
 use crate::shelf::Shelf;
 
@@ -56,7 +56,7 @@ pub struct EndpointFields {
     pub label_count: usize,
     /// When it was last heard of, unix seconds; 0: unknown.
     pub last_seen: u64,
-    /// Its share of the traffic; 0: the default, 1; `PLUMLINE_WEIGHT_ZERO`: none.
+    /// Its share of the traffic; 0: the default, 1; `PLUMLINE_ZERO`: none.
     pub weight: u32,
     /// 0.
     pub reserved: u32,
@@ -66,18 +66,6 @@ pub struct EndpointFields {
 unsafe impl Growing for EndpointFields {
     const NAME: &'static str = "fields";
     const INIT: &'static str = "PLUMLINE_ENDPOINT_FIELDS_INIT";
-}
-
-/// A weight of nothing, where 0 stands for the default.
-pub const PLUMLINE_WEIGHT_ZERO: u32 = 0xFFFF_FFFF;
-
-/// What a weight given in C stands for.
-pub(crate) fn weight(given: u32) -> Option<u32> {
-    match given {
-        0 => None,
-        PLUMLINE_WEIGHT_ZERO => Some(0),
-        weight => Some(weight),
-    }
 }
 
 impl From<Arc<plumline::Endpoint>> for Endpoint {
@@ -172,7 +160,7 @@ fn made_of(of: &EndpointFields) -> Result<Endpoint> {
         protocol: optional_text("protocol", &of.protocol)?.unwrap_or("http").to_owned(),
         version: or_none("version", &of.version)?,
         labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        weight: weight(of.weight).unwrap_or(1),
+        weight: count(of.weight).unwrap_or(1),
         zone: or_none("zone", &of.zone)?,
         healthy: of.unhealthy == 0,
         last_seen: of.last_seen,

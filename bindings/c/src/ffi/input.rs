@@ -10,6 +10,29 @@ use super::text::{Field, Str};
 /// The largest size a struct of a later version may have; anything above is no size.
 const LARGEST: usize = 4096;
 
+/// A real zero in a field of 32 bits where 0 stands for the default.
+pub const PLUMLINE_ZERO: u32 = 0xFFFF_FFFF;
+/// The same in a field of 64 bits.
+pub const PLUMLINE_ZERO_64: u64 = 0xFFFF_FFFF_FFFF_FFFF;
+
+/// What 32 bits say, if anything.
+pub(crate) fn count(given: u32) -> Option<u32> {
+    match given {
+        0 => None,
+        PLUMLINE_ZERO => Some(0),
+        count => Some(count),
+    }
+}
+
+/// What 64 bits say, if anything.
+pub(crate) fn amount(given: u64) -> Option<u64> {
+    match given {
+        0 => None,
+        PLUMLINE_ZERO_64 => Some(0),
+        amount => Some(amount),
+    }
+}
+
 /// A struct that may grow: it begins with a `uint32_t size`, and zero in any field stands for its default.
 ///
 /// # Safety

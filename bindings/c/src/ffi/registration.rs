@@ -8,9 +8,8 @@ use plumline::registration::State;
 use plumline::{Error, Instance, Result};
 
 use super::boundary::{Kind, boundary, free, look};
-use super::endpoint::weight;
 use super::error::ErrorHandle;
-use super::input::{Growing, grown, need, optional_text, slice, text};
+use super::input::{Growing, amount, count, grown, need, optional_text, slice, text};
 use super::request::{labels, millis, optional_millis, tristate};
 use super::text::{Field, Str};
 use crate::shelf::Shelf;
@@ -61,7 +60,7 @@ pub struct RawInstance {
     pub tag_count: usize,
     /// How long the registry keeps it without hearing from it, milliseconds; 0: as the settings say.
     pub ttl_ms: u64,
-    /// Its share of the traffic; 0: the default, 1; `PLUMLINE_WEIGHT_ZERO`: none.
+    /// Its share of the traffic; 0: the default, 1; `PLUMLINE_ZERO`: none.
     pub weight: u32,
     /// Whether it wants to be called: `PLUMLINE_YES`, `PLUMLINE_NO`, or `PLUMLINE_DEFAULT`: yes.
     pub healthy: i32,
@@ -99,10 +98,8 @@ impl RawInstance {
         if self.port > 0 {
             base.port = self.port;
         }
-        if self.ttl_ms > 0 {
-            base.ttl = Some(millis(self.ttl_ms));
-        }
-        base.weight = weight(self.weight).unwrap_or(base.weight);
+        base.ttl = amount(self.ttl_ms).map(millis).or(base.ttl);
+        base.weight = count(self.weight).unwrap_or(base.weight);
         base.healthy = tristate("healthy", self.healthy)?.unwrap_or(base.healthy);
         Ok(base)
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use plumline::{Error, Labels, Query, Request, Result};
 
-use super::input::{Growing, bytes, fields, grown_if, optional_text, text};
+use super::input::{Growing, amount, bytes, count, fields, grown_if, optional_text, text};
 use super::text::{Field, Str};
 use crate::form;
 
@@ -163,17 +163,17 @@ impl RawRequest {
     }
 
     fn add_options(&self, mut request: Request) -> Result<Request> {
-        if self.timeout_ms > 0 {
-            request = request.timeout(Duration::from_millis(self.timeout_ms));
+        if let Some(timeout) = amount(self.timeout_ms) {
+            request = request.timeout(millis(timeout));
         }
-        if self.attempt_timeout_ms > 0 {
-            request = request.attempt_timeout(Duration::from_millis(self.attempt_timeout_ms));
+        if let Some(timeout) = amount(self.attempt_timeout_ms) {
+            request = request.attempt_timeout(millis(timeout));
         }
-        if self.attempts > 0 {
-            request = request.attempts(self.attempts);
+        if let Some(attempts) = count(self.attempts) {
+            request = request.attempts(attempts);
         }
-        if self.max_body > 0 {
-            request = request.max_body(self.max_body);
+        if let Some(bytes) = amount(self.max_body) {
+            request = request.max_body(bytes);
         }
         Ok(match tristate("idempotent", self.idempotent)? {
             Some(idempotent) => request.idempotent(idempotent),
