@@ -1,4 +1,4 @@
-//! The house stands as ARCHITECTURE.md draws it: imports only go down, and `unsafe` lives in `ffi.rs`, or a folder `ffi`, alone.
+//! The house stands as ARCHITECTURE.md draws it: imports only go down, and `unsafe` lives in `ffi.rs` alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -6,7 +6,21 @@ use std::path::{Path, PathBuf};
 
 /// Every part of core and the floor it stands on. Floor 0 is one part, whose files may use each other.
 const FLOORS: [(u8, &[&str]); 6] = [
-    (0, &["clock", "config", "error", "header", "interrupt", "model", "nearest", "snapshot", "telemetry"]),
+    (
+        0,
+        &[
+            "clock",
+            "config",
+            "error",
+            "header",
+            "interrupt",
+            "model",
+            "nearest",
+            "snapshot",
+            "sync",
+            "telemetry",
+        ],
+    ),
     (1, &["balance", "resilience", "runtime"]),
     (2, &["transport"]),
     (3, &["call", "registry"]),
@@ -93,8 +107,10 @@ fn unsafe_stands_only_in_ffi() {
     let uses_it = |path: &PathBuf| {
         code(path).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
     };
-    // A file of that name, or the folder that stands for it where one file would be too long.
-    let is_ffi = |path: &PathBuf| path.ends_with("ffi.rs") || path.iter().any(|step| step == "ffi");
+    // A file of that name, or a folder where one file would be too long.
+    let is_ffi = |path: &PathBuf| {
+        path.ends_with("ffi.rs") || path.parent().is_some_and(|folder| folder.ends_with("src/ffi"))
+    };
     let found: Vec<PathBuf> = rust_files(workspace)
         .into_iter()
         .filter(|path| !is_ffi(path) && !path.ends_with("core/tests/house.rs"))

@@ -16,7 +16,7 @@ class Pick {
       : handle_{std::move(handle)}, endpoint_{plumline_pick_endpoint(handle_.get())} {}
 
   const Endpoint& endpoint() const& noexcept { return endpoint_; }
-  const Endpoint& endpoint() && = delete;
+  Endpoint endpoint() && { return endpoint_; }
   /// Whether its service's list is older than it should be, because the registry does not answer.
   bool is_stale() const noexcept { return plumline_pick_is_stale(handle_.get()) != 0; }
   /// It went well.

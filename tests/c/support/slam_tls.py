@@ -9,7 +9,8 @@ import sys
 
 where = sys.argv[1] if len(sys.argv) > 1 else os.environ["PLUMLINE_TMP"]
 certificate, key = os.path.join(where, "slam.pem"), os.path.join(where, "slam.key")
-subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+extensions = ["-addext", "subjectAltName=IP:127.0.0.1", "-addext", "basicConstraints=critical,CA:FALSE"]
+subject = ["-subj", "/CN=127.0.0.1", *extensions]
 curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-x509", "-days", "2"]
 subprocess.run(
     ["openssl", "req", *curve, *subject, "-keyout", key, "-out", certificate], check=True, stderr=subprocess.DEVNULL
