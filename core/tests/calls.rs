@@ -426,6 +426,16 @@ fn a_hook_can_set_the_host_and_cannot_break_out_of_a_header() {
 }
 
 #[test]
+fn a_look_up_that_needs_no_waiting_is_a_hit_whichever_way_it_is_made() {
+    let plum = client(&[1]);
+    assert_eq!(plum.discover("s").unwrap().len(), 1);
+    let before = plum.stats().unwrap().cache.hits;
+    plum.discover("s").unwrap();
+    assert!(plum.try_discover("s").unwrap().is_some());
+    assert_eq!(plum.stats().unwrap().cache.hits, before + 2);
+}
+
+#[test]
 fn many_threads_share_a_client_while_its_list_changes() {
     let servers: Vec<Server> = (0..4).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = Client::new("memory://").unwrap();
