@@ -59,12 +59,13 @@ fn run(language: &str, filter: &str) -> Result<bool, String> {
         let is_meant = |name: &str| file.topic.contains(filter) || name.contains(filter);
         for scenario in file.scenarios.iter().filter(|scenario| is_meant(&scenario.name)) {
             let began = Instant::now();
-            let played = match is_lost {
-                true => Err("not played: the runner stopped answering".to_owned()),
-                false => play(scenario, &runner, &authority).map_err(|failure| {
+            let played = if is_lost {
+                Err("not played: the runner stopped answering".to_owned())
+            } else {
+                play(scenario, &runner, &authority).map_err(|failure| {
                     is_lost = failure.is_final;
                     failure.reason
-                }),
+                })
             };
             let (topic, name, ms) = (&file.topic, &scenario.name, began.elapsed().as_millis() as u64);
             if let Err(reason) = &played {

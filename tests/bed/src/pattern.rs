@@ -43,7 +43,8 @@ pub fn compare(pattern: &Value, value: &Value) -> Result<(), String> {
 }
 
 fn at(path: &str, pattern: &Value, value: Option<&Value>) -> Result<(), String> {
-    let word = pattern.as_object().and_then(|map| map.iter().next()).filter(|(word, _)| word.starts_with('$'));
+    let word =
+        pattern.as_object().and_then(|map| map.iter().next()).filter(|(word, _)| word.starts_with('$'));
     if let Some((word, argument)) = word {
         if word == "$absent" {
             return match value {
@@ -61,7 +62,11 @@ fn at(path: &str, pattern: &Value, value: Option<&Value>) -> Result<(), String> 
         // An endpoint may be named.
         (Value::String(name), Value::Object(found)) if found.get("address").is_some() => {
             at(&format!("{path}.address"), pattern, found.get("address")).map_err(|_| {
-                format!("{}: endpoint {}, not {name:?}", shown(path), found.get("address").unwrap_or(&Value::Null))
+                format!(
+                    "{}: endpoint {}, not {name:?}",
+                    shown(path),
+                    found.get("address").unwrap_or(&Value::Null)
+                )
             })
         }
         (Value::Number(wanted), Value::Number(found)) if wanted.as_f64() == found.as_f64() => Ok(()),
@@ -76,7 +81,13 @@ fn within(path: &str, wanted: &Map<String, Value>, found: &Map<String, Value>) -
 
 fn in_order(path: &str, wanted: &[Value], found: &[Value]) -> Result<(), String> {
     if wanted.len() != found.len() {
-        return Err(format!("{}: {} elements, not {}: {}", shown(path), found.len(), wanted.len(), brief(&found.into())));
+        return Err(format!(
+            "{}: {} elements, not {}: {}",
+            shown(path),
+            found.len(),
+            wanted.len(),
+            brief(&found.into())
+        ));
     }
     let mut pairs = wanted.iter().zip(found).enumerate();
     pairs.try_for_each(|(index, (pattern, value))| at(&format!("{path}[{index}]"), pattern, Some(value)))
@@ -129,7 +140,8 @@ fn length(value: &Value) -> Option<usize> {
 fn equal(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len() && a.iter().all(|(key, value)| b.get(key).is_some_and(|found| equal(value, found)))
+            a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|found| equal(value, found)))
         }
         (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b)),
         (Value::Number(a), Value::Number(b)) => a.as_f64() == b.as_f64(),

@@ -88,10 +88,7 @@ impl Stage {
         if let Some(script) = &scenario.controller {
             let started = Registry::start(script, authority, folder.path())?;
             names.address("controller", started.address());
-            script
-                .knows
-                .iter()
-                .try_for_each(|known| started.register(known, names.of(&known.endpoint)?))?;
+            script.knows.iter().try_for_each(|known| started.register(known, names.of(&known.endpoint)?))?;
             registry = Some(started);
         }
         let stage = Stage { names, servers, registry, folder };
@@ -152,7 +149,7 @@ impl Stage {
     }
 
     fn judge(&self, step: &Step, outcome: Outcome) -> Result<(), String> {
-        let [expect, error] = [self.wanted(&step.expect)?, self.wanted(&step.error)?];
+        let [expect, error] = [self.wanted(step.expect.as_ref())?, self.wanted(step.error.as_ref())?];
         match (outcome, &expect, &error, &step.raised) {
             (Outcome::Value(mut value), pattern, None, None) => {
                 self.names.read(&mut value);
@@ -176,7 +173,7 @@ impl Stage {
     }
 
     /// A pattern, with everything in it by name as it is in answers.
-    fn wanted(&self, pattern: &Option<Value>) -> Result<Option<Value>, String> {
+    fn wanted(&self, pattern: Option<&Value>) -> Result<Option<Value>, String> {
         let Some(pattern) = pattern else { return Ok(None) };
         let mut filled = self.names.fill(pattern)?;
         self.names.read(&mut filled);

@@ -37,7 +37,11 @@ struct Door {
 
 impl Registry {
     /// Starts one; certificates go into the folder.
-    pub fn start(script: &ControllerScript, authority: &Arc<Authority>, folder: &Path) -> Result<Registry, String> {
+    pub fn start(
+        script: &ControllerScript,
+        authority: &Arc<Authority>,
+        folder: &Path,
+    ) -> Result<Registry, String> {
         let in_words = |error: std::io::Error| format!("the controller did not start: {error}");
         let mut config = Config::new()
             .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
@@ -158,7 +162,10 @@ impl Registry {
             token.unwrap_or_default(),
             body.len()
         );
-        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).map_err(in_words)?;
+        stream
+            .write_all(head.as_bytes())
+            .and_then(|()| stream.write_all(body.as_bytes()))
+            .map_err(in_words)?;
         match read_answer(&mut *stream) {
             Some((status, body)) if status < 300 => Ok(body),
             answer => Err(format!("{method} {path}: the controller said {answer:?}")),

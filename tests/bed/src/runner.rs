@@ -113,7 +113,8 @@ mod tests {
     fn an_answer_has_exactly_one_key() {
         assert_eq!(read(r#"{"value": 1}"#), Ok(Outcome::Value(1.into())));
         assert_eq!(read(r#"{"raised": "x"}"#), Ok(Outcome::Raised("x".into())));
-        for wrong in ["", "[]", "{}", r#"{"value": 1, "error": 2}"#, r#"{"defect": "x"}"#, r#"{"other": 1}"#] {
+        for wrong in ["", "[]", "{}", r#"{"value": 1, "error": 2}"#, r#"{"defect": "x"}"#, r#"{"other": 1}"#]
+        {
             assert!(read(wrong).is_err(), "{wrong}");
         }
     }

@@ -24,6 +24,7 @@ macro_rules! operations {
             $(#[$doc])*
             #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
             #[serde(deny_unknown_fields)]
+            #[allow(clippy::struct_field_names)] // they are the words of the files
             pub struct $name {
                 $($(#[$field_doc])* $(#[serde(default = $default)])? pub $field: $type,)*
             }
@@ -297,6 +298,7 @@ pub enum Outcome {
 /// An instance, or a part of one. Ports may be text such as `${a.port}`.
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_field_names)] // they are the words of the files
 pub struct Instance {
     service: Option<String>,
     port: Option<Value>,

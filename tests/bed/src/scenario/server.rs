@@ -22,6 +22,7 @@ pub struct ServerScript {
 /// What it does with one request.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[allow(clippy::struct_excessive_bools)] // each is a word of its own
 pub struct Reply {
     /// The status (200).
     pub status: Option<u16>,
@@ -29,6 +30,8 @@ pub struct Reply {
     pub headers: Vec<(String, String)>,
     /// The body; `${big:N}` stands for N times `x`.
     pub body: String,
+    /// The body where it is no text.
+    pub bytes: Option<Vec<u8>>,
     /// Milliseconds before it answers.
     pub delay: u64,
     /// Packed, with Content-Encoding.

@@ -80,9 +80,10 @@ fn written(reply: &Reply, is_head: bool) -> Vec<u8> {
 
 fn body(reply: &Reply) -> Vec<u8> {
     let big = reply.body.strip_prefix("${big:").and_then(|rest| rest.strip_suffix('}'));
-    let plain = match big.and_then(|size| size.parse().ok()) {
-        Some(size) => vec![b'x'; size],
-        None => reply.body.clone().into_bytes(),
+    let plain = match (big.and_then(|size| size.parse().ok()), &reply.bytes) {
+        (Some(size), _) => vec![b'x'; size],
+        (None, Some(bytes)) => bytes.clone(),
+        (None, None) => reply.body.clone().into_bytes(),
     };
     if !reply.gzip {
         return plain;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use plumline::interrupt::Never;
 use plumline::{
-    Client, Config, Endpoint, Error, Instance, Labels, Pick, Query, Registration, Request, ServiceHandle, Watch,
+    Client, Config, Endpoint, Error, Instance, Labels, Pick, Query, Registration, Request, ServiceHandle,
+    Watch,
 };
 use serde_json::{Map, Value, json};
 
@@ -127,10 +128,13 @@ impl Things {
             }
             "watch" => keep(&self.watches, keep_as()?, client()?.watch(text(operation, "service")?)?),
             "watch_all" => keep(&self.watches, keep_as()?, client()?.watch_all()?),
-            "next" => {
-                watch()?.next_within(millis(operation, "timeout")?)?.map_or(Value::Null, |it| forms::change(&it))
+            "next" => watch()?
+                .next_within(millis(operation, "timeout")?)?
+                .map_or(Value::Null, |it| forms::change(&it)),
+            "close_watch" => {
+                watch()?.close();
+                Value::Null
             }
-            "close_watch" => nothing(watch()?.close()),
             "wait_for" => nothing(client()?.wait_for(query(operation)?, millis(operation, "timeout")?)?),
             "explain" => forms::explanation(&client()?.explain(query(operation)?)?),
             "stats" => json!(client()?.stats()?),
@@ -142,10 +146,16 @@ impl Things {
             }
             "clear_cache" => nothing(client()?.clear_cache()?),
             "configure" => nothing(client()?.configure(operation["changes"].clone())?),
-            "close" => nothing(client()?.close_draining(given_millis(operation, "drain"), &Never)),
+            "close" => {
+                client()?.close_draining(given_millis(operation, "drain"), &Never);
+                Value::Null
+            }
             "is_closed" => json!(client()?.is_closed()),
             "recorded" => json!(*find(&self.clients, operation, "client")?.1.list.lock().unwrap()),
-            "end" => nothing(self.end()),
+            "end" => {
+                self.end();
+                Value::Null
+            }
             word => return Err(format!("the runner knows no {word:?}").into()),
         })
     }
@@ -159,15 +169,12 @@ impl Things {
     }
 
     fn call(&self, operation: &Value) -> Done {
-        let response = match operation.get("handle") {
-            Some(_) => {
-                let handle = find(&self.services, operation, "handle")?;
-                handle.call(&request(operation, Query::new(&*handle.query().service))?)?
-            }
-            None => {
-                let client = find(&self.clients, operation, "client")?.0;
-                client.call(&request(operation, query(operation)?)?)?
-            }
+        let response = if operation.get("handle").is_some() {
+            let handle = find(&self.services, operation, "handle")?;
+            handle.call(&request(operation, Query::new(&*handle.query().service))?)?
+        } else {
+            let client = find(&self.clients, operation, "client")?.0;
+            client.call(&request(operation, query(operation)?)?)?
         };
         let is_raised = operation["raise_for_status"] == true;
         Ok(forms::response(&if is_raised { response.raise_for_status()? } else { response }))

@@ -38,13 +38,31 @@ pub fn response(response: &Response) -> Value {
         "status": response.status(),
         "is_success": response.is_success(),
         "headers": headers,
-        "body": text(response.body()),
+        "body": body(response.body()),
         "service": response.service(),
         "endpoint": response.endpoint().address(),
         "attempts": response.attempts(),
         "trace": trace(response.trace()),
         "elapsed": millis(response.elapsed()),
     })
+}
+
+/// Text as it is, anything else as base64.
+fn body(bytes: &[u8]) -> Value {
+    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if let Ok(text) = std::str::from_utf8(bytes) {
+        return text.into();
+    }
+    let mut encoded = String::new();
+    for three in bytes.chunks(3) {
+        let packed =
+            three.iter().enumerate().fold(0, |packed, (i, byte)| packed | u32::from(*byte) << (16 - 8 * i));
+        for place in 0..4 {
+            let letter = LETTERS[(packed >> (18 - 6 * place)) as usize & 63] as char;
+            encoded.push(if place <= three.len() { letter } else { '=' });
+        }
+    }
+    json!({"base64": encoded})
 }
 
 fn trace(steps: &[TraceStep]) -> Value {

@@ -46,7 +46,11 @@ fn run(arguments: &[String]) -> std::io::Result<bool> {
         let things = act::Things::default();
         for line in BufReader::new(operations).lines() {
             let operation: Value = serde_json::from_str(&line?)?;
-            writeln!(answers, "{}", things.answer(&operation).unwrap_or_else(|what| json!({"defect": what})))?;
+            writeln!(
+                answers,
+                "{}",
+                things.answer(&operation).unwrap_or_else(|what| json!({"defect": what}))
+            )?;
         }
     }
     Ok(bed.wait()?.success())
