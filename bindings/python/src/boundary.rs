@@ -5,17 +5,18 @@
 //! way back, what was logged is handed to `logging`.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use plumline::interrupt::Interrupt;
 use plumline::{Error, Kind};
+use plumline_bindings::guard::guarded;
 use pyo3::CastError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::endpoint::{Endpoint, TraceStep};
+use crate::endpoint::Endpoint;
 use crate::logs;
+use crate::trace::TraceStep;
 
 /// Why an export does not return a value.
 pub(crate) enum Fault {
@@ -63,8 +64,7 @@ pub(crate) fn boundary<T>(py: Python<'_>, export: impl FnOnce() -> Result<T, Fau
     // A hook may call us again: what was raised out there is not for the inner export to raise.
     let outer = RAISED.take();
     let inside = logs::enter();
-    let result =
-        catch_unwind(AssertUnwindSafe(export)).unwrap_or_else(|panic| Err(Fault::Core(defect(&*panic))));
+    let result = guarded(export);
     drop(inside);
     logs::drain(py);
     match RAISED.replace(outer) {
@@ -85,15 +85,6 @@ pub(crate) fn keep_raised(raised: PyErr) -> Error {
 /// Whether the user's code has raised inside the present export.
 pub(crate) fn has_raised() -> bool {
     RAISED.with_borrow(Option::is_some)
-}
-
-fn defect(panic: &(dyn std::any::Any + Send)) -> Error {
-    let words =
-        panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    Error::new(
-        Kind::Internal,
-        format!("a defect of Plumline, please report it: {}", words.unwrap_or("a panic")),
-    )
 }
 
 /// Asked by whoever waits on the caller's thread: runs Python's signal handlers, so that Ctrl-C ends the wait.

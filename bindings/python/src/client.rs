@@ -1,11 +1,11 @@
 //! The client: every word of it crosses to the core here.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use parking_lot::RwLock;
-use plumline::{Error, Instance, ServiceHandle};
+use plumline::{Error, Instance};
+use plumline_bindings::exit;
+use plumline_bindings::handles::Handles;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
 use serde_json::Value;
@@ -23,40 +23,22 @@ use crate::service::Service;
 use crate::settings::UserCode;
 use crate::watch::Watch;
 
-/// So many names keep their handle; a program that makes names up must not fill the memory with them.
-const MOST_HANDLES: usize = 1_000;
-
 /// Finds services, calls them, survives what fails, and keeps this program registered.
 #[pyclass(frozen, weakref, module = "plumline")]
 pub(crate) struct Client {
     inner: plumline::Client,
-    /// Only locked while attached, so that no fork finds it locked.
-    handles: RwLock<HashMap<String, Arc<ServiceHandle>>>,
+    handles: Handles,
     has_registered: AtomicBool,
     listening: Listening,
 }
 
 impl Client {
-    /// The handle of a service, looked up by name: what a call by name is made with.
-    fn handle(&self, service: &str) -> Result<Arc<ServiceHandle>, Fault> {
-        if let Some(known) = self.handles.read().get(service) {
-            return Ok(known.clone());
-        }
-        let handle = Arc::new(self.inner.service(service)?);
-        let mut handles = self.handles.write();
-        if handles.len() >= MOST_HANDLES {
-            handles.clear();
-        }
-        handles.insert(service.to_owned(), handle.clone());
-        Ok(handle)
-    }
-
     fn send(&self, py: Python<'_>, service: &str, built: Built) -> Result<Response, Fault> {
         let Built { request, filtered } = built;
         if filtered {
             return Ok(py.detach(|| self.inner.call_interruptible(&request, &Signals))?.into());
         }
-        let Ok(handle) = self.handle(service) else {
+        let Ok(handle) = self.handles.get(&self.inner, service) else {
             // A name that cannot be one is the request's first mistake: the core says which.
             return Ok(py.detach(|| self.inner.call_interruptible(&request, &Signals))?.into());
         };
@@ -87,7 +69,7 @@ impl Client {
             let inner = builder.build()?;
             Ok(Client {
                 inner,
-                handles: RwLock::default(),
+                handles: Handles::default(),
                 has_registered: AtomicBool::new(false),
                 listening,
             })
@@ -117,7 +99,7 @@ impl Client {
     fn pick(&self, py: Python<'_>, service: &str, filters: Option<&Bound<'_, PyDict>>) -> PyResult<Pick> {
         boundary(py, || {
             let handle = match filters {
-                None => self.handle(service)?,
+                None => self.handles.get(&self.inner, service)?,
                 Some(_) => Arc::new(self.inner.service(query("pick", service, filters)?)?),
             };
             Service::choose(py, &handle)
@@ -249,7 +231,7 @@ impl Client {
             let drain = self.inner.config().registration.drain;
             let registered = py.detach(|| self.inner.register_interruptible(instance, &Signals))?;
             if !self.has_registered.swap(true, Relaxed) {
-                registration::remember(&self.inner);
+                exit::remember(&self.inner);
             }
             Ok(Registration { inner: registered.detach(), drain })
         })
@@ -336,8 +318,8 @@ impl Client {
         boundary(py, || {
             let drain = optional_duration("drain", drain)?;
             py.detach(|| self.inner.close_draining(drain, &Signals));
-            self.handles.write().clear();
-            registration::forget_closed();
+            self.handles.clear();
+            exit::forget_closed();
             logs::drain(py); // while there is still somebody to tell it
             self.listening.end();
             Ok(())

@@ -4,6 +4,7 @@
 //! interpreter; picks, reports and figures stay attached, because they take less time than giving it back.
 
 mod boundary;
+mod change;
 mod client;
 mod convert;
 mod endpoint;
@@ -17,7 +18,10 @@ mod request;
 mod response;
 mod service;
 mod settings;
+mod trace;
 mod watch;
+
+use std::os::fd::IntoRawFd;
 
 use pyo3::prelude::*;
 
@@ -25,9 +29,11 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _plumline {
     #[pymodule_export]
+    use super::change::Change;
+    #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]
-    use super::endpoint::{Change, Endpoint, TraceStep};
+    use super::endpoint::Endpoint;
     #[pymodule_export]
     use super::explain::{Explanation, Verdict};
     #[pymodule_export]
@@ -42,6 +48,8 @@ mod _plumline {
     use super::response::Response;
     #[pymodule_export]
     use super::service::Service;
+    #[pymodule_export]
+    use super::trace::TraceStep;
     #[pymodule_export]
     use super::watch::Watch;
     #[pymodule_export]
@@ -66,17 +74,15 @@ fn config_schema() -> String {
 
 /// In the child after a fork: what was inherited is inert from now on.
 #[pyfunction]
-fn forked(py: Python<'_>) {
-    plumline::runtime::forked();
-    logs::forked();
-    registration::forked(py);
+fn forked() {
+    plumline_bindings::forked();
 }
 
 /// At an orderly exit: deregisters what this process registered.
 #[pyfunction]
 fn at_exit(py: Python<'_>) -> PyResult<()> {
     boundary::boundary(py, || {
-        registration::at_exit(py);
+        py.detach(|| plumline_bindings::exit::close_all(&boundary::Signals));
         Ok(())
     })
 }
@@ -90,5 +96,5 @@ fn drain_logs(py: Python<'_>) {
 /// A descriptor that can be read when background threads have logged something; made anew by every call.
 #[pyfunction]
 fn log_socket() -> PyResult<i32> {
-    Ok(logs::open_bell()?)
+    Ok(logs::open_bell()?.into_raw_fd())
 }

@@ -2,56 +2,13 @@
 
 use std::time::Duration;
 
-use parking_lot::Mutex;
-use plumline::{Client, Error, Instance};
+use plumline::Instance;
+use plumline_bindings::instance::{FIELDS, changed};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use serde_json::{Map, Value};
 
 use crate::boundary::{Fault, Signals, boundary, exception_object};
 use crate::convert::{self, duration, optional_duration, unexpected};
-
-/// What an instance can say of itself.
-const FIELDS: [&str; 12] = [
-    "service",
-    "host",
-    "port",
-    "protocol",
-    "version",
-    "labels",
-    "weight",
-    "zone",
-    "tags",
-    "ttl",
-    "instance_id",
-    "healthy",
-];
-
-/// The clients of this process that have registered something: closed at an orderly exit.
-static REGISTERED: Mutex<Vec<Client>> = Mutex::new(Vec::new());
-
-/// Remembers a client for the exit. Only locked while attached, so that no fork finds it locked.
-pub(crate) fn remember(client: &Client) {
-    let mut registered = REGISTERED.lock();
-    registered.retain(|client| !client.is_closed());
-    registered.push(client.clone());
-}
-
-/// A client was closed by hand.
-pub(crate) fn forget_closed() {
-    REGISTERED.lock().retain(|client| !client.is_closed());
-}
-
-/// Deregisters what this process registered.
-pub(crate) fn at_exit(py: Python<'_>) {
-    let clients = std::mem::take(&mut *REGISTERED.lock());
-    py.detach(|| clients.iter().for_each(|client| client.close_draining(Some(Duration::ZERO), &Signals)));
-}
-
-/// In the child after a fork: what the parent registered is the parent's.
-pub(crate) fn forked(_: Python<'_>) {
-    std::mem::forget(std::mem::take(&mut *REGISTERED.lock()));
-}
 
 /// An instance from keyword arguments, on top of one that is there already.
 pub(crate) fn instance(
@@ -64,15 +21,7 @@ pub(crate) fn instance(
             return Err(unexpected(fields.py(), function, &word, &FIELDS));
         }
     }
-    let mut all: Map<String, Value> = match serde_json::to_value(base) {
-        Ok(Value::Object(base)) => base,
-        _ => Map::new(),
-    };
-    all.extend(convert::object("", fields.as_any())?.into_iter().filter(|(_, value)| !value.is_null()));
-    serde_path_to_error::deserialize(Value::Object(all)).map_err(|error| {
-        let (path, why) = (error.path().to_string(), error.inner().to_string());
-        Error::invalid(format!("{path}: {why}")).into()
-    })
+    Ok(changed(base, convert::object("", fields.as_any())?)?)
 }
 
 /// Keeps an instance known until it is closed.
