@@ -53,6 +53,9 @@ static int serve_one(int peer, char *buffer, size_t size) {
   if (strstr(buffer, " /slam") != NULL) {
     const struct linger hard = {1, 0};
     setsockopt(peer, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+    const int nobody = socket(AF_INET, SOCK_STREAM, 0);
+    if (dup2(nobody, peer) < 0) give_up("dup2"); /* closes the connection, hard, and keeps its number */
+    close(nobody);
     return 0;
   }
   const char *length = strcasestr(buffer, "content-length:");
@@ -84,21 +87,39 @@ static void *serve(void *argument) {
   if (buffer == NULL) give_up("malloc");
   while (serve_one(peer, buffer, 1 << 16)) continue;
   free(buffer);
-  close(peer);
+  shutdown(peer, SHUT_RDWR); /* closed at the exit: until then its number is not given away again */
   return NULL;
 }
 
-static void start_thread(void *(*run)(void *), intptr_t argument) {
+/* Every thread of every server, with the socket that it waits at: at the exit they are ended and waited for. */
+static struct {
   pthread_t thread;
-  if (pthread_create(&thread, NULL, run, (void *)argument) != 0) give_up("pthread_create");
-  pthread_detach(thread);
+  int socket;
+} all[4096];
+static unsigned threads;
+
+static void start_thread(void *(*run)(void *), int socket) {
+  const unsigned place = __atomic_fetch_add(&threads, 1, __ATOMIC_SEQ_CST);
+  if (place >= sizeof all / sizeof *all) give_up("too many connections");
+  all[place].socket = socket;
+  if (pthread_create(&all[place].thread, NULL, run, (void *)(intptr_t)socket) != 0) give_up("pthread_create");
 }
 
 static void *accept_all(void *argument) {
   int peer;
   while ((peer = accept((int)(intptr_t)argument, NULL, NULL)) >= 0) start_thread(serve, peer);
-  give_up("accept");
   return NULL;
+}
+
+static pid_t owner;
+
+static void stop_all(void) {
+  if (getpid() != owner) return; /* a forked child has none of these threads */
+  for (unsigned place = 0; place < __atomic_load_n(&threads, __ATOMIC_SEQ_CST); ++place) {
+    shutdown(all[place].socket, SHUT_RDWR);
+    pthread_join(all[place].thread, NULL);
+  }
+  for (unsigned place = 0; place < threads; ++place) close(all[place].socket);
 }
 
 uint16_t server_start(void) {
@@ -107,6 +128,11 @@ uint16_t server_start(void) {
   memset(&at, 0, sizeof at);
   at.sin_family = AF_INET;
   at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  if (owner != getpid()) {
+    owner = getpid();
+    threads = 0; /* those of a parent are the parent's */
+    if (atexit(stop_all) != 0) give_up("atexit");
+  }
   const int listener = socket(AF_INET, SOCK_STREAM, 0);
   if (listener < 0 || bind(listener, (struct sockaddr *)&at, length) != 0 || listen(listener, 64) != 0 ||
       getsockname(listener, (struct sockaddr *)&at, &length) != 0)
