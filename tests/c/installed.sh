@@ -38,7 +38,7 @@ by_pkg_config() {
 by_cmake() {
   for compilers in "gcc g++" "clang clang++"; do
     read -r cc cxx <<<"$compilers"
-    local to=$OUT/cmake-$cc
+    local to=$OUT/cmake-$(basename "$1")-$cc
     cmake -S tests/c/installed -B "$to" -DCMAKE_PREFIX_PATH="$1" -DCMAKE_C_COMPILER="$cc" -DCMAKE_CXX_COMPILER="$cxx" \
       >"$to.log" || { cat "$to.log" >&2; return 1; }
     cmake --build "$to" >>"$to.log" || { cat "$to.log" >&2; return 1; }

@@ -76,7 +76,7 @@ symbols() {
 }
 
 install() { tests/c/installed.sh "$OUT/installed"; }
-examples() { tests/c/examples.sh "$OUT/examples"; }
+examples() { python3 tests/c/examples.py "$OUT/examples"; }
 
 conformance() {
   cargo build --quiet --package plumline-testbed
