@@ -93,7 +93,10 @@ impl Client {
     pub fn try_discover(&self, query: impl Into<Query>) -> Result<Option<Vec<Arc<Endpoint>>>> {
         let query = query.into();
         let line = self.core()?.line(&query.service)?;
-        Ok(line.known.enter().then(|| listed(&line, &query)))
+        Ok(line.known.enter().then(|| {
+            line.known.count_hit();
+            listed(&line, &query)
+        }))
     }
 
     /// The names of all services that the registries know, sorted.
