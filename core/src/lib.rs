@@ -11,6 +11,7 @@ pub mod interrupt;
 mod model;
 mod nearest;
 pub mod snapshot;
+pub mod sync;
 pub mod telemetry;
 
 // Floor 1

@@ -6,7 +6,21 @@ use std::path::{Path, PathBuf};
 
 /// Every part of core and the floor it stands on. Floor 0 is one part, whose files may use each other.
 const FLOORS: [(u8, &[&str]); 6] = [
-    (0, &["clock", "config", "error", "header", "interrupt", "model", "nearest", "snapshot", "telemetry"]),
+    (
+        0,
+        &[
+            "clock",
+            "config",
+            "error",
+            "header",
+            "interrupt",
+            "model",
+            "nearest",
+            "snapshot",
+            "sync",
+            "telemetry",
+        ],
+    ),
     (1, &["balance", "resilience", "runtime"]),
     (2, &["transport"]),
     (3, &["call", "registry"]),

@@ -82,6 +82,11 @@ impl Response {
         self.answer.body
     }
 
+    /// Takes the body out, and leaves an empty one: for those who keep body and answer apart.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.answer.body)
+    }
+
     /// The body as text; bytes that are not UTF-8 become �.
     pub fn text(&self) -> std::borrow::Cow<'_, str> {
         String::from_utf8_lossy(self.body())

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Weak};
 
+use crate::sync::Mutex;
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 
 use super::{Absence, Beat, Entry, Health, Heard, Listing, RecordId, Registry, Sink, Wait, Watch};
 use crate::error::Result;

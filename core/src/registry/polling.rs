@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::reconnect::Reconnect;
 use super::{Registry, Sink, Wait, Watch};

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::MutexGuard;
+use crate::sync::MutexGuard;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 
 use super::queues::{Queues, Shared, start};

@@ -25,8 +25,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::sync::Mutex;
 use arc_swap::{ArcSwap, Guard};
-use parking_lot::Mutex;
 
 use crate::model::{Endpoint, Query};
 use merge::{merge, one_per_key};

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use plumline::sync::Mutex;
 
 /// A request as the server saw it.
 #[derive(Clone, Debug, Default)]

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
 
 use super::wire::{self, WatchAnswer, WatchAsk};
 use super::{Ask, MAX_BODY, Plum, Site};
