@@ -149,10 +149,7 @@ fn add_params(request: Request, params: &Bound<'_, PyAny>) -> Result<Request, Fa
 }
 
 fn add_form(request: Request, form: &Bound<'_, PyAny>) -> Result<Request, Fault> {
-    static URLENCODE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let urlencode = URLENCODE.import(form.py(), "urllib.parse", "urlencode")?;
-    let encoded: String = urlencode.call1((fields("data", form)?,))?.extract()?;
-    Ok(request.body_of_type("application/x-www-form-urlencoded", encoded))
+    Ok(request.form(fields("data", form)?))
 }
 
 /// Names and values; a list stands for its name several times, as in httpx.

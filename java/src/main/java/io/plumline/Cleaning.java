@@ -3,10 +3,10 @@ package io.plumline;
 import java.lang.ref.Cleaner;
 
 /** Gives native memory back once the object that holds its number is unreachable, and never before. */
-final class Memory {
+final class Cleaning {
     private static final Cleaner CLEANER = Cleaner.create();
 
-    private Memory() {}
+    private Cleaning() {}
 
     /**
      * Frees when the holder is gone.

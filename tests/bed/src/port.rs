@@ -1,0 +1,71 @@
+//! A port that stays ours while nobody listens on it, so that nothing else on the machine can get in between.
+
+use std::io::Result;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use rustix::fd::OwnedFd;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
+
+const BACKLOG: i32 = 1_024;
+
+/// A bound port.
+pub struct Port {
+    address: SocketAddr,
+    /// Bound and not listening: who connects is refused. It also keeps the port while there is a listener.
+    _kept: OwnedFd,
+}
+
+impl Port {
+    /// Takes a free one.
+    pub fn take() -> Result<Port> {
+        let kept = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let address = rustix::net::getsockname(&kept)?;
+        let address = SocketAddr::try_from(address)?;
+        Ok(Port { address, _kept: kept })
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Listens there.
+    pub fn listen(&self) -> Result<TcpListener> {
+        self.listen_with(BACKLOG)
+    }
+
+    /// Listens there with a queue of this length.
+    pub fn listen_with(&self, backlog: i32) -> Result<TcpListener> {
+        let socket = bound(self.address)?;
+        listen(&socket, backlog)?;
+        Ok(TcpListener::from(socket))
+    }
+}
+
+fn bound(address: SocketAddr) -> Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Both: the port is shared with its keeper, and taken again while old connections linger.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_socket_reuseport(&socket, true)?;
+    bind(&socket, &address)?;
+    Ok(socket)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_port_refuses_until_somebody_listens_and_afterwards() {
+        let port = Port::take().unwrap();
+        assert!(TcpStream::connect(port.address()).is_err());
+        let listener = port.listen().unwrap();
+        let connection = TcpStream::connect(port.address()).unwrap();
+        listener.accept().unwrap();
+        drop((listener, connection));
+        assert!(TcpStream::connect(port.address()).is_err());
+        assert!(port.listen().is_ok());
+    }
+}

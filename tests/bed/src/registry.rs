@@ -1,0 +1,228 @@
+//! The real controller, behind a door that can be shut: an outage keeps what it knows, a restart does not.
+
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use plumline_controller::{Config, Controller, TlsFiles};
+use serde_json::{Value, json};
+
+use crate::port::Port;
+use crate::scenario::{ControllerScript, Known};
+use crate::server::{Stream, read_answer};
+use crate::tls::Authority;
+
+/// A controller of a scenario.
+pub struct Registry {
+    config: Config,
+    controller: Controller,
+    port: Port,
+    door: Option<Door>,
+    token: Option<String>,
+    authority: Option<Arc<Authority>>,
+}
+
+/// Passes on what comes, or holds it.
+struct Door {
+    listener: Arc<TcpListener>,
+    stopped: Arc<AtomicBool>,
+    thread: JoinHandle<()>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Registry {
+    /// Starts one; certificates go into the folder.
+    pub fn start(script: &ControllerScript, authority: &Arc<Authority>, folder: &Path) -> Result<Registry, String> {
+        let in_words = |error: std::io::Error| format!("the controller did not start: {error}");
+        let mut config = Config::new()
+            .listen(SocketAddr::from(([127, 0, 0, 1], 0)))
+            .threads(1)
+            .service_ttl(Duration::from_millis(script.ttl.unwrap_or(15_000)));
+        if let Some(token) = &script.token {
+            config = config.token(token);
+        }
+        if script.tls {
+            let files = TlsFiles { certificate: folder.join("server.pem"), key: folder.join("server.key") };
+            let signed = authority.sign(&["127.0.0.1".into()])?;
+            std::fs::write(&files.certificate, signed.certificate).map_err(in_words)?;
+            std::fs::write(&files.key, signed.key).map_err(in_words)?;
+            config = config.tls(files);
+        }
+        let controller = Controller::start(config.clone()).map_err(|error| error.to_string())?;
+        let mut registry = Registry {
+            config,
+            controller,
+            port: Port::take().map_err(in_words)?,
+            door: None,
+            token: script.token.clone(),
+            authority: script.tls.then(|| authority.clone()),
+        };
+        if !script.down {
+            registry.up()?;
+        }
+        Ok(registry)
+    }
+
+    /// Where clients find it, also while they do not.
+    pub fn address(&self) -> SocketAddr {
+        self.port.address()
+    }
+
+    /// It can be reached.
+    pub fn up(&mut self) -> Result<(), String> {
+        self.open(Some(self.controller.address()))
+    }
+
+    /// It takes connections and never answers.
+    pub fn hang(&mut self) -> Result<(), String> {
+        self.open(None)
+    }
+
+    fn open(&mut self, to: Option<SocketAddr>) -> Result<(), String> {
+        self.down();
+        let listener = self.port.listen().map_err(|error| format!("the controller's door: {error}"))?;
+        self.door = Some(Door::open(listener, to));
+        Ok(())
+    }
+
+    /// It cannot be reached, and forgets nothing.
+    pub fn down(&mut self) {
+        if let Some(door) = self.door.take() {
+            door.shut();
+        }
+    }
+
+    /// It is another process, and knows nothing.
+    pub fn restart(&mut self) -> Result<(), String> {
+        self.down();
+        self.controller = Controller::start(self.config.clone()).map_err(|error| error.to_string())?;
+        self.up()
+    }
+
+    /// Registers an endpoint for which nobody beats.
+    pub fn register(&self, known: &Known, at: SocketAddr) -> Result<(), String> {
+        let body = json!({
+            "instanceId": instance_id(known),
+            "nodeId": "bed",
+            "ip": at.ip().to_string(),
+            "endpoints": [{
+                "serviceName": known.service,
+                "port": at.port(),
+                "protocol": known.protocol.as_deref().unwrap_or("http"),
+                "version": known.version,
+                "labels": known.labels,
+            }],
+        });
+        self.ask("POST", "/v1/services/register?replace=true", &body.to_string()).map(drop)
+    }
+
+    /// Deletes it.
+    pub fn deregister(&self, known: &Known) -> Result<(), String> {
+        let path = format!("/v1/services?instanceId={}", instance_id(known));
+        self.ask("DELETE", &path, "").map(drop)
+    }
+
+    /// What it lists for a service.
+    pub fn listed(&self, service: &str) -> Result<Value, String> {
+        let body = self.ask("GET", &format!("/v1/discovery?service={service}"), "")?;
+        let rows: Vec<Value> = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
+        let shown = |row: &Value| {
+            let address = format!("{}:{}", row["ip"].as_str().unwrap_or_default(), row["port"]);
+            json!({
+                "address": address,
+                "version": row["version"],
+                "labels": row["labels"],
+                "instance_id": row["instanceId"],
+                "protocol": row["protocol"],
+                "healthy": row["healthy"],
+            })
+        };
+        Ok(rows.iter().map(shown).collect())
+    }
+
+    fn ask(&self, method: &str, path: &str, body: &str) -> Result<Vec<u8>, String> {
+        let in_words = |error: std::io::Error| format!("asking the controller: {error}");
+        let socket = TcpStream::connect(self.controller.address()).map_err(in_words)?;
+        let mut stream: Box<dyn Stream> = match &self.authority {
+            Some(authority) => Box::new(authority.connect(socket)?),
+            None => Box::new(socket),
+        };
+        let token = self.token.as_ref().map(|token| format!("Authorization: Bearer {token}\r\n"));
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: bed\r\nConnection: close\r\n{}Content-Length: {}\r\n\r\n",
+            token.unwrap_or_default(),
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes())).map_err(in_words)?;
+        match read_answer(&mut *stream) {
+            Some((status, body)) if status < 300 => Ok(body),
+            answer => Err(format!("{method} {path}: the controller said {answer:?}")),
+        }
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.down();
+    }
+}
+
+fn instance_id(known: &Known) -> String {
+    format!("{}-{}", known.service, known.endpoint)
+}
+
+impl Door {
+    fn open(listener: TcpListener, to: Option<SocketAddr>) -> Door {
+        let (listener, open) = (Arc::new(listener), Arc::<Mutex<Vec<TcpStream>>>::default());
+        let stopped = Arc::new(AtomicBool::new(false));
+        let thread = std::thread::spawn({
+            let (listener, stopped, open) = (listener.clone(), stopped.clone(), open.clone());
+            move || {
+                while let Ok((connection, _)) = listener.accept() {
+                    if stopped.load(Ordering::Acquire) {
+                        return;
+                    }
+                    let passed = to.map_or(Ok(()), |to| pass(&connection, to, &open));
+                    if passed.is_ok() {
+                        open.lock().push(connection);
+                    }
+                }
+            }
+        });
+        Door { listener, stopped, thread, open }
+    }
+
+    fn shut(self) {
+        self.stopped.store(true, Ordering::Release);
+        // It may not be accepting any more; the connections may have ended.
+        let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
+        let _ = self.thread.join();
+        for connection in self.open.lock().drain(..) {
+            let _ = connection.shutdown(Shutdown::Both);
+        }
+    }
+}
+
+/// Both directions, until one of them ends.
+fn pass(from: &TcpStream, to: SocketAddr, open: &Mutex<Vec<TcpStream>>) -> std::io::Result<()> {
+    let upstream = TcpStream::connect(to)?;
+    from.set_nodelay(true)?;
+    upstream.set_nodelay(true)?;
+    for (mut source, mut target) in
+        [(from.try_clone()?, upstream.try_clone()?), (upstream.try_clone()?, from.try_clone()?)]
+    {
+        std::thread::spawn(move || {
+            // How it ended is for the two sides to see.
+            let _ = std::io::copy(&mut source, &mut target);
+            let _ = source.shutdown(Shutdown::Both);
+            let _ = target.shutdown(Shutdown::Both);
+        });
+    }
+    open.lock().push(upstream);
+    Ok(())
+}

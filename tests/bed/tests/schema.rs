@@ -1,0 +1,69 @@
+//! The scenarios are what their schema says, and the schema is what the types say. `UPDATE=1` rewrites it.
+
+use std::path::{Path, PathBuf};
+
+use plumline_testbed::scenario;
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("conformance")
+}
+
+#[test]
+fn the_schema_is_what_the_types_say() {
+    let path = folder().join("schema.json");
+    if std::env::var_os("UPDATE").is_some() {
+        std::fs::write(&path, scenario::schema()).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == scenario::schema(), "{} is out of date; run with UPDATE=1", path.display());
+}
+
+#[test]
+fn every_object_of_the_schema_is_closed() {
+    fn look(value: &serde_json::Value, place: &str) {
+        if let Some(map) = value.as_object() {
+            if map.contains_key("properties") {
+                assert_eq!(map.get("additionalProperties"), Some(&false.into()), "{place} takes any word");
+            }
+            map.iter().for_each(|(key, value)| look(value, &format!("{place}/{key}")));
+        }
+        value.as_array().into_iter().flatten().for_each(|value| look(value, place));
+    }
+    look(&serde_json::from_str(&scenario::schema()).unwrap(), "");
+}
+
+#[test]
+fn there_are_enough_scenarios_and_each_says_what_it_guards() {
+    let files = scenario::read(&folder()).unwrap();
+    let count: usize = files.iter().map(|file| file.scenarios.len()).sum();
+    assert!(count >= 80, "{count} scenarios");
+    let topics: std::collections::BTreeSet<&str> = files.iter().map(|file| file.topic.as_str()).collect();
+    assert_eq!(topics.len(), files.len(), "two files have the same topic");
+}
+
+#[test]
+fn a_word_there_is_not_is_refused_wherever_it_stands() {
+    let good = r#"{"topic": "t", "scenarios": [{"name": "n", "why": "w", "endpoints": {"a": {"answers": [{}]}},
+        "steps": [{"ask": {"call": {"service": "s", "path": "/"}}, "expect": {"status": {"$range": [1, 2]}}},
+                  {"bed": {"down": {"endpoint": "a"}}}],
+        "saw": {"a": {"requests": 1}}}]}"#;
+    scenario::parse(good).unwrap();
+    for (word, wrong) in [
+        (r#""topic":"#, r#""topc": 1, "topic":"#),
+        (r#""why":"#, r#""reason": 1, "why":"#),
+        (r#""answers":"#, r#""answer": 1, "answers":"#),
+        ("[{}]", r#"[{"stauts": 200}]"#),
+        (r#""ask": {"call": {"#, r#""ask": {"cal": {"#),
+        (r#""path":"#, r#""pth": 1, "path":"#),
+        (r#""expect":"#, r#""expects": 1, "expect":"#),
+        ("$range", "$rang"),
+        (r#"{"down": {"#, r#"{"dwn": {"#),
+        (r#""requests":"#, r#""request": 1, "requests":"#),
+        (r#"{"endpoint": "a"}"#, r#"{"endpoint": "b"}"#),
+        (r#""saw": {"a""#, r#""saw": {"b""#),
+    ] {
+        let broken = good.replacen(word, wrong, 1);
+        assert_ne!(broken, good, "{word} is not in the example");
+        assert!(scenario::parse(&broken).is_err(), "{wrong} was taken");
+    }
+}
