@@ -244,8 +244,19 @@ public final class PlumRequest {
      * @throws PlumInvalidArgumentException for a second body
      */
     public PlumRequest form(Map<String, ?> fields) {
+        return form(fields.entrySet());
+    }
+
+    /**
+     * The same in an order of one's own; names may come several times.
+     *
+     * @param fields names and values
+     * @return another request
+     * @throws PlumInvalidArgumentException for a second body
+     */
+    public PlumRequest form(Iterable<? extends Map.Entry<String, ?>> fields) {
         StringBuilder form = new StringBuilder();
-        for (Map.Entry<String, ?> entry : fields.entrySet()) {
+        for (Map.Entry<String, ?> entry : fields) {
             Object value = Objects.requireNonNull(entry.getValue(), entry.getKey());
             for (Object one : value instanceof Iterable ? (Iterable<?>) value : Arrays.asList(value)) {
                 form.append(form.length() == 0 ? "" : "&").append(encoded(entry.getKey())).append('=');
