@@ -9,7 +9,7 @@ use crate::resilience::{Outcome, Outlier, Probe, Verdict};
 use crate::snapshot::{Member, Service, State, View};
 use crate::telemetry::{Count, Counters};
 
-/// Looks at an endpoint that may not be ejected end here.
+/// So many looks at most: an endpoint that may not be ejected is not looked at for ever.
 const MOST_LOOKS: u32 = 8;
 
 /// Who looks after endpoints beyond a single call.
@@ -76,7 +76,7 @@ impl Reporter<'_> {
             self.keeper.distrust(member);
         }
         let broke = matches!(outcome, Outcome::Refused | Outcome::Reset);
-        if broke && !member.state.is_ejected() && member.state.begin_look() {
+        if broke && self.outlier.is_enabled() && !member.state.is_ejected() && member.state.begin_look() {
             self.keeper.look(member);
         }
     }
@@ -101,17 +101,14 @@ pub(crate) fn look(
     timeout: Duration,
 ) {
     let address = member.endpoint.socket_addr();
-    while !member.state.is_ejected() {
+    for _ in 0..MOST_LOOKS {
         let began = clock::now();
-        if TcpStream::connect_timeout(&address, timeout).is_ok() {
+        if member.state.is_ejected() || TcpStream::connect_timeout(&address, timeout).is_ok() {
             break;
         }
         let now = clock::now();
         let verdict = outlier.report(service, member, Outcome::Refused, began, now);
         note(service, counters, member, verdict, now);
-        if verdict == Verdict::Unchanged && member.state.streak.unreachable() >= MOST_LOOKS {
-            break; // so many are out already that this one must stay
-        }
     }
     member.state.end_look();
 }

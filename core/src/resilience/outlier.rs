@@ -45,6 +45,11 @@ impl Outlier {
         Outlier { config: config.clone() }
     }
 
+    /// Whether endpoints are taken out at all.
+    pub fn is_enabled(&self) -> bool {
+        self.config.enabled
+    }
+
     /// An attempt at `member` that began at `began` has come to this. Probes are told to
     /// [`probed`](Outlier::probed) instead. Comes before the attempt's [`State::end`].
     pub fn report(
