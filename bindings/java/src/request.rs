@@ -18,7 +18,7 @@ pub(crate) fn read(frame: &[u8]) -> Result<Request> {
             2 => request.header(frame.text()?, frame.text()?),
             3 => request.body(frame.bytes()?),
             4 => request.json_bytes(frame.bytes()?.to_vec()),
-            5 => request.body_of_type("application/x-www-form-urlencoded", frame.bytes()?),
+            5 => request.form(fields(&mut frame)?),
             6 => request.timeout(Duration::from_nanos(frame.u64()?)),
             7 => request.attempt_timeout(Duration::from_nanos(frame.u64()?)),
             8 => request.attempts(frame.u32()?),
@@ -30,6 +30,11 @@ pub(crate) fn read(frame: &[u8]) -> Result<Request> {
         };
     }
     Ok(request)
+}
+
+/// How many, then each name and value.
+fn fields<'a>(frame: &mut Reader<'a>) -> Result<Vec<(&'a str, &'a str)>> {
+    (0..frame.u32()?).map(|_| Ok((frame.text()?, frame.text()?))).collect()
 }
 
 /// The usual ones without a copy.

@@ -26,7 +26,10 @@ abstract class Native {
         if (cause instanceof Error) {
             throw (Error) cause; // a failed assertion in a test's stub, memory that ran out
         }
-        if (cause instanceof InterruptedException || cause instanceof PlumInterruptedException) {
+        if (cause instanceof PlumException) {
+            throw (PlumException) cause; // what ended a hook's own call, or a header that cannot be set
+        }
+        if (cause instanceof InterruptedException) {
             Thread.currentThread().interrupt();
             throw new PlumInterruptedException("the thread was interrupted in a callback", story(error), cause);
         }

@@ -1,8 +1,5 @@
 package io.plumline;
 
-import static java.nio.charset.StandardCharsets.UTF_8;
-
-import java.net.URLEncoder;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Map;
@@ -255,20 +252,18 @@ public final class PlumRequest {
      * @throws PlumInvalidArgumentException for a second body
      */
     public PlumRequest form(Iterable<? extends Map.Entry<String, ?>> fields) {
-        StringBuilder form = new StringBuilder();
+        FrameWriter form = new FrameWriter(256);
+        int count = 0;
         for (Map.Entry<String, ?> entry : fields) {
             Object value = Objects.requireNonNull(entry.getValue(), entry.getKey());
             for (Object one : value instanceof Iterable ? (Iterable<?>) value : Arrays.asList(value)) {
-                form.append(form.length() == 0 ? "" : "&").append(encoded(entry.getKey())).append('=');
-                form.append(encoded(one.toString()));
+                form.text("form", entry.getKey()).text("form", one.toString());
+                count++;
             }
         }
-        return body(5, form.toString().getBytes(UTF_8));
-    }
-
-    private static String encoded(String text) {
-        FrameWriter.utf8("form", text);
-        return URLEncoder.encode(text, UTF_8);
+        onlyBody();
+        FrameWriter more = more(8 + form.length()).u8(5).u32(count).raw(form.done(), 0, form.length());
+        return new PlumRequest(method, service, path, more.done(), filtered, true);
     }
 
     /**
@@ -407,11 +402,15 @@ public final class PlumRequest {
     }
 
     private PlumRequest body(int tag, byte[] content) {
+        onlyBody();
+        FrameWriter more = more(8 + Math.min(content.length, Integer.MAX_VALUE - 64 - frame.length));
+        return new PlumRequest(method, service, path, more.u8(tag).bytes(content).done(), filtered, true);
+    }
+
+    private void onlyBody() {
         if (hasBody) {
             throw new PlumInvalidArgumentException("pass only one of json, content and form");
         }
-        FrameWriter more = more(8 + Math.min(content.length, Integer.MAX_VALUE - 64 - frame.length));
-        return new PlumRequest(method, service, path, more.u8(tag).bytes(content).done(), filtered, true);
     }
 
     byte[] frame() {
