@@ -170,12 +170,7 @@ fn plum_config() -> String {
     out + "}\n"
 }
 
-fn section(
-    name: &str,
-    body: &Value,
-    keys: &Map<String, Value>,
-    definitions: &Map<String, Value>,
-) -> String {
+fn section(name: &str, body: &Value, keys: &Map<String, Value>, definitions: &Map<String, Value>) -> String {
     let class = class(name);
     let mut out = format!(
         "\n    /** {} */\n    public static final class {class} {{\n        private final Map<String, Object> values;\n\n        \
@@ -304,5 +299,5 @@ fn wrapped(text: &str, indent: &str) -> String {
             line.push_str(word);
         }
     }
-    lines.iter().map(|line| format!("{indent} * {line}\n")).collect()
+    lines.iter().fold(String::new(), |out, line| out + indent + " * " + line + "\n")
 }

@@ -1,6 +1,5 @@
 package io.plumline;
 
-import java.io.Serializable;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.util.Collections;
@@ -18,8 +17,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>{@link #of} and the methods named {@code with…} make one for tests, or for {@link PlumClient#publish}.
  */
-public final class Endpoint implements Serializable {
-    private static final long serialVersionUID = 1;
+public final class Endpoint {
     private static final Pattern IPV4 = Pattern.compile("[0-9]{1,3}(\\.[0-9]{1,3}){3}");
 
     private final String service;
@@ -30,10 +28,7 @@ public final class Endpoint implements Serializable {
     private final int port;
     private final String protocol;
     private final String version;
-
-    @SuppressWarnings("serial") // always a map of the JDK's
     private final Map<String, String> labels;
-
     private final int weight;
     private final String zone;
     private final boolean healthy;

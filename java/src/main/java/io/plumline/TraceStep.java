@@ -1,6 +1,5 @@
 package io.plumline;
 
-import java.io.Serializable;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -11,9 +10,7 @@ import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
 /** What one attempt of a call came to: a status, or a failure. Immutable; equal when all of its parts are. */
-public final class TraceStep implements Serializable {
-    private static final long serialVersionUID = 1;
-
+public final class TraceStep {
     private final Endpoint endpoint;
     private final int status;
     private final @Nullable Kind kind;
