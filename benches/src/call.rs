@@ -60,6 +60,11 @@ fn contenders(port: u16) -> Vec<Contender<'static>> {
     ]
 }
 
+/// The call that those of other languages are held against.
+pub fn plumline(port: u16) -> Contender<'static> {
+    ("plumline from Rust, by name".into(), Box::new(move || time(&mut by_name(port))))
+}
+
 /// Calls, warm-up first; what each took.
 fn time(call: &mut dyn FnMut()) -> Round {
     (0..WARM_UP).for_each(|_| call());

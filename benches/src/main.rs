@@ -2,9 +2,10 @@
 
 mod call;
 mod controller;
+mod faces;
+mod foreign;
 mod pick;
 mod pressure;
-mod python;
 mod server;
 mod table;
 
@@ -17,9 +18,12 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 type Group = (&'static str, fn() -> Vec<table::Row>);
 
 /// What can be measured, in the order it is.
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 9] = [
     ("call-rust", call::call_rust),
-    ("call-python", python::call_python),
+    ("call-python", faces::call_python),
+    ("call-java", faces::call_java),
+    ("call-c", faces::call_c),
+    ("boundary", faces::boundary),
     ("pick", pick::pick),
     ("many-endpoints", call::many_endpoints),
     ("controller", controller::controller),

@@ -276,21 +276,6 @@ fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
 }
 
 #[test]
-fn without_ejection_a_dead_endpoint_is_not_looked_at_for_ever() {
-    let port = dead_port();
-    let plum = client_with(&[port], json!({"outlier": {"enabled": false}, "retry": {"attempts": 1}}));
-    plum.get("s", "/").unwrap_err();
-    // A look that went on would connect as soon as somebody listens.
-    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    let began = Instant::now();
-    while began.elapsed() < Duration::from_millis(300) {
-        assert!(listener.accept().is_err(), "it is still looked at");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-#[test]
 fn an_endpoint_that_is_back_is_used_again() {
     let mut servers: Vec<Server> = (0..2).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
@@ -423,16 +408,6 @@ fn a_hook_can_set_the_host_and_cannot_break_out_of_a_header() {
         assert_eq!(hooked(smuggle).unwrap_err().kind(), Kind::InvalidArgument);
     }
     assert_eq!(server.seen().len(), 1);
-}
-
-#[test]
-fn a_look_up_that_needs_no_waiting_is_a_hit_whichever_way_it_is_made() {
-    let plum = client(&[1]);
-    assert_eq!(plum.discover("s").unwrap().len(), 1);
-    let before = plum.stats().unwrap().cache.hits;
-    plum.discover("s").unwrap();
-    assert!(plum.try_discover("s").unwrap().is_some());
-    assert_eq!(plum.stats().unwrap().cache.hits, before + 2);
 }
 
 #[test]

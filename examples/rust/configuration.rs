@@ -14,16 +14,6 @@ fn main() -> plumline::Result<()> {
         "headers": {"X-Team": "fruit"},
         "services": {"orders": {"timeout": "800ms", "balancer": "round_robin", "retry": {"attempts": 2}}}
     }))?;
-    println!(
-        "orders {:?}, others {:?}",
-        config.settings_for("orders").timeout,
-        config.settings_for("x").timeout
-    );
-
-    // A key that is misspelt is refused, with the one that was probably meant.
-    if let Err(error) = Config::from_value(json!({"retry": {"attemps": 2}})) {
-        println!("{error}");
-    }
 
     // No server stands behind these addresses: a stub answers in its place.
     let plum = Client::builder().config(config).transport(answer).build()?;
@@ -35,6 +25,11 @@ fn main() -> plumline::Result<()> {
     plum.configure(json!({"headers": {"X-Team": "vegetables"}}))?;
     println!("{}", plum.get("orders", "/team")?.text());
     print!("{}", plum.explain("orders")?);
+
+    // A key that is misspelt is refused, with the one that was probably meant.
+    if let Err(error) = Config::from_value(json!({"retry": {"attemps": 2}})) {
+        println!("{error}");
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! What the documentation shows is there: its settings load, its commands exist, its links lead somewhere.
 //!
-//! Rust blocks are doc tests of this crate, Python blocks run in `python/tests/test_docs.py`. The rest is here:
+//! Rust blocks are doc tests of this crate, those of other languages run in `tests/documentation`. The rest is here:
 //!
 //! | block | |
 //! |---|---|
@@ -92,6 +92,9 @@ fn every_block_is_of_a_kind_that_is_tested() {
             "rust"
                 | "rust,no_run"
                 | "python"
+                | "java"
+                | "c"
+                | "cpp"
                 | "sh"
                 | "text"
                 | "json config"

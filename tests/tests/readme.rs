@@ -1,4 +1,4 @@
-//! The program on the README's first page runs, against a real controller. (Its Python twin: `test_docs.py`.)
+//! The program on the README's first page runs, against a real controller. (Its twins in other languages: `tests/documentation`.)
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

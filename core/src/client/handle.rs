@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::Client;
 use super::core::Core;
 use super::line::Line;
@@ -68,6 +70,36 @@ impl ServiceHandle {
     /// Sends a GET.
     pub fn get(&self, path: &str) -> Result<Response> {
         self.call(&Request::get(self.query.service.as_str(), path))
+    }
+
+    /// Sends a POST with this as JSON.
+    pub fn post<T: Serialize + ?Sized>(&self, path: &str, json: &T) -> Result<Response> {
+        self.call(&Request::post(self.query.service.as_str(), path).json(json))
+    }
+
+    /// Sends a PUT with this as JSON.
+    pub fn put<T: Serialize + ?Sized>(&self, path: &str, json: &T) -> Result<Response> {
+        self.call(&Request::put(self.query.service.as_str(), path).json(json))
+    }
+
+    /// Sends a PATCH with this as JSON.
+    pub fn patch<T: Serialize + ?Sized>(&self, path: &str, json: &T) -> Result<Response> {
+        self.call(&Request::patch(self.query.service.as_str(), path).json(json))
+    }
+
+    /// Sends a DELETE.
+    pub fn delete(&self, path: &str) -> Result<Response> {
+        self.call(&Request::delete(self.query.service.as_str(), path))
+    }
+
+    /// Sends a HEAD.
+    pub fn head(&self, path: &str) -> Result<Response> {
+        self.call(&Request::head(self.query.service.as_str(), path))
+    }
+
+    /// Sends an OPTIONS.
+    pub fn options(&self, path: &str) -> Result<Response> {
+        self.call(&Request::options(self.query.service.as_str(), path))
     }
 
     /// Chooses an endpoint for one use, to be reported on.

@@ -1,48 +1,35 @@
-"""Calls side by side with what a Python program would make them with instead.
+"""Plumline from Python, and what a Python program would take instead: measured a round at a time.
 
-    python tools/bench_calls.py target/release/plumline-benches [--json FILE]
+    python tools/bench.py call|threads|boundary PORT
 
-The server is the bench server of this tree. Client and server share one core, as in the Rust rows; `--json`
-writes rows as `target/bench/results.json` has them. What is not installed of urllib3, requests and httpx is
-left out.
+Says the names of what it can measure as a JSON array, then measures one round of one of them for each line on
+stdin that holds its index: `{"p50": …, "p99": …}`. Whoever asks (the bench program of this tree) decides the
+order, starts the server at PORT and binds this process to a core.
 """
 
 from __future__ import annotations
 
-import argparse
 import http.client
 import importlib
 import json
-import os
-import statistics
-import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import plumline
 
 PATH = "/items/7"
 BODY = 100
-WARM_UP, CALLS, ROUNDS = 2_000, 20_000, 3
+WARM_UP, CALLS = 2_000, 20_000
 THREADS, CALLS_PER_THREAD = 16, 300
+CROSSINGS = 200_000
+ENDPOINTS = 50
 
 Call = Callable[[], object]
-
-
-@contextmanager
-def server(program: str, *, pinned: bool) -> Iterator[int]:
-    process = subprocess.Popen([program, "serve=0" if pinned else "serve"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    with process:
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.kill()
+Round = tuple[float, float]
 
 
 def contenders(port: int) -> dict[str, Call]:
@@ -56,11 +43,7 @@ def contenders(port: int) -> dict[str, Call]:
         "http.client keep-alive": http_client(port),
     }
     for name, make in {"urllib3": urllib3, "requests Session": requests, "httpx Client": httpx}.items():
-        try:
-            module = importlib.import_module(name.split()[0])
-        except ImportError:
-            continue
-        calls[name] = make(module, url)
+        calls[name] = make(importlib.import_module(name.split()[0]), url)
     for name, call in calls.items():
         body = call()
         assert isinstance(body, bytes), name
@@ -97,7 +80,27 @@ def httpx(module: Any, url: str) -> Call:
     return lambda: client.get(url).content
 
 
-def latencies(call: Call) -> tuple[float, float]:
+def crossings() -> dict[str, Call]:
+    """What crosses between Python and the core without a socket."""
+    plum = plumline.Client("memory://")
+    hosts = (f"10.0.0.{number + 1}" for number in range(ENDPOINTS))
+    plum.publish("fifty", [plumline.Endpoint("fifty", host, 80) for host in hosts])
+    plum.publish("three", [plumline.Endpoint("three", f"10.0.1.{number}", 80) for number in (1, 2, 3)])
+    three = plum.service("three")
+
+    def empty() -> object:
+        return plum.is_closed
+
+    def pick() -> object:
+        return three.pick().success()
+
+    def discover() -> object:
+        return plum.discover("fifty")
+
+    return {"empty call": empty, "pick and report": pick, f"discover of {ENDPOINTS}": discover}
+
+
+def latencies(call: Call) -> Round:
     """Median and 99th percentile of a call, microseconds."""
     for _ in range(WARM_UP):
         call()
@@ -110,7 +113,7 @@ def latencies(call: Call) -> tuple[float, float]:
     return samples[CALLS // 2] / 1e3, samples[CALLS * 99 // 100] / 1e3
 
 
-def rate(call: Call) -> tuple[float, float]:
+def rate(call: Call) -> Round:
     """Calls per second at 16 threads."""
 
     def work(_: int) -> None:
@@ -125,38 +128,28 @@ def rate(call: Call) -> tuple[float, float]:
     return figure, figure
 
 
-def compare(
-    group: str, unit: str, calls: dict[str, Call], measure: Callable[[Call], tuple[float, float]]
-) -> list[dict[str, Any]]:
-    rounds: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-    for _ in range(ROUNDS):
-        for name, call in calls.items():
-            rounds[name].append(measure(call))
-    rows = []
-    for name, figures in rounds.items():
-        p50, p99 = (statistics.median(column) for column in zip(*figures, strict=True))
-        rows.append({"group": group, "name": name, "unit": unit, "p50": p50, "p99": p99})
-    print(f"\n{group} ({unit})")
-    for row in rows:
-        row["ratio"] = row["p50"] / rows[0]["p50"]
-        print(f"  {row['name']:<28} {row['p50']:>11.2f} {row['p99']:>11.2f} {row['ratio']:>7.2f}")
-    return rows
+def mean(call: Call) -> Round:
+    """Nanoseconds of one crossing, the loop around it taken off."""
+
+    def loop(repeat: Call) -> float:
+        began = time.perf_counter_ns()
+        for _ in range(CROSSINGS):
+            repeat()
+        return (time.perf_counter_ns() - began) / CROSSINGS
+
+    loop(call)
+    figure = loop(call) - loop(lambda: None)
+    return figure, figure
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("server", help="the plumline-benches program")
-    parser.add_argument("--json", type=Path, help="where to write the rows")
-    options = parser.parse_args()
-    everywhere = os.sched_getaffinity(0)
-    with server(options.server, pinned=True) as port:
-        os.sched_setaffinity(0, {min(everywhere)})
-        rows = compare("call-python", "µs", contenders(port), latencies)
-        os.sched_setaffinity(0, everywhere)
-    with server(options.server, pinned=False) as port:
-        rows += compare("call-python-threads", "calls/s", contenders(port), rate)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=2))
+    mode, port = sys.argv[1], int(sys.argv[2])
+    measure = {"call": latencies, "threads": rate, "boundary": mean}[mode]
+    calls = crossings() if mode == "boundary" else contenders(port)
+    print(json.dumps(list(calls)), flush=True)
+    for line in sys.stdin:
+        p50, p99 = measure(list(calls.values())[int(line)])
+        print(json.dumps({"p50": p50, "p99": p99}), flush=True)
 
 
 if __name__ == "__main__":

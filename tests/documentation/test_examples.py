@@ -1,62 +1,36 @@
-"""Every example runs as its readers will run it: as a program, against a real controller."""
+"""Every example runs as its readers will run it, in every language, against a real controller."""
 
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import plumline
-import plumline.testing
 
-EXAMPLES = Path(__file__).parents[2] / "examples/python"
-
-
-@pytest.fixture
-def registry() -> Iterator[str]:
-    with plumline.testing.controller() as running:
-        yield running.address
+from .faces import FACES, Face, line, run, running
 
 
-def run(name: str, *arguments: str) -> list[str]:
-    """Runs an example to its end: what it said."""
-    program = [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name), *arguments]
-    ran = subprocess.run(program, capture_output=True, text=True, timeout=60)
-    assert (ran.returncode, ran.stderr) == (0, ""), ran.stderr
-    return ran.stdout.splitlines()
+@pytest.fixture(params=FACES, ids=lambda face: face.name)
+def face(request: pytest.FixtureRequest) -> Face:
+    return request.param
 
 
-@contextmanager
-def running(name: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    program = [sys.executable, "-X", "dev", "-W", "error", str(EXAMPLES / name), *arguments]
-    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
-        try:
-            yield child
-        finally:
-            child.kill()
-
-
-def line(child: subprocess.Popen[str]) -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().rstrip()
-
-
-def test_one_registers_another_calls_it_and_a_third_sees_it_come_and_go(registry: str) -> None:
-    with running("watch.py", registry) as watching:
+def test_one_registers_another_calls_it_and_a_third_sees_it_come_and_go(
+    face: Face, registry: str, tmp_path: Path
+) -> None:
+    watch, register, call = (face.example(name, tmp_path) for name in ("watch", "register", "call"))
+    with running(watch, registry) as watching:
         assert line(watching) == "snapshot: +0 -0"
-        with running("register.py", registry) as serving:
+        with running(register, registry) as serving:
             registered = line(serving)
             assert registered.startswith("registered 127.0.0.1:")
             at = registered.removeprefix("registered ")
             assert line(watching) == f"changed: +1 -0 {at}"
 
-            assert run("call.py", registry) == [
+            assert run(call, registry) == [
                 f'got {{"id":7,"name":"a plum"}} from {at} in 1 attempt(s)',
                 "posted: 200",
                 "three more: [200, 200, 200]",
@@ -72,12 +46,15 @@ def test_one_registers_another_calls_it_and_a_third_sees_it_come_and_go(registry
             assert said == "changed: +0 -1"
 
 
-def test_a_protocol_of_ones_own_is_spoken_to_a_picked_endpoint(registry: str) -> None:
+def test_a_protocol_of_ones_own_is_spoken_to_a_picked_endpoint(
+    face: Face, registry: str, tmp_path: Path
+) -> None:
+    pick = face.example("pick", tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener, plumline.Client(registry) as plum:
         threading.Thread(target=greet, args=(listener,), daemon=True).start()
         port = listener.getsockname()[1]
         plum.register("greeter", port=port, host="127.0.0.1", protocol="tcp").wait()
-        assert run("pick.py", registry) == ["hello a plum", "hello another plum"]
+        assert run(pick, registry) == ["hello a plum", "hello another plum"]
 
 
 def greet(listener: socket.socket) -> None:
@@ -92,8 +69,8 @@ def greet(listener: socket.socket) -> None:
                 lines.write(f"hello {name}")
 
 
-def test_settings_are_layered_checked_and_changed() -> None:
-    said = run("configuration.py")
+def test_settings_are_layered_checked_and_changed(face: Face, tmp_path: Path) -> None:
+    said = run(face.example("configuration", tmp_path))
     assert said[:3] == ["fruit", "200", "vegetables"]
     assert said[3].startswith('2 of 2 endpoints of "orders" usable')
     assert said[-1] == 'unknown key "retry.attemps"; did you mean "retry.attempts"?'

@@ -1,0 +1,286 @@
+//! The client: every word of it crosses to the core here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+
+use jni::objects::{JByteArray, JObject};
+use jni::sys::{jboolean, jlong};
+use jni::{EnvUnowned, jni_mangle};
+use plumline::{Endpoint, Error, Instance, Kind, Outgoing, Result};
+use plumline_bindings::exit;
+use plumline_bindings::logs::{self, Listening};
+
+use crate::boundary::{ThreadInterrupt, boundary};
+use crate::endpoint::Seen;
+use crate::ffi::Handle;
+use crate::frame::{Reader, Writer};
+use crate::registration::{Registration, instance};
+use crate::request::query;
+use crate::service::Service;
+use crate::settings::{self, json};
+use crate::watch::Watch;
+use crate::{request, response};
+
+/// What Java's `NativeClient` stands for.
+pub(crate) struct Client {
+    inner: plumline::Client,
+    seen: Arc<Seen>,
+    has_registered: AtomicBool,
+    listening: Listening,
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn open<'local>(env: EnvUnowned<'local>, this: JObject<'local>, settings: JByteArray<'local>) -> jlong {
+    boundary(&env, &this, |java| {
+        let builder = settings::read(&java.bytes(&settings)?)?;
+        let listening = logs::listen();
+        let (inner, seen) = (builder.build()?, Arc::default());
+        Ok(Handle::give(Client { inner, seen, has_registered: AtomicBool::new(false), listening }))
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn call<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    request: JByteArray<'local>,
+) -> JByteArray<'local> {
+    boundary(&env, &this, |java| {
+        let Client { inner, seen, .. } = client.get();
+        let request = request::read(&java.bytes(&request)?)?;
+        response::write(java, seen, &inner.call_interruptible(&request, &ThreadInterrupt)?)
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn discover<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    wanted: JByteArray<'local>,
+) -> JByteArray<'local> {
+    boundary(&env, &this, |java| {
+        let Client { inner, seen, .. } = client.get();
+        let found = inner.discover_interruptible(query(&java.bytes(&wanted)?)?, &ThreadInterrupt)?;
+        let mut out = Writer::with_capacity(64 + 256 * found.len());
+        seen.list(&mut out, &found);
+        java.array(&[&out.0])
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn service<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    wanted: JByteArray<'local>,
+) -> jlong {
+    boundary(&env, &this, |java| {
+        let Client { inner, seen, .. } = client.get();
+        let handle = inner.service(query(&java.bytes(&wanted)?)?)?;
+        Ok(Handle::give(Service::new(handle, seen.clone())))
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn register<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    fields: JByteArray<'local>,
+) -> jlong {
+    boundary(&env, &this, |java| {
+        let Client { inner, has_registered, .. } = client.get();
+        let instance = instance(Instance::default(), &java.bytes(&fields)?)?;
+        let drain = inner.config().registration.drain;
+        let registered = inner.register_interruptible(instance, &ThreadInterrupt)?;
+        if !has_registered.swap(true, Relaxed) {
+            exit::remember(inner);
+        }
+        Ok(Handle::give(Registration { inner: registered.detach(), drain }))
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn watch<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    service: JByteArray<'local>,
+) -> jlong {
+    boundary(&env, &this, |java| {
+        let Client { inner, seen, .. } = client.get();
+        let inner = inner.watch(Reader(&java.bytes(&service)?).text()?)?;
+        Ok(Handle::give(Watch { inner, seen: seen.clone() }))
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn watch_all<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) -> jlong {
+    boundary(&env, &this, |_| {
+        let Client { inner, seen, .. } = client.get();
+        Ok(Handle::give(Watch { inner: inner.watch_all()?, seen: seen.clone() }))
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn wait_for<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    wanted: JByteArray<'local>,
+    timeout: jlong,
+) {
+    boundary(&env, &this, |java| {
+        let (query, timeout) = (query(&java.bytes(&wanted)?)?, Duration::from_nanos(timeout.unsigned_abs()));
+        client.get().inner.wait_for_interruptible(query, timeout, &ThreadInterrupt)
+    });
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn explain<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    wanted: JByteArray<'local>,
+) -> JByteArray<'local> {
+    boundary(&env, &this, |java| {
+        let query = query(&java.bytes(&wanted)?)?;
+        let explanation = client.get().inner.explain_interruptible(query, &ThreadInterrupt)?;
+        let mut out = Writer::with_capacity(1_024);
+        out.text(&explanation.query).text(&explanation.summary).u32(explanation.usable as u32);
+        out.text(&explanation.source).text(&explanation.to_string());
+        out.u32(explanation.endpoints.len() as u32);
+        for verdict in &explanation.endpoints {
+            out.endpoint(&verdict.endpoint).u8(u8::from(verdict.usable));
+            out.texts(verdict.reasons.iter().map(String::as_str));
+            out.f64(verdict.ewma_ms.unwrap_or(f64::NAN)).f64(verdict.success);
+            out.u32(verdict.in_flight).u32(verdict.weight);
+        }
+        java.array(&[&out.0])
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn services<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+) -> JByteArray<'local> {
+    boundary(&env, &this, |java| {
+        let names = client.get().inner.services_interruptible(&ThreadInterrupt)?;
+        let mut out = Writer::default();
+        out.texts(names.iter().map(String::as_str));
+        java.array(&[&out.0])
+    })
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn stats<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+) -> JByteArray<'local> {
+    boundary(&env, &this, |java| {
+        let stats = serde_json::to_vec(&client.get().inner.stats()?);
+        java.array(&[&stats.map_err(|error| Error::new(Kind::Internal, error.to_string()))?])
+    })
+}
+
+/// The service's name, then its endpoints as JSON.
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn publish<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    published: JByteArray<'local>,
+) {
+    boundary(&env, &this, |java| {
+        let frame = java.bytes(&published)?;
+        let mut frame = Reader(&frame);
+        let (service, endpoints) = (frame.text()?, frame.text()?);
+        client.get().inner.publish(service, endpoints_of(endpoints)?)
+    });
+}
+
+fn endpoints_of(text: &str) -> Result<Vec<Endpoint>> {
+    serde_json::from_str(text).map_err(|error| Error::invalid(format!("endpoints: {error}")))
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn clear_cache<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
+    boundary(&env, &this, |_| client.get().inner.clear_cache());
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn configure<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+    changes: JByteArray<'local>,
+) {
+    boundary(&env, &this, |java| {
+        let changes = java.bytes(&changes)?;
+        client.get().inner.configure(json(Reader(&changes).text()?)?)
+    });
+}
+
+/// Whether a header of a request may be set like this.
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn check_header<'local>(env: EnvUnowned<'local>, this: JObject<'local>, header: JByteArray<'local>) {
+    boundary(&env, &this, |java| {
+        let frame = java.bytes(&header)?;
+        let mut frame = Reader(&frame);
+        nothing().set_header(frame.text()?, frame.text()?)
+    });
+}
+
+fn nothing() -> Outgoing {
+    let (method, service, path) = (String::new(), String::new(), String::new());
+    Outgoing { method, service, path, headers: Vec::new(), body: None, attempt: 0 }
+}
+
+/// Ends it, waiting for the drain in nanoseconds; negative: the configured one.
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>, drain: jlong) {
+    boundary(&env, &this, |_| {
+        let Client { inner, seen, .. } = client.get();
+        inner.close_draining(u64::try_from(drain).ok().map(Duration::from_nanos), &ThreadInterrupt);
+        seen.clear();
+        exit::forget_closed();
+        Ok(())
+    });
+}
+
+/// After the last logs were taken: with the last client the drainer ends.
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn fall_silent<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
+    boundary(&env, &this, |_| {
+        client.get().listening.end();
+        Ok(())
+    });
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn is_closed<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) -> jboolean {
+    boundary(&env, &this, |_| Ok(client.get().inner.is_closed()))
+}
+
+#[jni_mangle("io.plumline.NativeClient")]
+pub fn describe<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    client: Handle<Client>,
+) -> JByteArray<'local> {
+    boundary(&env, &this, |java| java.array(&[format!("{:?}", client.get().inner).as_bytes()]))
+}
+
+#[jni_mangle("io.plumline.NativeClient$Memory")]
+pub fn free<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
+    boundary(&env, &this, |_| {
+        client.free();
+        Ok(())
+    });
+}

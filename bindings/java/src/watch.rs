@@ -1,0 +1,58 @@
+//! Changes as they happen.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jni::objects::{JByteArray, JObject};
+use jni::sys::jlong;
+use jni::{EnvUnowned, jni_mangle};
+
+use crate::boundary::{ThreadInterrupt, boundary};
+use crate::endpoint::Seen;
+use crate::ffi::Handle;
+use crate::frame::Writer;
+
+/// What Java's `NativeWatch` stands for.
+pub(crate) struct Watch {
+    pub(crate) inner: plumline::Watch,
+    pub(crate) seen: Arc<Seen>,
+}
+
+/// The next change; null when so many nanoseconds have passed without one. Negative: waits for ever.
+#[jni_mangle("io.plumline.NativeWatch")]
+pub fn next<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    watch: Handle<Watch>,
+    timeout: jlong,
+) -> JByteArray<'local> {
+    boundary(&env, &this, |java| {
+        let Watch { inner, seen } = watch.get();
+        let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
+        let Some(change) = inner.next_interruptible(timeout, &ThreadInterrupt)? else {
+            return Ok(JByteArray::default());
+        };
+        let mut out = Writer::with_capacity(1_024);
+        out.text(&change.service).text(change.kind.name());
+        for list in [&change.added, &change.updated, &change.removed, &change.endpoints] {
+            seen.list(&mut out, list);
+        }
+        java.array(&[&out.0])
+    })
+}
+
+#[jni_mangle("io.plumline.NativeWatch")]
+pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Handle<Watch>) {
+    boundary(&env, &this, |_| {
+        watch.get().inner.close();
+        Ok(())
+    });
+}
+
+#[jni_mangle("io.plumline.NativeWatch$Memory")]
+pub fn free<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Handle<Watch>) {
+    boundary(&env, &this, |_| {
+        watch.free();
+        Ok(())
+    });
+}

@@ -1,0 +1,66 @@
+//! What a client's words do, beside calling.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use plumline::{Client, Config};
+use serde_json::json;
+
+use support::{Reply, Server, dead_port};
+
+fn client(settings: serde_json::Value) -> Client {
+    Client::with_config(Config::from_value(settings).unwrap()).unwrap()
+}
+
+fn at(port: u16) -> String {
+    format!("static://127.0.0.1:{port}")
+}
+
+#[test]
+fn a_bound_handle_has_the_same_words() {
+    let server = Server::start(|_, _| Reply::ok(""));
+    let orders = client(json!({"registry": at(server.port())})).service("orders").unwrap();
+    orders.get("/1").unwrap();
+    orders.post("/2", &1).unwrap();
+    orders.put("/3", &2).unwrap();
+    orders.patch("/4", &3).unwrap();
+    orders.delete("/5").unwrap();
+    orders.head("/6").unwrap();
+    orders.options("/7").unwrap();
+    let sent: Vec<String> = server
+        .seen()
+        .iter()
+        .map(|seen| {
+            let line = seen.line().trim_end_matches(" HTTP/1.1").to_owned();
+            line + " " + &String::from_utf8_lossy(&seen.body)
+        })
+        .collect();
+    let wanted = ["GET /1 ", "POST /2 1", "PUT /3 2", "PATCH /4 3", "DELETE /5 ", "HEAD /6 ", "OPTIONS /7 "];
+    assert_eq!(sent, wanted);
+}
+
+#[test]
+fn a_look_up_that_needs_no_waiting_is_a_hit_whichever_way_it_is_made() {
+    let plum = client(json!({"registry": at(1)}));
+    assert_eq!(plum.discover("s").unwrap().len(), 1);
+    let before = plum.stats().unwrap().cache.hits;
+    plum.discover("s").unwrap();
+    assert!(plum.try_discover("s").unwrap().is_some());
+    assert_eq!(plum.stats().unwrap().cache.hits, before + 2);
+}
+
+#[test]
+fn without_ejection_a_dead_endpoint_is_not_looked_at_for_ever() {
+    let port = dead_port();
+    let plum = client(json!({"registry": at(port), "outlier": {"enabled": false}, "retry": {"attempts": 1}}));
+    plum.get("s", "/").unwrap_err();
+    // A look that went on would connect as soon as somebody listens.
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(300) {
+        assert!(listener.accept().is_err(), "it is still looked at");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

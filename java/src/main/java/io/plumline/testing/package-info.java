@@ -1,0 +1,5 @@
+/** For tests of one's own code: a real controller on a free port. */
+@NullMarked
+package io.plumline.testing;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,140 @@
+package conformance;
+
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import io.plumline.Change;
+import io.plumline.Endpoint;
+import io.plumline.Explanation;
+import io.plumline.PlumException;
+import io.plumline.PlumResponse;
+import io.plumline.Registration;
+import io.plumline.TraceStep;
+import io.plumline.Verdict;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** What came out, in the form that every runner answers with. */
+final class Normal {
+    private Normal() {}
+
+    static Map<String, Object> map(Object... pairs) {
+        Map<String, Object> map = new LinkedHashMap<>();
+        for (int n = 0; n < pairs.length; n += 2) {
+            map.put((String) pairs[n], pairs[n + 1]);
+        }
+        return map;
+    }
+
+    static Map<String, Object> error(PlumException error) {
+        Class<?> kind = error.getClass();
+        while (kind.getSuperclass() != PlumException.class) {
+            kind = kind.getSuperclass();
+        }
+        return map(
+                "kind", error.kind().number(),
+                "name", kind.getSimpleName().replaceAll("^Plum|Exception$", ""),
+                "message", error.getMessage(),
+                "service", error.service().orElse(null),
+                "endpoint", error.endpoint().map(Endpoint::address).orElse(null),
+                "attempts", error.attempts(),
+                "retryable", error.isRetryable(),
+                "trace", trace(error.trace()));
+    }
+
+    static List<Object> trace(List<TraceStep> steps) {
+        List<Object> trace = new ArrayList<>();
+        for (TraceStep step : steps) {
+            Map<String, Object> told = map("endpoint", step.endpoint().address());
+            step.status().ifPresent(status -> told.put("status", status));
+            step.kind().ifPresent(kind -> told.put("kind", kind.number()));
+            trace.add(told);
+        }
+        return trace;
+    }
+
+    static Map<String, Object> endpoint(Endpoint endpoint) {
+        return map(
+                "service", endpoint.service(),
+                "address", endpoint.address(),
+                "host", endpoint.host(),
+                "ip", endpoint.ip(),
+                "port", endpoint.port(),
+                "protocol", endpoint.protocol(),
+                "version", endpoint.version(),
+                "labels", endpoint.labels(),
+                "weight", endpoint.weight(),
+                "zone", endpoint.zone(),
+                "healthy", endpoint.healthy(),
+                "instance_id", endpoint.instanceId(),
+                "node_id", endpoint.nodeId(),
+                "source", endpoint.source());
+    }
+
+    static List<Object> endpoints(List<Endpoint> endpoints) {
+        List<Object> list = new ArrayList<>();
+        endpoints.forEach(endpoint -> list.add(endpoint(endpoint)));
+        return list;
+    }
+
+    static Map<String, Object> response(PlumResponse response) {
+        List<Object> headers = new ArrayList<>();
+        response.headers().forEach((name, values) -> values.forEach(value -> headers.add(List.of(name, value))));
+        byte[] body = response.body();
+        String text = response.text();
+        boolean isText = Arrays.equals(text.getBytes(UTF_8), body);
+        return map(
+                "status", response.statusCode(),
+                "is_success", response.isSuccess(),
+                "headers", headers,
+                "body", isText ? text : map("base64", Base64.getEncoder().encodeToString(body)),
+                "service", response.service(),
+                "endpoint", response.endpoint().address(),
+                "attempts", response.attempts(),
+                "trace", trace(response.trace()),
+                "elapsed", response.elapsed().toNanos() / 1e6);
+    }
+
+    static Map<String, Object> change(Change change) {
+        return map(
+                "service", change.service(),
+                "kind", change.kind().word(),
+                "added", endpoints(change.added()),
+                "updated", endpoints(change.updated()),
+                "removed", endpoints(change.removed()),
+                "endpoints", endpoints(change.endpoints()));
+    }
+
+    static Map<String, Object> registration(Registration registration) {
+        return map(
+                "state", registration.state().word(),
+                "address", registration.address(),
+                "service", registration.service(),
+                "instance_id", registration.instanceId(),
+                "last_error", registration.lastError().map(Normal::error).orElse(null));
+    }
+
+    static Map<String, Object> explanation(Explanation explanation) {
+        List<Object> verdicts = new ArrayList<>();
+        for (Verdict verdict : explanation.endpoints()) {
+            verdicts.add(map(
+                    "address", verdict.address(),
+                    "endpoint", endpoint(verdict.endpoint()),
+                    "usable", verdict.usable(),
+                    "reasons", verdict.reasons(),
+                    "ewma_ms", verdict.ewmaMs().isPresent() ? verdict.ewmaMs().getAsDouble() : null,
+                    "success", verdict.success(),
+                    "in_flight", verdict.inFlight(),
+                    "weight", verdict.weight()));
+        }
+        return map(
+                "query", explanation.query(),
+                "summary", explanation.summary(),
+                "usable", explanation.usable(),
+                "source", explanation.source(),
+                "endpoints", verdicts);
+    }
+}
