@@ -54,7 +54,7 @@ static int get_more(plumline_client *plum) {
   plumline_service *orders = NULL;
   plumline_error *error = NULL;
   if (plumline_client_service(plum, PLUMLINE_STR("orders"), NULL, &orders, &error) != PLUMLINE_OK) return failed(error);
-  printf("three more:");
+  printf("three more: [");
   for (int item = 0; item < 3; ++item) {
     char path[32];
     plumline_request get = PLUMLINE_REQUEST_INIT;
@@ -65,10 +65,10 @@ static int get_more(plumline_client *plum) {
       plumline_service_free(orders);
       return failed(error);
     }
-    printf(" %u", (unsigned)plumline_response_status(response));
+    printf(item == 0 ? "%u" : ", %u", (unsigned)plumline_response_status(response));
     plumline_response_free(response);
   }
-  printf("\n");
+  printf("]\n");
   plumline_service_free(orders);
   return 0;
 }

@@ -27,17 +27,21 @@ static int32_t answer(void *user_data, const plumline_outgoing *request, const p
   return made == PLUMLINE_OK ? PLUMLINE_SENT_ANSWERED : PLUMLINE_SENT_FAILED;
 }
 
-static void ask(plumline_client *plum) {
+/* Says what it answers, or, where this one call is to be patient, its status. */
+static void ask(plumline_client *plum, int is_patient) {
   plumline_request get = PLUMLINE_REQUEST_INIT;
   plumline_response *response = NULL;
   plumline_error *error = NULL;
   get.service = PLUMLINE_STR("orders");
   get.path = PLUMLINE_STR("/team");
-  get.timeout_ms = 30000; /* this one call is more patient */
-  get.attempts = 5;
+  get.timeout_ms = is_patient ? 30000 : 0;
+  get.attempts = is_patient ? 5 : 0;
   const plumline_kind went = plumline_client_call(plum, &get, &response, &error);
   check(went, error);
-  printf("%s\n", plumline_response_body(response).data);
+  if (is_patient)
+    printf("%u\n", (unsigned)plumline_response_status(response));
+  else
+    printf("%s\n", plumline_response_body(response).data);
   plumline_response_free(response);
 }
 
@@ -56,26 +60,28 @@ int main(void) {
   set(config, "services.orders.balancer", "round_robin");
   set(config, "services.orders.retry.attempts", "2");
 
-  /* A key that is misspelt is refused, with the one that was probably meant. */
-  if (plumline_config_set(config, PLUMLINE_STR("retry.attemps"), PLUMLINE_STR("2"), &error) != PLUMLINE_OK)
-    printf("%s\n", plumline_error_message(error));
-  plumline_error_free(error);
-
   plumline_kind went = plumline_config_set_callbacks(config, &callbacks, &error);
   check(went, error);
   went = plumline_client_new(PLUMLINE_STR("static://10.0.0.7:8080,10.0.0.8:8080"), config, &plum, &error);
   check(went, error);
-  ask(plum);
+  ask(plum, 0);
+  ask(plum, 1);
 
   set(changes, "headers.X-Team", "vegetables");
   went = plumline_client_configure(plum, changes, &error);
   check(went, error);
-  ask(plum);
+  ask(plum, 0);
 
   went = plumline_client_explain(plum, PLUMLINE_STR("orders"), NULL, &why, &error);
   check(went, error);
   printf("%s", plumline_explanation_text(why).data);
   plumline_explanation_free(why);
+
+  /* A key that is misspelt is refused, with the one that was probably meant. */
+  if (plumline_config_set(config, PLUMLINE_STR("retry.attemps"), PLUMLINE_STR("2"), &error) != PLUMLINE_OK)
+    printf("%s\n", plumline_error_message(error));
+  plumline_error_free(error);
+
   plumline_config_free(changes);
   plumline_config_free(config);
   plumline_client_close(plum, -1, NULL);

@@ -22,9 +22,9 @@ int main(int argc, char** argv) try {
 
   // What is asked for often is worth a handle: the name is looked up once.
   const auto orders = plum.service("orders");
-  std::cout << "three more:";
-  for (int item = 0; item < 3; ++item) std::cout << ' ' << orders.get("/items/" + std::to_string(item)).status();
-  std::cout << '\n';
+  std::cout << "three more: [";
+  for (const char* item : {"/items/0", "/items/1", "/items/2"})
+    std::cout << orders.get(item).status() << (std::string_view{item} == "/items/2" ? "]\n" : ", ");
 
   // Where nobody can be asked, the error says why. Every word has a twin that returns it instead of throwing.
   if (const auto nowhere = plum.try_get("ordrs", "/items/7"); !nowhere)

@@ -6,7 +6,6 @@
 #   valgrind     0 errors, 0 bytes lost
 #   symbols      nothing is exported but plumline_*, and every export is tested
 #   install      programs built against the installed tree: pkg-config, CMake, C99, C++17, gcc, clang
-#   examples     examples/c and examples/cpp, against the real controller
 #   conformance  the scenarios that every language passes
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -76,7 +75,6 @@ symbols() {
 }
 
 install() { tests/c/installed.sh "$OUT/installed"; }
-examples() { python3 tests/c/examples.py "$OUT/examples"; }
 
 conformance() {
   cargo build --quiet --package plumline-testbed
@@ -88,7 +86,7 @@ conformance() {
 
 cargo build --quiet --package plumline-controller --bin plumline
 make --silent --no-print-directory -f bindings/c/install.mk libplumline C_PROFILE=debug
-for part in ${*:-plain sanitize valgrind symbols install examples conformance}; do
+for part in ${*:-plain sanitize valgrind symbols install conformance}; do
   echo "== $part"
   $part
 done
