@@ -79,7 +79,8 @@ impl Connection {
             _ => Ok(()),
         })
         .map_err(|failure| match failure {
-            Failure::Reset(what) => Failure::Tls(what),
+            // The certificate did not fail, the connection did, and the request has not left: as if refused.
+            Failure::Reset(what) => Failure::Refused(format!("TLS handshake: {what}")),
             other => other,
         })?;
         Ok(self)
