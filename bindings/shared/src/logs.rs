@@ -237,7 +237,8 @@ pub fn open_bell() -> std::io::Result<UnixStream> {
 /// What waits to be logged: this thread's own records, then those of background threads.
 #[inline]
 pub fn take() -> Vec<Line> {
-    let mut lines = OWN.take();
+    // At the exit of a process the main thread's own are gone before its handlers run.
+    let mut lines = OWN.try_with(RefCell::take).unwrap_or_default();
     if let Some(queue) = QUEUE.load().as_ref().filter(|queue| queue.waiting.load(Relaxed)) {
         lines.extend(queue.take());
     }

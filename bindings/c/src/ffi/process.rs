@@ -21,10 +21,11 @@ extern "C" fn in_child() {
     plumline_bindings::forked();
 }
 
-/// Deregisters what this process has registered and not closed.
+/// Deregisters what this process has registered and not closed; what nobody has drained, nobody will.
 extern "C" fn at_exit() {
     super::boundary::boundary(std::ptr::null_mut(), || {
         plumline_bindings::exit::close_all(&Never);
+        drop(plumline_bindings::logs::take());
         Ok(())
     });
 }

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# The C and C++ suites. `tests/c/run.sh` runs all of it; `tests/c/run.sh sanitize valgrind` only these parts:
+#
+#   plain        every test, gcc and clang, against the static and the shared library
+#   sanitize     the same under AddressSanitizer and UndefinedBehaviorSanitizer
+#   valgrind     0 errors, 0 bytes lost
+#   symbols      nothing is exported but plumline_*, and every export is tested
+#   install      programs built against the installed tree: pkg-config, CMake, C99, C++17, gcc, clang
+#   examples     examples/c and examples/cpp, against the real controller
+#   conformance  the scenarios that every language passes
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+OUT=$PWD/target/c-tests
+LIB=$PWD/target/debug
+WARN="-g -Wall -Wextra -Wpedantic -Werror -D_POSIX_C_SOURCE=200809L -Iinclude"
+SYSTEM="-lgcc_s -lpthread -lm -ldl"
+mkdir -p "$OUT"
+export PLUMLINE_COMMAND=$LIB/plumline PLUMLINE_SLAM_TLS=$PWD/tests/c/support/slam_tls.py PLUMLINE_TMP=$OUT
+unset "${!PLUMLINE_REGISTRY@}" "${!PLUMLINE_CONFIG@}"
+
+# suites NAME CC CXX FLAGS LIBRARY...: builds every suite into $OUT/NAME
+suites() {
+  local to=$OUT/$1 cc=$2 cxx=$3 flags=$4
+  shift 4
+  mkdir -p "$to"
+  for part in check server; do $cc -std=c99 $WARN $flags -c tests/c/support/$part.c -o "$to/$part.o"; done
+  $cc -std=c99 $WARN $flags "$to"/*.o tests/c/unit/*.c "$@" $SYSTEM -o "$to/unit"
+  for test in fork sigpipe; do
+    $cc -std=c99 $WARN $flags "$to"/*.o tests/c/process/$test.c "$@" $SYSTEM -o "$to/$test"
+  done
+  $cxx -std=c++17 $WARN $flags "$to"/*.o tests/c/cpp/*.cpp "$@" $SYSTEM -o "$to/cpp"
+}
+
+run_all() {
+  for test in unit cpp fork sigpipe; do "$OUT/$1/$test"; done
+}
+
+plain() {
+  suites static gcc g++ -O1 "$LIB/libplumline.a"
+  run_all static
+  suites shared clang clang++ -O1 -L"$LIB" -Wl,-rpath,"$LIB" -lplumline
+  run_all shared
+}
+
+sanitize() {
+  suites sanitized gcc g++ "-fsanitize=address,undefined -fno-sanitize-recover=all" "$LIB/libplumline.a"
+  for test in unit cpp sigpipe; do "$OUT/sanitized/$test"; done
+  # A forked child leaves what it inherited alone, memory included: that is its leak.
+  ASAN_OPTIONS=detect_leaks=0 "$OUT/sanitized/fork"
+}
+
+valgrind() {
+  suites static gcc g++ -O1 "$LIB/libplumline.a"
+  for test in unit cpp; do
+    command valgrind --quiet --leak-check=full --show-leak-kinds=definite,indirect,possible \
+      --errors-for-leak-kinds=definite,indirect,possible --error-exitcode=9 \
+      --suppressions=tests/c/valgrind.supp "$OUT/static/$test"
+  done
+}
+
+symbols() {
+  local shared tested name
+  shared=$(nm -D --defined-only "$LIB/libplumline.so" | awk '{print $3}')
+  if grep -v '^plumline_' <<<"$shared"; then echo "these are exported by libplumline.so" >&2; return 1; fi
+  if nm -g --defined-only "$LIB/libplumline.a" | awk 'NF == 3 {print $3}' | grep -v '^plumline_'; then
+    echo "these are global in libplumline.a" >&2
+    return 1
+  fi
+  readelf -d "$LIB/libplumline.so" | grep -q 'SONAME.*\[libplumline.so.0\]'
+  for name in $shared; do
+    grep -q "\b$name(" include/plumline.h || { echo "$name is not in plumline.h" >&2; return 1; }
+    grep -rqw "$name" tests/c/unit tests/c/process || { echo "$name has no test" >&2; return 1; }
+  done
+  echo "symbols: $(wc -w <<<"$shared") exported, all plumline_*, all tested"
+}
+
+install() { tests/c/installed.sh "$OUT/installed"; }
+examples() { python3 tests/c/examples.py "$OUT/examples"; }
+
+conformance() {
+  cargo build --quiet --package plumline-testbed
+  gcc -std=c99 $WARN tests/c/conformance/*.c "$LIB/libplumline.a" -lcjson $SYSTEM -o "$OUT/conformance"
+  local nowhere=http://127.0.0.1:1
+  HTTP_PROXY=$nowhere http_proxy=$nowhere HTTPS_PROXY=$nowhere https_proxy=$nowhere ALL_PROXY=$nowhere \
+    all_proxy=$nowhere "$OUT/conformance"
+}
+
+cargo build --quiet --package plumline-controller --bin plumline
+make --silent --no-print-directory -f bindings/c/install.mk libplumline C_PROFILE=debug
+for part in ${*:-plain sanitize valgrind symbols install examples conformance}; do
+  echo "== $part"
+  $part
+done
