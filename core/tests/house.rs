@@ -88,14 +88,18 @@ fn imports_only_go_down() {
 }
 
 #[test]
-fn unsafe_stands_only_in_ffi_rs() {
+fn unsafe_stands_only_in_ffi() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let uses_it = |path: &PathBuf| {
         code(path).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
     };
+    // A file of that name, or a folder where one file would be too long.
+    let is_ffi = |path: &PathBuf| {
+        path.ends_with("ffi.rs") || path.parent().is_some_and(|folder| folder.ends_with("src/ffi"))
+    };
     let found: Vec<PathBuf> = rust_files(workspace)
         .into_iter()
-        .filter(|path| !path.ends_with("ffi.rs") && !path.ends_with("core/tests/house.rs"))
+        .filter(|path| !is_ffi(path) && !path.ends_with("core/tests/house.rs"))
         .filter(uses_it)
         .collect();
     assert!(found.is_empty(), "{found:#?}");

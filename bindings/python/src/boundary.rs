@@ -14,8 +14,9 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::endpoint::{Endpoint, TraceStep};
+use crate::endpoint::Endpoint;
 use crate::logs;
+use crate::trace::TraceStep;
 
 /// Why an export does not return a value.
 pub(crate) enum Fault {

@@ -4,6 +4,7 @@
 //! interpreter; picks, reports and figures stay attached, because they take less time than giving it back.
 
 mod boundary;
+mod change;
 mod client;
 mod convert;
 mod endpoint;
@@ -17,6 +18,7 @@ mod request;
 mod response;
 mod service;
 mod settings;
+mod trace;
 mod watch;
 
 use std::os::fd::IntoRawFd;
@@ -27,9 +29,11 @@ use pyo3::prelude::*;
 #[pymodule]
 mod _plumline {
     #[pymodule_export]
+    use super::change::Change;
+    #[pymodule_export]
     use super::client::Client;
     #[pymodule_export]
-    use super::endpoint::{Change, Endpoint, TraceStep};
+    use super::endpoint::Endpoint;
     #[pymodule_export]
     use super::explain::{Explanation, Verdict};
     #[pymodule_export]
@@ -44,6 +48,8 @@ mod _plumline {
     use super::response::Response;
     #[pymodule_export]
     use super::service::Service;
+    #[pymodule_export]
+    use super::trace::TraceStep;
     #[pymodule_export]
     use super::watch::Watch;
     #[pymodule_export]

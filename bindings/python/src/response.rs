@@ -10,9 +10,10 @@ use pyo3::types::{PyBytes, PyDelta, PyTuple};
 
 use crate::boundary::{Fault, boundary, exception};
 use crate::convert;
-use crate::endpoint::{Endpoint, TraceStep};
+use crate::endpoint::Endpoint;
 use crate::headers::Headers;
 use crate::request::{to_bytes, to_json_bytes};
+use crate::trace::TraceStep;
 
 /// An HTTP answer of any status, and how it was come by.
 #[pyclass(frozen, module = "plumline")]

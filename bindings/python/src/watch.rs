@@ -4,8 +4,8 @@ use plumline::Kind;
 use pyo3::prelude::*;
 
 use crate::boundary::{Signals, boundary};
+use crate::change::Change;
 use crate::convert::optional_duration;
-use crate::endpoint::Change;
 
 /// Tells of every change, beginning with what is there. A slow reader gets changes merged, never a gap.
 #[pyclass(frozen, module = "plumline")]
