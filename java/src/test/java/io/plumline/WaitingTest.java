@@ -156,6 +156,61 @@ class WaitingTest {
     }
 
     @Test
+    void anInterruptedThreadDeregistersAllTheSame(PlumController controller) throws Exception {
+        try (Servers.Http server = new Servers.Http(Servers.status(200, ""));
+                PlumClient other = PlumClient.create(controller.address())) {
+            for (boolean byClient : new boolean[] {true, false}) {
+                PlumClient plum = PlumClient.create(controller.address());
+                Registration me = plum.register(Instance.of("s", server.port()).host("127.0.0.1"));
+                me.await();
+                Servers.until("it is there", () -> !other.discover("s").isEmpty());
+                Thread.currentThread().interrupt();
+                if (byClient) {
+                    plum.close(Duration.ofSeconds(30));
+                } else {
+                    me.close(Duration.ofSeconds(30));
+                }
+                assertTrue(Thread.interrupted(), "the flag stays");
+                Servers.until("it is gone", () -> other.discover("s").isEmpty());
+                plum.close();
+            }
+        }
+    }
+
+    @Test
+    void closingWhileThirtyTwoThreadsAreBusyHarmsNobody() throws Exception {
+        try (Servers.Http server = new Servers.Http(Servers.status(200, "ok"))) {
+            ExecutorService threads = Executors.newFixedThreadPool(32);
+            for (int round = 0; round < 20; round++) {
+                PlumClient plum = PlumClient.create(server.registry());
+                PlumService service = plum.service("s");
+                CountDownLatch busy = new CountDownLatch(32);
+                List<java.util.concurrent.Future<?>> work = new ArrayList<>();
+                for (int thread = 0; thread < 32; thread++) {
+                    work.add(threads.submit(() -> {
+                        busy.countDown();
+                        try {
+                            while (true) {
+                                service.pick().success();
+                                assertEquals("ok", plum.get("s", "/").text());
+                                plum.discover("s");
+                            }
+                        } catch (PlumClosedException closed) {
+                            // as it should be
+                        }
+                    }));
+                }
+                busy.await();
+                plum.close();
+                for (java.util.concurrent.Future<?> done : work) {
+                    done.get(5, TimeUnit.SECONDS);
+                }
+            }
+            threads.shutdown();
+        }
+    }
+
+    @Test
     void aCollectedRegistrationStaysRegistered(PlumController controller) throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, "hello"));
                 PlumClient other = PlumClient.create(controller.address())) {
