@@ -13,7 +13,7 @@ use super::report::{Gone, Provenance, SourceView};
 use super::source::Source;
 use super::watching::Reader;
 use crate::clock::{self, Tick};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::model::{Endpoint, EndpointKey};
 use crate::registry::{Absence, Listing, Wait};
@@ -212,7 +212,9 @@ impl Known {
         let outcome = look();
         let mut first = self.first.lock();
         first.asking = false;
-        first.failed = outcome.as_ref().err().map(|error| (clock::now(), error.clone()));
+        // That one caller was interrupted says nothing to the others.
+        let telling = outcome.as_ref().err().filter(|error| error.kind() != Kind::Cancelled);
+        first.failed = telling.map(|error| (clock::now(), error.clone()));
         self.first_done.notify_all();
         outcome
     }
