@@ -51,24 +51,29 @@ static double now_ns(void) {
 
 /* === calls === */
 
-static void read_and_free(plumline_kind kind, plumline_response *reply) {
-    must(kind == PLUMLINE_OK && plumline_response_body(reply).len >= BODY, "a call");
+static void read_and_free(plumline_kind kind, plumline_response *reply, plumline_error *error) {
+    must(kind == PLUMLINE_OK, kind == PLUMLINE_OK ? "" : plumline_error_message(error));
+    must(plumline_response_body(reply).len >= BODY, "a body");
     plumline_response_free(reply);
 }
 
 static void by_name(void) {
     plumline_request get = PLUMLINE_REQUEST_INIT;
     plumline_response *reply = NULL;
+    plumline_error *error = NULL;
     get.service = PLUMLINE_STR("orders");
     get.path = PLUMLINE_STR(PATH);
-    read_and_free(plumline_client_call(plum, &get, &reply, NULL), reply);
+    plumline_kind kind = plumline_client_call(plum, &get, &reply, &error);
+    read_and_free(kind, reply, error);
 }
 
 static void bound(void) {
     plumline_request get = PLUMLINE_REQUEST_INIT;
     plumline_response *reply = NULL;
+    plumline_error *error = NULL;
     get.path = PLUMLINE_STR(PATH);
-    read_and_free(plumline_service_call(orders, &get, &reply, NULL), reply);
+    plumline_kind kind = plumline_service_call(orders, &get, &reply, &error);
+    read_and_free(kind, reply, error);
 }
 
 typedef struct {

@@ -2,9 +2,10 @@
 
 mod support;
 
+use std::io::Read;
 use std::time::{Duration, Instant};
 
-use plumline::{Client, Config};
+use plumline::{Client, Config, Kind, Request};
 use serde_json::json;
 
 use support::{Reply, Server, dead_port};
@@ -63,4 +64,23 @@ fn without_ejection_a_dead_endpoint_is_not_looked_at_for_ever() {
         assert!(listener.accept().is_err(), "it is still looked at");
         std::thread::sleep(Duration::from_millis(5));
     }
+}
+
+#[test]
+fn a_server_that_dies_in_the_middle_of_a_handshake_is_one_that_is_not_there() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let dying = std::thread::spawn(move || {
+        for connection in listener.incoming().map_while(Result::ok).take(2) {
+            let _ = (&connection).read(&mut [0; 16]); // the beginning of the handshake
+            rustix::net::sockopt::set_socket_linger(&connection, Some(Duration::ZERO)).unwrap();
+        }
+    });
+    let registry = format!("{}?protocol=https", at(port));
+    let plum = client(json!({"registry": registry, "outlier": {"enabled": false}, "retry": {"base": "1ms"}}));
+    let request = Request::post("s", "/").attempts(2).timeout(Duration::from_secs(5));
+    let error = plum.call(&request).unwrap_err();
+    assert_eq!((error.kind(), error.is_retryable()), (Kind::Unavailable, true), "{error}");
+    assert_eq!(error.trace().len(), 2, "a POST that never left is tried again: {error:?}");
+    dying.join().unwrap();
 }

@@ -237,6 +237,23 @@ fn a_deadline_is_kept_while_the_first_list_is_awaited() {
 }
 
 #[test]
+fn one_callers_interrupt_is_not_anothers() {
+    struct Interrupted;
+    impl plumline::interrupt::Interrupt for Interrupted {
+        fn check(&self) -> plumline::Result<()> {
+            Err(plumline::Error::new(Kind::Cancelled, "interrupted"))
+        }
+    }
+    let controller = Process::start(CONTROLLER, TTL);
+    controller.stop();
+    let plum = client(&controller.plum(), json!({}));
+    let error = plum.discover_interruptible("orders", &Interrupted).unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled);
+    controller.go_on();
+    assert_eq!(plum.discover("orders").unwrap(), []);
+}
+
+#[test]
 fn waiting_for_a_service_ends_when_it_is_there() {
     let controller = Process::start(CONTROLLER, TTL);
     let (writer, plum) = (client(&controller.plum(), unchecked()), client(&controller.plum(), json!({})));

@@ -4,10 +4,11 @@
 //! Java code raised on the way becomes the cause of the exception that ends the call.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use jni::EnvUnowned;
 use jni::objects::JObject;
-use plumline::interrupt::Interrupt;
+use plumline::interrupt::{Interrupt, Never};
 use plumline::{Error, Kind, Result};
 use plumline_bindings::guard::guarded;
 
@@ -64,6 +65,20 @@ pub(crate) fn raised(by: &str) -> Error {
 /// Whether the user's code has raised inside the present call.
 pub(crate) fn has_raised() -> bool {
     ENDED.get() == Ended::Raised
+}
+
+/// Closes something, with a drain that an interrupt cuts short. A thread that is interrupted already (its exception
+/// has brought it here, more often than not) drains nothing, but is not kept from deregistering, which ends within 2 s.
+pub(crate) fn closing(
+    drain: Option<Duration>,
+    close: impl FnOnce(Option<Duration>, &dyn Interrupt),
+) -> Result<()> {
+    if ffi::is_interrupted()? {
+        close(Some(Duration::ZERO), &Never);
+    } else {
+        close(drain, &ThreadInterrupt);
+    }
+    Ok(())
 }
 
 /// Asked by whoever waits on the caller's thread: ends the wait once the thread is interrupted.

@@ -11,7 +11,7 @@ use plumline::{Endpoint, Error, Instance, Kind, Outgoing, Result};
 use plumline_bindings::exit;
 use plumline_bindings::logs::{self, Listening};
 
-use crate::boundary::{ThreadInterrupt, boundary};
+use crate::boundary::{ThreadInterrupt, boundary, closing};
 use crate::endpoint::Seen;
 use crate::ffi::Handle;
 use crate::frame::{Reader, Writer};
@@ -247,7 +247,8 @@ fn nothing() -> Outgoing {
 pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>, drain: jlong) {
     boundary(&env, &this, |_| {
         let Client { inner, seen, .. } = client.get();
-        inner.close_draining(u64::try_from(drain).ok().map(Duration::from_nanos), &ThreadInterrupt);
+        let drain = u64::try_from(drain).ok().map(Duration::from_nanos);
+        closing(drain, |drain, interrupt| inner.close_draining(drain, interrupt))?;
         seen.clear();
         exit::forget_closed();
         Ok(())

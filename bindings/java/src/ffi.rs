@@ -168,23 +168,25 @@ impl Drop for Java<'_> {
 
 /// Runs code of the user's: `None` if it raised. Only within a native call.
 pub(crate) fn ask(what: i32, question: &[u8]) -> Result<Option<Vec<u8>>> {
-    upwards(|env| {
-        let question = env.byte_array_from_slice(question)?;
-        let arguments = [jvalue { i: what }, jvalue { l: question.as_raw() }];
-        let answer = call(env, |methods| methods.ask, ReturnType::Array, &arguments)?.l()?;
-        if answer.is_null() {
-            return Ok(None);
-        }
-        let answer = env.cast_local::<JByteArray<'_>>(answer)?;
-        env.convert_byte_array(&answer).map(Some)
-    })
+    // In a frame of its own: a call may ask often, and what it was answered is Java's again at once.
+    upwards(|env| env.with_local_frame(8, |env| ask_within(env, what, question)))
+}
+
+fn ask_within(env: &mut Env<'_>, what: i32, question: &[u8]) -> jni::errors::Result<Option<Vec<u8>>> {
+    let question = env.byte_array_from_slice(question)?;
+    let arguments = [jvalue { i: what }, jvalue { l: question.as_raw() }];
+    let answer = call(env, |methods| methods.ask, ReturnType::Array, &arguments)?.l()?;
+    if answer.is_null() {
+        return Ok(None);
+    }
+    let answer = env.cast_local::<JByteArray<'_>>(answer)?;
+    env.convert_byte_array(&answer).map(Some)
 }
 
 /// Whether the calling thread was interrupted; the flag stays.
 pub(crate) fn is_interrupted() -> Result<bool> {
-    upwards(|env| {
-        call(env, |methods| methods.interrupted, ReturnType::Primitive(Primitive::Boolean), &[])?.z()
-    })
+    let boolean = ReturnType::Primitive(Primitive::Boolean);
+    upwards(|env| call(env, |methods| methods.interrupted, boolean, &[])?.z())
 }
 
 fn upwards<T>(job: impl FnOnce(&mut Env<'_>) -> jni::errors::Result<T>) -> Result<T> {
@@ -194,13 +196,11 @@ fn upwards<T>(job: impl FnOnce(&mut Env<'_>) -> jni::errors::Result<T>) -> Resul
     // SAFETY: set by `Java::enter` for a native that still runs on this thread, and put back when it ends.
     let mut env = unsafe { EnvUnowned::from_raw(env) };
     let asked = env.with_env(|env| {
-        env.with_local_frame(8, |env| {
-            let result = job(env);
-            if result.is_err() {
-                env.exception_clear(); // Java code of ours catches; this is the stack that overflowed
-            }
-            result
-        })
+        let result = job(env);
+        if result.is_err() {
+            env.exception_clear(); // Java code of ours catches; this is the stack that overflowed
+        }
+        result
     });
     match asked.into_outcome() {
         jni::Outcome::Ok(value) => Ok(value),

@@ -8,7 +8,7 @@ use jni::{EnvUnowned, jni_mangle};
 use plumline::{Error, Instance, Kind, Result};
 use plumline_bindings::instance::changed;
 
-use crate::boundary::{ThreadInterrupt, boundary};
+use crate::boundary::{ThreadInterrupt, boundary, closing};
 use crate::ffi::Handle;
 use crate::frame::Writer;
 use crate::settings::json;
@@ -86,7 +86,11 @@ pub fn close<'local>(
     boundary(&env, &this, |_| {
         let Registration { inner, drain: configured } = registration.get();
         let drain = u64::try_from(drain).map_or(*configured, Duration::from_nanos);
-        match inner.close(drain, &ThreadInterrupt) {
+        let mut closed = Ok(());
+        closing(Some(drain), |drain, interrupt| {
+            closed = inner.close(drain.unwrap_or_default(), interrupt);
+        })?;
+        match closed {
             // It is deregistered; the thread's flag tells that the drain was cut short.
             Err(error) if error.kind() == Kind::Cancelled => Ok(()),
             closed => closed,

@@ -13,7 +13,7 @@ use super::report::{Gone, Provenance, SourceView};
 use super::source::Source;
 use super::watching::Reader;
 use crate::clock::{self, Tick};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::model::{Endpoint, EndpointKey};
 use crate::registry::{Absence, Listing, Wait};
@@ -57,6 +57,8 @@ struct Contribution {
     count: u64,
     from_disk: bool,
     is_final: bool,
+    /// Cleared by hand: news that was on its way already will not do, only what is asked for from then on.
+    cleared: bool,
 }
 
 /// The first look at a service, made on the thread of whoever needs it first.
@@ -166,6 +168,18 @@ impl Known {
         self.first.lock().failed = None;
     }
 
+    /// The next use asks anew, and takes nothing for an answer that was on its way before.
+    pub(super) fn clear(&self) {
+        let mut beliefs = self.beliefs.lock();
+        beliefs.registries().for_each(|contribution| contribution.cleared = true);
+        self.forget_readiness();
+    }
+
+    /// Whether a source has still to be asked anew.
+    pub(super) fn is_cleared(&self, source: usize) -> bool {
+        self.beliefs.lock().by_source[source].cleared
+    }
+
     /// After a first look that failed: whether an older list serves on.
     pub(super) fn serves_on(&self) -> bool {
         let beliefs = self.beliefs.lock();
@@ -198,7 +212,9 @@ impl Known {
         let outcome = look();
         let mut first = self.first.lock();
         first.asking = false;
-        first.failed = outcome.as_ref().err().map(|error| (clock::now(), error.clone()));
+        // That one caller was interrupted says nothing to the others.
+        let telling = outcome.as_ref().err().filter(|error| error.kind() != Kind::Cancelled);
+        first.failed = telling.map(|error| (clock::now(), error.clone()));
         self.first_done.notify_all();
         outcome
     }
@@ -224,6 +240,7 @@ impl Known {
             if overtakes.is_some_and(|count| count != contribution.count) {
                 return Verdict::default();
             }
+            contribution.cleared &= overtakes.is_none();
             contribution.count += 1;
             contribution.heard = Some(now);
             contribution.is_final = trust.absence == Absence::Final;
@@ -271,9 +288,11 @@ impl Known {
     fn apply(&self, news: impl FnOnce(&mut Beliefs) -> Verdict) -> Applied {
         let mut beliefs = self.beliefs.lock();
         let verdict = news(&mut beliefs);
-        let first = !self.is_ready();
+        let first = !self.is_ready() && !beliefs.is_cleared();
         if verdict.changed || first {
             self.service.replace(beliefs.listed());
+        }
+        if first {
             self.ready.store(true, Ordering::Release);
         }
         beliefs.bury(verdict.gone);
@@ -371,6 +390,18 @@ impl Beliefs {
             self.by_source.iter().flat_map(|contribution| contribution.belief.listed()).collect();
         listed.sort_by_key(|l| (l.unconfirmed, !l.endpoint.healthy, std::cmp::Reverse(l.endpoint.last_seen)));
         listed
+    }
+
+    /// What the registries say; what the program itself publishes comes last.
+    fn registries(&mut self) -> impl Iterator<Item = &mut Contribution> {
+        let count = self.by_source.len() - 1;
+        self.by_source.iter_mut().take(count)
+    }
+
+    /// Whether every registry has still to be asked anew.
+    fn is_cleared(&mut self) -> bool {
+        let mut registries = self.registries().peekable();
+        registries.peek().is_some() && registries.all(|contribution| contribution.cleared)
     }
 
     fn bury(&mut self, gone: Vec<(Arc<Endpoint>, &'static str)>) {

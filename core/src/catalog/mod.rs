@@ -52,6 +52,8 @@ pub use watching::Watching;
 const PATIENCE_WITH_SNAPSHOT: Duration = Duration::from_millis(250);
 /// How often registries are asked for all their names.
 const NAMES_EVERY: Duration = Duration::from_secs(1);
+/// How often a registry is asked in a row while news overtakes its answers.
+const MOST_QUESTIONS: u32 = 4;
 /// Each time so many services have been added, those that nobody offers and nobody uses are dropped.
 const SWEEP_EVERY: usize = 256;
 
@@ -218,7 +220,7 @@ impl Catalog {
     /// Every list is asked for anew: the next use of each service waits as if it were the first. Should that
     /// fail, the old list still serves.
     pub fn clear(&self) {
-        self.inner.services.load().values().for_each(|known| known.forget_readiness());
+        self.inner.services.load().values().for_each(|known| known.clear());
         *self.inner.names.lock() = None;
     }
 
@@ -319,6 +321,20 @@ impl Inner {
         }
     }
 
+    /// Asks one registry. An answer that was overtaken by news is left out; where only an answer will do, because
+    /// the list was cleared, it is asked again.
+    fn ask(self: &Arc<Self>, index: usize, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+        for _ in 0..MOST_QUESTIONS {
+            let count = known.count(index);
+            let heard = self.sources[index].registry.read(known.name(), wait)?;
+            self.hear(index, heard, Some(count));
+            if !known.is_cleared(index) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Asks every registry; well if one answered.
     fn ask_each(self: &Arc<Self>, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
         let mut outcome = Err(Error::new(Kind::Unavailable, "no registry could be asked"));
@@ -326,12 +342,8 @@ impl Inner {
             if outcome.is_ok() && source.is_down() {
                 continue; // another one has answered: this one's part follows when it does
             }
-            let count = known.count(index);
-            match source.registry.read(known.name(), wait) {
-                Ok(heard) => {
-                    self.hear(index, heard, Some(count));
-                    outcome = Ok(());
-                }
+            match self.ask(index, known, wait) {
+                Ok(()) => outcome = Ok(()),
                 Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Closed) => return Err(error),
                 Err(error) => {
                     // Our own impatience says nothing about the registry.

@@ -75,11 +75,14 @@ impl Connection {
         let Stream::Plain(socket) = self.stream else { return Ok(self) };
         self.stream = Stream::Tls(Box::new(StreamOwned::new(session, socket)));
         self.sliced(wait, |stream| match stream {
-            Stream::Tls(tls) if tls.conn.is_handshaking() => tls.conn.complete_io(&mut tls.sock).map(|_| ()),
+            Stream::Tls(tls) if tls.conn.is_handshaking() => {
+                tls.conn.complete_io(&mut tls.sock).map(|_| ()).map_err(no_tls)
+            }
             _ => Ok(()),
         })
         .map_err(|failure| match failure {
-            Failure::Reset(what) => Failure::Tls(what),
+            // Not TLS failed but the connection, and the request has not left: as if refused.
+            Failure::Reset(what) => Failure::Refused(format!("TLS handshake: {what}")),
             other => other,
         })?;
         Ok(self)
@@ -179,6 +182,15 @@ impl Wait<'_> {
     pub(super) fn check(&self) -> Result<(), Failure> {
         self.interrupt.check().map_err(Failure::Interrupted)?;
         if self.deadline.passed(clock::now()) { Err(Failure::Timeout) } else { Ok(()) }
+    }
+}
+
+/// Whoever closes in good order in the middle of a handshake speaks no TLS; who dies resets.
+fn no_tls(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::UnexpectedEof {
+        io::Error::new(ErrorKind::InvalidData, error)
+    } else {
+        error
     }
 }
 

@@ -21,6 +21,7 @@ pub(super) fn answer_all(mut stream: impl Stream, socket: &TcpStream, shared: &S
             return;
         }
     }
+    close(&mut stream, socket);
 }
 
 /// Does with one request what the script says; whether the connection goes on.

@@ -4,6 +4,9 @@ use std::io::{Read, Write};
 
 use serde_json::{Value, json};
 
+/// How a TLS handshake begins, and no HTTP request does.
+const TLS: u8 = 0x16;
+
 /// A connection, encrypted or not.
 pub trait Stream: Read + Write {}
 
@@ -19,7 +22,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// Reads one; `None` once the connection has ended.
+    /// Reads one; `None` once the connection has ended, or where it speaks something else.
     pub fn read(stream: &mut dyn Stream) -> Option<Request> {
         let (head, rest) = read_head(stream)?;
         let mut lines = head.split("\r\n");
@@ -70,6 +73,9 @@ fn read_head(stream: &mut dyn Stream) -> Option<(String, Vec<u8>)> {
             return Some((String::from_utf8_lossy(&text).into_owned(), rest));
         }
         read_some(stream, &mut text)?;
+        if text.first() == Some(&TLS) {
+            return None;
+        }
     }
 }
 

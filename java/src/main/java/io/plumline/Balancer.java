@@ -13,8 +13,8 @@ public interface Balancer {
      *
      * @param endpoints those that may be chosen; never empty
      * @param choice what the choice may depend on beside them
-     * @return an index into the endpoints, or {@link #NONE}; any other number ends the call with a
-     *     {@link PlumInvalidArgumentException}
+     * @return an index into the endpoints; {@link #NONE} and any other number end the call with a
+     *     {@link PlumInvalidArgumentException} that says so
      * @throws Exception ends the call with a {@link PlumCancelledException} that has it as its cause
      */
     int choose(List<Endpoint> endpoints, Choice choice) throws Exception;

@@ -23,7 +23,6 @@ public final class PlumResponse {
 
     private final String service;
     private final byte[] frame;
-    private final FrameReader head;
     private final int endpointAt;
     private final int traceAt;
     private final int bodyAt;
@@ -36,7 +35,7 @@ public final class PlumResponse {
     PlumResponse(String service, byte[] frame) {
         this.service = service;
         this.frame = frame;
-        head = new FrameReader(frame);
+        FrameReader head = new FrameReader(frame);
         status = head.u16();
         attempts = head.count();
         elapsed = head.u64();

@@ -38,8 +38,8 @@ public final class PlumControllerExtension implements ParameterResolver {
     }
 
     /** Ends with its test or class. */
-    @SuppressWarnings("deprecation") // AutoCloseable is closed from JUnit 5.13 on only
-    private static final class Running implements Store.CloseableResource {
+    @SuppressWarnings("deprecation") // JUnit closes what is AutoCloseable from 5.13 on only
+    private static final class Running implements Store.CloseableResource, AutoCloseable {
         private final PlumController controller = new PlumController();
 
         @Override

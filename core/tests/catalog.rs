@@ -1,0 +1,112 @@
+//! What the catalog makes of a registry whose answers overtake each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use plumline::catalog::Catalog;
+use plumline::config::CacheConfig;
+use plumline::interrupt::Never;
+use plumline::registry::{Heard, Listing, Registry, Sink, Wait, Watch};
+use plumline::runtime::{Lane, Runtime};
+use plumline::{Endpoint, Result};
+
+/// A registry that does as it is told: it answers `now`, and before that its watch tells what is in `late`.
+struct Told {
+    source: Arc<str>,
+    lane: Arc<Lane>,
+    sink: Mutex<Option<Arc<dyn Sink>>>,
+    now: Mutex<Vec<u16>>,
+    late: Mutex<Vec<Vec<u16>>>,
+}
+
+fn list(ports: &[u16]) -> Heard {
+    let endpoint = |port: &u16| Endpoint::new("s", "127.0.0.1".parse().unwrap(), *port);
+    let listing = Listing { endpoints: ports.iter().map(endpoint).collect(), removed: Vec::new() };
+    Heard { lists: vec![("s".into(), listing)], ..Heard::default() }
+}
+
+impl Told {
+    fn tell(&self, ports: &[u16]) {
+        let sink = self.sink.lock().clone();
+        sink.expect("a watch is running").heard(list(ports));
+    }
+}
+
+struct Watched;
+
+impl Watch for Watched {
+    fn want(&self, _: &str) {}
+    fn forget(&self, _: &str) {}
+    fn want_all(&self) {}
+    fn refresh(&self, _: &str) {}
+}
+
+impl Registry for Told {
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn is_writable(&self) -> bool {
+        false
+    }
+
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    fn read(&self, _: &str, _: &Wait<'_>) -> Result<Heard> {
+        let answer = list(&self.now.lock());
+        if let Some(late) = self.late.lock().pop() {
+            self.tell(&late);
+        }
+        Ok(answer)
+    }
+
+    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
+        Ok(vec!["s".into()])
+    }
+
+    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+        *self.sink.lock() = Some(sink);
+        Box::new(Watched)
+    }
+
+    fn local_ip(&self, _: &Wait<'_>) -> Option<std::net::IpAddr> {
+        None
+    }
+}
+
+fn ports(catalog: &Catalog) -> Vec<u16> {
+    let known = catalog.service("s", &Wait::new(Duration::from_secs(5), &Never)).unwrap();
+    let mut ports: Vec<u16> =
+        known.service().snapshot().members.iter().map(|member| member.endpoint.port).collect();
+    ports.sort_unstable();
+    ports
+}
+
+#[test]
+fn after_a_clear_nothing_that_was_on_its_way_will_do() {
+    let told = Arc::new(Told {
+        source: "told://".into(),
+        lane: Lane::new(1),
+        sink: Mutex::default(),
+        now: Mutex::new(vec![1]),
+        late: Mutex::default(),
+    });
+    let catalog = Catalog::new(vec![told.clone()], &CacheConfig::default(), Runtime::get());
+    assert_eq!(ports(&catalog), [1]);
+    *told.now.lock() = vec![1, 2];
+    catalog.clear();
+    // What the watch had already on its way when the list was cleared...
+    told.tell(&[1]);
+    assert_eq!(ports(&catalog), [1, 2]);
+    // ...and what arrives while the question is: the answer it overtakes is asked for again.
+    *told.now.lock() = vec![1, 2, 3];
+    told.late.lock().push(vec![1, 2]);
+    catalog.clear();
+    assert_eq!(ports(&catalog), [1, 2, 3]);
+    // Without a clear what overtakes an answer is the newer one.
+    told.tell(&[4]);
+    assert!(ports(&catalog).contains(&4));
+}

@@ -1,0 +1,58 @@
+import static java.nio.charset.StandardCharsets.UTF_8;
+
+import com.sun.net.httpserver.HttpExchange;
+import com.sun.net.httpserver.HttpServer;
+import io.plumline.Instance;
+import io.plumline.PlumClient;
+import io.plumline.Registration;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.time.Duration;
+
+/**
+ * Serves HTTP and registers itself, until its standard input ends (Ctrl-D).
+ *
+ * <p>`java -cp … Register plum://127.0.0.1:8080`
+ */
+final class Register {
+    private Register() {}
+
+    public static void main(String[] arguments) throws IOException {
+        String registry = arguments.length > 0 ? arguments[0] : ""; // empty: the variable PLUMLINE_REGISTRY
+        HttpServer server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+        server.createContext("/", Register::serve);
+        server.start();
+
+        try (PlumClient plum = PlumClient.create(registry)) {
+            // `host` is where others reach us; left out, it is this machine's address towards the registry.
+            Registration me = plum.register(Instance.of("orders", server.getAddress().getPort())
+                    .host("127.0.0.1")
+                    .version("v1")
+                    .label("env", "example"));
+            me.await(Duration.ofSeconds(10));
+            System.out.println("registered " + me.address());
+
+            // What is registered can change at any time, and stays changed after every outage of the registry.
+            me.update(instance -> instance.label("warm", "yes"));
+
+            System.in.readAllBytes();
+            // Deregisters, then waits for calls that are still on their way. Closing the client, or the end of the
+            // program, would deregister as well.
+            me.close(Duration.ofMillis(200));
+            System.out.println("deregistered");
+        } finally {
+            server.stop(0);
+        }
+    }
+
+    private static void serve(HttpExchange exchange) throws IOException {
+        try (exchange) {
+            exchange.getRequestBody().readAllBytes();
+            byte[] body = "{\"id\":7,\"name\":\"a plum\"}".getBytes(UTF_8);
+            exchange.getResponseHeaders().set("Content-Type", "application/json");
+            exchange.sendResponseHeaders(200, body.length);
+            exchange.getResponseBody().write(body);
+        }
+    }
+}

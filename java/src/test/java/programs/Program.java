@@ -1,0 +1,122 @@
+package programs;
+
+import io.plumline.Instance;
+import io.plumline.Pick;
+import io.plumline.PlumClient;
+import io.plumline.PlumRequest;
+import java.io.IOException;
+import java.lang.ref.WeakReference;
+import java.net.URL;
+import java.net.URLClassLoader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+
+/** What the tests run in a virtual machine of its own: the first argument says what. It prints `done`. */
+public final class Program {
+    private Program() {}
+
+    public static void main(String[] arguments) throws Exception {
+        switch (arguments[0]) {
+            case "pick" -> pick();
+            case "many" -> many();
+            case "register" -> register(arguments[1], Integer.parseInt(arguments[2]));
+            case "wait" -> waitForEver(arguments[1]);
+            case "loaders" -> loaders(Path.of(arguments[1]).toUri().toURL());
+            default -> throw new IllegalArgumentException(arguments[0]);
+        }
+        System.out.println("done");
+    }
+
+    /** One use of everything that has to be found: library, resource, a thread or two. */
+    private static void pick() {
+        try (PlumClient plum = PlumClient.create("static://10.0.0.1:1"); Pick pick = plum.pick("s")) {
+            System.out.println(pick.endpoint().address());
+            pick.success();
+        }
+    }
+
+    /** Clients that nobody closes. */
+    private static void many() throws Exception {
+        // In equal batches: what a batch holds at its height stays with the allocator, what leaks adds up.
+        make(2_500);
+        make(2_500);
+        long before = resident();
+        make(2_500);
+        make(2_500);
+        long after = resident();
+        System.out.println("resident: " + before + " kB after 5,000 clients, " + after + " kB after 10,000");
+        if (after - before > 32_000) {
+            throw new AssertionError("clients leak");
+        }
+    }
+
+    private static void make(int clients) throws Exception {
+        WeakReference<PlumClient> last = null;
+        for (int n = 0; n < clients; n++) {
+            PlumClient plum = PlumClient.create("static://10.0.0.1:1,10.0.0.2:1");
+            plum.pick("s").success();
+            last = new WeakReference<>(plum);
+        }
+        while (last.get() != null) {
+            System.gc();
+            Thread.sleep(20);
+        }
+        System.gc();
+        Thread.sleep(200); // the cleaner goes through the last of them
+    }
+
+    private static long resident() throws IOException {
+        for (String line : Files.readAllLines(Path.of("/proc/self/status"))) {
+            if (line.startsWith("VmRSS:")) {
+                return Long.parseLong(line.replaceAll("\\D", ""));
+            }
+        }
+        throw new IOException("no VmRSS");
+    }
+
+    /** Ends without closing anything. */
+    private static void register(String address, int port) {
+        PlumClient plum = PlumClient.create(address);
+        plum.register(Instance.of("leaving", port).host("127.0.0.1")).await();
+    }
+
+    /** Ends while calls and watches wait. */
+    private static void waitForEver(String address) throws Exception {
+        PlumClient plum = PlumClient.create(address);
+        Runnable[] waits = {
+            () -> plum.call(PlumRequest.get("s", "/").timeout(Duration.ofMinutes(5))), () -> plum.watch("s").forEach(change -> {})
+        };
+        for (Runnable wait : waits) {
+            Thread thread = new Thread(wait);
+            thread.setDaemon(true);
+            thread.start();
+        }
+        Thread.sleep(300);
+    }
+
+    /** The same jar in two class loaders, and once more when they are gone. */
+    private static void loaders(URL jar) throws Exception {
+        for (int round = 0; round < 2; round++) {
+            try (URLClassLoader one = new URLClassLoader(new URL[] {jar}, ClassLoader.getPlatformClassLoader());
+                    URLClassLoader two = new URLClassLoader(new URL[] {jar}, ClassLoader.getPlatformClassLoader())) {
+                AutoCloseable first = (AutoCloseable) open(one);
+                AutoCloseable second = (AutoCloseable) open(two);
+                if (first.getClass() == second.getClass()) {
+                    throw new AssertionError("one class loader for both");
+                }
+                for (AutoCloseable client : new AutoCloseable[] {first, second}) {
+                    Class<?> type = client.getClass().getClassLoader().loadClass("io.plumline.PlumClient");
+                    System.out.println(type.getMethod("discover", String.class).invoke(client, "s"));
+                }
+                second.close(); // and the first one is dropped
+            }
+            System.gc();
+        }
+    }
+
+    private static Object open(ClassLoader loader) throws Exception {
+        Class<?> type = loader.loadClass("io.plumline.PlumClient");
+        return type.getMethod("create", String.class).invoke(null, "static://10.0.0.1:1");
+    }
+}
