@@ -128,6 +128,8 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
     let me = one.register(at("orders", other)).unwrap();
     let plum = client(&server.address(), json!({}));
     until("both are seen", SOON, || ports(&plum, "orders").len() == 2);
+    let is_settled = || plum.stats().unwrap().cache.registries[0].settled;
+    until("its word on who is missing counts", Duration::from_secs(20), is_settled);
     child.kill();
     until("the killed one is gone", TTL + Duration::from_secs(2), || ports(&plum, "orders") == [other]);
     me.close(Duration::ZERO, &Never).unwrap();

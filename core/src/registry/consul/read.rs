@@ -8,18 +8,19 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::record::{Aside, Listed};
+use super::record::{Aside, Listed, Standing};
 use super::{Consul, index_of};
 use crate::error::Result;
 use crate::model::Endpoint;
 use crate::registry::web::{self, Ask, Host, escape};
-use crate::registry::{Absence, Heard, Listing, Wait};
+use crate::registry::{Absence, Heard, Listing, RecordId, Removed, Wait, Why};
 use crate::transport::Answer;
 
 impl Consul {
-    /// The query for the healthy instances of a service.
+    /// The query for the instances of a service, the unhealthy included: that somebody says it is unwell must not
+    /// look like the silence after an outage.
     pub(super) fn path_of(&self, service: &str) -> String {
-        format!("/v1/health/service/{}?passing=1{}", escape(service), self.filters)
+        format!("/v1/health/service/{}?{}", escape(service), self.filters.trim_start_matches('&'))
     }
 
     pub(super) fn read_at(&self, agent: &Host, service: &str, wait: &Wait<'_>) -> Result<Heard> {
@@ -40,7 +41,7 @@ impl Consul {
         format!("/v1/catalog/services?{}", self.filters.trim_start_matches('&'))
     }
 
-    /// What a list of healthy instances tells.
+    /// What a list of instances tells.
     pub(super) fn heard(
         &self,
         agent: &Host,
@@ -56,9 +57,14 @@ impl Consul {
         } else {
             HashMap::new()
         };
-        let endpoints =
-            listed.iter().flat_map(|listed| self.endpoints_of(listed, aside.get(listed.id()), wait));
-        let listing = Listing { endpoints: endpoints.collect(), removed: Vec::new() };
+        let (silent, heard): (Vec<&Listed>, Vec<&Listed>) =
+            listed.iter().partition(|listed| listed.standing() == Standing::Silent);
+        let all = |some: Vec<&Listed>| -> Vec<Endpoint> {
+            let endpoints = |one: &Listed| self.endpoints_of(one, aside.get(one.id()), wait);
+            some.into_iter().flat_map(endpoints).collect()
+        };
+        let expired = |endpoint: &Endpoint| Removed { id: RecordId::of(endpoint), why: Why::Expired };
+        let listing = Listing { endpoints: all(heard), removed: all(silent).iter().map(expired).collect() };
         Ok(Heard {
             epoch: Some(self.epoch_name(epoch)),
             ttl: None,

@@ -21,12 +21,48 @@ const MOST_PAIRS: usize = 64;
 const LONGEST_KEY: usize = 128;
 const LONGEST_VALUE: usize = 512;
 
-/// A healthy instance of a service, as `/v1/health/service` lists it.
+/// An instance of a service, as `/v1/health/service` lists it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Listed {
     node: Node,
     service: Service,
+    #[serde(default)]
+    checks: Vec<Checked>,
+}
+
+/// What a check of an instance, or of its node, came to last.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Checked {
+    status: String,
+    #[serde(rename = "ServiceID", default)]
+    service_id: String,
+    #[serde(default)]
+    output: String,
+}
+
+impl Checked {
+    fn is_passing(&self) -> bool {
+        self.status == "passing"
+    }
+
+    /// A check that nobody renewed in time, or that of a machine nobody hears of: after an outage that says more of
+    /// the outage than of the instance.
+    fn is_silence(&self) -> bool {
+        !self.is_passing() && (self.service_id.is_empty() || self.output.starts_with("TTL expired"))
+    }
+}
+
+/// What its checks make of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// All of them pass.
+    Healthy,
+    /// One says that it is not well.
+    Unhealthy,
+    /// It was not heard of in time.
+    Silent,
 }
 
 #[derive(Debug, Deserialize)]
@@ -76,6 +112,18 @@ impl Listed {
         &self.service.id
     }
 
+    /// What its checks make of it.
+    pub(super) fn standing(&self) -> Standing {
+        let failing = || self.checks.iter().filter(|check| !check.is_passing());
+        if failing().next().is_none() {
+            Standing::Healthy
+        } else if failing().any(Checked::is_silence) {
+            Standing::Silent
+        } else {
+            Standing::Unhealthy
+        }
+    }
+
     /// Where it listens: a name or an address.
     pub(super) fn host(&self) -> &str {
         if self.service.address.is_empty() { &self.node.address } else { &self.service.address }
@@ -106,6 +154,7 @@ impl Listed {
             version,
             labels,
             weight: weights.map_or(1, |weights| weights.passing),
+            healthy: self.standing() == Standing::Healthy,
             source: source.to_owned(),
             ..Endpoint::new(name, ip, *port)
         };
@@ -210,6 +259,28 @@ mod tests {
     use super::*;
 
     const SOURCE: &str = "consul://127.0.0.1:8500";
+
+    fn standing(checks: &serde_json::Value) -> Standing {
+        let node = serde_json::json!({"Node": "n", "Address": "10.0.0.1"});
+        let service = serde_json::json!({"ID": "a", "Service": "s", "Port": 80});
+        listed(serde_json::json!({"Node": node, "Service": service, "Checks": checks})).standing()
+    }
+
+    #[test]
+    fn who_says_it_is_unwell_is_told_from_who_says_nothing() {
+        let check = |of: &str, status: &str, output: &str| serde_json::json!({"ServiceID": of, "Status": status, "Output": output});
+        let alive = check("", "passing", "Agent alive");
+        let of = |check| standing(&serde_json::json!([alive, check]));
+        assert_eq!(of(check("a", "passing", "")), Standing::Healthy);
+        assert_eq!(of(check("a", "critical", "HTTP GET: 500")), Standing::Unhealthy);
+        assert_eq!(of(check("a", "warning", "")), Standing::Unhealthy);
+        assert_eq!(
+            of(check("a", "critical", "TTL expired (last output before timeout follows): ")),
+            Standing::Silent
+        );
+        assert_eq!(of(check("", "critical", "Agent not live or unreachable")), Standing::Silent);
+        assert_eq!(standing(&serde_json::json!([])), Standing::Healthy);
+    }
 
     fn listed(json: serde_json::Value) -> Listed {
         serde_json::from_value(json).unwrap()

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -17,6 +17,7 @@ use serde::Deserialize;
 
 use super::topic::{Subject, Topic};
 use super::{Consul, read};
+use crate::clock::{self, Tick};
 use crate::error::Result;
 use crate::interrupt::Closing;
 use crate::registry::web::{self, Host};
@@ -26,6 +27,10 @@ use crate::transport::Answer;
 
 /// So many services have a connection of their own.
 const MOST_TOPICS: usize = 100;
+/// Changes often come together.
+const GATHER: Duration = Duration::from_millis(50);
+/// The least time between two readings of all services, for each of them: reading one takes about a tenth of it.
+const SWEEP_PACE: Duration = Duration::from_millis(10);
 
 /// Everything that is watched at one Consul by one client.
 pub(super) struct Hub {
@@ -43,6 +48,8 @@ struct State {
     topics: HashMap<Subject, Arc<Topic>>,
     /// What the checks of each service looked like last, while two queries stand for all.
     checks: HashMap<String, u64>,
+    sweep_due: bool,
+    swept_at: Tick,
 }
 
 struct Handle(Arc<Hub>);
@@ -136,22 +143,40 @@ impl Hub {
     /// A name once seen is followed ever after: its end is to be seen too.
     fn names_are(self: &Arc<Self>, names: Vec<String>, epoch: u64) {
         let mut state = self.state.lock();
-        let unchecked = || -> Vec<String> {
-            let are_many = state.topics.contains_key(&Subject::Checks);
-            let without = state.wanted.iter().filter(|name| !state.checks.contains_key(*name));
-            if are_many { without.cloned().collect() } else { Vec::new() }
-        };
-        // Services without any check show in the names only.
-        let due = unchecked();
         let mut news = Vec::new();
         if state.all {
             news = names.into_iter().filter(|name| !state.wanted.contains(name)).collect();
             state.wanted.extend(news.iter().cloned());
         }
+        let are_many = state.topics.contains_key(&Subject::Checks);
         drop(state);
         self.sink.heard(Heard { epoch: Some(self.consul.epoch_name(epoch)), ..Heard::default() });
         self.arrange(news);
-        self.read_soon(due);
+        if are_many {
+            self.sweep_soon();
+        }
+    }
+
+    /// Some service was registered or changed, and nobody says which: all of them are read, at a pace that leaves
+    /// a worker nine tenths of its time.
+    fn sweep_soon(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.sweep_due, true) {
+            return;
+        }
+        let at = state.swept_at.after(SWEEP_PACE * state.wanted.len() as u32);
+        let wait = at.remaining(clock::now()).max(GATHER);
+        let hub = Arc::downgrade(self);
+        self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
+            let Some(hub) = hub.upgrade() else { return };
+            let due = {
+                let mut state = hub.state.lock();
+                state.sweep_due = false;
+                state.swept_at = clock::now();
+                state.wanted.iter().filter(|service| hub.sink.is_used(service)).cloned().collect()
+            };
+            hub.read_all(due);
+        });
     }
 
     fn checks_are(self: &Arc<Self>, checks: &[Check], epoch: u64) {
@@ -174,23 +199,29 @@ impl Hub {
         self.read_soon(due);
     }
 
-    /// Reads these services, one after the other, in the background.
+    /// Reads these services in the background.
     fn read_soon(self: &Arc<Self>, services: Vec<String>) {
         if services.is_empty() {
             return;
         }
-        let hub: Weak<Hub> = Arc::downgrade(self);
+        let hub = Arc::downgrade(self);
         self.consul.runtime.after(Duration::ZERO, self.consul.lane(), Priority::Poll, move || {
-            let Some(hub) = hub.upgrade() else { return };
-            for service in services {
-                let wait = Wait::new(hub.consul.request_timeout(), &hub.closing);
-                match hub.consul.read(&service, &wait) {
-                    Ok(heard) => hub.sink.heard(heard),
-                    Err(error) if hub.closing.is_closed() => drop(error),
-                    Err(error) => return hub.sink.lost(error),
-                }
+            if let Some(hub) = hub.upgrade() {
+                hub.read_all(services);
             }
         });
+    }
+
+    /// One after the other, until one fails.
+    fn read_all(&self, services: Vec<String>) {
+        for service in services {
+            let wait = Wait::new(self.consul.request_timeout(), &self.closing);
+            match self.consul.read(&service, &wait) {
+                Ok(heard) => self.sink.heard(heard),
+                Err(error) if self.closing.is_closed() => return drop(error),
+                Err(error) => return self.sink.lost(error),
+            }
+        }
     }
 }
 
