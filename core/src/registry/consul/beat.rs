@@ -18,6 +18,8 @@ impl Consul {
             wait,
         )?;
         match answer.status {
+            // Registering says "healthy"; what the program itself says follows at once.
+            200 if entry.health == Health::Says(false) => self.beat_at(agent, entry, wait).map(drop),
             200 => Ok(()),
             status => {
                 let message = format!("{} answered a registration with {status}", agent.label());
@@ -27,8 +29,12 @@ impl Consul {
     }
 
     pub(super) fn beat_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<Beat> {
-        let word = if entry.health == Health::Says(false) { "fail" } else { "pass" };
-        let path = format!("/v1/agent/check/{word}/{}", escape(&check_id(&entry.instance.instance_id)));
+        // A check that fails without a word looks like one that an agent has just loaded.
+        let (word, note) = match entry.health {
+            Health::Says(false) => ("fail", "?note=said%20by%20the%20program"),
+            _ => ("pass", ""),
+        };
+        let path = format!("/v1/agent/check/{word}/{}{note}", escape(&check_id(&entry.instance.instance_id)));
         let wait = wait.at_most(self.request_timeout());
         let answer = agent.exchange(&Ask::put(&path, b""), self.credentials(), &self.resolver, &wait)?;
         // Agents before 1.13 say 500 of a check they do not know.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{Endpoint, Instance, Labels};
-use crate::registry::{DEFAULT_TTL, Entry, Health, carried_labels, read_carried};
+use crate::registry::{DEFAULT_TTL, Entry, carried_labels, read_carried};
 
 /// A critical service is removed after this, at the earliest: Consul allows no less.
 const REMOVED_AFTER: &str = "1m";
@@ -47,10 +47,11 @@ impl Checked {
         self.status == "passing"
     }
 
-    /// A check that nobody renewed in time, or that of a machine nobody hears of: after an outage that says more of
-    /// the outage than of the instance.
+    /// A check that nobody renewed in time or that has said nothing since its agent started, or that of a machine
+    /// nobody hears of: after an outage that says more of the outage than of the instance.
     fn is_silence(&self) -> bool {
-        !self.is_passing() && (self.service_id.is_empty() || self.output.starts_with("TTL expired"))
+        let says_nothing = self.output.is_empty() || self.output.starts_with("TTL expired");
+        !self.is_passing() && (self.service_id.is_empty() || says_nothing)
     }
 }
 
@@ -214,7 +215,7 @@ impl<'a> Registration<'a> {
                 id: check_id(instance_id),
                 name: "heartbeat",
                 ttl: go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
-                status: if entry.health == Health::Says(false) { "critical" } else { "passing" },
+                status: "passing",
                 deregister_critical_service_after: REMOVED_AFTER,
             },
         })
@@ -257,6 +258,7 @@ fn go_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::Health;
 
     const SOURCE: &str = "consul://127.0.0.1:8500";
 
@@ -273,7 +275,12 @@ mod tests {
         let of = |check| standing(&serde_json::json!([alive, check]));
         assert_eq!(of(check("a", "passing", "")), Standing::Healthy);
         assert_eq!(of(check("a", "critical", "HTTP GET: 500")), Standing::Unhealthy);
-        assert_eq!(of(check("a", "warning", "")), Standing::Unhealthy);
+        assert_eq!(of(check("a", "warning", "slow")), Standing::Unhealthy);
+        assert_eq!(
+            of(check("a", "critical", "")),
+            Standing::Silent,
+            "as loaded by an agent that has just started"
+        );
         assert_eq!(
             of(check("a", "critical", "TTL expired (last output before timeout follows): ")),
             Standing::Silent
