@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::promises::{at, promises, registering};
-use crate::server::{Record, Running, Server, free_port, program, run};
+use crate::server::{Record, Running, Server, among_others, free_port, program, run};
 
 const VERSION: &str = "1.14.5";
 const GO_MOD: &str = "module servers\n\ngo 1.22\n\nexclude (\n\tgithub.com/hashicorp/go-msgpack v1.1.5\n\tgithub.com/hashicorp/go-msgpack v1.1.6\n)\n";
@@ -175,6 +175,7 @@ impl Server for Consul {
 
 #[test]
 fn an_index_that_goes_backwards_begins_from_0() {
+    let _turn = among_others();
     let mut server = Consul::start();
     let one = registering(&server.address());
     // Many changes, so that the index is far ahead of what an empty server begins with.
@@ -196,6 +197,7 @@ fn an_index_that_goes_backwards_begins_from_0() {
 
 #[test]
 fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
+    let _turn = among_others();
     let server = Consul::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
@@ -209,6 +211,7 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 
 #[test]
 fn a_token_is_asked_for_known_and_obeyed() {
+    let _turn = among_others();
     let acl =
         json!({"enabled": true, "default_policy": "deny", "tokens": {"initial_management": "root-secret-1"}});
     let server = Consul::with(&json!({ "acl": acl }));
@@ -238,6 +241,7 @@ fn a_token_is_asked_for_known_and_obeyed() {
 
 #[test]
 fn whatever_else_answers_at_the_port_is_named() {
+    let _turn = among_others();
     let controller = plumline_controller::Controller::start(
         plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()),
     );
@@ -250,6 +254,7 @@ fn whatever_else_answers_at_the_port_is_named() {
 
 #[test]
 fn more_services_than_connections_are_followed_by_two_queries() {
+    let _turn = among_others();
     let server = Consul::start();
     let one = registering(&server.address());
     let names: Vec<String> = (0..150).map(|n| format!("many-{n:03}")).collect();
@@ -270,6 +275,7 @@ fn more_services_than_connections_are_followed_by_two_queries() {
 
 #[test]
 fn the_next_agent_is_used_when_one_dies() {
+    let _turn = among_others();
     let mut first = Consul::start();
     let second = Consul::start();
     let both = format!("consul://127.0.0.1:{},127.0.0.1:{}", first.http, second.http);

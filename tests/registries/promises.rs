@@ -11,7 +11,7 @@ use plumline::{Client, Endpoint, Instance, Registration};
 use plumline_tests::{client, listener, ports, stays, until};
 use serde_json::json;
 
-use crate::server::{Record, Running, Server};
+use crate::server::{Record, Running, Server, alone, among_others};
 
 /// So long an instance is kept; a beat comes each second.
 pub const TTL: Duration = Duration::from_secs(3);
@@ -63,6 +63,7 @@ pub fn at(service: &str, port: u16) -> Instance {
 }
 
 pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Server>(within: Duration) {
+    let _turn = among_others();
     let server = S::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     assert!(other.discover("orders").unwrap().is_empty());
@@ -91,6 +92,7 @@ pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Ser
 }
 
 pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
+    let _turn = among_others();
     let server = S::start();
     let mut by_hand = Endpoint::new("user-service", "127.0.0.1".parse().unwrap(), 8080);
     by_hand.instance_id = "user-service-1".into();
@@ -110,6 +112,7 @@ pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
 }
 
 pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Server>() {
+    let _turn = among_others();
     let server = S::start();
     let (_listener, port) = listener();
     let arguments = [server.address(), "orders".into(), port.to_string(), "3s".into()];
@@ -142,6 +145,7 @@ fn register_many(plum: &Client, count: u16) -> Vec<Registration> {
 
 /// Away for longer than the TTL, while calls go on; then back with its data, or without.
 fn outlast<S: Server>(empty: bool) {
+    let _turn = alone();
     let mut server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, 200);
@@ -156,8 +160,7 @@ fn outlast<S: Server>(empty: bool) {
     }
     server.revive();
     let expected: Vec<u16> = (1..=200).collect();
-    // A beat is a second; two hundred writes to a disk that other tests write to as well take their time too.
-    until("all are back, once each, with the latest data", TTL, || {
+    until("all are back, once each, with the latest data", ONE_BEAT, || {
         server.listed("orders") == expected && server.record("orders", 8).version == "v2"
     });
     until("and the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
@@ -176,6 +179,7 @@ pub fn a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: bool) {
 }
 
 pub fn a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
+    let _turn = among_others();
     let server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, 20);
@@ -190,6 +194,7 @@ pub fn a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
 }
 
 pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
+    let _turn = alone();
     let server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, 3);
@@ -200,6 +205,7 @@ pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
 }
 
 pub fn two_thousand_instances_are_seen_by_a_hundred_watchers<S: Server>() {
+    let _turn = alone();
     let server = S::start();
     let plum = registering(&server.address());
     let all: Vec<Registration> = (0..2_000)

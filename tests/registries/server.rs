@@ -4,6 +4,7 @@ use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use plumline::Endpoint;
 use rustix::process::{Pid, Signal, kill_process};
@@ -42,6 +43,19 @@ pub trait Server: Sized {
     fn go_on(&self) {
         kill_process(self.pid(), Signal::CONT).unwrap();
     }
+}
+
+/// Whose turn it is: tests that promise something within a time of their own run alone, the others side by side.
+static TURN: RwLock<()> = RwLock::new(());
+
+/// Side by side with others, as long as this lives.
+pub fn among_others() -> RwLockReadGuard<'static, ()> {
+    TURN.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Alone, as long as this lives.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    TURN.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What others see of an instance.

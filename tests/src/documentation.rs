@@ -32,6 +32,7 @@ pages! {
     ThreadsAndFork: "docs/threads-and-fork.md",
     TestingYourCode: "docs/testing-your-code.md",
     Registries: "docs/registries.md",
+    Consul: "docs/consul.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",
     Benchmarks: "docs/benchmarks.md",
