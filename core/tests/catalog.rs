@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use plumline::sync::Mutex;
 use plumline::catalog::Catalog;
 use plumline::config::CacheConfig;
 use plumline::interrupt::Never;
