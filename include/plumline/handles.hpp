@@ -66,8 +66,27 @@ class Service {
     return Response{std::move(*made)};
   }
 
-  Response get(std::string_view path) const { return call({"GET", "", path}); }
+  Response get(std::string_view path) const { return try_get(path).value(); }
   result<Response> try_get(std::string_view path) const { return try_call({"GET", "", path}); }
+  /// These three send JSON text.
+  Response post(std::string_view path, std::string_view json) const { return try_post(path, json).value(); }
+  result<Response> try_post(std::string_view path, std::string_view json) const {
+    return try_call(Request::post("", path).json(json));
+  }
+  Response put(std::string_view path, std::string_view json) const { return try_put(path, json).value(); }
+  result<Response> try_put(std::string_view path, std::string_view json) const {
+    return try_call(Request::put("", path).json(json));
+  }
+  Response patch(std::string_view path, std::string_view json) const { return try_patch(path, json).value(); }
+  result<Response> try_patch(std::string_view path, std::string_view json) const {
+    return try_call(Request::patch("", path).json(json));
+  }
+  Response del(std::string_view path) const { return try_del(path).value(); }
+  result<Response> try_del(std::string_view path) const { return try_call(Request::del("", path)); }
+  Response head(std::string_view path) const { return try_head(path).value(); }
+  result<Response> try_head(std::string_view path) const { return try_call(Request::head("", path)); }
+  Response options(std::string_view path) const { return try_options(path).value(); }
+  result<Response> try_options(std::string_view path) const { return try_call(Request::options("", path)); }
 
  private:
   friend class Client;

@@ -145,6 +145,9 @@ TEST(a_bound_service_calls) {
   const plumline::Client plum{address_of_server()};
   const auto orders = plum.service("orders");
   CHECK(orders.get("/a").raise_for_status().body().find("GET /a ") == 0 && orders.try_get("/b"));
+  CHECK(orders.post("/", "{}").raise_for_status().body().find("POST / ") == 0 && orders.put("/", "{}").is_success());
+  CHECK(orders.patch("/", "{}").is_success() && orders.del("/").raise_for_status().body().find("DELETE / ") == 0);
+  CHECK(orders.head("/").is_success() && orders.options("/").is_success() && orders.try_post("/", "{}"));
   CHECK(orders.call(plumline::Request::post("", "/").json("{}")).status() == 200);
   CHECK(!orders.try_call(plumline::Request::get("", "/").version("v2")));
 }

@@ -46,7 +46,7 @@ impl Client {
 
     fn call(&self, raw: &RawRequest) -> Result<plumline::Response> {
         let service = text("service", &raw.service)?;
-        let request = raw.to_request(service)?;
+        let request = raw.request_to(service)?;
         if !raw.is_narrowed() && !service.is_empty() {
             return self.handle(service)?.call_interruptible(&request, &Never);
         }

@@ -56,8 +56,8 @@ pub(crate) fn builder(address: &str, config: Option<&ConfigHandle>) -> Result<Cl
 
 /// An empty configuration: everything is as it is by default. Never NULL. Yours to free.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_config_new() -> Option<Box<ConfigHandle>> {
-    Some(Box::default())
+pub extern "C" fn plumline_config_new() -> Box<ConfigHandle> {
+    Box::default()
 }
 
 /// A configuration from JSON, such as `{"timeout": "2s", "services": {"orders": {"retry": {"attempts": 2}}}}`.

@@ -109,6 +109,10 @@ pub(crate) fn query(service: &Str, narrowed: *const RawQuery) -> Result<Query> {
     })
 }
 
+#[allow(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "what is borrowed lives as long as the pointer is borrowed"
+)]
 pub(crate) fn labels(first: &*const Field, count: usize) -> Result<Labels> {
     let labels = fields("labels", first, count)?;
     Ok(labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
@@ -121,7 +125,7 @@ impl RawRequest {
     }
 
     /// The request that the core makes, to this service.
-    pub(crate) fn to_request(&self, service: &str) -> Result<Request> {
+    pub(crate) fn request_to(&self, service: &str) -> Result<Request> {
         let path = text("path", &self.path)?;
         let mut request = Request::new(self.method()?, service, path);
         for (name, value) in fields("params", &self.params, self.param_count)? {

@@ -55,7 +55,7 @@ pub extern "C" fn plumline_service_call(
     make("response", response, error, || {
         let (service, request) = (need("service", service)?, grown(request)?);
         check_unbound(&request)?;
-        let request = request.to_request(&service.inner.query().service)?;
+        let request = request.request_to(&service.inner.query().service)?;
         service.inner.call_interruptible(&request, &Never).map(Response::from)
     })
 }
