@@ -11,18 +11,21 @@ MVN := mvn --quiet --batch-mode
 RELEASE := target/release
 
 .PHONY: help demo test build bench lint docs clean packages test-rust test-c test-python test-java test-docs lint-rust \
-    lint-python conformance
+    lint-python conformance face-python forget-conformance
 
 include bindings/c/install.mk
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## Run the main job on real processes: a kill, a restart, a registry outage; writes demo.html
+demo: face-python ## Run the main job on real processes: a kill, a restart, a registry outage; writes demo.html
 	$(CARGO) build --release --quiet --package plumline-examples
 	$(RELEASE)/demo
 
-test: test-rust test-c test-python test-java test-docs conformance ## Pass every test, on a bare machine too
+test: forget-conformance test-rust test-c test-python test-java test-docs conformance ## Pass every test, on a bare machine too
+
+forget-conformance:
+	rm -rf target/conformance
 
 test-rust: ## The Rust tests, the documentation's code included
 	$(CARGO) test --workspace --quiet
@@ -50,10 +53,13 @@ test-docs: $(VENV)/.ready packages ## Examples and blocks of the documentation, 
 conformance: ## The table of scenarios and languages, as the tests have left it: target/conformance.md
 	$(CARGO) run --quiet --package plumline-testbed -- --table
 
-build: $(VENV)/.ready libplumline ## Leave the command, libplumline, a .venv in which `import plumline` works, and the jar
+build: face-python libplumline ## Leave the command, libplumline, a .venv in which `import plumline` works, and the jar
+	$(MVN) -f java package -DskipTests
+
+# The command, and a .venv in which `import plumline` works.
+face-python: $(VENV)/.ready
 	$(CARGO) build --release --quiet --package plumline-controller --bin plumline
 	cd python && ../$(VENV)/bin/maturin develop --release --quiet
-	$(MVN) -f java package -DskipTests
 
 bench: build packages ## Measure side by side with the alternatives; writes target/bench/results.json
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
@@ -79,6 +85,9 @@ lint-python: $(VENV)/.ready
 
 docs: $(VENV)/.ready ## Build the API documentation and refresh what is generated from the configuration
 	UPDATE=1 $(CARGO) test --quiet --package plumline-tests --test generated
+	UPDATE=1 $(CARGO) test --quiet --package plumline-testbed --test schema
+	UPDATE=1 $(CARGO) test --quiet --package plumline-c --test header
+	UPDATE=1 $(CARGO) test --quiet --package plumline-java
 	cd python && ../$(VENV)/bin/maturin develop --quiet
 	$(PYTHON) python/tools/generate_config.py
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
