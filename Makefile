@@ -7,34 +7,68 @@ SHELL := /bin/bash
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 CARGO := cargo
+MVN := mvn --quiet --batch-mode
 RELEASE := target/release
 
-.PHONY: help demo test build bench lint docs test-rust test-python lint-rust lint-python clean
+.PHONY: help demo test build bench lint docs clean packages test-rust test-c test-python test-java test-docs lint-rust \
+    lint-python conformance face-python forget-conformance
+
+include bindings/c/install.mk
 
 help: ## List what there is to do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: build ## Run the main job on real processes: a kill, a restart, a registry outage; writes demo.html
+demo: face-python ## Run the main job on real processes: a kill, a restart, a registry outage; writes demo.html
 	$(CARGO) build --release --quiet --package plumline-examples
 	$(RELEASE)/demo
 
-test: test-rust test-python ## Pass every test, on a bare machine too
+test: forget-conformance test-rust test-c test-python test-java test-docs conformance ## Pass every test, on a bare machine too
+
+forget-conformance:
+	rm -rf target/conformance
 
 test-rust: ## The Rust tests, the documentation's code included
 	$(CARGO) test --workspace --quiet
 
+test-c: packages ## The C and C++ suites: plain, sanitized, under valgrind, installed, and the scenarios
+	tests/c/run.sh
+
 test-python: $(VENV)/.ready ## The Python tests, against the real controller
-	$(CARGO) build --quiet --package plumline-controller --bin plumline
+	$(CARGO) build --quiet --package plumline-controller --bin plumline --package plumline-testbed
 	cd python && ../$(VENV)/bin/maturin develop --quiet
 	cd python && PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline ../$(PYTHON) -X dev -m pytest -q
 
-build: $(VENV)/.ready ## Leave target/release/plumline and a .venv in which `import plumline` works
+test-java: ## The Java tests, on 17 and 25, with checked JNI, as a fat jar, in two class loaders, by jlink
+	$(CARGO) build --quiet --package plumline-controller --bin plumline --package plumline-testbed
+	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline $(MVN) -f java verify -Ppackaged -Dplumline.profile=debug
+	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline java/tools/runs.sh -Dplumline.profile=debug
+
+test-docs: $(VENV)/.ready packages ## Examples and blocks of the documentation, in every language
+	$(CARGO) build --quiet --package plumline-controller --package plumline-examples --bins
+	cd python && ../$(VENV)/bin/maturin develop --quiet
+	$(MAKE) --silent --no-print-directory libplumline C_PROFILE=debug
+	$(MVN) -f java package -Dplumline.profile=debug -DskipTests
+	$(PYTHON) -m pytest -q -c python/pyproject.toml --rootdir=. -p no:cacheprovider tests/documentation
+
+conformance: ## The table of scenarios and languages, as the tests have left it: target/conformance.md
+	$(CARGO) run --quiet --package plumline-testbed -- --table
+
+build: face-python libplumline ## Leave the command, libplumline, a .venv in which `import plumline` works, and the jar
+	$(MVN) -f java package -DskipTests
+
+# The command, and a .venv in which `import plumline` works.
+face-python: $(VENV)/.ready
 	$(CARGO) build --release --quiet --package plumline-controller --bin plumline
 	cd python && ../$(VENV)/bin/maturin develop --release --quiet
 
-bench: build ## Measure side by side with the alternatives; writes target/bench/results.json
+bench: build packages ## Measure side by side with the alternatives; writes target/bench/results.json
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
 	$(CARGO) build --release --quiet --package plumline-benches --package plumline-tests --bins
+	$(MVN) -f java install -DskipTests
+	$(MVN) -f benches/java package
+	mkdir -p target/bench
+	cc -std=c99 -O2 -Wall -Wextra -Wpedantic -Werror -Iinclude -o target/bench/bench-c benches/c/bench.c \
+	    -L$(RELEASE) -lplumline -Wl,-rpath,$(CURDIR)/$(RELEASE) -lcurl
 	$(RELEASE)/plumline-benches $(GROUP)
 
 lint: lint-rust lint-python ## rustfmt, clippy, ruff and cargo-deny; mypy and stubtest run with the tests
@@ -46,17 +80,27 @@ lint-rust:
 	$(CARGO) deny check bans licenses sources
 
 lint-python: $(VENV)/.ready
-	$(VENV)/bin/ruff check python examples
-	$(VENV)/bin/ruff format --check python examples
+	$(VENV)/bin/ruff check python examples tests
+	$(VENV)/bin/ruff format --check python examples tests
 
 docs: $(VENV)/.ready ## Build the API documentation and refresh what is generated from the configuration
 	UPDATE=1 $(CARGO) test --quiet --package plumline-tests --test generated
+	UPDATE=1 $(CARGO) test --quiet --package plumline-testbed --test schema
+	UPDATE=1 $(CARGO) test --quiet --package plumline-c --test header
+	UPDATE=1 $(CARGO) test --quiet --package plumline-java
 	cd python && ../$(VENV)/bin/maturin develop --quiet
 	$(PYTHON) python/tools/generate_config.py
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
 
 clean: ## Remove what was built
 	rm -rf target $(VENV) demo.html
+
+# What the C suites and the benches are built with, from Debian.
+PACKAGES := clang libclang-rt-14-dev cmake libcjson-dev libcurl4-openssl-dev pkg-config valgrind
+
+packages:
+	@dpkg --status $(PACKAGES) >/dev/null 2>&1 || { \
+	    apt-get update --quiet=2 && apt-get install --quiet=2 --yes --no-install-recommends $(PACKAGES) >/dev/null; }
 
 $(VENV)/.ready: python/requirements-dev.txt
 	python3 -m venv $(VENV)

@@ -23,18 +23,18 @@ C_UP := $(if $(filter $(PREFIX)/lib,$(LIBDIR)),..,$(shell realpath -m --relative
 
 libplumline: ## Leave target/release/libplumline.so and libplumline.a
 	cargo build --quiet $(C_FLAG) --package plumline-c
-	$(MAKE) --no-print-directory -f bindings/c/install.mk C_PROFILE=$(C_PROFILE) $(C_OUT)/$(C_SO)
+	$(MAKE) --silent --no-print-directory -f bindings/c/install.mk C_PROFILE=$(C_PROFILE) $(C_OUT)/$(C_SO)
 
 $(C_OUT)/$(C_SO): $(C_OUT)/libplumline_c.a bindings/c/exports.map bindings/c/install.mk
-	ld -r -o $(C_OUT)/plumline.o --whole-archive $<
-	objcopy --wildcard --keep-global-symbol='plumline_*' --remove-section='.llvm*' $(C_OUT)/plumline.o
-	rm -f $(C_OUT)/libplumline.a
-	ar rcs $(C_OUT)/libplumline.a $(C_OUT)/plumline.o
-	cc -shared -o $@ -Wl,-soname,$(C_SONAME) -Wl,--version-script=bindings/c/exports.map -Wl,--gc-sections \
+	@ld -r -o $(C_OUT)/plumline.o --whole-archive $<
+	@objcopy --wildcard --keep-global-symbol='plumline_*' --remove-section='.llvm*' $(C_OUT)/plumline.o
+	@rm -f $(C_OUT)/libplumline.a
+	@ar rcs $(C_OUT)/libplumline.a $(C_OUT)/plumline.o
+	@cc -shared -o $@ -Wl,-soname,$(C_SONAME) -Wl,--version-script=bindings/c/exports.map -Wl,--gc-sections \
 	    -Wl,-z,relro,-z,now,-z,defs $(C_OUT)/plumline.o -lgcc_s -lpthread -lm -ldl
-	rm $(C_OUT)/plumline.o
-	ln -sf $(C_SO) $(C_OUT)/$(C_SONAME)
-	ln -sf $(C_SONAME) $(C_OUT)/libplumline.so
+	@rm $(C_OUT)/plumline.o
+	@ln -sf $(C_SO) $(C_OUT)/$(C_SONAME)
+	@ln -sf $(C_SONAME) $(C_OUT)/libplumline.so
 
 install: libplumline ## Install the C and C++ library: PREFIX=/usr/local, LIBDIR, DESTDIR
 	install -d $(DESTDIR)$(PREFIX)/include/plumline $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(LIBDIR)/cmake/plumline
@@ -44,16 +44,16 @@ install: libplumline ## Install the C and C++ library: PREFIX=/usr/local, LIBDIR
 	install -m 755 $(C_OUT)/$(C_SO) $(DESTDIR)$(LIBDIR)
 	strip --strip-debug $(DESTDIR)$(LIBDIR)/libplumline.a
 	strip --strip-unneeded $(DESTDIR)$(LIBDIR)/$(C_SO)
-	ln -sf $(C_SO) $(DESTDIR)$(LIBDIR)/$(C_SONAME)
-	ln -sf $(C_SONAME) $(DESTDIR)$(LIBDIR)/libplumline.so
+	@ln -sf $(C_SO) $(DESTDIR)$(LIBDIR)/$(C_SONAME)
+	@ln -sf $(C_SONAME) $(DESTDIR)$(LIBDIR)/libplumline.so
 	$(call c_filled,plumline.pc,$(LIBDIR)/pkgconfig)
 	$(call c_filled,plumline-config.cmake,$(LIBDIR)/cmake/plumline)
 	$(call c_filled,plumline-config-version.cmake,$(LIBDIR)/cmake/plumline)
 
 uninstall: ## Remove what `make install` with the same PREFIX has put there
-	rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/,plumline.h plumline.hpp)
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libplumline.a libplumline.so $(C_SONAME) $(C_SO) pkgconfig/plumline.pc)
-	rm -rf $(DESTDIR)$(LIBDIR)/cmake/plumline $(DESTDIR)$(PREFIX)/include/plumline
+	@rm -f $(addprefix $(DESTDIR)$(PREFIX)/include/,plumline.h plumline.hpp)
+	@rm -f $(addprefix $(DESTDIR)$(LIBDIR)/,libplumline.a libplumline.so $(C_SONAME) $(C_SO) pkgconfig/plumline.pc)
+	@rm -rf $(DESTDIR)$(LIBDIR)/cmake/plumline $(DESTDIR)$(PREFIX)/include/plumline
 
 c_filled = sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(C_VERSION)|' \
 	    -e 's|@MAJOR@|$(C_MAJOR)|' -e 's|@UP@|$(C_UP)|' include/$(1).in > $(DESTDIR)$(2)/$(1)

@@ -290,7 +290,7 @@ class Runner:
     def do_discover(self, operation: Fields) -> list[Fields]:
         return endpoints(self.of("client", operation).discover(operation["service"], **query(operation)))
 
-    def do_services(self, operation: Fields) -> list[str]:
+    def do_services(self, operation: Fields) -> Any:
         return self.of("client", operation).services()
 
     def do_pick(self, operation: Fields) -> Fields:
@@ -341,7 +341,7 @@ class Runner:
     def do_explain(self, operation: Fields) -> Fields:
         return explanation(self.of("client", operation).explain(operation["service"], **query(operation)))
 
-    def do_stats(self, operation: Fields) -> plumline.Client:
+    def do_stats(self, operation: Fields) -> Any:
         return self.of("client", operation).stats()
 
     def do_publish(self, operation: Fields) -> None:
@@ -358,7 +358,7 @@ class Runner:
     def do_close(self, operation: Fields) -> None:
         self.of("client", operation).close(**seconds(operation, "drain"))
 
-    def do_is_closed(self, operation: Fields) -> bool:
+    def do_is_closed(self, operation: Fields) -> Any:
         return self.of("client", operation).is_closed
 
     def do_recorded(self, operation: Fields) -> list[Fields]:

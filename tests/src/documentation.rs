@@ -37,6 +37,7 @@ pages! {
     C: "docs/c.md",
     Cpp: "docs/cpp.md",
     Registries: "docs/registries.md",
+    Consul: "docs/consul.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",
     Benchmarks: "docs/benchmarks.md",

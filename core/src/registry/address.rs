@@ -33,11 +33,13 @@ enum Hosts {
 }
 
 /// Every scheme there is.
-const SCHEMES: [Scheme; 7] = [
+const SCHEMES: [Scheme; 9] = [
     plum("plum", Some(8080), "plum://127.0.0.1:8080"),
     plum("plum+tls", None, "plum+tls://registry.example:8443"),
     plum("http", Some(80), "http://127.0.0.1:8080"),
     plum("https", Some(443), "https://registry.example"),
+    consul("consul", 8500, "consul://127.0.0.1:8500"),
+    consul("consul+tls", 8501, "consul+tls://consul.example:8501"),
     Scheme {
         name: "memory",
         hosts: Hosts::Name,
@@ -63,6 +65,11 @@ const SCHEMES: [Scheme; 7] = [
 
 const fn plum(name: &'static str, port: Option<u16>, example: &'static str) -> Scheme {
     Scheme { name, hosts: Hosts::Ports(port), params: &["token"], has_path: false, example }
+}
+
+const fn consul(name: &'static str, port: u16, example: &'static str) -> Scheme {
+    let params = &["dc", "token", "tag", "prefix"];
+    Scheme { name, hosts: Hosts::Ports(Some(port)), params, has_path: false, example }
 }
 
 /// Parameters whose values are nobody's business.
@@ -325,7 +332,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_typed_panics(text in ".{0,60}", scheme in 0usize..7) {
+        fn nothing_typed_panics(text in ".{0,60}", scheme in 0usize..9) {
             let _ = Address::parse(&text);
             let _ = Address::parse(&format!("{}://{text}", SCHEMES[scheme].name));
         }

@@ -18,6 +18,7 @@
 //! * It never prints a secret: [`Registry::source`] is what logs, errors and `explain` show.
 
 pub mod address;
+mod consul;
 mod file;
 mod fixed;
 mod memory;
@@ -25,6 +26,7 @@ mod plum;
 pub mod polling;
 pub mod reconnect;
 pub mod resolve;
+mod web;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -302,6 +304,7 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "memory" => Ok(Opened::one(Memory::shared(&address.name))),
         "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
+        "consul" | "consul+tls" => consul::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         other => Err(Error::new(Kind::Internal, format!("no registry stands behind {other}://"))),
     }
@@ -373,6 +376,7 @@ mod tests {
             ("static://10.0.0.7:80", "static://10.0.0.7:80", 0),
             ("file:///nowhere/s.yaml", "file:///nowhere/s.yaml", 0),
             ("plum://127.0.0.1:1,127.0.0.1:2?token=hush", "plum://127.0.0.1:1,127.0.0.1:2", 2),
+            ("consul://127.0.0.1,127.0.0.1:2?token=hush&dc=a", "consul://127.0.0.1:8500,127.0.0.1:2?dc=a", 1),
         ] {
             let opened = open(address, &setup()).unwrap();
             assert_eq!((&**opened.reads.source(), opened.writes.len()), (source, writes));

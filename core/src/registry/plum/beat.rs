@@ -10,12 +10,11 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use super::digest::digest;
-use super::wire::{
-    self, Beaten, HealthRow, Heartbeat, Heartbeats, Refused, Register, Registrations, Row, escape,
-};
-use super::{Ask, Plum, Site};
+use super::wire::{Beaten, HealthRow, Heartbeat, Heartbeats, Refused, Register, Registrations, Row};
+use super::{Plum, Site};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
+use crate::registry::web::{self, Ask, escape};
 use crate::registry::{Beat, Entry, Health, Wait};
 
 /// Entries in one request to ours.
@@ -61,13 +60,13 @@ impl Plum {
     // === ours ===
 
     fn register_batch(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Result<Vec<Result<()>>> {
-        let body = wire::write(&Registrations { registrations: entries.iter().map(Register::of).collect() })?;
+        let body = web::write(&Registrations { registrations: entries.iter().map(Register::of).collect() })?;
         let answer = self.exchange(site, &Ask::post("/v1/services/registrations", &body), wait)?;
         if answer.status != 200 {
             site.is_the_original();
             return Ok(one_by_one(entries, |entry| self.register_one(site, entry, wait)));
         }
-        let refused: Refused = wire::read(&answer, &site.label())?;
+        let refused: Refused = web::read(&answer, &site.label())?;
         let refused: HashSet<String> = refused.refused.into_iter().collect();
         let unwell: Vec<Entry> =
             entries.iter().filter(|entry| entry.health == Health::Says(false)).cloned().collect();
@@ -89,13 +88,13 @@ impl Plum {
             instances.entry(&entry.instance.instance_id).or_default().push(entry);
         }
         let beats = instances.iter().map(|(id, entries)| heartbeat_of(id, entries));
-        let body = wire::write(&Heartbeats { instances: beats.collect() })?;
+        let body = web::write(&Heartbeats { instances: beats.collect() })?;
         let answer = self.exchange(site, &Ask::post("/v1/services/heartbeats", &body), wait)?;
         if answer.status != 200 {
             site.is_the_original();
             return Ok(one_by_one(entries, |entry| self.beat_one(site, entry, wait)));
         }
-        let beaten: Beaten = wire::read(&answer, &site.label())?;
+        let beaten: Beaten = web::read(&answer, &site.label())?;
         let unknown: HashSet<String> = beaten.unknown.into_iter().collect();
         let verdict = |entry: &Entry| {
             let is_unknown = unknown.contains(&entry.instance.instance_id);
@@ -107,7 +106,7 @@ impl Plum {
     // === the original ===
 
     fn register_one(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
-        let body = wire::write(&Register::of(entry))?;
+        let body = web::write(&Register::of(entry))?;
         let answer = self.exchange(site, &Ask::post("/v1/services/register?replace=true", &body), wait)?;
         accepted(site, entry, answer.status)?;
         if entry.health == Health::Says(false) { self.say_health(site, entry, false, wait) } else { Ok(()) }
@@ -125,7 +124,7 @@ impl Plum {
     fn say_health(&self, site: &Site, entry: &Entry, healthy: bool, wait: &Wait<'_>) -> Result<()> {
         let health = vec![HealthRow::of(entry, healthy)];
         let beat = Heartbeat { instance_id: &entry.instance.instance_id, digest: String::new(), health };
-        let body = wire::write(&beat)?;
+        let body = web::write(&beat)?;
         let answer = self.exchange(site, &Ask::post("/v1/services/heartbeat", &body), wait)?;
         accepted(site, entry, answer.status)
     }
@@ -133,7 +132,7 @@ impl Plum {
     fn is_listed(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<bool> {
         let path = format!("/v1/discovery?service={}&all=true", escape(&entry.instance.service));
         let answer = self.exchange(site, &Ask::get(&path), wait)?;
-        let rows: Option<Vec<Row>> = wire::read(&answer, &site.label())?;
+        let rows: Option<Vec<Row>> = web::read(&answer, &site.label())?;
         Ok(rows.unwrap_or_default().iter().any(|row| row.is_of(entry)))
     }
 

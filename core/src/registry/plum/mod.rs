@@ -27,15 +27,13 @@ use std::time::Duration;
 
 use self::site::Site;
 use super::resolve::Resolver;
+use super::web::{Ask, Host, is_away};
 use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Runtime};
-use crate::transport::{Answer, Exchange, Failure, Limits, tls};
+use crate::transport::Answer;
 
 pub use digest::digest;
-
-/// Lists of services can be long.
-const MAX_BODY: u64 = 64 << 20;
 
 /// Plum controllers, seen as one registry.
 pub(super) struct Plum {
@@ -55,11 +53,8 @@ pub(super) struct Plum {
 pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
     let secure = matches!(address.scheme, "plum+tls" | "https");
     let resolver = Arc::new(Resolver::new(setup));
-    let site = |host: &super::address::HostPort| {
-        let verified = setup.tls.server_name.as_deref().unwrap_or(&host.host);
-        let name = secure.then(|| tls::Name::new(verified, setup.tls.ca.as_deref())).transpose()?;
-        Ok(Arc::new(Site::new(host.clone(), name, setup.connect_timeout)))
-    };
+    let scheme = if secure { "plum+tls" } else { "plum" };
+    let site = |name| Ok(Arc::new(Site::new(Host::new(name, scheme, secure, setup)?)));
     let sites: Vec<Arc<Site>> = address.hosts.iter().map(site).collect::<Result<_>>()?;
     let plum = |source: String, sites: Vec<Arc<Site>>, limit: usize| -> Arc<dyn Registry> {
         Arc::new(Plum {
@@ -79,39 +74,9 @@ pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
         return Ok(Opened::one(reads));
     }
     // A store that has stalled keeps one worker, and the others their beats.
-    let alone = |site: &Arc<Site>| plum(format!("{}://{}", address.scheme, site.name), vec![site.clone()], 1);
+    let alone =
+        |site: &Arc<Site>| plum(format!("{}://{}", address.scheme, site.host.name), vec![site.clone()], 1);
     Ok(Opened { writes: sites.iter().map(alone).collect(), reads })
-}
-
-/// A request to a controller.
-struct Ask<'a> {
-    method: &'a str,
-    path: &'a str,
-    body: Option<&'a [u8]>,
-}
-
-impl<'a> Ask<'a> {
-    fn get(path: &'a str) -> Ask<'a> {
-        Ask { method: "GET", path, body: None }
-    }
-
-    fn post(path: &'a str, body: &'a [u8]) -> Ask<'a> {
-        Ask { method: "POST", path, body: Some(body) }
-    }
-
-    fn delete(path: &'a str) -> Ask<'a> {
-        Ask { method: "DELETE", path, body: None }
-    }
-
-    /// Hands over the exchange with its headers.
-    fn with<T>(&self, authorization: Option<&str>, then: impl FnOnce(&Exchange<'_>) -> T) -> T {
-        let json = self.body.map(|_| ("Content-Type", "application/json"));
-        let headers: Vec<(&str, &str)> =
-            json.into_iter().chain(authorization.map(|value| ("Authorization", value))).collect();
-        let (method, path, body) = (self.method, self.path, self.body);
-        // Every request of ours can be sent twice: the second does what the first did.
-        then(&Exchange { method, path, host: None, headers: &headers, body, repeatable: true })
-    }
 }
 
 impl Plum {
@@ -148,26 +113,20 @@ impl Plum {
     /// One request, one answer of a status below 400 (404 and 405 are left to the asker).
     fn exchange(&self, site: &Site, ask: &Ask<'_>, wait: &Wait<'_>) -> Result<Answer> {
         let wait = wait.at_most(self.request_timeout());
-        wait.left()?;
-        let agent = site.agent(&self.resolver, &wait)?;
-        let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: wait.interrupt };
-        let answer = ask
-            .with(self.authorization.as_deref(), |exchange| agent.exchange(exchange, &limits))
-            .map_err(|failure| site.failed(failure))?;
+        let answer = site.host.exchange(ask, self.credentials(), &self.resolver, &wait)?;
         Plum::judge(site, answer)
     }
 
     fn judge(site: &Site, answer: Answer) -> Result<Answer> {
         site.learn(&answer);
-        let kind = match answer.status {
-            200..=399 | 404 | 405 | 409 => return Ok(answer),
-            401 => Kind::Unauthenticated,
-            403 => Kind::PermissionDenied,
-            408 | 429 | 500..=599 => Kind::Unavailable,
-            _ => Kind::Protocol,
-        };
-        let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]).trim().to_owned();
-        Err(Error::new(kind, format!("{} answered {}: {text}", site.label(), answer.status)))
+        match answer.status {
+            200..=399 | 404 | 405 | 409 => Ok(answer),
+            _ => Err(site.host.refusal(&answer)),
+        }
+    }
+
+    fn credentials(&self) -> Option<(&str, &str)> {
+        self.authorization.as_deref().map(|value| ("Authorization", value))
     }
 
     /// Finds out what kind of controller this is, if nobody has yet.
@@ -176,21 +135,6 @@ impl Plum {
             return Ok(());
         }
         self.exchange(site, &Ask::get("/healthz"), wait).map(|_| ())
-    }
-}
-
-/// Whether another controller might answer where this one did not.
-fn is_away(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::Timeout | Kind::Protocol)
-}
-
-impl Site {
-    fn failed(&self, failure: Failure) -> Error {
-        if let Failure::Interrupted(error) = failure {
-            return error;
-        }
-        self.forget_address();
-        Error::new(failure.kind(), format!("{}: {failure}", self.label()))
     }
 }
 
@@ -240,8 +184,6 @@ impl Registry for Plum {
     }
 
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
-        let site = self.active();
-        let address = *self.resolver.resolve(&site.name.host, wait).ok()?.first()?;
-        super::local_ip_towards((address, site.name.port).into())
+        self.active().host.local_ip(&self.resolver, wait)
     }
 }

@@ -3,10 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::wire::{self, Row, WatchAnswer, WatchAsk, epoch_of};
-use super::{Ask, Plum, Site};
+use super::wire::{Row, WatchAnswer, WatchAsk, epoch_of};
+use super::{Plum, Site};
 use crate::error::Result;
 use crate::model::Endpoint;
+use crate::registry::web::{self, Ask};
 use crate::registry::{Absence, Heard, Listing, Wait};
 
 impl Plum {
@@ -17,9 +18,9 @@ impl Plum {
         {
             return Ok(heard);
         }
-        let path = format!("/v1/discovery?service={}", wire::escape(service));
+        let path = format!("/v1/discovery?service={}", web::escape(service));
         let answer = self.exchange(site, &Ask::get(&path), wait)?;
-        let rows: Option<Vec<Row>> = wire::read(&answer, &site.label())?;
+        let rows: Option<Vec<Row>> = web::read(&answer, &site.label())?;
         let endpoints = self.endpoints(&rows.unwrap_or_default(), wait);
         let (epoch, absence) = (Some(site.label()), Absence::WhenSettledAndFew);
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
@@ -29,20 +30,20 @@ impl Plum {
     /// A watch that does not wait: it lists the unhealthy too, and tells the epoch.
     fn look(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Option<Heard>> {
         let ask = WatchAsk { services: Some(vec![service]), fresh: vec![service], since: "", wait: "0s" };
-        let body = wire::write(&ask)?;
+        let body = web::write(&ask)?;
         let answer = self.exchange(site, &Ask::post("/v1/watch", &body), wait)?;
         if answer.status != 200 {
             site.is_the_original();
             return Ok(None);
         }
-        let told: WatchAnswer = wire::read(&answer, &site.label())?;
+        let told: WatchAnswer = web::read(&answer, &site.label())?;
         site.note_since(&told.since);
         Ok(Some(Heard { confirms_all: false, ..self.heard(site, &told, wait) }))
     }
 
     pub(super) fn services_at(&self, site: &Arc<Site>, wait: &Wait<'_>) -> Result<Vec<String>> {
         let answer = self.exchange(site, &Ask::get("/v1/services/list"), wait)?;
-        let names: Option<Vec<String>> = wire::read(&answer, &site.label())?;
+        let names: Option<Vec<String>> = web::read(&answer, &site.label())?;
         Ok(names.unwrap_or_default())
     }
 

@@ -1,18 +1,14 @@
 //! One controller: where it is, what it can do, how long it keeps an instance.
 
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::sync::Mutex;
 
 use super::wire::epoch_of;
-use crate::error::{Error, Kind, Result};
-use crate::registry::address::HostPort;
-use crate::registry::resolve::Resolver;
-use crate::registry::{DEFAULT_TTL, Wait};
-use crate::transport::{Agent, Answer, Options, Target, tls};
+use crate::registry::DEFAULT_TTL;
+use crate::registry::web::Host;
+use crate::transport::Answer;
 
 const UNKNOWN: u8 = 0;
 const ORIGINAL: u8 = 1;
@@ -20,12 +16,7 @@ const OURS: u8 = 2;
 
 /// One controller.
 pub(super) struct Site {
-    pub(super) name: HostPort,
-    tls: Option<tls::Name>,
-    pub(super) connect_timeout: Duration,
-    agent: Mutex<Option<(IpAddr, Arc<Agent>)>>,
-    /// Which of the name's addresses is tried; moved on by every failure.
-    turn: AtomicUsize,
+    pub(super) host: Host,
     kind: AtomicU8,
     ttl_ms: AtomicU64,
     /// The state of the first list read from ours: a watch that begins there misses no departure.
@@ -33,13 +24,9 @@ pub(super) struct Site {
 }
 
 impl Site {
-    pub(super) fn new(name: HostPort, tls: Option<tls::Name>, connect_timeout: Duration) -> Site {
+    pub(super) fn new(host: Host) -> Site {
         Site {
-            name,
-            tls,
-            connect_timeout,
-            agent: Mutex::default(),
-            turn: AtomicUsize::new(0),
+            host,
             kind: AtomicU8::new(UNKNOWN),
             ttl_ms: AtomicU64::new(DEFAULT_TTL.as_millis() as u64),
             first_since: Mutex::default(),
@@ -48,37 +35,7 @@ impl Site {
 
     /// For messages.
     pub(super) fn label(&self) -> String {
-        format!("{}://{}", if self.tls.is_some() { "plum+tls" } else { "plum" }, self.name)
-    }
-
-    /// Where it is at present.
-    pub(super) fn target(&self, resolver: &Resolver, wait: &Wait<'_>) -> Result<Target> {
-        let addresses = resolver.resolve(&self.name.host, wait)?;
-        let Some(ip) = addresses.get(self.turn.load(Ordering::Relaxed) % addresses.len().max(1)) else {
-            return Err(Error::new(Kind::Unavailable, format!("{} has no address", self.name.host)));
-        };
-        let address = (*ip, self.name.port).into();
-        Ok(Target { address, host: self.name.to_string(), tls: self.tls.clone() })
-    }
-
-    /// Whoever exchanges with it.
-    pub(super) fn agent(&self, resolver: &Resolver, wait: &Wait<'_>) -> Result<Arc<Agent>> {
-        let target = self.target(resolver, wait)?;
-        let ip = target.address.ip();
-        let mut known = self.agent.lock();
-        match &*known {
-            Some((address, agent)) if *address == ip => Ok(agent.clone()),
-            _ => {
-                let agent = Arc::new(Agent::new(target, Options { connect_timeout: self.connect_timeout }));
-                *known = Some((ip, agent.clone()));
-                Ok(agent)
-            }
-        }
-    }
-
-    /// The next try goes to the name's next address.
-    pub(super) fn forget_address(&self) {
-        self.turn.fetch_add(1, Ordering::Relaxed);
+        self.host.label()
     }
 
     /// Learns from an answer what it is. An error may be a proxy's: it says nothing unless it says so.

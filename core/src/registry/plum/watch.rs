@@ -18,17 +18,18 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
-use super::wire::{self, WatchAnswer, WatchAsk};
-use super::{Ask, MAX_BODY, Plum, Site};
+use super::wire::{WatchAnswer, WatchAsk};
+use super::{Plum, Site};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Closing;
 use crate::registry::polling::jittered;
 use crate::registry::reconnect::Reconnect;
+use crate::registry::web::{self, Ask, MAX_BODY};
 use crate::registry::{Registry, Sink, Wait, Watch};
 use crate::runtime::{Parking, Priority, Woken};
 use crate::transport::longpoll::{LongPoll, Step};
-use crate::transport::{Answer, Failure, Limits};
+use crate::transport::{Answer, Failure};
 
 /// How long a watch waits for a change.
 const WAIT: Duration = Duration::from_secs(10);
@@ -259,29 +260,24 @@ impl Follower {
 
     fn send(&self, site: &Arc<Site>, question: &Question, kept: Option<LongPoll>) -> Result<LongPoll> {
         let wait = Wait::new(self.plum.request_timeout(), &self.closing);
-        let mut connection = kept.map_or_else(|| self.connect(site, &wait), Ok)?;
-        let body = wire::write(&WatchAsk {
+        let connect = || site.host.connect(&self.plum.resolver, &wait);
+        let mut connection = kept.map_or_else(connect, Ok)?;
+        let body = web::write(&WatchAsk {
             services: question.services.as_ref().map(|names| names.iter().map(String::as_str).collect()),
             fresh: question.fresh.iter().map(String::as_str).collect(),
             since: &question.since,
             wait: if question.wait.is_zero() { "0s" } else { "10s" },
         })?;
         Ask::post("/v1/watch", &body)
-            .with(self.plum.authorization.as_deref(), |exchange| connection.ask(exchange, MAX_BODY));
+            .with(self.plum.credentials(), |exchange| connection.ask(exchange, MAX_BODY));
         Ok(connection)
-    }
-
-    fn connect(&self, site: &Site, wait: &Wait<'_>) -> Result<LongPoll> {
-        let limits = Limits { deadline: wait.deadline, max_body: MAX_BODY, interrupt: wait.interrupt };
-        let target = site.target(&self.plum.resolver, wait)?;
-        LongPoll::open(&target, site.connect_timeout, &limits).map_err(|failure| site.failed(failure))
     }
 
     /// Does what can be done at present, and waits for the rest without a thread.
     fn step(self: &Arc<Self>, site: &Arc<Site>, mut connection: LongPoll, deadline: Tick) {
         match connection.step() {
             Ok(Step::Answered(answer)) => self.answered(site, connection, answer),
-            Err(failure) => self.lost(site, site.failed(failure)),
+            Err(failure) => self.lost(site, site.host.failed(failure)),
             Ok(Step::Waits(interest)) => {
                 let mut state = self.state.lock();
                 let socket = connection.socket().clone();
@@ -304,7 +300,7 @@ impl Follower {
         self.state.lock().phase = Phase::Running;
         match woken {
             Woken::Ready => self.step(site, connection, deadline),
-            Woken::Late => self.lost(site, site.failed(Failure::Timeout)),
+            Woken::Late => self.lost(site, site.host.failed(Failure::Timeout)),
             // The question is asked anew; what was answered meanwhile is answered again.
             Woken::Recalled => self.next(Duration::ZERO),
         }
@@ -328,7 +324,7 @@ impl Follower {
     fn take(&self, site: &Arc<Site>, answer: &Answer) -> Result<()> {
         match answer.status {
             200 => {
-                let told: WatchAnswer = wire::read(answer, &site.label())?;
+                let told: WatchAnswer = web::read(answer, &site.label())?;
                 let heard =
                     self.plum.heard(site, &told, &Wait::new(self.plum.request_timeout(), &self.closing));
                 {

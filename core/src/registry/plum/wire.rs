@@ -3,32 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::error::{Error, Kind, Result};
 use crate::model::{Endpoint, Labels};
 use crate::registry::{Entry, Listing, RecordId, Removed, Why, carried_labels, read_carried};
-use crate::transport::Answer;
-
-const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// A value of a query string, whatever script it is in.
-pub(super) fn escape(value: &str) -> String {
-    utf8_percent_encode(value, QUERY).to_string()
-}
-
-/// Reads a JSON body.
-pub(super) fn read<'a, T: Deserialize<'a>>(answer: &'a Answer, whose: &str) -> Result<T> {
-    serde_json::from_slice(&answer.body).map_err(|error| {
-        Error::new(Kind::Protocol, format!("{whose} sent JSON that is not as agreed: {error}"))
-    })
-}
-
-/// Writes a JSON body.
-pub(super) fn write(body: &impl Serialize) -> Result<Vec<u8>> {
-    serde_json::to_vec(body).map_err(|error| Error::new(Kind::Internal, error.to_string()))
-}
 
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     reader: D,

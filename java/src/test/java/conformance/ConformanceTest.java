@@ -34,7 +34,8 @@ class ConformanceTest {
                 BufferedWriter answers = new BufferedWriter(new OutputStreamWriter(process.getOutputStream(), UTF_8))) {
             Runner runner = new Runner(json);
             for (String line = operations.readLine(); line != null; line = operations.readLine()) {
-                answers.write(json.writeValueAsString(runner.answer(new Operation(json.readValue(line, Object.class)))));
+                answers.write(
+                        json.writeValueAsString(runner.answer(new Operation(json.readValue(line, Object.class)))));
                 answers.write('\n');
                 answers.flush();
             }

@@ -48,8 +48,9 @@ record Operation(Map<String, Object> fields) {
 
     /** A list of [name, value]. */
     void pairs(String name, BiConsumer<String, String> each) {
-        list(name).forEach(pair -> each.accept(
-                (String) ((List<Object>) pair).get(0), String.valueOf(((List<Object>) pair).get(1))));
+        list(name)
+                .forEach(pair -> each.accept(
+                        (String) ((List<Object>) pair).get(0), String.valueOf(((List<Object>) pair).get(1))));
     }
 
     <T> void with(String name, Consumer<T> use) {

@@ -69,7 +69,8 @@ final class Runner {
     private Object perform(Operation operation) {
         switch (operation.text("do")) {
             case "client" -> {
-                PlumConfig config = PlumConfig.fromJson(json.writeValueAsString(operation.fields().get("config")));
+                PlumConfig config = PlumConfig.fromJson(
+                        json.writeValueAsString(operation.fields().get("config")));
                 UserCode code = new UserCode(operation, PlumClient.builder().config(config));
                 clients.put(operation.text("as"), code);
                 return null;
@@ -114,9 +115,10 @@ final class Runner {
                 return Normal.registration(registrations.get(operation.text("registration")));
             }
             case "wait" -> registrations.get(operation.text("registration")).await(operation.millis("timeout"));
-            case "update" -> registrations
-                    .get(operation.text("registration"))
-                    .update(instance -> instance(instance, operation.object("fields")));
+            case "update" ->
+                registrations
+                        .get(operation.text("registration"))
+                        .update(instance -> instance(instance, operation.object("fields")));
             case "close_registration" -> {
                 Registration registration = registrations.get(operation.text("registration"));
                 if (operation.has("drain")) {
@@ -126,13 +128,16 @@ final class Runner {
                 }
             }
             case "watch" -> watches.put(operation.text("as"), client(operation).watch(operation.text("service")));
-            case "watch_all" -> watches.put(operation.text("as"), client(operation).watchAll());
+            case "watch_all" ->
+                watches.put(operation.text("as"), client(operation).watchAll());
             case "next" -> {
                 Watch watch = watches.get(operation.text("watch"));
                 if (!operation.has("timeout")) {
                     return Normal.change(watch.next());
                 }
-                return watch.next(operation.millis("timeout")).map(Normal::change).orElse(null);
+                return watch.next(operation.millis("timeout"))
+                        .map(Normal::change)
+                        .orElse(null);
             }
             case "close_watch" -> watches.get(operation.text("watch")).close();
             case "wait_for" -> client(operation).waitFor(operation.query(), operation.millis("timeout"));
@@ -144,8 +149,10 @@ final class Runner {
             }
             case "publish" -> client(operation).publish(operation.text("service"), published(operation));
             case "clear_cache" -> client(operation).clearCache();
-            case "configure" -> client(operation)
-                    .configure(PlumConfig.fromJson(json.writeValueAsString(operation.fields().get("changes"))));
+            case "configure" ->
+                client(operation)
+                        .configure(PlumConfig.fromJson(
+                                json.writeValueAsString(operation.fields().get("changes"))));
             case "close" -> {
                 if (operation.has("drain")) {
                     client(operation).close(operation.millis("drain"));
@@ -180,16 +187,17 @@ final class Runner {
         PlumService handle = operation.has("handle") ? services.get(operation.text("handle")) : null;
         String service = handle == null ? operation.text("service") : handle.name();
         String path = operation.text("path");
-        PlumRequest request = switch (operation.text("method")) {
-            case "GET" -> PlumRequest.get(service, path);
-            case "POST" -> PlumRequest.post(service, path);
-            case "PUT" -> PlumRequest.put(service, path);
-            case "PATCH" -> PlumRequest.patch(service, path);
-            case "DELETE" -> PlumRequest.delete(service, path);
-            case "HEAD" -> PlumRequest.head(service, path);
-            case "OPTIONS" -> PlumRequest.options(service, path);
-            default -> PlumRequest.of(operation.text("method"), service, path);
-        };
+        PlumRequest request =
+                switch (operation.text("method")) {
+                    case "GET" -> PlumRequest.get(service, path);
+                    case "POST" -> PlumRequest.post(service, path);
+                    case "PUT" -> PlumRequest.put(service, path);
+                    case "PATCH" -> PlumRequest.patch(service, path);
+                    case "DELETE" -> PlumRequest.delete(service, path);
+                    case "HEAD" -> PlumRequest.head(service, path);
+                    case "OPTIONS" -> PlumRequest.options(service, path);
+                    default -> PlumRequest.of(operation.text("method"), service, path);
+                };
         request = with(request, operation);
         return handle == null ? client(operation).call(request) : handle.call(request);
     }
@@ -235,9 +243,7 @@ final class Runner {
         List<Endpoint> endpoints = new ArrayList<>();
         for (Object one : operation.list("endpoints")) {
             Operation fields = new Operation(one);
-            Endpoint[] endpoint = {
-                Endpoint.of(operation.text("service"), fields.text("host"), fields.number("port"))
-            };
+            Endpoint[] endpoint = {Endpoint.of(operation.text("service"), fields.text("host"), fields.number("port"))};
             fields.<String>with("protocol", protocol -> endpoint[0] = endpoint[0].withProtocol(protocol));
             fields.<String>with("version", version -> endpoint[0] = endpoint[0].withVersion(version));
             fields.<Map<String, String>>with("labels", labels -> endpoint[0] = endpoint[0].withLabels(labels));

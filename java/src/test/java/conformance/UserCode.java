@@ -32,58 +32,68 @@ final class UserCode {
     private final Map<String, Integer> turns = new HashMap<>();
 
     UserCode(Operation settings, PlumClientBuilder builder) {
-        settings.with("on_request", hook -> builder.onRequest((request, endpoint) -> {
-            Map<String, Object> note = note("on_request", endpoint);
-            note.put("method", request.method());
-            note.put("service", request.service());
-            note.put("path", request.path());
-            note.put("attempt", request.attempt());
-            Operation wanted = new Operation(hook);
-            String attempt = String.valueOf(request.attempt());
-            wanted.pairs("set_headers", (name, value) -> request.setHeader(name, value.replace("{attempt}", attempt)));
-            raiseAndClose(wanted);
-        }));
-        settings.with("on_response", hook -> builder.onResponse((request, endpoint, response, error) -> {
-            Map<String, Object> note = note("on_response", endpoint);
-            note.put("attempt", request.attempt());
-            if (response == null) {
-                note.put("kind", error.kind().number());
-            } else {
-                note.put("status", response.statusCode());
-            }
-            raiseAndClose(new Operation(hook));
-        }));
-        settings.with("balancer", wanted -> builder.balancer((endpoints, choice) -> {
-            List<Object> tried = new ArrayList<>();
-            for (int n = 0; n < endpoints.size(); n++) {
-                tried.add(choice.tried(n));
-            }
-            List<String> addresses = endpoints.stream().map(Endpoint::address).toList();
-            recorded.add(Normal.map(
-                    "by", "balancer", "endpoints", addresses, "tried", tried, "on_caller", ON_CALLER.get()));
-            if (wanted.equals("first")) {
-                return 0;
-            }
-            if (wanted instanceof Map) {
-                throw new Raised(new Operation(wanted).text("raise"));
-            }
-            return wanted.equals("last") ? endpoints.size() - 1 : endpoints.size();
-        }));
-        settings.with("transport", hosts -> builder.transport((request, endpoint) -> {
-            Map<String, Object> note = note("transport", endpoint);
-            note.put("method", request.method());
-            note.put("path", request.path());
-            note.put("attempt", request.attempt());
-            Operation answers = new Operation(hosts);
-            String host = answers.has(endpoint.host()) ? endpoint.host() : "*";
-            return answer(new Operation(turn(host, answers.list(host))));
-        }));
+        settings.with(
+                "on_request",
+                hook -> builder.onRequest((request, endpoint) -> {
+                    Map<String, Object> note = note("on_request", endpoint);
+                    note.put("method", request.method());
+                    note.put("service", request.service());
+                    note.put("path", request.path());
+                    note.put("attempt", request.attempt());
+                    Operation wanted = new Operation(hook);
+                    String attempt = String.valueOf(request.attempt());
+                    wanted.pairs(
+                            "set_headers",
+                            (name, value) -> request.setHeader(name, value.replace("{attempt}", attempt)));
+                    raiseAndClose(wanted);
+                }));
+        settings.with(
+                "on_response",
+                hook -> builder.onResponse((request, endpoint, response, error) -> {
+                    Map<String, Object> note = note("on_response", endpoint);
+                    note.put("attempt", request.attempt());
+                    if (response == null) {
+                        note.put("kind", error.kind().number());
+                    } else {
+                        note.put("status", response.statusCode());
+                    }
+                    raiseAndClose(new Operation(hook));
+                }));
+        settings.with(
+                "balancer",
+                wanted -> builder.balancer((endpoints, choice) -> {
+                    List<Object> tried = new ArrayList<>();
+                    for (int n = 0; n < endpoints.size(); n++) {
+                        tried.add(choice.tried(n));
+                    }
+                    List<String> addresses =
+                            endpoints.stream().map(Endpoint::address).toList();
+                    recorded.add(Normal.map(
+                            "by", "balancer", "endpoints", addresses, "tried", tried, "on_caller", ON_CALLER.get()));
+                    if (wanted.equals("first")) {
+                        return 0;
+                    }
+                    if (wanted instanceof Map) {
+                        throw new Raised(new Operation(wanted).text("raise"));
+                    }
+                    return wanted.equals("last") ? endpoints.size() - 1 : endpoints.size();
+                }));
+        settings.with(
+                "transport",
+                hosts -> builder.transport((request, endpoint) -> {
+                    Map<String, Object> note = note("transport", endpoint);
+                    note.put("method", request.method());
+                    note.put("path", request.path());
+                    note.put("attempt", request.attempt());
+                    Operation answers = new Operation(hosts);
+                    String host = answers.has(endpoint.host()) ? endpoint.host() : "*";
+                    return answer(new Operation(turn(host, answers.list(host))));
+                }));
         client = builder.build();
     }
 
     private Map<String, Object> note(String by, Endpoint endpoint) {
-        Map<String, Object> note = Normal.map(
-                "by", by, "endpoint", endpoint.address(), "on_caller", ON_CALLER.get());
+        Map<String, Object> note = Normal.map("by", by, "endpoint", endpoint.address(), "on_caller", ON_CALLER.get());
         recorded.add(note);
         return note;
     }

@@ -30,7 +30,8 @@ public final class Program {
 
     /** One use of everything that has to be found: library, resource, a thread or two. */
     private static void pick() {
-        try (PlumClient plum = PlumClient.create("static://10.0.0.1:1"); Pick pick = plum.pick("s")) {
+        try (PlumClient plum = PlumClient.create("static://10.0.0.1:1");
+                Pick pick = plum.pick("s")) {
             System.out.println(pick.endpoint().address());
             pick.success();
         }
@@ -85,7 +86,8 @@ public final class Program {
     private static void waitForEver(String address) throws Exception {
         PlumClient plum = PlumClient.create(address);
         Runnable[] waits = {
-            () -> plum.call(PlumRequest.get("s", "/").timeout(Duration.ofMinutes(5))), () -> plum.watch("s").forEach(change -> {})
+            () -> plum.call(PlumRequest.get("s", "/").timeout(Duration.ofMinutes(5))),
+            () -> plum.watch("s").forEach(change -> {})
         };
         for (Runnable wait : waits) {
             Thread thread = new Thread(wait);

@@ -67,10 +67,10 @@ public final class Change {
     static Change read(FrameReader frame) {
         String service = frame.text();
         Kind kind = Kind.of(frame.text());
-        List<Endpoint> added = Endpoint.Known.readAll(frame);
-        List<Endpoint> updated = Endpoint.Known.readAll(frame);
-        List<Endpoint> removed = Endpoint.Known.readAll(frame);
-        return new Change(service, kind, added, updated, removed, Endpoint.Known.readAll(frame));
+        List<Endpoint> added = KnownEndpoints.readAll(frame);
+        List<Endpoint> updated = KnownEndpoints.readAll(frame);
+        List<Endpoint> removed = KnownEndpoints.readAll(frame);
+        return new Change(service, kind, added, updated, removed, KnownEndpoints.readAll(frame));
     }
 
     /**
@@ -148,7 +148,7 @@ public final class Change {
 
     @Override
     public String toString() {
-        return "Change[" + kind.word() + " of " + service + ": " + endpoints.size() + " endpoints, "
-                + added.size() + " added, " + updated.size() + " updated, " + removed.size() + " removed]";
+        return "Change[" + kind.word() + " of " + service + ": " + endpoints.size() + " endpoints, " + added.size()
+                + " added, " + updated.size() + " updated, " + removed.size() + " removed]";
     }
 }

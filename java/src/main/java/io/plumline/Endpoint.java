@@ -4,8 +4,6 @@ import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.util.Collections;
 import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.ArrayList;
 import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
@@ -468,52 +466,5 @@ public final class Endpoint {
                 + (protocol.equals("http") ? "" : " " + protocol)
                 + (version.isEmpty() ? "" : " " + version)
                 + (healthy ? "" : " unhealthy") + "]";
-    }
-
-    /**
-     * Records that have crossed already, by their number. Lossy: whoever is not found crosses again. Races are
-     * harmless, because every endpoint is immutable and carries its number.
-     */
-    static final class Known {
-        private static final int MASK = 4_095;
-        private static final Known[] TABLE = new Known[MASK + 1];
-
-        private final int id;
-        private final Endpoint endpoint;
-
-        private Known(int id, Endpoint endpoint) {
-            this.id = id;
-            this.endpoint = endpoint;
-        }
-
-        static @Nullable Endpoint find(int id) {
-            Known known = TABLE[id & MASK];
-            return known != null && known.id == id ? known.endpoint : null;
-        }
-
-        /** Reads a number, a length, and the record unless it is known. Number 0 is nobody's. */
-        static Endpoint read(FrameReader frame) {
-            int id = frame.u32();
-            Endpoint known = find(id);
-            if (known != null) {
-                frame.skip();
-                return known;
-            }
-            frame.u32();
-            Endpoint endpoint = Endpoint.read(frame);
-            if (id != 0) {
-                TABLE[id & MASK] = new Known(id, endpoint);
-            }
-            return endpoint;
-        }
-
-        static List<Endpoint> readAll(FrameReader frame) {
-            int count = frame.u32();
-            List<Endpoint> endpoints = new ArrayList<>(count);
-            for (int n = 0; n < count; n++) {
-                endpoints.add(read(frame));
-            }
-            return Collections.unmodifiableList(endpoints);
-        }
     }
 }

@@ -61,7 +61,9 @@ final class Headers {
         int start = fields.position;
         fields.position += length;
         try {
-            return UTF_8.newDecoder().decode(ByteBuffer.wrap(fields.bytes, start, length)).toString();
+            return UTF_8.newDecoder()
+                    .decode(ByteBuffer.wrap(fields.bytes, start, length))
+                    .toString();
         } catch (CharacterCodingException error) {
             return new String(fields.bytes, start, length, ISO_8859_1);
         }

@@ -6,8 +6,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * How values become JSON and back: what {@link PlumRequest#json} and {@link PlumResponse#json} use.
  *
- * <p>The one in use is the first that {@link java.util.ServiceLoader} finds; else Jackson 3, Jackson 2 or Gson, whichever
- * is there. Implementations are used by many threads at once.
+ * <p>The one in use is the first that {@link java.util.ServiceLoader} finds; else Jackson 3, Jackson 2 or Gson,
+ * whichever is there. Implementations are used by many threads at once.
  */
 public interface JsonCodec {
     /**

@@ -30,7 +30,8 @@ final class JsonCodecs {
 
     private static JsonCodec find(@Nullable ClassLoader own) {
         ClassLoader context = Thread.currentThread().getContextClassLoader();
-        for (ClassLoader loader : context == null || context == own ? new ClassLoader[] {own} : new ClassLoader[] {own, context}) {
+        for (ClassLoader loader :
+                context == null || context == own ? new ClassLoader[] {own} : new ClassLoader[] {own, context}) {
             for (JsonCodec codec : ServiceLoader.load(JsonCodec.class, loader)) {
                 return codec;
             }

@@ -11,7 +11,8 @@ abstract class Native {
     private static final ThreadLocal<Throwable> RAISED = new ThreadLocal<>();
 
     /** Hooks, balancers and the transport of the client; null where there can be none. */
-    @Nullable UserCode userCode() {
+    @Nullable
+    UserCode userCode() {
         return null;
     }
 

@@ -64,7 +64,7 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public List<Endpoint> discover(Query query) {
-        return Endpoint.Known.readAll(new FrameReader(discover(handle, query.frame())));
+        return KnownEndpoints.readAll(new FrameReader(discover(handle, query.frame())));
     }
 
     @Override
@@ -92,7 +92,8 @@ final class NativeClient extends Native implements PlumClient {
     @Override
     public Watch watch(String service) {
         Objects.requireNonNull(service, "service");
-        return new NativeWatch(this, watch(handle, new FrameWriter(64).text("service", service).done()));
+        return new NativeWatch(
+                this, watch(handle, new FrameWriter(64).text("service", service).done()));
     }
 
     @Override
@@ -135,7 +136,9 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public void configure(PlumConfig changes) {
-        configure(handle, new FrameWriter(256).text("the configuration", changes.toJson()).done());
+        configure(
+                handle,
+                new FrameWriter(256).text("the configuration", changes.toJson()).done());
     }
 
     @Override
@@ -161,7 +164,10 @@ final class NativeClient extends Native implements PlumClient {
     }
 
     void checkHeader(String name, String value) {
-        checkHeader(new FrameWriter(64).text("a header name", name).text("a header value", value).done());
+        checkHeader(new FrameWriter(64)
+                .text("a header name", name)
+                .text("a header value", value)
+                .done());
     }
 
     @Override

@@ -61,9 +61,9 @@ final class NativeService extends Native implements PlumService {
         giveBack();
         long chosen = choose(handle);
         int key = (int) chosen;
-        Endpoint endpoint = Endpoint.Known.find((int) (chosen >>> 32) & 0x7fff_ffff);
+        Endpoint endpoint = KnownEndpoints.find((int) (chosen >>> 32) & 0x7fff_ffff);
         if (endpoint == null) {
-            endpoint = Endpoint.Known.read(new FrameReader(chosen(handle, key)));
+            endpoint = KnownEndpoints.read(new FrameReader(chosen(handle, key)));
         }
         NativePick pick = new NativePick(this, key, endpoint, chosen < 0);
         int slot = key & 0xff_ffff;

@@ -254,8 +254,8 @@ public interface PlumClient extends AutoCloseable {
      * Registers this program, and keeps it registered until the registration or the client is closed, or the program
      * ends in good order.
      *
-     * <p>Returns at once while the port does not answer yet, and waits at most 2 s for the registry's word when it does;
-     * with the registry away it keeps trying.
+     * <p>Returns at once while the port does not answer yet, and waits at most 2 s for the registry's word when it
+     * does; with the registry away it keeps trying.
      *
      * @param instance what is registered
      * @return the registration; it need not be kept

@@ -10,10 +10,19 @@ import org.jspecify.annotations.Nullable;
 public final class PlumClientBuilder {
     private PlumConfig config = new PlumConfig();
     private @Nullable List<String> registries;
-    @Nullable RequestHook onRequest;
-    @Nullable ResponseHook onResponse;
-    @Nullable Transport transport;
-    @Nullable Balancer balancer;
+
+    @Nullable
+    RequestHook onRequest;
+
+    @Nullable
+    ResponseHook onResponse;
+
+    @Nullable
+    Transport transport;
+
+    @Nullable
+    Balancer balancer;
+
     final Map<String, Balancer> balancers = new LinkedHashMap<>();
 
     PlumClientBuilder() {}

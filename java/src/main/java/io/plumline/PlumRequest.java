@@ -25,8 +25,7 @@ public final class PlumRequest {
     private final boolean filtered;
     private final boolean hasBody;
 
-    private PlumRequest(
-            String method, String service, String path, byte[] frame, boolean filtered, boolean hasBody) {
+    private PlumRequest(String method, String service, String path, byte[] frame, boolean filtered, boolean hasBody) {
         this.method = method;
         this.service = service;
         this.path = path;
@@ -404,7 +403,8 @@ public final class PlumRequest {
     private PlumRequest body(int tag, byte[] content) {
         onlyBody();
         FrameWriter more = more(8 + Math.min(content.length, Integer.MAX_VALUE - 64 - frame.length));
-        return new PlumRequest(method, service, path, more.u8(tag).bytes(content).done(), filtered, true);
+        return new PlumRequest(
+                method, service, path, more.u8(tag).bytes(content).done(), filtered, true);
     }
 
     private void onlyBody() {

@@ -206,7 +206,8 @@ public final class PlumResponse {
         if (isSuccess()) {
             return this;
         }
-        String message = "\"" + service + "\" answered " + status + " from " + endpoint().address();
+        String message =
+                "\"" + service + "\" answered " + status + " from " + endpoint().address();
         throw PlumException.of(Kind.STATUS, message, story(), null);
     }
 
@@ -231,7 +232,7 @@ public final class PlumResponse {
     public Endpoint endpoint() {
         Endpoint known = endpoint;
         if (known == null) {
-            known = Endpoint.Known.read(new FrameReader(frame, endpointAt));
+            known = KnownEndpoints.read(new FrameReader(frame, endpointAt));
             endpoint = known;
         }
         return known;
@@ -304,8 +305,7 @@ public final class PlumResponse {
 
         private Builder(int status) {
             if (status < 200 || status > 599) {
-                throw new PlumInvalidArgumentException(
-                        "status_code is " + status + "; it must be from 200 to 599");
+                throw new PlumInvalidArgumentException("status_code is " + status + "; it must be from 200 to 599");
             }
             this.status = status;
         }

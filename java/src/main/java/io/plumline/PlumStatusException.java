@@ -33,7 +33,9 @@ public final class PlumStatusException extends PlumException {
      */
     public OptionalInt statusCode() {
         List<TraceStep> trace = trace();
-        return trace.isEmpty() ? OptionalInt.empty() : trace.get(trace.size() - 1).status();
+        return trace.isEmpty()
+                ? OptionalInt.empty()
+                : trace.get(trace.size() - 1).status();
     }
 
     @Override

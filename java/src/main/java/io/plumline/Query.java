@@ -25,7 +25,8 @@ public final class Query {
      * @return the query
      */
     public static Query of(String service) {
-        FrameWriter frame = new FrameWriter(16 + Objects.requireNonNull(service, "service").length());
+        FrameWriter frame =
+                new FrameWriter(16 + Objects.requireNonNull(service, "service").length());
         return new Query(service, frame.text("service", service).done());
     }
 
@@ -61,7 +62,8 @@ public final class Query {
     public Query label(String name, String value) {
         Objects.requireNonNull(name, "name");
         Objects.requireNonNull(value, "value");
-        return new Query(service, more().u8(3).text("labels", name).text("labels", value).done());
+        return new Query(
+                service, more().u8(3).text("labels", name).text("labels", value).done());
     }
 
     /**

@@ -8,7 +8,8 @@ public interface RequestHook {
      *
      * @param request one attempt's request
      * @param endpoint where it goes
-     * @throws Exception refuses to send it: the call ends with a {@link PlumCancelledException} that has it as its cause
+     * @throws Exception refuses to send it: the call ends with a {@link PlumCancelledException} that has it as its
+     *     cause
      */
     void onRequest(OutgoingRequest request, Endpoint endpoint) throws Exception;
 }

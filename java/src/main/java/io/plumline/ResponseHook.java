@@ -15,9 +15,6 @@ public interface ResponseHook {
      * @throws Exception ends the call with a {@link PlumCancelledException} that has it as its cause
      */
     void onResponse(
-            OutgoingRequest request,
-            Endpoint endpoint,
-            @Nullable PlumResponse response,
-            @Nullable PlumException error)
+            OutgoingRequest request, Endpoint endpoint, @Nullable PlumResponse response, @Nullable PlumException error)
             throws Exception;
 }

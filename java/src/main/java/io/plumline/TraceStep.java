@@ -17,8 +17,7 @@ public final class TraceStep {
     private final @Nullable String error;
     private final Duration elapsed;
 
-    private TraceStep(
-            Endpoint endpoint, int status, @Nullable Kind kind, @Nullable String error, Duration elapsed) {
+    private TraceStep(Endpoint endpoint, int status, @Nullable Kind kind, @Nullable String error, Duration elapsed) {
         this.endpoint = Objects.requireNonNull(endpoint, "endpoint");
         this.status = status;
         this.kind = kind;

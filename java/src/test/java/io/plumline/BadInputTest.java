@@ -9,22 +9,24 @@ import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.DynamicTest;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
-import java.util.stream.Stream;
 
 class BadInputTest {
     private static final String HALF = "a\ud800b";
 
-    private static Stream<DynamicTest> each(Map<String, Executable> cases, Class<? extends Throwable> error, String word) {
-        return cases.entrySet().stream().map(entry -> DynamicTest.dynamicTest(entry.getKey(), () -> {
-            Throwable thrown = assertThrows(error, entry.getValue());
-            String wanted = word.isEmpty() ? entry.getKey() : word;
-            assertTrue(String.valueOf(thrown.getMessage()).contains(wanted), thrown.getMessage());
-            assertTrue(thrown.getMessage().indexOf('\n') < 0, "one line");
-        }));
+    private static Stream<DynamicTest> each(
+            Map<String, Executable> cases, Class<? extends Throwable> error, String word) {
+        return cases.entrySet().stream()
+                .map(entry -> DynamicTest.dynamicTest(entry.getKey(), () -> {
+                    Throwable thrown = assertThrows(error, entry.getValue());
+                    String wanted = word.isEmpty() ? entry.getKey() : word;
+                    assertTrue(String.valueOf(thrown.getMessage()).contains(wanted), thrown.getMessage());
+                    assertTrue(thrown.getMessage().indexOf('\n') < 0, "one line");
+                }));
     }
 
     private static PlumClient client(String address) {
@@ -42,15 +44,20 @@ class BadInputTest {
         Map<String, Executable> cases = new LinkedHashMap<>();
         cases.put("carrier-pigeon", () -> client("carrier-pigeon://a"));
         cases.put("did you mean \"plum\"", () -> client("plumm://a:1"));
-        cases.put("retry.attemps", () -> PlumClient.create(json("{\"retry\":{\"attemps\":2}}")).close());
-        cases.put("timeout", () -> PlumClient.create(new PlumConfig().timeout(Duration.ZERO)).close());
-        cases.put("attempts", () -> PlumClient.create(new PlumConfig().retry(retry -> retry.attempts(0))).close());
-        cases.put("services.orders", () -> PlumClient.create(json("{\"services\":{\"orders\":{\"x\":1}}}")).close());
+        cases.put("retry.attemps", () -> PlumClient.create(json("{\"retry\":{\"attemps\":2}}"))
+                .close());
+        cases.put("timeout", () -> PlumClient.create(new PlumConfig().timeout(Duration.ZERO))
+                .close());
+        cases.put("attempts", () -> PlumClient.create(new PlumConfig().retry(retry -> retry.attempts(0)))
+                .close());
+        cases.put("services.orders", () -> PlumClient.create(json("{\"services\":{\"orders\":{\"x\":1}}}"))
+                .close());
         cases.put("connect_timeout is PT-1S", () -> new PlumConfig().connectTimeout(Duration.ofSeconds(-1)));
         cases.put("expected at character", () -> json("{\"a\":}"));
         cases.put("less depth", () -> json("[".repeat(100_000)));
         cases.put("no JSON object", () -> json("[]"));
-        cases.put("finite", () -> PlumClient.create(new PlumConfig().retry(retry -> retry.budget(Double.NaN))).close());
+        cases.put("finite", () -> PlumClient.create(new PlumConfig().retry(retry -> retry.budget(Double.NaN)))
+                .close());
         return each(cases, PlumInvalidArgumentException.class, "");
     }
 
@@ -100,9 +107,12 @@ class BadInputTest {
         cases.put("discover", () -> plum.discover(HALF));
         cases.put("watch", () -> plum.watch(HALF));
         cases.put("instance", () -> plum.register(Instance.of("s", 1).version(HALF)));
-        cases.put("publish", () -> plum.publish("s", List.of(Endpoint.of("s", "10.0.0.1", 1).withZone(HALF))));
+        cases.put(
+                "publish",
+                () -> plum.publish("s", List.of(Endpoint.of("s", "10.0.0.1", 1).withZone(HALF))));
         cases.put("config", () -> plum.configure(new PlumConfig().zone(HALF)));
-        return each(cases, PlumInvalidArgumentException.class, "half a surrogate pair").onClose(plum::close);
+        return each(cases, PlumInvalidArgumentException.class, "half a surrogate pair")
+                .onClose(plum::close);
     }
 
     @TestFactory
@@ -166,20 +176,27 @@ class BadInputTest {
         String large = "x".repeat(5_000_000);
         try (Servers.Http server = new Servers.Http(Servers.status(200, "ok"));
                 PlumClient plum = PlumClient.create(server.registry())) {
-            assertThrows(PlumException.class, () -> plum.call(PlumRequest.get("s", "/" + large).attempts(1)).raiseForStatus());
-            assertThrows(
-                    PlumException.class,
-                    () -> plum.call(PlumRequest.get("s", "/").header("X", large).attempts(1)).raiseForStatus());
-            assertEquals("ok", plum.call(PlumRequest.post("s", "/").content(large)).text());
-            assertTrue(assertThrows(PlumInvalidArgumentException.class, () -> plum.get("s", large)).getMessage().length() < 300);
+            assertThrows(PlumException.class, () -> plum.call(
+                            PlumRequest.get("s", "/" + large).attempts(1))
+                    .raiseForStatus());
+            assertThrows(PlumException.class, () -> plum.call(
+                            PlumRequest.get("s", "/").header("X", large).attempts(1))
+                    .raiseForStatus());
+            assertEquals(
+                    "ok", plum.call(PlumRequest.post("s", "/").content(large)).text());
+            assertTrue(assertThrows(PlumInvalidArgumentException.class, () -> plum.get("s", large))
+                            .getMessage()
+                            .length()
+                    < 300);
             assertDoesNotThrow(() -> plum.discover(large));
         }
     }
 
     @Test
     void aConfigurationIsChangedWhileTheClientLives() {
-        try (PlumClient plum = PlumClient.create(
-                new PlumConfig().registry("static://10.0.0.1:1").service("orders", orders -> orders.maxBody(1L << 40)))) {
+        try (PlumClient plum = PlumClient.create(new PlumConfig()
+                .registry("static://10.0.0.1:1")
+                .service("orders", orders -> orders.maxBody(1L << 40)))) {
             plum.configure(new PlumConfig().timeout(Duration.ofMillis(1_500)).headers(Map.of("X-A", "1")));
             assertThrows(PlumInvalidArgumentException.class, () -> plum.configure(json("{\"nonsense\":1}")));
         }

@@ -32,15 +32,18 @@ class CallTest {
             exchange.getResponseHeaders().add("X-Uri", exchange.getRequestURI().toString());
             exchange.getResponseHeaders().add("X-Twice", "a");
             exchange.getResponseHeaders().add("X-Twice", "b");
-            exchange.getResponseHeaders().add("X-Type", String.valueOf(exchange.getRequestHeaders().getFirst("Content-Type")));
-            exchange.getResponseHeaders().add("X-Team", String.join(",", exchange.getRequestHeaders().getOrDefault("X-Team", List.of())));
+            exchange.getResponseHeaders()
+                    .add("X-Type", String.valueOf(exchange.getRequestHeaders().getFirst("Content-Type")));
+            exchange.getResponseHeaders()
+                    .add("X-Team", String.join(",", exchange.getRequestHeaders().getOrDefault("X-Team", List.of())));
             Servers.reply(exchange, 200, body);
         });
     }
 
     @Test
     void everyVerbSendsWhatItSays() throws Exception {
-        try (Servers.Http server = echo(); PlumClient plum = PlumClient.create(server.registry())) {
+        try (Servers.Http server = echo();
+                PlumClient plum = PlumClient.create(server.registry())) {
             assertEquals("GET", plum.get("s", "/").header("x-method").get());
             assertEquals("DELETE", plum.delete("s", "/").header("x-method").get());
             assertEquals("OPTIONS", plum.options("s", "/").header("x-method").get());
@@ -50,37 +53,58 @@ class CallTest {
             assertEquals("application/json", posted.header("x-type").get());
             assertEquals("{\"a\":1}", posted.text());
             assertEquals("PUT", plum.put("s", "/", null).header("x-method").get());
-            assertEquals("PATCH", plum.patch("s", "/", List.of()).header("x-method").get());
-            assertEquals("BREW", plum.call(PlumRequest.of("BREW", "s", "/")).header("x-method").get());
+            assertEquals(
+                    "PATCH", plum.patch("s", "/", List.of()).header("x-method").get());
+            assertEquals(
+                    "BREW",
+                    plum.call(PlumRequest.of("BREW", "s", "/"))
+                            .header("x-method")
+                            .get());
         }
     }
 
     @Test
     void aRequestSaysEverythingItWasToldTo() throws Exception {
-        try (Servers.Http server = echo(); PlumClient plum = PlumClient.create(server.registry())) {
+        try (Servers.Http server = echo();
+                PlumClient plum = PlumClient.create(server.registry())) {
             Map<String, Object> params = new LinkedHashMap<>();
             params.put("q", "ä&b");
             params.put("n", List.of(1, 2));
-            PlumRequest request = PlumRequest.post("s", "/a b").params(params).header("X-Team", "red").header("X-Team", "green");
-            PlumResponse response = plum.call(request.form(Map.of("name", "a b")).timeout(Duration.ofSeconds(5)));
+            PlumRequest request = PlumRequest.post("s", "/a b")
+                    .params(params)
+                    .header("X-Team", "red")
+                    .header("X-Team", "green");
+            PlumResponse response =
+                    plum.call(request.form(Map.of("name", "a b")).timeout(Duration.ofSeconds(5)));
             assertEquals("/a%20b?q=%C3%A4%26b&n=1&n=2", response.header("X-Uri").get());
             assertEquals("red,green", response.header("X-Team").get());
-            assertEquals("application/x-www-form-urlencoded", response.header("X-Type").get());
+            assertEquals(
+                    "application/x-www-form-urlencoded",
+                    response.header("X-Type").get());
             assertEquals("name=a+b", response.text());
             assertEquals("ü𝄞", plum.call(request.content("ü𝄞")).text());
-            assertArrayEquals(new byte[] {0, -1, 7}, plum.call(request.content(new byte[] {0, -1, 7})).body());
-            assertEquals(request, PlumRequest.post("s", "/a b").params(params).header("X-Team", "red").header("X-Team", "green"));
+            assertArrayEquals(
+                    new byte[] {0, -1, 7},
+                    plum.call(request.content(new byte[] {0, -1, 7})).body());
+            assertEquals(
+                    request,
+                    PlumRequest.post("s", "/a b")
+                            .params(params)
+                            .header("X-Team", "red")
+                            .header("X-Team", "green"));
         }
     }
 
     @Test
     void headersAreLookedUpWithoutRegardToCase() throws Exception {
-        try (Servers.Http server = echo(); PlumClient plum = PlumClient.create(server.registry())) {
+        try (Servers.Http server = echo();
+                PlumClient plum = PlumClient.create(server.registry())) {
             PlumResponse response = plum.get("s", "/");
             assertEquals(List.of("a", "b"), response.headers().get("x-TWICE"));
             assertEquals(Optional.of("a"), response.header("X-twice"));
             assertEquals(Optional.empty(), response.header("X-Absent"));
-            assertThrows(UnsupportedOperationException.class, () -> response.headers().clear());
+            assertThrows(UnsupportedOperationException.class, () -> response.headers()
+                    .clear());
         }
     }
 
@@ -122,11 +146,16 @@ class CallTest {
             closed = socket.getLocalPort();
         }
         try (Servers.Http server = echo()) {
-            PlumConfig config = new PlumConfig().registry("static://127.0.0.1:" + closed + ",127.0.0.1:" + server.port());
+            PlumConfig config =
+                    new PlumConfig().registry("static://127.0.0.1:" + closed + ",127.0.0.1:" + server.port());
             try (PlumClient plum = PlumClient.create(config.balancer(PlumConfig.Strategy.ROUND_ROBIN))) {
                 List<PlumResponse> responses = List.of(plum.get("s", "/"), plum.get("s", "/"));
-                PlumResponse retried = responses.stream().filter(one -> one.trace().size() == 2).findFirst().orElseThrow();
-                assertEquals(Optional.of(Kind.UNAVAILABLE), retried.trace().get(0).kind());
+                PlumResponse retried = responses.stream()
+                        .filter(one -> one.trace().size() == 2)
+                        .findFirst()
+                        .orElseThrow();
+                assertEquals(
+                        Optional.of(Kind.UNAVAILABLE), retried.trace().get(0).kind());
                 assertEquals(closed, retried.trace().get(0).endpoint().port());
                 assertEquals(200, retried.trace().get(1).status().getAsInt());
                 assertEquals(server.port(), retried.endpoint().port());
@@ -141,21 +170,27 @@ class CallTest {
         try (ServerSocket silent = Servers.silent();
                 Servers.Http large = new Servers.Http(Servers.status(200, "x".repeat(10_000)))) {
             String registry = "static://127.0.0.1:" + silent.getLocalPort();
-            try (PlumClient plum = PlumClient.create(registry); PlumClient other = PlumClient.create(large.registry())) {
+            try (PlumClient plum = PlumClient.create(registry);
+                    PlumClient other = PlumClient.create(large.registry())) {
                 PlumRequest request = PlumRequest.get("s", "/").timeout(Duration.ofMillis(80));
                 PlumTimeoutException late = assertThrows(PlumTimeoutException.class, () -> plum.call(request));
                 assertEquals(Kind.TIMEOUT, late.kind());
                 assertEquals(4, late.kind().number());
                 assertTrue(late.isRetryable() && late.endpoint().isPresent());
-                assertThrows(PlumProtocolException.class, () -> other.call(PlumRequest.get("s", "/").maxBody(100)));
-                assertThrows(PlumNoEndpointException.class, () -> plum.call(PlumRequest.get("s", "/").version("v9")));
+                assertThrows(
+                        PlumProtocolException.class,
+                        () -> other.call(PlumRequest.get("s", "/").maxBody(100)));
+                assertThrows(
+                        PlumNoEndpointException.class,
+                        () -> plum.call(PlumRequest.get("s", "/").version("v9")));
             }
         }
     }
 
     @Test
     void aHandleIsForItsServiceOnly() throws Exception {
-        try (Servers.Http server = echo(); PlumClient plum = PlumClient.create(server.registry())) {
+        try (Servers.Http server = echo();
+                PlumClient plum = PlumClient.create(server.registry())) {
             PlumService orders = plum.service("orders");
             assertEquals("orders", orders.name());
             assertEquals("/items/7", orders.get("/items/7").header("X-Uri").get());
@@ -170,7 +205,8 @@ class CallTest {
 
     @Test
     void thirtyTwoThreadsShareAClient() throws Exception {
-        try (Servers.Http server = echo(); PlumClient plum = PlumClient.create(server.registry())) {
+        try (Servers.Http server = echo();
+                PlumClient plum = PlumClient.create(server.registry())) {
             ExecutorService threads = Executors.newFixedThreadPool(32);
             List<Callable<Integer>> work = new ArrayList<>();
             for (int n = 0; n < 32; n++) {
@@ -179,7 +215,11 @@ class CallTest {
                     int right = 0;
                     for (int call = 0; call < 50; call++) {
                         String text = thread + "/" + call;
-                        right += plum.call(PlumRequest.post("s" + call % 3, "/").content(text)).text().equals(text) ? 1 : 0;
+                        right += plum.call(PlumRequest.post("s" + call % 3, "/").content(text))
+                                        .text()
+                                        .equals(text)
+                                ? 1
+                                : 0;
                     }
                     return right;
                 });
@@ -188,16 +228,23 @@ class CallTest {
                 assertEquals(50, done.get());
             }
             threads.shutdown();
-            assertEquals(1_600, plum.stats().services().values().stream().mapToLong(ServiceStats::calls).sum());
+            assertEquals(
+                    1_600,
+                    plum.stats().services().values().stream()
+                            .mapToLong(ServiceStats::calls)
+                            .sum());
         }
     }
 
     @Test
     void aTestMakesAnswersOfItsOwn() {
-        PlumResponse made = PlumResponse.builder(201).header("X", "1").json(Map.of("id", 7)).build();
+        PlumResponse made =
+                PlumResponse.builder(201).header("X", "1").json(Map.of("id", 7)).build();
         assertEquals("{\"id\":7}", made.text());
         assertEquals("application/json", made.header("content-type").get());
-        assertEquals(made, PlumResponse.builder(201).header("x", "1").json(Map.of("id", 7)).build());
+        assertEquals(
+                made,
+                PlumResponse.builder(201).header("x", "1").json(Map.of("id", 7)).build());
         assertInstanceOf(PlumResponse.class, made.raiseForStatus());
         PlumResponse failed = PlumResponse.of(404, "no");
         assertThrows(PlumStatusException.class, failed::raiseForStatus);

@@ -19,7 +19,9 @@ class HooksTest {
     private static final String TWO = "static://10.0.0.1:1,10.0.0.2:1";
 
     private static PlumClientBuilder stubbed() {
-        return PlumClient.builder().registry(TWO).transport((request, endpoint) -> PlumResponse.of(200, request.path()));
+        return PlumClient.builder()
+                .registry(TWO)
+                .transport((request, endpoint) -> PlumResponse.of(200, request.path()));
     }
 
     @Test
@@ -31,14 +33,17 @@ class HooksTest {
                 .onRequest((request, endpoint) -> {
                     assertSame(caller, Thread.currentThread());
                     request.setHeader("X-Attempt", String.valueOf(request.attempt()));
-                    seen.add("before " + request.attempt() + " " + request.headers().get("x-attempt"));
+                    seen.add("before " + request.attempt() + " "
+                            + request.headers().get("x-attempt"));
                 })
                 .onResponse((request, endpoint, response, error) -> {
                     seen.add("after " + (response == null ? error.kind() : response.statusCode()));
                     assertTrue((response == null) != (error == null));
                 })
                 .transport((request, endpoint) -> {
-                    assertEquals(List.of(String.valueOf(request.attempt())), request.headers().get("X-Attempt"));
+                    assertEquals(
+                            List.of(String.valueOf(request.attempt())),
+                            request.headers().get("X-Attempt"));
                     if (request.attempt() == 1) {
                         throw new ConnectException("nobody there");
                     }
@@ -77,14 +82,17 @@ class HooksTest {
                     throw new AssertionError("wrong path");
                 })
                 .build()) {
-            assertEquals("wrong path", assertThrows(AssertionError.class, () -> plum.get("s", "/")).getMessage());
+            assertEquals(
+                    "wrong path",
+                    assertThrows(AssertionError.class, () -> plum.get("s", "/")).getMessage());
         }
     }
 
     @Test
     void aHookMayCloseTheClient() {
         AtomicReference<PlumClient> client = new AtomicReference<>();
-        try (PlumClient plum = stubbed().onRequest((request, endpoint) -> client.get().close()).build()) {
+        try (PlumClient plum =
+                stubbed().onRequest((request, endpoint) -> client.get().close()).build()) {
             client.set(plum);
             assertEquals("/", plum.get("s", "/").text(), "the stub needs no client to answer");
             assertTrue(plum.isClosed());
@@ -101,7 +109,8 @@ class HooksTest {
                     if (request.path().equals("/inner")) {
                         throw new IllegalStateException("inner");
                     }
-                    inner.set(assertThrows(PlumCancelledException.class, () -> client.get().get("s", "/inner")));
+                    inner.set(assertThrows(
+                            PlumCancelledException.class, () -> client.get().get("s", "/inner")));
                 })
                 .build()) {
             client.set(plum);
@@ -135,7 +144,10 @@ class HooksTest {
 
     @Test
     void aStubThatReturnsNothingIsNamed() {
-        try (PlumClient plum = PlumClient.builder().registry(TWO).transport((request, endpoint) -> null).build()) {
+        try (PlumClient plum = PlumClient.builder()
+                .registry(TWO)
+                .transport((request, endpoint) -> null)
+                .build()) {
             PlumException error = assertThrows(PlumCancelledException.class, () -> plum.get("s", "/"));
             assertEquals("what the transport returns", error.getCause().getMessage());
         }
@@ -158,12 +170,22 @@ class HooksTest {
                 assertEquals("10.0.0.2", plum.get("s", "/").endpoint().ip());
                 assertEquals("10.0.0.1", plum.get("first", "/").endpoint().ip());
             }
-            assertEquals("dice lost", assertThrows(PlumCancelledException.class, () -> plum.get("broken", "/")).getCause().getMessage());
-            assertEquals("dice lost", assertThrows(PlumCancelledException.class, () -> plum.pick("broken")).getCause().getMessage());
+            assertEquals(
+                    "dice lost",
+                    assertThrows(PlumCancelledException.class, () -> plum.get("broken", "/"))
+                            .getCause()
+                            .getMessage());
+            assertEquals(
+                    "dice lost",
+                    assertThrows(PlumCancelledException.class, () -> plum.pick("broken"))
+                            .getCause()
+                            .getMessage());
             index.set(7);
             assertThrows(PlumInvalidArgumentException.class, () -> plum.get("s", "/"));
             index.set(Balancer.NONE);
-            assertTrue(assertThrows(PlumInvalidArgumentException.class, () -> plum.get("s", "/")).getMessage().contains("none"));
+            assertTrue(assertThrows(PlumInvalidArgumentException.class, () -> plum.get("s", "/"))
+                    .getMessage()
+                    .contains("none"));
         }
     }
 
@@ -183,7 +205,9 @@ class HooksTest {
 
     @Test
     void aHeaderThatCannotBeIsRefusedWhereItIsSet() {
-        try (PlumClient plum = stubbed().onRequest((request, endpoint) -> request.setHeader("X", "a\r\nEvil: 1")).build()) {
+        try (PlumClient plum = stubbed()
+                .onRequest((request, endpoint) -> request.setHeader("X", "a\r\nEvil: 1"))
+                .build()) {
             assertThrows(PlumInvalidArgumentException.class, () -> plum.get("s", "/"));
         }
     }

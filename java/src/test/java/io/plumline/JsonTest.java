@@ -41,10 +41,13 @@ class JsonTest {
             Thread.currentThread().setContextClassLoader(alone);
             Class<?> codec = alone.loadClass("io.plumline.JsonCodec");
             Throwable error = assertThrows(
-                            java.lang.reflect.InvocationTargetException.class, () -> codec.getMethod("standard").invoke(null))
+                            java.lang.reflect.InvocationTargetException.class,
+                            () -> codec.getMethod("standard").invoke(null))
                     .getCause();
-            assertEquals("io.plumline.PlumUnsupportedException", error.getClass().getName());
-            assertTrue(error.getMessage().contains("Jackson 3") && error.getMessage().contains("Gson"));
+            assertEquals(
+                    "io.plumline.PlumUnsupportedException", error.getClass().getName());
+            assertTrue(error.getMessage().contains("Jackson 3")
+                    && error.getMessage().contains("Gson"));
         } finally {
             Thread.currentThread().setContextClassLoader(getClass().getClassLoader());
         }
@@ -52,7 +55,8 @@ class JsonTest {
 
     @Test
     void ourOwnJsonIsReadAsItIsWritten() {
-        String json = "{\"a\":[1,-2.5,true,false,null,\"\\\"\\\\\\u00e4\\n\"],\"b\":{},\"c\":18446744073709551615,\"d\":[]}";
+        String json =
+                "{\"a\":[1,-2.5,true,false,null,\"\\\"\\\\\\u00e4\\n\"],\"b\":{},\"c\":18446744073709551615,\"d\":[]}";
         Object read = Json.read(json);
         assertEquals(read, Json.read(Json.write(read)));
         for (String wrong : new String[] {"", "{", "[1,]", "{\"a\" 1}", "tru", "\"a", "1 2", "\"\\u00", "-", "nul"}) {

@@ -33,12 +33,14 @@ class PackagedTest {
     void theJarNeedsNothingBesideItAndLeavesNothingBehind(@TempDir Path folder) throws Exception {
         Path extract = folder.resolve("extract");
         String path = JAR + File.pathSeparator + programs(folder.resolve("classes"));
-        Child.java("-Dio.plumline.extract=" + extract, "-cp", path, PROGRAM, "pick").done();
+        Child.java("-Dio.plumline.extract=" + extract, "-cp", path, PROGRAM, "pick")
+                .done();
         try (Stream<Path> left = Files.list(extract)) {
             assertEquals(0, left.count());
         }
         try (JarFile jar = new JarFile(JAR.toFile())) {
-            assertTrue(jar.stream().anyMatch(entry -> entry.getName().matches("io/plumline/native/[a-z]+-\\w+/\\w+\\.(so|dylib|dll)")));
+            assertTrue(jar.stream().anyMatch(entry -> entry.getName()
+                    .matches("io/plumline/native/[a-z]+-\\w+/\\w+\\.(so|dylib|dll)")));
             assertEquals("ALL-UNNAMED", jar.getManifest().getMainAttributes().getValue("Enable-Native-Access"));
         }
     }
@@ -54,8 +56,10 @@ class PackagedTest {
 
     @Test
     void twoClassLoadersWork(@TempDir Path folder) throws Exception {
-        Child child = Child.java("-cp", programs(folder).toString(), PROGRAM, "loaders", JAR.toString()).done();
-        assertEquals(4, child.out.lines().filter(line -> line.contains("10.0.0.1:1")).count());
+        Child child = Child.java("-cp", programs(folder).toString(), PROGRAM, "loaders", JAR.toString())
+                .done();
+        assertEquals(
+                4, child.out.lines().filter(line -> line.contains("10.0.0.1:1")).count());
         Child shared = Child.java(Child.library(), "-cp", folder.toString(), PROGRAM, "loaders", JAR.toString());
         shared.done();
     }
@@ -65,21 +69,40 @@ class PackagedTest {
         Path image = folder.resolve("image");
         Child linked = Child.run(
                 Path.of(System.getProperty("java.home"), "bin", "jlink").toString(),
-                "--module-path", JAR.toString(), "--add-modules", "io.plumline", "--output", image.toString());
+                "--module-path",
+                JAR.toString(),
+                "--add-modules",
+                "io.plumline",
+                "--output",
+                image.toString());
         assertEquals(0, linked.status, linked.out + linked.error);
-        String[] arguments = {"--add-modules", "io.plumline", "-cp", programs(folder.resolve("classes")).toString(), PROGRAM, "pick"};
+        String[] arguments = {
+            "--add-modules",
+            "io.plumline",
+            "-cp",
+            programs(folder.resolve("classes")).toString(),
+            PROGRAM,
+            "pick"
+        };
         Child.run(image.resolve("bin/java").toString(), arguments).done();
     }
 
     @Test
     void aModuleOnTheModulePathIsSilentWhereNativeAccessIsAllowed(@TempDir Path folder) throws Exception {
         String classes = programs(folder).toString();
-        Stream<String> allowed = Runtime.version().feature() < 24
-                ? Stream.of()
-                : Stream.of("--enable-native-access=io.plumline");
+        Stream<String> allowed =
+                Runtime.version().feature() < 24 ? Stream.of() : Stream.of("--enable-native-access=io.plumline");
         String[] arguments = Stream.concat(
                         allowed,
-                        Stream.of("--module-path", JAR.toString(), "--add-modules", "io.plumline", "-cp", classes, PROGRAM, "pick"))
+                        Stream.of(
+                                "--module-path",
+                                JAR.toString(),
+                                "--add-modules",
+                                "io.plumline",
+                                "-cp",
+                                classes,
+                                PROGRAM,
+                                "pick"))
                 .toArray(String[]::new);
         assertEquals("", Child.java(arguments).done().error);
     }

@@ -86,8 +86,16 @@ class PickTest {
             ServiceStats stats = plum.stats().services().get("s");
             assertEquals(32_000, stats.picks());
             assertEquals(0, stats.unreported());
-            assertEquals(32_000, stats.endpoints().values().stream().mapToLong(EndpointStats::attempts).sum());
-            assertEquals(0, stats.endpoints().values().stream().mapToLong(EndpointStats::failures).sum());
+            assertEquals(
+                    32_000,
+                    stats.endpoints().values().stream()
+                            .mapToLong(EndpointStats::attempts)
+                            .sum());
+            assertEquals(
+                    0,
+                    stats.endpoints().values().stream()
+                            .mapToLong(EndpointStats::failures)
+                            .sum());
         }
     }
 
@@ -109,17 +117,29 @@ class PickTest {
             Endpoint one = Endpoint.of("s", "10.0.0.1", 1).withVersion("v1").withProtocol("grpc");
             Endpoint two = Endpoint.of("s", "10.0.0.2", 1).withLabels(Map.of("region", "eu"));
             plum.publish("s", List.of(one, two));
-            assertEquals("10.0.0.1", plum.pick(Query.of("s").version("v1").protocol("grpc")).endpoint().ip());
-            assertEquals("10.0.0.2", plum.pick(Query.of("s").label("region", "eu")).endpoint().ip());
-            PlumNoEndpointException error =
-                    assertThrows(PlumNoEndpointException.class, () -> plum.pick(Query.of("s").version("v3")));
-            assertTrue(error.getMessage().contains("version=v3") && error.getMessage().contains("2 known"), error.getMessage());
+            assertEquals(
+                    "10.0.0.1",
+                    plum.pick(Query.of("s").version("v1").protocol("grpc"))
+                            .endpoint()
+                            .ip());
+            assertEquals(
+                    "10.0.0.2",
+                    plum.pick(Query.of("s").label("region", "eu")).endpoint().ip());
+            PlumNoEndpointException error = assertThrows(
+                    PlumNoEndpointException.class, () -> plum.pick(Query.of("s").version("v3")));
+            assertTrue(
+                    error.getMessage().contains("version=v3")
+                            && error.getMessage().contains("2 known"),
+                    error.getMessage());
             Explanation why = plum.explain(Query.of("s").version("v1"));
             assertEquals("\"s\" version=v1", why.query());
             assertEquals(Query.of("s").version("v1").toString(), why.query());
             assertEquals(1, why.usable());
             assertEquals(2, why.endpoints().size());
-            Verdict other = why.endpoints().stream().filter(one1 -> !one1.usable()).findFirst().orElseThrow();
+            Verdict other = why.endpoints().stream()
+                    .filter(one1 -> !one1.usable())
+                    .findFirst()
+                    .orElseThrow();
             assertEquals(List.of("filtered (version none)"), other.reasons());
             assertTrue(why.toString().contains("10.0.0.2:1"), why.toString());
             assertEquals(List.of("s"), plum.services());

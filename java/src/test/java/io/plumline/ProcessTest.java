@@ -16,7 +16,8 @@ class ProcessTest {
 
     @Test
     void tenThousandClientsThatNobodyClosesDoNotLeak() throws Exception {
-        Child.java("-Xmx64m", Child.library(), "-cp", Child.classes(), PROGRAM, "many").done();
+        Child.java("-Xmx64m", Child.library(), "-cp", Child.classes(), PROGRAM, "many")
+                .done();
     }
 
     @Test
@@ -25,13 +26,19 @@ class ProcessTest {
                 PlumClient plum = PlumClient.create(controller.address());
                 Watch watch = plum.watch("leaving")) {
             Child child = Child.java(
-                    Child.library(), "-cp", Child.classes(), PROGRAM, "register", controller.address(),
+                    Child.library(),
+                    "-cp",
+                    Child.classes(),
+                    PROGRAM,
+                    "register",
+                    controller.address(),
                     String.valueOf(server.port()));
             child.done();
             assertTrue(child.millis < 10_000, child.millis + " ms");
             Servers.until("it was there and is gone", () -> {
                 boolean[] seen = {false};
-                watch.next(java.time.Duration.ofSeconds(1)).ifPresent(change -> seen[0] = !change.removed().isEmpty());
+                watch.next(java.time.Duration.ofSeconds(1))
+                        .ifPresent(change -> seen[0] = !change.removed().isEmpty());
                 return seen[0] || plum.discover("leaving").isEmpty();
             });
         }
@@ -41,19 +48,22 @@ class ProcessTest {
     void anExitWhileSomethingWaitsDoesNotHang() throws Exception {
         try (ServerSocket silent = Servers.silent()) {
             String address = "static://127.0.0.1:" + silent.getLocalPort();
-            Child child = Child.java(Child.library(), "-cp", Child.classes(), PROGRAM, "wait", address).done();
+            Child child = Child.java(Child.library(), "-cp", Child.classes(), PROGRAM, "wait", address)
+                    .done();
             assertTrue(child.millis < 10_000, child.millis + " ms");
         }
     }
 
     @Test
     void nothingIsPrintedButTheOneWarningThatEveryNativeLibraryGets() throws Exception {
-        Child usual = Child.java(Child.library(), "-cp", Child.classes(), PROGRAM, "pick").done();
+        Child usual = Child.java(Child.library(), "-cp", Child.classes(), PROGRAM, "pick")
+                .done();
         if (Runtime.version().feature() < 24) {
             assertEquals("", usual.error);
             return;
         }
-        String others = usual.error.lines()
+        String others = usual.error
+                .lines()
                 .filter(line -> !line.matches("WARNING: (A restricted method in java.lang.System has been called"
                         + "|java.lang.System::load has been called by io.plumline.NativeLibrary in an unnamed module.*"
                         + "|Use --enable-native-access=ALL-UNNAMED to avoid a warning for callers in this module"
@@ -68,11 +78,19 @@ class ProcessTest {
     @Test
     void aLibraryThatCannotBeLoadedListsEveryTry() throws Exception {
         Child child = Child.java(
-                "-Dio.plumline.library=/nowhere/lib.so", "-Dio.plumline.extract=/proc/nowhere", "-cp", Child.classes(),
-                PROGRAM, "pick");
+                "-Dio.plumline.library=/nowhere/lib.so",
+                "-Dio.plumline.extract=/proc/nowhere",
+                "-cp",
+                Child.classes(),
+                PROGRAM,
+                "pick");
         assertEquals(1, child.status);
         for (String word : new String[] {
-            "property io.plumline.library", "/nowhere/lib.so", "java.library.path", "resource /io/plumline/native/", "/proc/nowhere"
+            "property io.plumline.library",
+            "/nowhere/lib.so",
+            "java.library.path",
+            "resource /io/plumline/native/",
+            "/proc/nowhere"
         }) {
             assertTrue(child.error.contains(word), word + " in " + child.error);
         }
@@ -81,7 +99,13 @@ class ProcessTest {
     @Test
     void theLibraryIsFoundOnTheLibraryPathToo() throws Exception {
         String folder = new java.io.File(System.getProperty("io.plumline.library")).getParent();
-        Child.java("-Djava.library.path=" + folder, "-Dio.plumline.extract=/proc/nowhere", "-cp", Child.classes(), PROGRAM, "pick")
+        Child.java(
+                        "-Djava.library.path=" + folder,
+                        "-Dio.plumline.extract=/proc/nowhere",
+                        "-cp",
+                        Child.classes(),
+                        PROGRAM,
+                        "pick")
                 .done();
     }
 }

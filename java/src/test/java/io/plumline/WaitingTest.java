@@ -59,7 +59,8 @@ class WaitingTest {
             Watch watch = memory.watch("s");
             watch.next();
             isEndedByInterrupt("next", watch::next);
-            Registration registration = memory.register(Instance.of("s", silent.getLocalPort() ^ 1).host("127.0.0.1"));
+            Registration registration =
+                    memory.register(Instance.of("s", silent.getLocalPort() ^ 1).host("127.0.0.1"));
             isEndedByInterrupt("await", () -> registration.await(Duration.ofSeconds(30)));
         }
     }
@@ -82,7 +83,8 @@ class WaitingTest {
 
     @Test
     void aWatchTellsWhatIsThereAndWhatChanges() {
-        try (PlumClient plum = PlumClient.create("memory://"); Watch watch = plum.watch("s")) {
+        try (PlumClient plum = PlumClient.create("memory://");
+                Watch watch = plum.watch("s")) {
             Change first = watch.next();
             assertEquals(new Change("s", Change.Kind.SNAPSHOT, first.added(), List.of(), List.of(), List.of()), first);
             assertEquals(Optional.empty(), watch.next(Duration.ofMillis(10)));
@@ -116,7 +118,8 @@ class WaitingTest {
     void aListenerHearsEverythingWhateverItThrows() throws Exception {
         ExecutorService executor = Executors.newSingleThreadExecutor();
         List<String> heard = Collections.synchronizedList(new ArrayList<>());
-        try (PlumClient plum = PlumClient.create("memory://"); Watch watch = plum.watchAll()) {
+        try (PlumClient plum = PlumClient.create("memory://");
+                Watch watch = plum.watchAll()) {
             watch.listen(executor, change -> {
                 heard.add(change.service() + " " + change.endpoints().size());
                 throw new IllegalStateException("a listener's own affair");
@@ -134,7 +137,11 @@ class WaitingTest {
     void aRegistrationIsKeptAndTakenBack(PlumController controller) throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, "hello"));
                 PlumClient plum = PlumClient.create(controller.address())) {
-            Registration me = plum.register(Instance.of("s", server.port()).host("127.0.0.1").version("v1").label("a", "b").tag("t"));
+            Registration me = plum.register(Instance.of("s", server.port())
+                    .host("127.0.0.1")
+                    .version("v1")
+                    .label("a", "b")
+                    .tag("t"));
             me.await();
             assertEquals(Registration.State.REGISTERED, me.state());
             assertEquals("127.0.0.1:" + server.port(), me.address());
@@ -223,7 +230,8 @@ class WaitingTest {
             controller.restart(); // and what is registered comes back by itself
             Servers.until("it is registered again", () -> {
                 other.clearCache();
-                return other.discover("kept").size() == 1 && other.stats().cache().registries().get(0).up();
+                return other.discover("kept").size() == 1
+                        && other.stats().cache().registries().get(0).up();
             });
             assertEquals("hello", other.get("kept", "/").text());
         }

@@ -1,0 +1,211 @@
+//! `consul://`: Consul agents, over their HTTP interface.
+//!
+//! ```text
+//!  mod     Consul: which agent answers at present; one exchange, its failures in our words
+//!  record  what an agent lists and stores, and what that is to us
+//!  read    lists of endpoints, read once
+//!  watch   blocking queries: one for each watched service, or two for all where they are many
+//!  beat    register with a TTL check, renew it, deregister
+//! ```
+//!
+//! The agents of an address are doors to one cluster: everything goes to one of them, and to the next when it
+//! fails. What was registered at an agent that was left is registered anew at the next, which does not know it.
+
+mod beat;
+mod read;
+mod record;
+mod topic;
+mod watch;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use super::resolve::Resolver;
+use super::web::{self, Ask, Host, is_away};
+use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
+use crate::error::{Error, Kind, Result};
+use crate::runtime::{Lane, Runtime};
+use crate::transport::Answer;
+
+/// Where services registered by others keep what `Meta` does not say.
+const PREFIX: &str = "laravel-go/services";
+
+/// Consul agents, seen as one registry.
+pub(super) struct Consul {
+    source: Arc<str>,
+    agents: Vec<Arc<Host>>,
+    /// The one that answers at present.
+    active: AtomicUsize,
+    /// Counts what makes all that was heard before doubtful: an index that went backwards, another agent.
+    epoch: AtomicU64,
+    lane: Arc<Lane>,
+    token: Option<String>,
+    /// Added to every reading query, each with its `&`.
+    filters: String,
+    prefix: String,
+    resolver: Resolver,
+    runtime: Runtime,
+    timeout: Duration,
+}
+
+/// Opens the agents that an address names.
+pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
+    let secure = address.scheme == "consul+tls";
+    let agent = |name| Ok(Arc::new(Host::new(name, address.scheme, secure, setup)?));
+    let dc = address.param("dc").map(|dc| format!("&dc={}", web::escape(dc)));
+    let tag = address.param("tag").map(|tag| format!("&tag={}", web::escape(tag)));
+    let prefix = address.param("prefix").unwrap_or(PREFIX).trim_matches('/');
+    Ok(Opened::one(Arc::new(Consul {
+        source: address.source().into(),
+        agents: address.hosts.iter().map(agent).collect::<Result<_>>()?,
+        active: AtomicUsize::new(0),
+        epoch: AtomicU64::new(0),
+        lane: Lane::new(2),
+        token: address.param("token").map(str::to_owned),
+        filters: [dc, tag].into_iter().flatten().collect(),
+        prefix: prefix.to_owned(),
+        resolver: Resolver::new(setup),
+        runtime: setup.runtime.clone(),
+        timeout: setup.timeout,
+    })))
+}
+
+impl Consul {
+    fn active(&self) -> &Arc<Host> {
+        &self.agents[self.active.load(Ordering::Relaxed) % self.agents.len()]
+    }
+
+    /// Moves on from an agent that failed, unless somebody has already.
+    fn leave(&self, failed: &Arc<Host>) {
+        if self.agents.len() > 1 && Arc::ptr_eq(self.active(), failed) {
+            self.active.fetch_add(1, Ordering::Relaxed);
+            self.epoch.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// What is heard from now on is of this epoch.
+    fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Relaxed)
+    }
+
+    /// An index went backwards: the agent has lost what it knew. Whoever notices first says so.
+    fn forgot(&self, epoch: u64) {
+        // If somebody else was first, the epoch is another one already.
+        let _ = self.epoch.compare_exchange(epoch, epoch + 1, Ordering::Relaxed, Ordering::Relaxed);
+    }
+
+    fn epoch_name(&self, epoch: u64) -> String {
+        format!("{}#{epoch}", self.source)
+    }
+
+    fn credentials(&self) -> Option<(&str, &str)> {
+        self.token.as_deref().map(|token| ("X-Consul-Token", token))
+    }
+
+    /// How long one request may take: far less than a registration lasts.
+    fn request_timeout(&self) -> Duration {
+        self.timeout.min(self.ttl() / 6)
+    }
+
+    /// Asks the active agent, and the others where it does not answer.
+    fn on_some_agent<T>(&self, wait: &Wait<'_>, ask: impl Fn(&Arc<Host>) -> Result<T>) -> Result<T> {
+        let mut outcome = Err(Error::new(Kind::Internal, "no agent"));
+        for _ in &self.agents {
+            let agent = self.active().clone();
+            outcome = ask(&agent);
+            match &outcome {
+                Err(error) if is_away(error) && wait.left().is_ok() => self.leave(&agent),
+                _ => return outcome,
+            }
+        }
+        outcome
+    }
+
+    /// One request, one answer of status 200 or 404.
+    fn exchange(&self, agent: &Host, ask: &Ask<'_>, wait: &Wait<'_>) -> Result<Answer> {
+        let wait = wait.at_most(self.request_timeout());
+        judge(agent, agent.exchange(ask, self.credentials(), &self.resolver, &wait)?)
+    }
+}
+
+/// An answer that can be used, or what it means that it cannot.
+fn judge(agent: &Host, answer: Answer) -> Result<Answer> {
+    match answer.status {
+        200 | 404 => Ok(answer),
+        // Consul says with one status that it does not know a token, and that a token may not do this.
+        403 if is_about(&answer, "ACL not found") => {
+            let message = format!("{} does not know this token (ACL not found)", agent.label());
+            Err(Error::new(Kind::Unauthenticated, message))
+        }
+        _ => Err(agent.refusal(&answer)),
+    }
+}
+
+/// Whether the answer's text speaks of this.
+fn is_about(answer: &Answer, what: &str) -> bool {
+    String::from_utf8_lossy(&answer.body).contains(what)
+}
+
+/// The index of an answer to a query. Whatever answers without one is no Consul.
+fn index_of(agent: &Host, answer: &Answer) -> Result<u64> {
+    let index = answer.headers.get("x-consul-index").and_then(|index| index.trim().parse().ok());
+    index.ok_or_else(|| {
+        let who = answer.headers.get("server").map_or(String::new(), |who| format!(", but as {who:?}"));
+        let message = format!("{} does not answer as Consul does{who}: no X-Consul-Index", agent.label());
+        Error::new(Kind::Protocol, message)
+    })
+}
+
+impl Registry for Consul {
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    fn batch(&self) -> usize {
+        1
+    }
+
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+        self.on_some_agent(wait, |agent| self.read_at(agent, service, wait))
+    }
+
+    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
+        self.on_some_agent(wait, |agent| self.services_at(agent, wait))
+    }
+
+    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+        watch::begin(self, sink)
+    }
+
+    fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
+        let register = |entry| self.on_some_agent(wait, |agent| self.register_at(agent, entry, wait));
+        entries.iter().map(register).collect()
+    }
+
+    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+        let beat = |entry| self.on_some_agent(wait, |agent| self.beat_at(agent, entry, wait));
+        entries.iter().map(beat).collect()
+    }
+
+    fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {
+        // A beat only renews a check: one that comes late brings nothing back.
+        self.on_some_agent(wait, |agent| self.deregister_at(agent, entry, wait))
+    }
+
+    fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
+        let agent = self.active();
+        let towards = agent.local_ip(&self.resolver, wait)?;
+        // An agent on this machine is reached by loopback; others reach this machine where the agent is known.
+        if towards.is_loopback() { self.member_ip(agent, wait).or(Some(towards)) } else { Some(towards) }
+    }
+}

@@ -1,0 +1,153 @@
+//! Lists of endpoints and names, read once.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::record::{Aside, Listed, Standing};
+use super::{Consul, index_of};
+use crate::error::Result;
+use crate::model::Endpoint;
+use crate::registry::web::{self, Ask, Host, escape};
+use crate::registry::{Absence, Heard, Listing, RecordId, Removed, Wait, Why};
+use crate::transport::Answer;
+
+impl Consul {
+    /// The query for the instances of a service, the unhealthy included: that somebody says it is unwell must not
+    /// look like the silence after an outage.
+    pub(super) fn path_of(&self, service: &str) -> String {
+        format!("/v1/health/service/{}?{}", escape(service), self.filters.trim_start_matches('&'))
+    }
+
+    pub(super) fn read_at(&self, agent: &Host, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+        let epoch = self.epoch();
+        let answer = self.exchange(agent, &Ask::get(&self.path_of(service)), wait)?;
+        index_of(agent, &answer)?;
+        self.heard(agent, service, &answer, epoch, wait)
+    }
+
+    pub(super) fn services_at(&self, agent: &Host, wait: &Wait<'_>) -> Result<Vec<String>> {
+        let answer = self.exchange(agent, &Ask::get(&self.names_path()), wait)?;
+        index_of(agent, &answer)?;
+        names(agent, &answer)
+    }
+
+    /// The query for the names of all services.
+    pub(super) fn names_path(&self) -> String {
+        format!("/v1/catalog/services?{}", self.filters.trim_start_matches('&'))
+    }
+
+    /// What a list of instances tells.
+    pub(super) fn heard(
+        &self,
+        agent: &Host,
+        service: &str,
+        answer: &Answer,
+        epoch: u64,
+        wait: &Wait<'_>,
+    ) -> Result<Heard> {
+        let rows: Vec<Value> = web::read(answer, &agent.label())?;
+        let listed: Vec<Listed> = rows.into_iter().filter_map(|row| self.record(service, row)).collect();
+        let aside = if listed.iter().any(Listed::is_incomplete) {
+            self.kept_aside(agent, service, wait)
+        } else {
+            HashMap::new()
+        };
+        let (silent, heard): (Vec<&Listed>, Vec<&Listed>) =
+            listed.iter().partition(|listed| listed.standing() == Standing::Silent);
+        let all = |some: Vec<&Listed>| -> Vec<Endpoint> {
+            let endpoints = |one: &Listed| self.endpoints_of(one, aside.get(one.id()), wait);
+            some.into_iter().flat_map(endpoints).collect()
+        };
+        let expired = |endpoint: &Endpoint| Removed { id: RecordId::of(endpoint), why: Why::Expired };
+        let listing = Listing { endpoints: all(heard), removed: all(silent).iter().map(expired).collect() };
+        Ok(Heard {
+            epoch: Some(self.epoch_name(epoch)),
+            ttl: None,
+            absence: Absence::WhenSettled,
+            lists: vec![(service.to_owned(), listing)],
+            confirms_all: false,
+        })
+    }
+
+    /// A record that is not as agreed is left out with a warning; the others stay.
+    fn record(&self, service: &str, row: Value) -> Option<Listed> {
+        match serde_json::from_value(row) {
+            Ok(listed) => Some(listed),
+            Err(error) => {
+                tracing::warn!(source = %self.source, service, %error, "left out: a record that is not as agreed");
+                None
+            }
+        }
+    }
+
+    /// What writers before us keep in the key-value store, by instance id. It only adds to what is known, so that
+    /// not being allowed to read it costs no endpoint.
+    fn kept_aside(&self, agent: &Host, service: &str, wait: &Wait<'_>) -> HashMap<String, Aside> {
+        let path = format!("/v1/kv/{}/{}/?recurse=true", self.prefix_path(), escape(service));
+        let read = || -> Result<Vec<Pair>> {
+            let answer = self.exchange(agent, &Ask::get(&path), wait)?;
+            if answer.status == 404 { Ok(Vec::new()) } else { web::read(&answer, &agent.label()) }
+        };
+        let pairs = read().unwrap_or_else(|error| {
+            tracing::debug!(source = %self.source, service, %error, "what is kept aside could not be read");
+            Vec::new()
+        });
+        let within = format!("{}/{service}/", self.prefix);
+        let aside = |pair: &Pair| {
+            let id = pair.key.strip_prefix(&within)?.strip_suffix("/metadata")?;
+            let value = BASE64.decode(pair.value.as_ref()?).ok()?;
+            Some((id.to_owned(), serde_json::from_slice(&value).ok()?))
+        };
+        pairs.iter().filter_map(aside).collect()
+    }
+
+    fn prefix_path(&self) -> String {
+        self.prefix.split('/').map(escape).collect::<Vec<_>>().join("/")
+    }
+
+    /// One endpoint per address; a name that nobody knows has none.
+    fn endpoints_of(&self, listed: &Listed, aside: Option<&Aside>, wait: &Wait<'_>) -> Vec<Endpoint> {
+        match self.resolver.resolve(listed.host(), wait) {
+            Ok(ips) => ips.into_iter().map(|ip| listed.endpoint(ip, aside, &self.source)).collect(),
+            Err(error) => {
+                tracing::debug!(source = %self.source, id = listed.id(), %error, "left out: its host is not known");
+                Vec::new()
+            }
+        }
+    }
+
+    /// The agent's address as its cluster knows it.
+    pub(super) fn member_ip(&self, agent: &Host, wait: &Wait<'_>) -> Option<IpAddr> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Itself {
+            member: Member,
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Member {
+            addr: IpAddr,
+        }
+        let answer = self.exchange(agent, &Ask::get("/v1/agent/self"), wait).ok()?;
+        web::read::<Itself>(&answer, &agent.label()).ok().map(|itself| itself.member.addr)
+    }
+}
+
+/// The names of all services.
+pub(super) fn names(agent: &Host, answer: &Answer) -> Result<Vec<String>> {
+    let services: BTreeMap<String, Value> = web::read(answer, &agent.label())?;
+    Ok(services.into_keys().collect())
+}
+
+/// An entry of the key-value store.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Pair {
+    key: String,
+    value: Option<String>,
+}

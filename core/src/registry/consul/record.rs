@@ -1,0 +1,348 @@
+//! What an agent lists and stores, and what that is to us.
+//!
+//! Consul has fields for id, name, address, port and tags. Everything else lies in `Meta`: the labels, and beside
+//! them `version`, `protocol`, `weight` and `zone`. Services of other writers keep version and protocol in the
+//! key-value store instead, under `{prefix}/{name}/{id}/metadata`; `Meta` comes first.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::model::{Endpoint, Instance, Labels};
+use crate::registry::{DEFAULT_TTL, Entry, carried_labels, read_carried};
+
+/// A critical service is removed after this, at the earliest: Consul allows no less.
+const REMOVED_AFTER: &str = "1m";
+/// What Consul allows of `Meta`.
+const MOST_PAIRS: usize = 64;
+const LONGEST_KEY: usize = 128;
+const LONGEST_VALUE: usize = 512;
+
+/// An instance of a service, as `/v1/health/service` lists it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Listed {
+    node: Node,
+    service: Service,
+    #[serde(default)]
+    checks: Vec<Checked>,
+}
+
+/// What a check of an instance, or of its node, came to last.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Checked {
+    status: String,
+    #[serde(rename = "ServiceID", default)]
+    service_id: String,
+    #[serde(default)]
+    output: String,
+}
+
+impl Checked {
+    fn is_passing(&self) -> bool {
+        self.status == "passing"
+    }
+
+    /// A check that nobody renewed in time or that has said nothing since its agent started, or that of a machine
+    /// nobody hears of: after an outage that says more of the outage than of the instance.
+    fn is_silence(&self) -> bool {
+        let says_nothing = self.output.is_empty() || self.output.starts_with("TTL expired");
+        !self.is_passing() && (self.service_id.is_empty() || says_nothing)
+    }
+}
+
+/// What its checks make of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// All of them pass.
+    Healthy,
+    /// One says that it is not well.
+    Unhealthy,
+    /// It was not heard of in time.
+    Silent,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Node {
+    node: String,
+    address: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Service {
+    #[serde(rename = "ID")]
+    id: String,
+    #[serde(rename = "Service")]
+    name: String,
+    #[serde(default)]
+    tags: Option<Vec<String>>,
+    #[serde(default)]
+    address: String,
+    port: u16,
+    #[serde(default)]
+    meta: Option<Labels>,
+    #[serde(default)]
+    weights: Option<Weights>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Weights {
+    passing: u32,
+    #[serde(default)]
+    warning: u32,
+}
+
+/// What another writer keeps in the key-value store.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Aside {
+    version: String,
+    protocol: String,
+}
+
+impl Listed {
+    /// Its id.
+    pub(super) fn id(&self) -> &str {
+        &self.service.id
+    }
+
+    /// What its checks make of it.
+    pub(super) fn standing(&self) -> Standing {
+        let failing = || self.checks.iter().filter(|check| !check.is_passing());
+        if failing().next().is_none() {
+            Standing::Healthy
+        } else if failing().any(Checked::is_silence) {
+            Standing::Silent
+        } else {
+            Standing::Unhealthy
+        }
+    }
+
+    /// Where it listens: a name or an address.
+    pub(super) fn host(&self) -> &str {
+        if self.service.address.is_empty() { &self.node.address } else { &self.service.address }
+    }
+
+    /// Whether `Meta` leaves out what another writer keeps aside.
+    pub(super) fn is_incomplete(&self) -> bool {
+        let says = |name| self.service.meta.as_ref().is_some_and(|meta| meta.contains_key(name));
+        !says("version") && !says("protocol")
+    }
+
+    /// The endpoint at one of its addresses.
+    pub(super) fn endpoint(&self, ip: IpAddr, aside: Option<&Aside>, source: &str) -> Endpoint {
+        let Service { id, name, tags, port, meta, weights, .. } = &self.service;
+        let mut labels = meta.clone().unwrap_or_default();
+        let aside = aside
+            .map_or((String::new(), String::new()), |aside| (aside.version.clone(), aside.protocol.clone()));
+        let version = labels.remove("version").unwrap_or(aside.0);
+        let protocol = labels.remove("protocol").filter(|protocol| !protocol.is_empty()).unwrap_or(aside.1);
+        if let Some(tags) = tags.as_ref().filter(|tags| !tags.is_empty()) {
+            labels.insert("tags".into(), serde_json::json!(tags).to_string());
+        }
+        let mut endpoint = Endpoint {
+            instance_id: id.clone(),
+            node_id: self.node.node.clone(),
+            host: self.host().to_owned(),
+            protocol: if protocol.is_empty() { "http".into() } else { protocol },
+            version,
+            labels,
+            weight: weights.map_or(1, |weights| weights.passing),
+            healthy: self.standing() == Standing::Healthy,
+            source: source.to_owned(),
+            ..Endpoint::new(name, ip, *port)
+        };
+        read_carried(&mut endpoint);
+        endpoint
+    }
+}
+
+/// The body of `/v1/agent/service/register`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Registration<'a> {
+    #[serde(rename = "ID")]
+    id: &'a str,
+    name: &'a str,
+    address: &'a str,
+    port: u16,
+    tags: &'a [String],
+    meta: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weights: Option<Weights>,
+    check: Check,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Check {
+    #[serde(rename = "CheckID")]
+    id: String,
+    name: &'static str,
+    #[serde(rename = "TTL")]
+    ttl: String,
+    status: &'static str,
+    deregister_critical_service_after: &'static str,
+}
+
+impl<'a> Registration<'a> {
+    /// The body for an entry; an error that names what Consul would not take.
+    pub(super) fn of(entry: &'a Entry) -> Result<Registration<'a>> {
+        let instance = &entry.instance;
+        let Instance { instance_id, service, host, port, tags, weight, .. } = instance;
+        let mut meta = carried_labels(instance);
+        meta.remove("tags"); // they have a field of their own
+        meta.insert("version".into(), instance.version.clone());
+        meta.insert("protocol".into(), instance.protocol.clone());
+        meta.insert("weight".into(), weight.to_string());
+        check(&meta)?;
+        Ok(Registration {
+            id: instance_id,
+            name: service,
+            address: host,
+            port: *port,
+            tags,
+            meta,
+            weights: (*weight > 0).then_some(Weights { passing: *weight, warning: 1 }),
+            check: Check {
+                id: check_id(instance_id),
+                name: "heartbeat",
+                ttl: go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
+                status: "passing",
+                deregister_critical_service_after: REMOVED_AFTER,
+            },
+        })
+    }
+}
+
+/// The check of an instance.
+pub(super) fn check_id(instance_id: &str) -> String {
+    format!("service:{instance_id}")
+}
+
+/// Consul refuses with a status 400 what is larger than it likes; a name is kinder.
+fn check(meta: &Labels) -> Result<()> {
+    if meta.len() > MOST_PAIRS {
+        let message = format!("{} labels are too many: Consul keeps {MOST_PAIRS}, ours included", meta.len());
+        return Err(Error::invalid(message));
+    }
+    for (name, value) in meta {
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > LONGEST_KEY || !name.chars().all(is_name) {
+            return Err(Error::invalid(format!(
+                "label {name:?}: Consul takes names of up to {LONGEST_KEY} letters, digits, - and _"
+            )));
+        }
+        if value.len() > LONGEST_VALUE {
+            return Err(Error::invalid(format!(
+                "label {name}: {} bytes are too many, Consul takes {LONGEST_VALUE}",
+                value.len()
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// As Go writes durations, in milliseconds.
+fn go_duration(duration: Duration) -> String {
+    format!("{}ms", duration.as_millis())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::Health;
+
+    const SOURCE: &str = "consul://127.0.0.1:8500";
+
+    fn standing(checks: &serde_json::Value) -> Standing {
+        let node = serde_json::json!({"Node": "n", "Address": "10.0.0.1"});
+        let service = serde_json::json!({"ID": "a", "Service": "s", "Port": 80});
+        listed(serde_json::json!({"Node": node, "Service": service, "Checks": checks})).standing()
+    }
+
+    #[test]
+    fn who_says_it_is_unwell_is_told_from_who_says_nothing() {
+        let check = |of: &str, status: &str, output: &str| serde_json::json!({"ServiceID": of, "Status": status, "Output": output});
+        let alive = check("", "passing", "Agent alive");
+        let of = |check| standing(&serde_json::json!([alive, check]));
+        assert_eq!(of(check("a", "passing", "")), Standing::Healthy);
+        assert_eq!(of(check("a", "critical", "HTTP GET: 500")), Standing::Unhealthy);
+        assert_eq!(of(check("a", "warning", "slow")), Standing::Unhealthy);
+        assert_eq!(
+            of(check("a", "critical", "")),
+            Standing::Silent,
+            "as loaded by an agent that has just started"
+        );
+        assert_eq!(
+            of(check("a", "critical", "TTL expired (last output before timeout follows): ")),
+            Standing::Silent
+        );
+        assert_eq!(of(check("", "critical", "Agent not live or unreachable")), Standing::Silent);
+        assert_eq!(standing(&serde_json::json!([])), Standing::Healthy);
+    }
+
+    fn listed(json: serde_json::Value) -> Listed {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn what_an_existing_service_left_is_read() {
+        let entry = listed(serde_json::json!({
+            "Node": {"Node": "n1", "Address": "10.0.0.1"},
+            "Service": {
+                "ID": "user-service-1", "Service": "user-service", "Tags": ["api", "user"], "Address": "127.0.0.1",
+                "Meta": {"environment": "production", "region": "us-west-1"}, "Port": 8080,
+                "Weights": {"Passing": 1, "Warning": 1}
+            }
+        }));
+        assert!(entry.is_incomplete());
+        let aside = r#"{"created_at":"0001-01-01T00:00:00Z","health":"healthy","protocol":"grpc","ttl":"30s","version":"1.0.0"}"#;
+        let aside: Aside = serde_json::from_str(aside).unwrap();
+        let endpoint = entry.endpoint("127.0.0.1".parse().unwrap(), Some(&aside), SOURCE);
+        assert_eq!(
+            (endpoint.version.as_str(), endpoint.protocol.as_str(), endpoint.weight),
+            ("1.0.0", "grpc", 1)
+        );
+        assert_eq!(endpoint.labels["tags"], r#"["api","user"]"#);
+        assert_eq!(endpoint.labels["region"], "us-west-1");
+        assert_eq!(endpoint.address(), "127.0.0.1:8080");
+    }
+
+    #[test]
+    fn meta_comes_first_and_an_address_left_out_is_the_nodes() {
+        let entry = listed(serde_json::json!({
+            "Node": {"Node": "n1", "Address": "10.0.0.1"},
+            "Service": {"ID": "a", "Service": "s", "Port": 80, "Meta": {"version": "v2", "weight": "7", "zone": "z"}}
+        }));
+        assert!(!entry.is_incomplete());
+        let aside = Aside { version: "v1".into(), protocol: "tcp".into() };
+        let endpoint = entry.endpoint("10.0.0.1".parse().unwrap(), Some(&aside), SOURCE);
+        assert_eq!((endpoint.host.as_str(), endpoint.version.as_str()), ("10.0.0.1", "v2"));
+        assert_eq!((endpoint.weight, endpoint.zone.as_str(), endpoint.protocol.as_str()), (7, "z", "tcp"));
+    }
+
+    #[test]
+    fn what_consul_would_not_keep_is_refused_by_name() {
+        let entry =
+            |instance: Instance| Entry { instance, generation: String::new(), health: Health::Unsaid };
+        let refused = |instance: Instance| Registration::of(&entry(instance)).unwrap_err().to_string();
+        let orders = || Instance::new("orders", 80).host("10.0.0.7");
+        assert!(refused(orders().label("huge", "x".repeat(1 << 20))).contains("label huge: 1048576 bytes"));
+        assert!(refused(orders().label("bl ank", "x")).contains("label \"bl ank\""));
+        let many = (0..80).fold(orders(), |orders, n| orders.label(format!("l{n}"), "x"));
+        assert!(refused(many).contains("too many"));
+        let fine = entry(orders().version("v2").weight(0).ttl(Duration::from_millis(1500)));
+        let body = serde_json::to_value(Registration::of(&fine).unwrap()).unwrap();
+        assert_eq!(body["Check"]["TTL"], "1500ms");
+        assert_eq!(body["Meta"]["weight"], "0");
+        assert!(body.get("Weights").is_none(), "Consul takes no weight of 0: Meta says it");
+    }
+}

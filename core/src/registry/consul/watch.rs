@@ -1,0 +1,240 @@
+//! Following what happens, by blocking queries: one for each watched service, or two for all where they are many.
+//!
+//! ```text
+//!  Hub ──┬── Topic "orders"    /v1/health/service/orders?index=… ─┐
+//!        ├── Topic "billing"   …                                  ├─ each on a connection of its own, no thread
+//!        └── Topic names       /v1/catalog/services?index=…      ─┘
+//!  above MOST_TOPICS services: names and /v1/health/state/any only; whatever they show to have changed is read
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::sync::Mutex;
+use serde::Deserialize;
+
+use super::topic::{Subject, Topic};
+use super::{Consul, read};
+use crate::clock::{self, Tick};
+use crate::error::Result;
+use crate::interrupt::Closing;
+use crate::registry::web::{self, Host};
+use crate::registry::{Heard, Registry, Sink, Wait, Watch};
+use crate::runtime::Priority;
+use crate::transport::Answer;
+
+/// So many services have a connection of their own.
+const MOST_TOPICS: usize = 100;
+/// Changes often come together.
+const GATHER: Duration = Duration::from_millis(50);
+/// The least time between two readings of all services, for each of them: reading one takes about a tenth of it.
+const SWEEP_PACE: Duration = Duration::from_millis(10);
+
+/// Everything that is watched at one Consul by one client.
+pub(super) struct Hub {
+    pub(super) consul: Arc<Consul>,
+    pub(super) sink: Arc<dyn Sink>,
+    /// Ends requests under way once the watch is dropped.
+    pub(super) closing: Closing,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: BTreeSet<String>,
+    all: bool,
+    topics: HashMap<Subject, Arc<Topic>>,
+    /// What the checks of each service looked like last, while two queries stand for all.
+    checks: HashMap<String, u64>,
+    sweep_due: bool,
+    swept_at: Tick,
+}
+
+struct Handle(Arc<Hub>);
+
+pub(super) fn begin(consul: Arc<Consul>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    Box::new(Handle(Arc::new(Hub { consul, sink, closing: Closing::default(), state: Mutex::default() })))
+}
+
+impl Watch for Handle {
+    fn want(&self, service: &str) {
+        let is_news = self.0.state.lock().wanted.insert(service.to_owned());
+        if is_news {
+            self.0.arrange([service.to_owned()]);
+        }
+    }
+
+    fn forget(&self, service: &str) {
+        let mut state = self.0.state.lock();
+        if !state.all {
+            state.wanted.remove(service);
+            state.topics.remove(&Subject::Service(service.to_owned()));
+        }
+    }
+
+    fn want_all(&self) {
+        self.0.state.lock().all = true;
+        self.0.arrange([]);
+    }
+
+    fn refresh(&self, service: &str) {
+        self.0.read_soon(vec![service.to_owned()]);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.closing.close();
+        self.0.state.lock().topics.drain().for_each(|(_, topic)| topic.end());
+    }
+}
+
+impl Hub {
+    /// Opens the queries that what is wanted needs, and ends those that it no longer does.
+    fn arrange(self: &Arc<Self>, new: impl IntoIterator<Item = String>) {
+        let mut state = self.state.lock();
+        let are_many = state.wanted.len() > MOST_TOPICS;
+        let mut needed: BTreeSet<Subject> = BTreeSet::new();
+        if are_many {
+            needed.extend([Subject::Names, Subject::Checks]);
+        } else {
+            needed.extend(state.all.then_some(Subject::Names));
+            needed.extend(state.wanted.iter().cloned().map(Subject::Service));
+        }
+        state.topics.retain(|subject, topic| {
+            needed.contains(subject) || {
+                topic.end();
+                false
+            }
+        });
+        for subject in needed {
+            let make = || Topic::begin(self, subject.clone());
+            state.topics.entry(subject.clone()).or_insert_with(make);
+        }
+        let has_all_checks = !state.checks.is_empty();
+        drop(state);
+        if are_many && has_all_checks {
+            // The two queries have told of the others already.
+            self.read_soon(new.into_iter().collect());
+        }
+    }
+
+    /// What an answer to one of the queries tells.
+    pub(super) fn answered(
+        self: &Arc<Self>,
+        subject: &Subject,
+        agent: &Host,
+        answer: &Answer,
+        epoch: u64,
+    ) -> Result<()> {
+        match subject {
+            Subject::Service(service) => {
+                let wait = Wait::new(self.consul.request_timeout(), &self.closing);
+                self.sink.heard(self.consul.heard(agent, service, answer, epoch, &wait)?);
+            }
+            Subject::Names => self.names_are(read::names(agent, answer)?, epoch),
+            Subject::Checks => self.checks_are(&web::read::<Vec<Check>>(answer, &agent.label())?, epoch),
+        }
+        Ok(())
+    }
+
+    /// A name once seen is followed ever after: its end is to be seen too.
+    fn names_are(self: &Arc<Self>, names: Vec<String>, epoch: u64) {
+        let mut state = self.state.lock();
+        let mut news = Vec::new();
+        if state.all {
+            news = names.into_iter().filter(|name| !state.wanted.contains(name)).collect();
+            state.wanted.extend(news.iter().cloned());
+        }
+        let are_many = state.topics.contains_key(&Subject::Checks);
+        drop(state);
+        self.sink.heard(Heard { epoch: Some(self.consul.epoch_name(epoch)), ..Heard::default() });
+        self.arrange(news);
+        if are_many {
+            self.sweep_soon();
+        }
+    }
+
+    /// Some service was registered or changed, and nobody says which: all of them are read, at a pace that leaves
+    /// a worker nine tenths of its time.
+    fn sweep_soon(self: &Arc<Self>) {
+        let mut state = self.state.lock();
+        if std::mem::replace(&mut state.sweep_due, true) {
+            return;
+        }
+        let at = state.swept_at.after(SWEEP_PACE * state.wanted.len() as u32);
+        let wait = at.remaining(clock::now()).max(GATHER);
+        let hub = Arc::downgrade(self);
+        self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
+            let Some(hub) = hub.upgrade() else { return };
+            let due = {
+                let mut state = hub.state.lock();
+                state.sweep_due = false;
+                state.swept_at = clock::now();
+                state.wanted.iter().filter(|service| hub.sink.is_used(service)).cloned().collect()
+            };
+            hub.read_all(due);
+        });
+    }
+
+    fn checks_are(self: &Arc<Self>, checks: &[Check], epoch: u64) {
+        let mut now: BTreeMap<&str, DefaultHasher> = BTreeMap::new();
+        for check in checks.iter().filter(|check| !check.service_name.is_empty()) {
+            let seen = now.entry(&check.service_name).or_default();
+            (&check.service_id, &check.status, check.modify_index).hash(seen);
+        }
+        let now: HashMap<String, u64> =
+            now.into_iter().map(|(name, hasher)| (name.to_owned(), hasher.finish())).collect();
+        let mut state = self.state.lock();
+        let is_changed =
+            |name: &&String| now.get(*name) != state.checks.get(*name) || !now.contains_key(*name);
+        let due = state.wanted.iter().filter(is_changed).cloned().collect();
+        state.checks = now;
+        drop(state);
+        // What has not changed is as it was: nothing else needs to be asked about it.
+        let epoch = Some(self.consul.epoch_name(epoch));
+        self.sink.heard(Heard { epoch, confirms_all: true, ..Heard::default() });
+        self.read_soon(due);
+    }
+
+    /// Reads these services in the background.
+    fn read_soon(self: &Arc<Self>, services: Vec<String>) {
+        if services.is_empty() {
+            return;
+        }
+        let hub = Arc::downgrade(self);
+        self.consul.runtime.after(Duration::ZERO, self.consul.lane(), Priority::Poll, move || {
+            if let Some(hub) = hub.upgrade() {
+                hub.read_all(services);
+            }
+        });
+    }
+
+    /// One after the other, until one fails.
+    fn read_all(&self, services: Vec<String>) {
+        for service in services {
+            let wait = Wait::new(self.consul.request_timeout(), &self.closing);
+            match self.consul.read(&service, &wait) {
+                Ok(heard) => self.sink.heard(heard),
+                Err(error) if self.closing.is_closed() => return drop(error),
+                Err(error) => return self.sink.lost(error),
+            }
+        }
+    }
+}
+
+/// A check, as `/v1/health/state/any` lists it.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Check {
+    #[serde(default)]
+    status: String,
+    #[serde(rename = "ServiceID", default)]
+    service_id: String,
+    #[serde(default)]
+    service_name: String,
+    #[serde(default)]
+    modify_index: u64,
+}

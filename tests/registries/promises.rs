@@ -1,0 +1,229 @@
+//! What every registry keeps. `promises!(Type)` makes a test of each.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use plumline::interrupt::Never;
+use plumline::registration::State;
+use plumline::{Client, Endpoint, Instance, Registration};
+use plumline_tests::{client, listener, ports, stays, until};
+use serde_json::json;
+
+use crate::server::{Record, Running, Server, alone, among_others};
+
+/// So long an instance is kept; a beat comes each second.
+pub const TTL: Duration = Duration::from_secs(3);
+const SOON: Duration = Duration::from_secs(5);
+/// Losing a registry, coming back to it and a beat.
+pub const ONE_BEAT: Duration = Duration::from_millis(500 + 1_150);
+
+/// The tests of one registry.
+macro_rules! promises {
+    ($server:ty, seen within $ms:literal ms) => {
+        mod promises {
+            use super::*;
+            use std::time::Duration;
+
+            crate::promises::tests! { $server:
+                whoever_registers_is_seen_by_others_and_by_the_servers_own_clients(Duration::from_millis($ms)),
+                what_others_wrote_is_read_and_rubbish_left_out(),
+                whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once(),
+                an_outage_longer_than_the_ttl_loses_nobody(false),
+                a_server_that_comes_back_empty_is_filled_again(true),
+                a_server_that_is_stopped_and_continued_loses_nobody(),
+                what_somebody_deletes_by_hand_is_back_within_a_beat(),
+                two_thousand_instances_are_seen_by_a_hundred_watchers(),
+            }
+        }
+    };
+}
+
+macro_rules! tests {
+    ($server:ty: $($name:ident($($argument:expr)?)),+ $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                crate::promises::$name::<$server>($($argument)?);
+            }
+        )+
+    };
+}
+
+pub(crate) use {promises, tests};
+
+/// A client whose instances are kept for [`TTL`], registered without a look at their ports.
+pub fn registering(address: &str) -> Client {
+    client(address, json!({"registration": {"ttl": "3s", "wait_listening": "0s"}}))
+}
+
+pub fn at(service: &str, port: u16) -> Instance {
+    Instance::new(service, port).host("127.0.0.1")
+}
+
+pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Server>(within: Duration) {
+    let _turn = among_others();
+    let server = S::start();
+    let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
+    assert!(other.discover("orders").unwrap().is_empty());
+    let watch = other.watch("orders").unwrap();
+    assert_eq!(watch.next_within(SOON).unwrap().unwrap().endpoints.len(), 0);
+
+    let (_listener, port) = listener();
+    let instance = at("orders", port).version("v2").weight(7).zone("z").tag("x").label("env", "test");
+    let me = one.register(instance).unwrap();
+    let registered = Instant::now();
+    let change = watch.next_within(SOON).unwrap().expect("a change");
+    assert!(registered.elapsed() < within, "seen only after {:?}", registered.elapsed());
+    let endpoint = &change.added[0];
+    assert_eq!((endpoint.address(), endpoint.version.as_str()), (format!("127.0.0.1:{port}"), "v2"));
+    assert_eq!((endpoint.weight, endpoint.zone.as_str(), endpoint.protocol.as_str()), (7, "z", "http"));
+    assert_eq!((endpoint.labels["env"].as_str(), endpoint.labels["tags"].as_str()), ("test", r#"["x"]"#));
+    assert_eq!(other.services().unwrap().iter().filter(|name| *name == "orders").count(), 1);
+
+    let seen = Record { host: "127.0.0.1".into(), version: "v2".into(), weight: 7, env: "test".into() };
+    assert_eq!(server.record("orders", port), seen);
+    me.update(at("orders", port).version("v3").weight(2).label("env", "production")).unwrap();
+    let change = watch.next_within(SOON).unwrap().expect("the update");
+    assert_eq!((change.updated[0].version.as_str(), change.updated[0].weight), ("v3", 2));
+    stays("listed past its TTL", TTL + Duration::from_secs(1), || server.listed("orders") == [port]);
+    assert_eq!(me.state(), State::Registered);
+}
+
+pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let mut by_hand = Endpoint::new("user-service", "127.0.0.1".parse().unwrap(), 8080);
+    by_hand.instance_id = "user-service-1".into();
+    by_hand.version = "1.0.0".into();
+    by_hand.protocol = "grpc".into();
+    by_hand.weight = 5;
+    by_hand.labels.insert("region".into(), "us-west-1".into());
+    server.write_by_hand(&by_hand, &["api", "user"]);
+    server.write_rubbish("user-service");
+    let plum = client(&server.address(), json!({}));
+    let found = plum.discover("user-service").unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].version.as_str(), found[0].protocol.as_str()), ("1.0.0", "grpc"));
+    assert_eq!((found[0].weight, found[0].address().as_str()), (5, "127.0.0.1:8080"));
+    assert_eq!(found[0].labels["tags"], r#"["api","user"]"#);
+    assert_eq!(found[0].labels["region"], "us-west-1");
+}
+
+pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let (_listener, port) = listener();
+    let arguments = [server.address(), "orders".into(), port.to_string(), "3s".into()];
+    let child = Command::new(env!("CARGO_BIN_EXE_test-registrar"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Running(child);
+    let mut said = String::new();
+    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said.trim(), "registered");
+    let one = registering(&server.address());
+    let (_other_listener, other) = listener();
+    let me = one.register(at("orders", other)).unwrap();
+    let plum = client(&server.address(), json!({}));
+    until("both are seen", SOON, || ports(&plum, "orders").len() == 2);
+    let is_settled = || plum.stats().unwrap().cache.registries[0].settled;
+    until("its word on who is missing counts", Duration::from_secs(20), is_settled);
+    child.kill();
+    until("the killed one is gone", TTL + Duration::from_secs(2), || ports(&plum, "orders") == [other]);
+    me.close(Duration::ZERO, &Never).unwrap();
+    until("the closed one is gone", Duration::from_secs(1), || ports(&plum, "orders").is_empty());
+}
+
+fn register_many(plum: &Client, count: u16) -> Vec<Registration> {
+    (1..=count).map(|port| plum.register(at("orders", port)).unwrap()).collect()
+}
+
+/// Away for longer than the TTL, while calls go on; then back with its data, or without.
+fn outlast<S: Server>(empty: bool) {
+    let _turn = alone();
+    let mut server = S::start();
+    let plum = registering(&server.address());
+    let all = register_many(&plum, 200);
+    until("all are registered", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    let other = client(&server.address(), json!({}));
+    until("all are seen", SOON, || ports(&other, "orders").len() == 200);
+    server.kill();
+    all[7].update(at("orders", 8).version("v2")).unwrap();
+    stays("the list stays", TTL + Duration::from_secs(2), || ports(&other, "orders").len() == 200);
+    if empty {
+        server.empty();
+    }
+    server.revive();
+    let expected: Vec<u16> = (1..=200).collect();
+    until("all are back, once each, with the latest data", ONE_BEAT, || {
+        server.listed("orders") == expected && server.record("orders", 8).version == "v2"
+    });
+    until("and the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    stays("nobody was lost meanwhile", TTL, || ports(&other, "orders") == expected);
+    let versions: BTreeSet<String> =
+        other.discover("orders").unwrap().iter().map(|e| e.version.clone()).collect();
+    assert_eq!(versions.len(), 2, "the update is seen by others");
+}
+
+pub fn an_outage_longer_than_the_ttl_loses_nobody<S: Server>(empty: bool) {
+    outlast::<S>(empty);
+}
+
+pub fn a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: bool) {
+    outlast::<S>(empty);
+}
+
+pub fn a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let plum = registering(&server.address());
+    let all = register_many(&plum, 20);
+    let other = client(&server.address(), json!({}));
+    until("all are seen", SOON, || ports(&other, "orders").len() == 20);
+    server.stop();
+    stays("the list stays", 3 * TTL, || ports(&other, "orders").len() == 20);
+    server.go_on();
+    until("all are known again", SOON, || server.listed("orders").len() == 20);
+    stays("nobody was lost meanwhile", TTL, || ports(&other, "orders").len() == 20);
+    assert!(all.iter().all(|one| one.state() == State::Registered));
+}
+
+pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
+    let _turn = alone();
+    let server = S::start();
+    let plum = registering(&server.address());
+    let all = register_many(&plum, 3);
+    until("all are registered", SOON, || server.listed("orders") == [1, 2, 3]);
+    server.delete_by_hand("orders", 2);
+    until("it is back", ONE_BEAT, || server.listed("orders") == [1, 2, 3]);
+    drop(all);
+}
+
+pub fn two_thousand_instances_are_seen_by_a_hundred_watchers<S: Server>() {
+    let _turn = alone();
+    let server = S::start();
+    let plum = registering(&server.address());
+    let all: Vec<Registration> = (0..2_000)
+        .map(|n| plum.register(at(&format!("s{:03}", n % 100), 1 + n).ttl(Duration::from_mins(1))).unwrap())
+        .collect();
+    let other = client(&server.address(), json!({}));
+    let watches: Vec<_> = (0..100).map(|n| other.watch(&format!("s{n:03}")).unwrap()).collect();
+    let began = Instant::now();
+    let mut seen = 0;
+    for (n, watch) in watches.iter().enumerate() {
+        let mut change = watch.next_within(SOON).unwrap().unwrap_or_else(|| panic!("s{n:03} is not told of"));
+        while change.endpoints.len() < 20 {
+            change = watch.next_within(SOON).unwrap().unwrap_or_else(|| panic!("s{n:03} is not complete"));
+        }
+        seen += change.endpoints.len();
+    }
+    println!("{seen} instances of 100 services in {:?}", began.elapsed());
+    all[42].update(at("s042", 43).version("v2").ttl(Duration::from_mins(1))).unwrap();
+    let change = watches[42].next_within(SOON).unwrap().expect("the one change");
+    assert_eq!(change.updated[0].version, "v2");
+}

@@ -1,0 +1,133 @@
+//! Real servers: had once and kept outside the checkout, started on free ports, ended by their pid.
+
+use std::fs::File;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use plumline::Endpoint;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// A registry's server, and a client of it that is not ours.
+pub trait Server: Sized {
+    /// Starts one with empty data; returns once it answers.
+    fn start() -> Self;
+    /// Its address as Plumline writes it.
+    fn address(&self) -> String;
+    /// `kill -9`.
+    fn kill(&mut self);
+    /// Starts it again, in the same place with the same data.
+    fn revive(&mut self);
+    /// Throws its data away; for a server that is not running.
+    fn empty(&self);
+    /// The process.
+    fn pid(&self) -> Pid;
+    /// What it lists of a service, asked without Plumline: ports, sorted.
+    fn listed(&self, service: &str) -> Vec<u16>;
+    /// One of these, asked without Plumline: its host, version, weight and one label.
+    fn record(&self, service: &str, port: u16) -> Record;
+    /// Writes an instance as services of others do, without Plumline.
+    fn write_by_hand(&self, endpoint: &Endpoint, tags: &[&str]);
+    /// Writes something that is no instance where the service's instances are.
+    fn write_rubbish(&self, service: &str);
+    /// Removes an instance that Plumline registered, without Plumline.
+    fn delete_by_hand(&self, service: &str, port: u16);
+
+    /// SIGSTOP: it takes connections and never answers.
+    fn stop(&self) {
+        kill_process(self.pid(), Signal::STOP).unwrap();
+    }
+
+    /// SIGCONT.
+    fn go_on(&self) {
+        kill_process(self.pid(), Signal::CONT).unwrap();
+    }
+}
+
+/// Whose turn it is: tests that promise something within a time of their own run alone, the others side by side.
+static TURN: RwLock<()> = RwLock::new(());
+
+/// Side by side with others, as long as this lives.
+pub fn among_others() -> RwLockReadGuard<'static, ()> {
+    TURN.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Alone, as long as this lives.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    TURN.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What others see of an instance.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Record {
+    pub host: String,
+    pub version: String,
+    pub weight: u32,
+    pub env: String,
+}
+
+/// A process that is killed when it is let go.
+pub struct Running(pub Child);
+
+impl Running {
+    pub fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap()
+    }
+
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // The test may have killed it already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A port that is free at this moment, below those that outgoing connections are given.
+pub fn free_port() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 20_000 + (std::process::id() % 10_000) as u16;
+    loop {
+        let port = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)).max(10_000);
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// The folder in which servers are kept from one run to the next.
+fn cache() -> PathBuf {
+    let named = std::env::var_os("PLUMLINE_TEST_SERVERS").map(PathBuf::from);
+    named.unwrap_or_else(|| {
+        let home = std::env::var_os("HOME").expect("a home folder");
+        Path::new(&home).join(".cache/plumline-servers")
+    })
+}
+
+/// A program in a folder of the cache; made by `make` in that folder where it is missing.
+pub fn program(folder: &str, name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let folder = cache().join(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    // Tests run side by side, in several processes: one makes it, the others wait.
+    let lock = File::create(folder.join(".lock")).unwrap();
+    lock.lock().unwrap();
+    let program = folder.join(name);
+    if !program.exists() {
+        make(&folder);
+        assert!(program.exists(), "{} was not made", program.display());
+    }
+    program
+}
+
+/// Runs a command to its good end.
+pub fn run(command: &mut Command) {
+    let ended = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(ended.status.success(), "{command:?}: {}", String::from_utf8_lossy(&ended.stderr));
+}
