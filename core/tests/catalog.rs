@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use plumline::sync::Mutex;
 use plumline::catalog::Catalog;
 use plumline::config::CacheConfig;
 use plumline::interrupt::Never;
 use plumline::registry::{Heard, Listing, Registry, Sink, Wait, Watch};
 use plumline::runtime::{Lane, Runtime};
+use plumline::sync::Mutex;
 use plumline::{Endpoint, Result};
 
 /// A registry that does as it is told: it answers `now`, and before that its watch tells what is in `late`.
