@@ -115,6 +115,7 @@ static pid_t owner;
 
 static void stop_all(void) {
   if (getpid() != owner) return; /* a forked child has none of these threads */
+  owner = 0;                     /* and it may have inherited this handler beside its own: once is enough */
   for (unsigned place = 0; place < __atomic_load_n(&threads, __ATOMIC_SEQ_CST); ++place) {
     shutdown(all[place].socket, SHUT_RDWR);
     pthread_join(all[place].thread, NULL);
