@@ -323,6 +323,27 @@ fn a_stalled_registry_holds_up_nobody_and_loses_nothing() {
 }
 
 #[test]
+fn a_caller_who_is_interrupted_waits_no_longer_and_is_not_registered() {
+    struct Interrupted;
+    impl plumline::interrupt::Interrupt for Interrupted {
+        fn check(&self) -> plumline::Result<()> {
+            Err(plumline::Error::new(Kind::Cancelled, "interrupted"))
+        }
+    }
+    let controller = Process::start(CONTROLLER, TTL);
+    let plum = client(&controller.plum(), json!({}));
+    let (_server, port) = listener();
+    controller.stop();
+    let asked = Instant::now();
+    let error = plum.register_interruptible(at(port), &Interrupted).unwrap_err();
+    assert_eq!(error.kind(), Kind::Cancelled);
+    assert!(asked.elapsed() < Duration::from_millis(200), "{:?}", asked.elapsed());
+    controller.go_on();
+    until("it is taken back", SOON, || plum.stats().is_ok_and(|stats| stats.registrations.is_empty()));
+    stays("not registered", Duration::from_secs(1), || controller.listed("orders").is_empty());
+}
+
+#[test]
 fn several_controllers_are_each_told() {
     let (mut a, b) = (Process::start(CONTROLLER, TTL), Process::start(CONTROLLER, TTL));
     let address = format!("plum://{},{}", a.address(), b.address());

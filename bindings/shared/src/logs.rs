@@ -32,9 +32,13 @@ static QUEUE: ArcSwapOption<Queue> = ArcSwapOption::const_empty();
 static CLIENTS: AtomicUsize = AtomicUsize::new(0);
 /// Whether a drainer should be there and is not.
 static DRAINER_MISSING: AtomicBool = AtomicBool::new(false);
+/// Whether something is in the queue.
+static WAITING: AtomicBool = AtomicBool::new(false);
 
 thread_local! {
     static INSIDE: Cell<u32> = const { Cell::new(0) };
+    /// Whether something is in this thread's list: asked at the end of every export, so it costs next to nothing.
+    static HAS_OWN: Cell<bool> = const { Cell::new(false) };
     static OWN: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -50,7 +54,6 @@ pub struct Line {
 #[derive(Default)]
 struct Queue {
     lines: Mutex<Vec<Line>>,
-    waiting: AtomicBool,
     dropped: AtomicU64,
     came: Condvar,
     bell: Mutex<Option<UnixStream>>,
@@ -64,7 +67,7 @@ impl Queue {
             return;
         }
         lines.push(line);
-        let is_first = !self.waiting.swap(true, Relaxed);
+        let is_first = !WAITING.swap(true, Relaxed);
         drop(lines);
         if is_first {
             self.came.notify_all();
@@ -75,7 +78,7 @@ impl Queue {
 
     fn take(&self) -> Vec<Line> {
         let mut waiting = self.lines.lock();
-        self.waiting.store(false, Relaxed);
+        WAITING.store(false, Relaxed);
         let mut lines = std::mem::take(&mut *waiting);
         drop(waiting);
         let dropped = self.dropped.swap(0, Relaxed);
@@ -105,6 +108,7 @@ impl Subscriber for Collector {
         let line = Line { level: *event.metadata().level(), message: text.message + &text.fields };
         let inside = INSIDE.try_with(Cell::get).unwrap_or(0) > 0;
         if inside {
+            HAS_OWN.set(true);
             OWN.with_borrow_mut(|own| own.push(line));
         } else if let Some(queue) = &*QUEUE.load() {
             queue.push(line);
@@ -204,6 +208,7 @@ pub fn forked() {
         return; // nobody has listened yet
     }
     std::mem::forget(QUEUE.swap(Some(std::sync::Arc::default())));
+    WAITING.store(false, Relaxed);
     DRAINER_MISSING.store(CLIENTS.load(Relaxed) > 0, Relaxed);
 }
 
@@ -237,9 +242,14 @@ pub fn open_bell() -> std::io::Result<UnixStream> {
 /// What waits to be logged: this thread's own records, then those of background threads.
 #[inline]
 pub fn take() -> Vec<Line> {
-    // At the exit of a process the main thread's own are gone before its handlers run.
-    let mut lines = OWN.try_with(RefCell::take).unwrap_or_default();
-    if let Some(queue) = QUEUE.load().as_ref().filter(|queue| queue.waiting.load(Relaxed)) {
+    if HAS_OWN.get() || WAITING.load(Relaxed) { take_all() } else { Vec::new() }
+}
+
+#[cold]
+fn take_all() -> Vec<Line> {
+    HAS_OWN.set(false);
+    let mut lines = OWN.take();
+    if let Some(queue) = QUEUE.load().as_ref().filter(|_| WAITING.load(Relaxed)) {
         lines.extend(queue.take());
     }
     lines

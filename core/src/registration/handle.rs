@@ -9,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::{Interrupt, Never};
 use crate::model::Instance;
 use crate::registry::Wait;
+use crate::runtime::Priority;
 
 /// Keeps an instance known. Dropping it deregisters, waiting at most 2 s, unless it was detached.
 ///
@@ -88,8 +89,17 @@ impl Registration {
     }
 
     /// `register()` failed after all.
-    pub(super) fn withdraw(&self) {
+    pub(super) fn withdraw(self) {
         self.shared.close(&self.slot, &Wait::new(PATIENCE, &Never));
+    }
+
+    /// The same for a caller who was interrupted: he does not wait for it.
+    pub(super) fn withdraw_in_background(self) {
+        let handle = self.detach();
+        let (shared, slot) = (handle.shared.clone(), handle.slot.clone());
+        handle.shared.runtime.post(&handle.shared.ports, Priority::Beat, move || {
+            shared.close(&slot, &Wait::new(PATIENCE, &Never));
+        });
     }
 }
 

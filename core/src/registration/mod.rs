@@ -105,7 +105,10 @@ impl Registrations {
         if shared.config.wait_listening.is_zero() || listening::is_open_at_once(&slot.instance()) {
             shared.publish(&slot);
             if let Err(error) = slot.verdict(&wait) {
-                handle.withdraw();
+                match error.kind() {
+                    Kind::Cancelled => handle.withdraw_in_background(),
+                    _ => handle.withdraw(),
+                }
                 return Err(error);
             }
         } else {

@@ -1,8 +1,10 @@
 package programs;
 
+import io.plumline.Endpoint;
 import io.plumline.Instance;
 import io.plumline.Pick;
 import io.plumline.PlumClient;
+import io.plumline.PlumConfig;
 import io.plumline.PlumRequest;
 import java.io.IOException;
 import java.lang.ref.WeakReference;
@@ -11,6 +13,7 @@ import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.Set;
 
 /** What the tests run in a virtual machine of its own: the first argument says what. It prints `done`. */
 public final class Program {
@@ -30,6 +33,13 @@ public final class Program {
 
     /** One use of everything that has to be found: library, resource, a thread or two. */
     private static void pick() {
+        Set<Thread> before = Thread.getAllStackTraces().keySet();
+        PlumRequest.get("s", "/").timeout(Duration.ofSeconds(1)).equals(null);
+        Endpoint.of("s", "10.0.0.1", 1).withVersion("v1");
+        PlumClient.builder().registry("memory://").config(new PlumConfig().timeout(Duration.ofSeconds(1)));
+        if (!before.containsAll(Thread.getAllStackTraces().keySet())) {
+            throw new AssertionError("a thread before the first client");
+        }
         try (PlumClient plum = PlumClient.create("static://10.0.0.1:1");
                 Pick pick = plum.pick("s")) {
             System.out.println(pick.endpoint().address());

@@ -55,6 +55,10 @@ class WaitingTest {
             isEndedByInterrupt("call", () -> plum.get("s", "/"));
             isEndedByInterrupt("discover", () -> away.discover("s"));
             isEndedByInterrupt("pick", () -> away.pick("s"));
+            isEndedByInterrupt("services", away::services);
+            isEndedByInterrupt(
+                    "register",
+                    () -> away.register(Instance.of("me", silent.getLocalPort()).host("127.0.0.1")));
             isEndedByInterrupt("waitFor", () -> memory.waitFor("s", Duration.ofSeconds(30)));
             Watch watch = memory.watch("s");
             watch.next();
