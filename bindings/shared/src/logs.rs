@@ -109,7 +109,8 @@ impl Subscriber for Collector {
         let inside = INSIDE.try_with(Cell::get).unwrap_or(0) > 0;
         if inside {
             HAS_OWN.set(true);
-            OWN.with_borrow_mut(|own| own.push(line));
+            // While the process exits, this thread's list may be gone already: then nobody would read it either.
+            let _ = OWN.try_with(|own| own.borrow_mut().push(line));
         } else if let Some(queue) = &*QUEUE.load() {
             queue.push(line);
         }
@@ -248,7 +249,7 @@ pub fn take() -> Vec<Line> {
 #[cold]
 fn take_all() -> Vec<Line> {
     HAS_OWN.set(false);
-    let mut lines = OWN.take();
+    let mut lines = OWN.try_with(RefCell::take).unwrap_or_default();
     if let Some(queue) = QUEUE.load().as_ref().filter(|_| WAITING.load(Relaxed)) {
         lines.extend(queue.take());
     }
