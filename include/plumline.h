@@ -30,6 +30,11 @@
 #include <stdint.h>
 
 /**
+ * The release this header belongs to; `plumline_version()` says the library's.
+ */
+#define PLUMLINE_VERSION "0.1.0"
+
+/**
  * A real zero in a field of 32 bits where 0 stands for the default.
  */
 #define PLUMLINE_ZERO 4294967295

@@ -37,6 +37,8 @@ fn generated() -> String {
     let mut config = cbindgen::Config::from_file(here("cbindgen.toml")).unwrap();
     let read = |path: &str| fs::read_to_string(here(path)).unwrap();
     config.header = Some(read("header/top.h"));
+    let version = "/**\n * The release this header belongs to; `plumline_version()` says the library's.\n */\n#define PLUMLINE_VERSION";
+    config.after_includes = Some(format!("\n{version} \"{}\"", env!("CARGO_PKG_VERSION")));
     let sources = FILES.iter().chain(&LAST).map(|name| here(&format!("src/ffi/{name}.rs")));
     let builder = sources.fold(cbindgen::Builder::new().with_config(config), cbindgen::Builder::with_src);
     let mut header = Vec::new();

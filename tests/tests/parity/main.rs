@@ -254,6 +254,7 @@ fn the_version_is_one() {
         |path: &str, what: &str| assert!(faces::read(path).contains(what), "{path} does not say {what}");
     says("Cargo.toml", &format!("[workspace.package]\nversion = \"{version}\""));
     says("Cargo.toml", &format!("plumline = {{ path = \"core\", version = \"{version}\" }}"));
+    says("include/plumline.h", &format!("#define PLUMLINE_VERSION \"{version}\""));
     says("java/pom.xml", &format!("<artifactId>plumline</artifactId>\n  <version>{version}</version>"));
     let python = faces::read("python/pyproject.toml");
     let follows =
