@@ -93,7 +93,7 @@ docs: $(VENV)/.ready ## Build the API documentation and refresh what is generate
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --workspace --no-deps --quiet
 
 clean: ## Remove what was built
-	rm -rf target $(VENV) demo.html
+	rm -rf target java/target benches/java/target $(VENV) demo.html
 
 # What the C suites and the benches are built with, from Debian.
 PACKAGES := clang libclang-rt-14-dev cmake libcjson-dev libcurl4-openssl-dev pkg-config valgrind
