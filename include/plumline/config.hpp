@@ -3,6 +3,9 @@
 #define PLUMLINE_CONFIG_HPP
 
 #include <functional>
+#include <limits>
+#include <locale>
+#include <sstream>
 
 #include "request.hpp"
 #include "response.hpp"
@@ -185,6 +188,26 @@ inline plumline_kind plumline_cpp_choose(void* balancer, const plumline_choice* 
 
 }  // extern "C"
 
+/// A number as JSON has it, whatever the locale, with as few digits as say it.
+template <typename Number>
+std::string digits_of(Number number) {
+  const auto rounded = [&](int digits) {
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text.precision(digits);
+    text << +number;  // a char is a number as well
+    return text.str();
+  };
+  const auto text = rounded(std::numeric_limits<Number>::digits10);
+  if constexpr (std::is_floating_point_v<Number>) {
+    std::istringstream reader{text};
+    reader.imbue(std::locale::classic());
+    Number read{};
+    if (!(reader >> read) || read != number) return rounded(std::numeric_limits<Number>::max_digits10);
+  }
+  return text;
+}
+
 }  // namespace detail
 
 /// What a client is made with. Beneath it lie the environment and the file that PLUMLINE_CONFIG names.
@@ -210,7 +233,7 @@ class Config {
   Config& set(std::string_view key, Millis value) { return set(key, std::to_string(value.count()) + "ms"); }
   template <typename Number, typename = std::enable_if_t<std::is_arithmetic_v<Number>>>
   Config& set(std::string_view key, Number value) {
-    return set(key, std::string_view{std::to_string(value)});
+    return set(key, std::string_view{detail::digits_of(value)});
   }
   result<void> try_set(std::string_view key, std::string_view value) {
     return detail::done([&](auto error) {

@@ -17,6 +17,8 @@ SYSTEM="-lgcc_s -lpthread -lm -ldl"
 mkdir -p "$OUT"
 export PLUMLINE_COMMAND=$LIB/plumline PLUMLINE_SLAM_TLS=$PWD/tests/c/support/slam_tls.py PLUMLINE_TMP=$OUT
 unset "${!PLUMLINE_REGISTRY@}" "${!PLUMLINE_CONFIG@}"
+export LOCPATH=$OUT/locale PLUMLINE_COMMA_LOCALE=comma.UTF-8 # one that writes 0,5
+mkdir -p "$LOCPATH" && localedef --inputfile=de_DE --charmap=UTF-8 "$LOCPATH/$PLUMLINE_COMMA_LOCALE"
 
 # suites NAME CC CXX FLAGS LIBRARY...: builds every suite into $OUT/NAME
 suites() {

@@ -1,0 +1,46 @@
+// Config: numbers as text, and one configuration for several clients.
+#include <plumline.hpp>
+
+#include <clocale>
+#include <cstdlib>
+#include <limits>
+
+#include "../support/check.h"
+
+// run.sh makes a locale that writes 0,5 and has no name that a system must know.
+static void with_a_decimal_comma(void (*test)()) {
+  const char* comma = std::getenv("PLUMLINE_COMMA_LOCALE");
+  CHECK(comma != nullptr && std::setlocale(LC_NUMERIC, comma) != nullptr);
+  CHECK(std::string{std::localeconv()->decimal_point} == ",");
+  test();
+  std::setlocale(LC_NUMERIC, "C");
+}
+
+static const char* refused(const plumline::Config& config) {
+  static std::string words;
+  const auto client = plumline::Client::try_create("memory://", config);
+  words = client ? "" : client.error().what();
+  return words.c_str();
+}
+
+TEST(a_number_is_written_as_json_has_it_in_every_locale) {
+  with_a_decimal_comma([] {
+    plumline::Config config;
+    config.set("attempt_timeout", 0.25).set("retry.budget", 0.2F).set("retry.attempts", std::int8_t{2});
+    CHECK(*refused(config) == '\0');
+    config.set("retry.attempts", 1234567);
+    CHECK(check_holds(refused(config), "1234567"));
+  });
+}
+
+TEST(a_number_keeps_all_its_digits_and_has_no_more) {
+  const auto told = [](double seconds) {
+    plumline::Config config;
+    config.set("retry.attempts", seconds);  // a whole number belongs there: the refusal tells what came
+    return std::string{refused(config)};
+  };
+  CHECK(check_holds(told(0.1).c_str(), "is 0.1;"));
+  CHECK(check_holds(told(0.1 + 0.2).c_str(), "is 0.30000000000000004;"));
+  CHECK(check_holds(told(1e-7).c_str(), "is 1e-7;"));
+  CHECK(check_holds(told(std::numeric_limits<double>::infinity()).c_str(), "inf"));
+}
