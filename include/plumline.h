@@ -1208,6 +1208,12 @@ plumline_kind plumline_config_from_json(plumline_str json,
                                         plumline_error **error);
 
 /**
+ * The same configuration once more, callbacks included, yours to free: what is set in one is not set in the other.
+ * NULL for NULL.
+ */
+plumline_config *plumline_config_clone(const plumline_config *config);
+
+/**
  * Sets one value. The key is dotted, such as `retry.attempts`, `headers.X-Team` or `services.orders.timeout`; the
  * value is text, such as `5`, `true`, `800ms` or, for the addresses of several registries, `plum://a:1 plum://b:1`.
  * A duration without a unit is in seconds. An unknown key is refused here, with the one that was probably meant; a

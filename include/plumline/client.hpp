@@ -18,13 +18,13 @@ class Client {
       : Client{try_create(address, config).value()} {}
 
   static result<Client> try_create(std::string_view address = {}, const Config& config = {}) {
-    auto code = config.give_code();
-    if (!code) return code.error();
+    auto given = config.give();
+    if (!given) return given.error();
     auto made = detail::made(plumline_client_free, [&](auto client, auto error) {
-      return plumline_client_new(detail::to_c(address), config.handle_.get(), client, error);
+      return plumline_client_new(detail::to_c(address), given->settings.get(), client, error);
     });
     if (!made) return made.error();
-    return Client{std::move(*made), std::move(*code)};
+    return Client{std::move(*made), std::move(given->code)};
   }
 
   /// The endpoints of a service that are there and healthy. A service nobody knows has none.
@@ -181,10 +181,10 @@ class Client {
   /// Changes settings while the client lives: those that `changes` sets.
   void configure(const Config& changes) const { try_configure(changes).value(); }
   result<void> try_configure(const Config& changes) const {
-    auto code = changes.give_code();  // refused below, by name
-    if (!code) return code.error();
+    auto given = changes.give();
+    if (!given) return given.error();
     return detail::done(
-        [&](auto error) { return plumline_client_configure(get(), changes.handle_.get(), error); });
+        [&](auto error) { return plumline_client_configure(get(), given->settings.get(), error); });
   }
 
   /// Deregisters what is registered, ends watches and calls in flight, waits for the drain (none said: as the settings

@@ -256,11 +256,18 @@ class Config {
 
   explicit Config(detail::Handle<plumline_config> handle) : handle_{std::move(handle)} {}
 
-  /// Hands the code over to C, if there is any; the client keeps what is returned.
-  result<std::shared_ptr<const detail::Code>> give_code() const {
+  /// What one client is made with: settings that lead to a copy of the code, and that copy, for the client to keep.
+  /// Every client has its own of both: one configuration may make several, in several threads.
+  struct Given {
+    detail::Handle<plumline_config> settings;
+    std::shared_ptr<const detail::Code> code;
+  };
+
+  result<Given> give() const {
+    detail::Handle<plumline_config> settings{plumline_config_clone(handle_.get()), plumline_config_free};
     auto code = std::make_shared<detail::Code>(*code_);
     if (!code->on_request && !code->on_response && !code->transport && !code->balancer && code->balancers.empty())
-      return std::shared_ptr<const detail::Code>{};
+      return Given{std::move(settings), nullptr};
     std::vector<plumline_service_balancer> balancers;
     for (auto& [service, balancer] : code->balancers)
       balancers.push_back({detail::to_c(service), detail::plumline_cpp_choose, &balancer});
@@ -273,9 +280,9 @@ class Config {
     raw.balancers = balancers.data();
     raw.balancer_count = balancers.size();
     auto given = detail::done(
-        [&](auto error) { return plumline_config_set_callbacks(handle_.get(), &raw, error); });
+        [&](auto error) { return plumline_config_set_callbacks(settings.get(), &raw, error); });
     if (!given) return given.error();
-    return std::shared_ptr<const detail::Code>{std::move(code)};
+    return Given{std::move(settings), std::move(code)};
   }
 
   detail::Handle<plumline_config> handle_;

@@ -1,9 +1,11 @@
 // Config: numbers as text, and one configuration for several clients.
 #include <plumline.hpp>
 
+#include <atomic>
 #include <clocale>
 #include <cstdlib>
 #include <limits>
+#include <thread>
 
 #include "../support/check.h"
 
@@ -43,4 +45,37 @@ TEST(a_number_keeps_all_its_digits_and_has_no_more) {
   CHECK(check_holds(told(0.1 + 0.2).c_str(), "is 0.30000000000000004;"));
   CHECK(check_holds(told(1e-7).c_str(), "is 1e-7;"));
   CHECK(check_holds(told(std::numeric_limits<double>::infinity()).c_str(), "inf"));
+}
+
+static plumline::Config answering(const std::string& text) {
+  plumline::Config config;
+  config.transport([text](const plumline::Outgoing&, const plumline::Endpoint&) { return plumline::Response{200, text}; });
+  return config;
+}
+
+TEST(a_client_never_calls_the_code_of_another) {
+  plumline::Config config = answering("old");
+  auto old = std::make_unique<plumline::Client>("static://127.0.0.1:1", config);
+  CHECK(old->get("orders", "/").status() == 200);
+  old.reset();
+  config.transport(nullptr).set("retry.attempts", 1);
+  const plumline::Client plum{"static://127.0.0.1:1", config};
+  CHECK(plum.try_get("orders", "/").error().kind() == plumline::Kind::unavailable);  // nobody listens there
+  plum.configure(plumline::Config{}.set("timeout", plumline::Millis{900}));
+}
+
+TEST(threads_make_clients_of_one_configuration) {
+  const plumline::Config config = answering("a text that is too long to lie in the string itself");
+  std::atomic<int> answered{0};
+  const auto make_and_forget = [&] {
+    for (int time = 0; time < 50; ++time) {
+      const plumline::Client plum{"static://127.0.0.1:1", config};
+      const auto reply = plum.get("orders", "/");
+      answered += reply.body().size() == 51;
+    }
+  };
+  std::thread one{make_and_forget}, other{make_and_forget};
+  one.join();
+  other.join();
+  CHECK(answered == 100);
 }

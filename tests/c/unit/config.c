@@ -67,3 +67,24 @@ TEST(settings_change_while_the_client_lives) {
   plumline_config_free(changes);
   done_with(client);
 }
+
+TEST(a_clone_goes_its_own_way) {
+  plumline_config *config = plumline_config_new(), *clone = NULL;
+  plumline_client *client = NULL;
+  OK(plumline_config_set(config, S("registry"), S("static://10.0.0.1:1"), &error));
+  clone = plumline_config_clone(config);
+  OK(plumline_config_set(config, S("retry.attempts"), S("many"), &error));
+  REFUSED("retry.attempts is \"many\"", plumline_client_new(S(""), config, &client, &error));
+  plumline_config_free(config);
+  done_with(client_of("", clone));
+
+  plumline_callbacks callbacks = PLUMLINE_CALLBACKS_INIT;
+  OK(plumline_config_set_callbacks(clone, &callbacks, &error));
+  client = client_of("", clone);
+  config = plumline_config_clone(clone);
+  plumline_config_free(clone);
+  REFUSED("callbacks", plumline_client_configure(client, config, &error));
+  plumline_config_free(config);
+  done_with(client);
+  CHECK(plumline_config_clone(NULL) == NULL);
+}

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use plumline::{ClientBuilder, Config, Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::boundary::{Kind, boundary, free, make};
+use super::boundary::{Kind, boundary, free, look, make};
 use super::error::ErrorHandle;
 use super::hooks::{Callbacks, Code};
 use super::input::{grown, need, text};
@@ -76,6 +76,15 @@ pub extern "C" fn plumline_config_from_json(
             serde_json::from_str(json).map_err(|error| Error::invalid(format!("no JSON: {error}")))?;
         Ok(ConfigHandle { layer: Mutex::new(layer), code: Mutex::default() })
     })
+}
+
+/// The same configuration once more, callbacks included, yours to free: what is set in one is not set in the other.
+/// NULL for NULL.
+#[unsafe(no_mangle)]
+pub extern "C" fn plumline_config_clone(config: Option<&ConfigHandle>) -> Option<Box<ConfigHandle>> {
+    let copy =
+        |of: &ConfigHandle| ConfigHandle { layer: Mutex::new(of.layer()), code: Mutex::new(of.code()) };
+    look(config, None, |config| Some(Box::new(copy(config))))
 }
 
 /// Sets one value. The key is dotted, such as `retry.attempts`, `headers.X-Team` or `services.orders.timeout`; the
