@@ -1,7 +1,6 @@
 //! What a client is made with: settings, and the user's own code beside them.
 
-use std::sync::Mutex;
-
+use plumline::sync::Mutex;
 use plumline::{ClientBuilder, Config, Error, Result};
 use serde_json::{Map, Value, json};
 
@@ -22,11 +21,11 @@ pub struct ConfigHandle {
 
 impl ConfigHandle {
     fn layer(&self) -> Map<String, Value> {
-        self.layer.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.layer.lock().clone()
     }
 
     fn code(&self) -> Option<Code> {
-        self.code.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.code.lock().clone()
     }
 
     /// What changes while the client lives: settings only.
@@ -100,7 +99,7 @@ pub extern "C" fn plumline_config_set(
 ) -> Kind {
     boundary(error, || {
         let (config, key, value) = (need("config", config)?, text("key", &key)?, text("value", &value)?);
-        let mut layer = config.layer.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut layer = config.layer.lock();
         settings::set(&mut layer, key, value)
     })
 }
@@ -115,7 +114,7 @@ pub extern "C" fn plumline_config_set_callbacks(
 ) -> Kind {
     boundary(error, || {
         let (config, code) = (need("config", config)?, Code::new(&grown(callbacks)?)?);
-        *config.code.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(code);
+        *config.code.lock() = Some(code);
         Ok(())
     })
 }

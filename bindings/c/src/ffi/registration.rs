@@ -1,10 +1,10 @@
 //! Staying known.
 
-use std::sync::Mutex;
 use std::time::Duration;
 
 use plumline::interrupt::Never;
 use plumline::registration::State;
+use plumline::sync::Mutex;
 use plumline::{Error, Instance, Result};
 
 use super::boundary::{Kind, boundary, free, look};
@@ -123,7 +123,7 @@ impl Registration {
 
     /// Lends a text until the handle is freed.
     fn lend(&self, text: &str) -> Str {
-        let mut lent = self.lent.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut lent = self.lent.lock();
         let is_it = |shelf: &&Shelf| {
             shelf
                 .get(0)
