@@ -212,7 +212,7 @@ typedef struct plumline_outgoing plumline_outgoing;
 
 /**
  * An endpoint chosen for one use. Say how it went with `plumline_pick_success()` or `plumline_pick_failure()`; the
- * first word counts, and none is neutral. One thread at a time may use it. Yours to free with `plumline_pick_free()`.
+ * first word counts, and none is neutral. Any thread may use it. Yours to free with `plumline_pick_free()`.
  */
 typedef struct plumline_pick plumline_pick;
 
@@ -1250,12 +1250,12 @@ int32_t plumline_pick_is_stale(const plumline_pick *pick);
 /**
  * It went well. Nothing for NULL.
  */
-void plumline_pick_success(plumline_pick *pick);
+void plumline_pick_success(const plumline_pick *pick);
 
 /**
  * It did not. Nothing for NULL.
  */
-void plumline_pick_failure(plumline_pick *pick);
+void plumline_pick_failure(const plumline_pick *pick);
 
 /**
  * Frees a pick; one that nothing was said of is neutral, and counted in the figures. NULL is fine.

@@ -48,6 +48,35 @@ TEST(thirty_two_threads_use_one_client) {
   done_with(plum);
 }
 
+/* Half of them say that it went well, half that it did not; the first word counts. */
+static void *report(void *pick) {
+  static int reporters;
+  const plumline_endpoint *endpoint = plumline_pick_endpoint(pick);
+  if (__atomic_add_fetch(&reporters, 1, __ATOMIC_SEQ_CST) % 2) plumline_pick_success(pick);
+  else plumline_pick_failure(pick);
+  CHECK_STR(plumline_endpoint_address(endpoint), "10.0.0.1:1");
+  CHECK(plumline_pick_is_stale(pick) == 0);
+  return NULL;
+}
+
+TEST(threads_share_a_pick) {
+  pthread_t threads[THREADS];
+  plumline_pick *pick = NULL;
+  plumline_stats *stats = NULL;
+  double number = -1;
+  plum = client_of("static://10.0.0.1:1", NULL);
+  OK(plumline_client_pick(plum, S("orders"), NULL, &pick, &error));
+  for (int thread = 0; thread < THREADS; ++thread)
+    CHECK(pthread_create(&threads[thread], NULL, report, pick) == 0);
+  for (int thread = 0; thread < THREADS; ++thread) CHECK(pthread_join(threads[thread], NULL) == 0);
+  plumline_pick_free(pick);
+  OK(plumline_client_stats(plum, &stats, &error));
+  OK(plumline_stats_number(stats, S("/services/orders/unreported"), &number, &error));
+  CHECK(number == 0);
+  plumline_stats_free(stats);
+  done_with(plum);
+}
+
 static void *use_until_closed(void *argument) {
   plumline_kind ended = PLUMLINE_OK;
   while (ended == PLUMLINE_OK) {

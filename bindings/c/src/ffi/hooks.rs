@@ -199,7 +199,7 @@ fn on_request(
         (Outgoing::new(outgoing.clone()), shown(endpoint), std::ptr::null_mut());
     let returned = hook(of.user_data, &raw mut request, &raw const endpoint, &raw mut error);
     outcome(returned, error, "on_request")?;
-    *outgoing = request.into_inner();
+    request.give_back(outgoing);
     Ok(())
 }
 

@@ -51,6 +51,12 @@ pub(crate) fn need<'a, T>(name: &str, handle: Option<&'a T>) -> Result<&'a T> {
     handle.ok_or_else(|| null(name))
 }
 
+/// The object behind a handle that C's types say may be changed; we only ever share it.
+pub(crate) fn shared<T>(handle: &*mut T) -> Option<&T> {
+    // SAFETY: null is told apart; any other handle is alive by the caller's promise, and nobody has it exclusively.
+    unsafe { handle.as_ref() }
+}
+
 #[cold]
 pub(crate) fn null(name: &str) -> Error {
     Error::invalid(format!("{name} is NULL"))

@@ -2,13 +2,16 @@
 
 use std::sync::OnceLock;
 
-use super::boundary::{free, look};
+use plumline::sync::Mutex;
+
+use super::boundary::{boundary, free, look};
 use super::endpoint::Endpoint;
 
 /// An endpoint chosen for one use. Say how it went with `plumline_pick_success()` or `plumline_pick_failure()`; the
-/// first word counts, and none is neutral. One thread at a time may use it. Yours to free with `plumline_pick_free()`.
+/// first word counts, and none is neutral. Any thread may use it. Yours to free with `plumline_pick_free()`.
 pub struct Pick {
-    inner: plumline::Pick,
+    /// Locked, because a word may come while somebody holds the endpoint, or while another thread says one.
+    inner: Mutex<plumline::Pick>,
     /// Made when somebody asks: a pick on its own is one allocation.
     endpoint: OnceLock<Endpoint>,
 }
@@ -16,37 +19,38 @@ pub struct Pick {
 impl From<plumline::Pick> for Pick {
     #[inline]
     fn from(inner: plumline::Pick) -> Pick {
-        Pick { inner, endpoint: OnceLock::new() }
+        Pick { inner: Mutex::new(inner), endpoint: OnceLock::new() }
     }
 }
 
 /// The endpoint. It belongs to the pick.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_pick_endpoint(pick: Option<&Pick>) -> Option<&Endpoint> {
-    look(pick, None, |pick| Some(pick.endpoint.get_or_init(|| pick.inner.endpoint().clone().into())))
+    let endpoint = |pick: &Pick| pick.inner.lock().endpoint().clone().into();
+    look(pick, None, |pick| Some(pick.endpoint.get_or_init(|| endpoint(pick))))
 }
 
 /// Whether its service's list is older than it should be, because the registry does not answer: 1 or 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_pick_is_stale(pick: Option<&Pick>) -> i32 {
-    look(pick, 0, |pick| i32::from(pick.inner.is_stale()))
+    look(pick, 0, |pick| i32::from(pick.inner.lock().is_stale()))
 }
 
 /// It went well. Nothing for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_pick_success(pick: Option<&mut Pick>) {
+pub extern "C" fn plumline_pick_success(pick: Option<&Pick>) {
     settle(pick, plumline::Pick::success);
 }
 
 /// It did not. Nothing for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_pick_failure(pick: Option<&mut Pick>) {
+pub extern "C" fn plumline_pick_failure(pick: Option<&Pick>) {
     settle(pick, plumline::Pick::failure);
 }
 
-fn settle(pick: Option<&mut Pick>, word: impl FnOnce(&mut plumline::Pick)) {
-    super::boundary::boundary(std::ptr::null_mut(), || {
-        pick.map(|pick| &mut pick.inner).map(word);
+fn settle(pick: Option<&Pick>, word: impl FnOnce(&mut plumline::Pick)) {
+    boundary(std::ptr::null_mut(), || {
+        pick.map(|pick| word(&mut pick.inner.lock()));
         Ok(())
     });
 }
@@ -55,4 +59,15 @@ fn settle(pick: Option<&mut Pick>, word: impl FnOnce(&mut plumline::Pick)) {
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_pick_free(pick: Option<Box<Pick>>) {
     free(pick);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_may_share_a_pick() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Pick>();
+    }
 }
