@@ -820,7 +820,7 @@ plumline_str plumline_str_from(const char *text);
 /**
  * Makes an error, for a callback to fail with. `kind` is one of the numbers above; another one, and
  * `PLUMLINE_OK`, becomes `PLUMLINE_CANCELLED`. A message that is no UTF-8 is replaced by one that says so.
- * Never NULL. Yours to free, unless you hand it over through a callback's `error`.
+ * Never NULL, short of a defect. Yours to free, unless you hand it over through a callback's `error`.
  */
 plumline_error *plumline_error_new(plumline_kind kind,
                                    plumline_str message);
@@ -1194,7 +1194,7 @@ double plumline_choice_latency_ms(const plumline_choice *choice, size_t index);
 int32_t plumline_choice_is_tried(const plumline_choice *choice, size_t index);
 
 /**
- * An empty configuration: everything is as it is by default. Never NULL. Yours to free.
+ * An empty configuration: everything is as it is by default. Never NULL, short of a defect. Yours to free.
  */
 plumline_config *plumline_config_new(void);
 

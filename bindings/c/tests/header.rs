@@ -72,3 +72,21 @@ fn every_export_is_in_the_header() {
         }
     }
 }
+
+/// What keeps a panic from unwinding into C, and the wrappers around it.
+const GUARDS: [&str; 8] = ["boundary(", "make(", "make_if(", "look(", "say(", "free(", "word(", "settle("];
+/// They return a constant.
+const UNGUARDED: [&str; 2] = ["version", "abi_version"];
+
+#[test]
+fn every_export_runs_behind_a_guard() {
+    for source in fs::read_dir(here("src/ffi")).unwrap().map(|entry| entry.unwrap().path()) {
+        let source = fs::read_to_string(source).unwrap();
+        for export in source.split("extern \"C\" fn plumline_").skip(1) {
+            let name = export.split('(').next().unwrap();
+            let body = export.split_once("{\n").unwrap().1.split("\n}").next().unwrap();
+            let is_guarded = GUARDS.iter().any(|guard| body.contains(guard));
+            assert!(is_guarded != UNGUARDED.contains(&name), "plumline_{name}: {body}");
+        }
+    }
+}

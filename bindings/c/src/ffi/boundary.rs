@@ -1,4 +1,4 @@
-//! The one way in: every export runs inside [`boundary`], or inside [`look`] if it only reads.
+//! The one way in: every export runs inside [`boundary`], or inside [`look`] or [`say`] if it only reads.
 
 use plumline::{Error, Result};
 use plumline_bindings::guard::guarded;
@@ -63,7 +63,13 @@ pub(crate) fn make_if<T>(
 #[inline]
 pub(crate) fn look<'a, T, R>(object: Option<&'a T>, otherwise: R, read: impl FnOnce(&'a T) -> R) -> R {
     let Some(object) = object else { return otherwise };
-    guarded::<R, Error>(|| Ok(read(object))).unwrap_or(otherwise)
+    say(otherwise, || read(object))
+}
+
+/// Says something that needs no object and cannot fail; `otherwise` after a panic.
+#[inline]
+pub(crate) fn say<R>(otherwise: R, say: impl FnOnce() -> R) -> R {
+    guarded::<R, Error>(|| Ok(say())).unwrap_or(otherwise)
 }
 
 /// Frees an object; NULL is nothing to free.

@@ -4,7 +4,7 @@ use plumline::sync::Mutex;
 use plumline::{ClientBuilder, Config, Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::boundary::{Kind, boundary, free, look, make};
+use super::boundary::{Kind, boundary, free, look, make, say};
 use super::error::ErrorHandle;
 use super::hooks::{Callbacks, Code};
 use super::input::{grown, need, text};
@@ -53,10 +53,10 @@ pub(crate) fn builder(address: &str, config: Option<&ConfigHandle>) -> Result<Cl
     })
 }
 
-/// An empty configuration: everything is as it is by default. Never NULL. Yours to free.
+/// An empty configuration: everything is as it is by default. Never NULL, short of a defect. Yours to free.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_config_new() -> Box<ConfigHandle> {
-    Box::default()
+pub extern "C" fn plumline_config_new() -> Option<Box<ConfigHandle>> {
+    say(None, || Some(Box::default()))
 }
 
 /// A configuration from JSON, such as `{"timeout": "2s", "services": {"orders": {"retry": {"attempts": 2}}}}`.

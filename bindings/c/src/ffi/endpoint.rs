@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use plumline::{Error, Result};
 
-use super::boundary::{Kind, free, look, make};
+use super::boundary::{Kind, free, look, make, say};
 use super::error::ErrorHandle;
 use super::input::{Growing, count, fields, grown, optional_text, text};
 use super::text::{Field, Str};
@@ -186,7 +186,7 @@ pub extern "C" fn plumline_endpoint_free(endpoint: Option<Box<Endpoint>>) {
 /// Whether two endpoints are equal in everything: 1 or 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_endpoint_equals(one: Option<&Endpoint>, other: Option<&Endpoint>) -> i32 {
-    i32::from(one.map(|one| &one.inner) == other.map(|other| &other.inner))
+    say(0, || i32::from(one.map(|one| &one.inner) == other.map(|other| &other.inner)))
 }
 
 /// `ip:port`, an IPv6 address in brackets.

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 
 use plumline::Error;
 
-use super::boundary::{Kind, free, look};
+use super::boundary::{Kind, free, look, say};
 use super::endpoint::Endpoint;
 use super::input::text;
 use super::kinds::PLUMLINE_OK;
@@ -30,14 +30,15 @@ impl From<Error> for ErrorHandle {
 
 /// Makes an error, for a callback to fail with. `kind` is one of the numbers above; another one, and
 /// `PLUMLINE_OK`, becomes `PLUMLINE_CANCELLED`. A message that is no UTF-8 is replaced by one that says so.
-/// Never NULL. Yours to free, unless you hand it over through a callback's `error`.
+/// Never NULL, short of a defect. Yours to free, unless you hand it over through a callback's `error`.
 #[unsafe(no_mangle)]
-#[allow(clippy::unnecessary_box_returns, reason = "C gets a pointer")]
-pub extern "C" fn plumline_error_new(kind: Kind, message: Str) -> Box<ErrorHandle> {
-    let known = plumline::Kind::ALL.into_iter().find(|known| i32::from(known.number()) == kind);
-    let kind = known.unwrap_or(plumline::Kind::Cancelled);
-    let error = text("message", &message).map_or_else(|wrong| wrong, |words| Error::new(kind, words));
-    Box::new(error.into())
+pub extern "C" fn plumline_error_new(kind: Kind, message: Str) -> Option<Box<ErrorHandle>> {
+    say(None, || {
+        let known = plumline::Kind::ALL.into_iter().find(|known| i32::from(known.number()) == kind);
+        let kind = known.unwrap_or(plumline::Kind::Cancelled);
+        let error = text("message", &message).map_or_else(|wrong| wrong, |words| Error::new(kind, words));
+        Some(Box::new(error.into()))
+    })
 }
 
 /// Its kind, one of the numbers above; `PLUMLINE_OK` for NULL.

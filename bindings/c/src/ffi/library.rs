@@ -1,10 +1,11 @@
 //! The library itself: versions, names, the schema of its settings; and strings made of C's own.
 
-use std::ffi::{CString, c_char};
+use std::ffi::{CStr, CString, c_char};
 use std::sync::OnceLock;
 
-use super::boundary::Kind;
+use super::boundary::{Kind, say};
 use super::input::c_string;
+use super::kinds::PLUMLINE_OK;
 use super::text::Str;
 
 /// Grows by one when a program that was built against an older header would no longer work.
@@ -26,16 +27,15 @@ pub extern "C" fn plumline_abi_version() -> u32 {
 /// that is none. Valid for ever.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_kind_name(kind: Kind) -> *const c_char {
-    use plumline::Kind as Of;
-    let known = Of::ALL.into_iter().find(|known| i32::from(known.number()) == kind);
-    let name = match known {
-        None if kind == super::kinds::PLUMLINE_OK => c"Ok",
-        None => c"Unknown",
-        Some(known) => {
-            names().iter().find(|(of, _)| *of == known).map_or(c"Unknown", |(_, name)| name.as_c_str())
-        }
-    };
-    name.as_ptr()
+    say(c"Unknown".as_ptr(), || name_of(kind).as_ptr())
+}
+
+fn name_of(kind: Kind) -> &'static CStr {
+    if kind == PLUMLINE_OK {
+        return c"Ok";
+    }
+    let known = names().iter().find(|(known, _)| i32::from(known.number()) == kind);
+    known.map_or(c"Unknown", |(_, name)| name.as_c_str())
 }
 
 fn names() -> &'static [(plumline::Kind, CString)] {
@@ -49,11 +49,11 @@ fn names() -> &'static [(plumline::Kind, CString)] {
 pub extern "C" fn plumline_config_schema() -> *const c_char {
     static SCHEMA: OnceLock<CString> = OnceLock::new();
     let schema = || CString::new(plumline::Config::schema().to_string()).unwrap_or_default();
-    SCHEMA.get_or_init(schema).as_ptr()
+    say(c"{}".as_ptr(), || SCHEMA.get_or_init(schema).as_ptr())
 }
 
 /// A string of C's own: everything before its NUL. It is borrowed. NULL is a string that is not given.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_str_from(text: *const c_char) -> Str {
-    c_string(text)
+    say(Str::NONE, || c_string(text))
 }
