@@ -4,14 +4,12 @@
 //!  ffi/       every export: one line into boundary() each, and the only `unsafe` there is
 //!  shelf      strings that C reads, each with a NUL behind it
 //!  settings   dotted keys and text, as `plumline_config_set` takes them
-//!  form       a form's fields as a body
 //!  raised     what a callback failed with, on its way out of the call
 //! ```
 //!
 //! The committed header is generated from the files in `ffi/` by `tests/header.rs`.
 
 mod ffi;
-mod form;
 mod raised;
 mod settings;
 mod shelf;

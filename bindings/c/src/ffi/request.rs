@@ -7,7 +7,6 @@ use plumline::{Error, Labels, Query, Request, Result};
 
 use super::input::{Growing, amount, bytes, count, fields, grown_if, optional_text, text};
 use super::text::{Field, Str};
-use crate::form;
 
 /// A yes-or-no that need not be said: not said.
 pub const PLUMLINE_DEFAULT: i32 = 0;
@@ -160,7 +159,7 @@ impl RawRequest {
             [false, true, false] => Ok(request.body(bytes("content", &self.content)?)),
             [false, false, true] => {
                 let fields = fields("form", &self.form, self.form_count)?;
-                Ok(request.body_of_type(form::CONTENT_TYPE, form::encoded(fields)))
+                Ok(request.form(fields))
             }
             _ => Err(Error::invalid("pass only one of json, content and form")),
         }
