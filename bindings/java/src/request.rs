@@ -1,16 +1,16 @@
 //! A request as Java puts it together: method, service, path, then one tag for each thing said.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use plumline::{Error, Kind, Query, Request, Result};
+use plumline_bindings::method;
 
 use crate::frame::Reader;
 
 /// Reads a request. Java writes it in `PlumRequest.write`.
 pub(crate) fn read(frame: &[u8]) -> Result<Request> {
     let mut frame = Reader(frame);
-    let (method, service, path) = (method(frame.text()?), frame.text()?, frame.text()?);
+    let (method, service, path) = (method::named(frame.text()?), frame.text()?, frame.text()?);
     let mut request = Request::new(method, service, path);
     while !frame.is_empty() {
         request = match frame.u8()? {
@@ -35,15 +35,6 @@ pub(crate) fn read(frame: &[u8]) -> Result<Request> {
 /// How many, then each name and value.
 fn fields<'a>(frame: &mut Reader<'a>) -> Result<Vec<(&'a str, &'a str)>> {
     (0..frame.u32()?).map(|_| Ok((frame.text()?, frame.text()?))).collect()
-}
-
-/// The usual ones without a copy.
-fn method(name: &str) -> Cow<'static, str> {
-    const USUAL: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-    match USUAL.into_iter().find(|usual| *usual == name) {
-        Some(usual) => Cow::Borrowed(usual),
-        None => Cow::Owned(name.to_owned()),
-    }
 }
 
 /// Reads which endpoints are meant. Java writes it in `Query.write`.

@@ -6,6 +6,7 @@
 //!  exit       the clients that have registered something, closed at an orderly exit
 //!  handles    service handles by name: what a call by name is made with
 //!  instance   what a program registers, from fields
+//!  method     the verbs of HTTP
 //! ```
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod guard;
 pub mod handles;
 pub mod instance;
 pub mod logs;
+pub mod method;
 
 /// In the child after a fork: what was inherited is inert, and nothing it holds is touched again.
 pub fn forked() {

@@ -1,9 +1,9 @@
 //! From the structs of a caller to what the core asks.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use plumline::{Error, Labels, Query, Request, Result};
+use plumline_bindings::method;
 
 use super::input::{Growing, amount, bytes, count, fields, grown_if, optional_text, text};
 use super::text::{Field, Str};
@@ -126,7 +126,8 @@ impl RawRequest {
     /// The request that the core makes, to this service.
     pub(crate) fn request_to(&self, service: &str) -> Result<Request> {
         let path = text("path", &self.path)?;
-        let mut request = Request::new(self.method()?, service, path);
+        let method = optional_text("method", &self.method)?.unwrap_or("GET");
+        let mut request = Request::new(method::named(method), service, path);
         for (name, value) in fields("params", &self.params, self.param_count)? {
             request = request.param(name, value);
         }
@@ -140,14 +141,6 @@ impl RawRequest {
             request = request.label(name, value);
         }
         self.add_options(self.add_body(request)?)
-    }
-
-    /// The verbs that everybody uses need no string of their own.
-    fn method(&self) -> Result<Cow<'static, str>> {
-        const USUAL: [&str; 7] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"];
-        let Some(method) = optional_text("method", &self.method)? else { return Ok(USUAL[0].into()) };
-        let usual = USUAL.into_iter().find(|usual| *usual == method);
-        Ok(usual.map_or_else(|| method.to_owned().into(), Into::into))
     }
 
     fn add_body(&self, request: Request) -> Result<Request> {
