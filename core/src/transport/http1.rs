@@ -18,6 +18,9 @@ const MAX_FIELDS: usize = 128;
 /// A chunk's size line, extensions included.
 const MAX_CHUNK_LINE: usize = 4096;
 
+/// Room for one byte behind a body: a window that ends strings with a NUL puts it there without moving the body.
+const BEHIND: usize = 1;
+
 /// Writes the head of a request. `path` and `headers` must hold no CR, LF or NUL; callers have checked.
 pub fn write_head(
     out: &mut Vec<u8>,
@@ -222,7 +225,9 @@ impl Reader {
             }
             Framing { length: Some(length), .. } => {
                 // A length is only a promise: reserve no more than a peer can make us believe cheaply.
-                self.answer.body.reserve(length.min(1 << 20) as usize);
+                if length > 0 {
+                    self.answer.body.reserve(length.min(1 << 20) as usize + BEHIND);
+                }
                 Ok(after(Stage::Length(length)))
             }
             Framing { .. } => {
@@ -238,6 +243,7 @@ impl Reader {
         if self.answer.body.len() as u64 + taken as u64 > self.max_body {
             return Err(Failure::TooLarge(self.max_body));
         }
+        self.answer.body.reserve(taken + BEHIND);
         self.answer.body.extend_from_slice(&input[..taken]);
         Ok(taken)
     }
@@ -406,6 +412,19 @@ mod tests {
             body("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nx").ok(),
             ok("x")
         );
+    }
+
+    #[test]
+    fn a_body_has_room_for_what_a_window_puts_behind_it() {
+        let pieces: [&[&[u8]]; 3] = [
+            &[b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n01234567", b"89abcdef"],
+            &[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"],
+            &[b"HTTP/1.1 200 OK\r\n\r\n0123456789abcdef"],
+        ];
+        for pieces in pieces {
+            let body = read("GET", pieces).unwrap().0.body;
+            assert!(body.len() == 16 && body.capacity() > 16, "{pieces:?}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub struct Response {
 impl From<plumline::Response> for Response {
     fn from(mut inner: plumline::Response) -> Response {
         let mut body = inner.take_body();
-        body.push(0);
+        body.push(0); // the core has left room for it
         Response {
             inner,
             body,
