@@ -7,6 +7,9 @@
 # script of rustc's, beside which the linker ignores any other. So the archive is joined into one object with nothing
 # global but plumline_*, and both libraries are made of that. The bitcode that comes with Rust's standard library goes:
 # beside clang, binutils would try to read it with another version of LLVM.
+#
+# The shared library is never unloaded (nodelete): its threads, its clients and what it does at a fork or an exit
+# outlive a dlclose().
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
@@ -31,7 +34,7 @@ $(C_OUT)/$(C_SO): $(C_OUT)/libplumline_c.a bindings/c/exports.map bindings/c/ins
 	@rm -f $(C_OUT)/libplumline.a
 	@ar rcs $(C_OUT)/libplumline.a $(C_OUT)/plumline.o
 	@cc -shared -o $@ -Wl,-soname,$(C_SONAME) -Wl,--version-script=bindings/c/exports.map -Wl,--gc-sections \
-	    -Wl,-z,relro,-z,now,-z,defs $(C_OUT)/plumline.o -lgcc_s -lpthread -lm -ldl
+	    -Wl,-z,relro,-z,now,-z,defs,-z,nodelete $(C_OUT)/plumline.o -lgcc_s -lpthread -lm -ldl
 	@rm $(C_OUT)/plumline.o
 	@ln -sf $(C_SO) $(C_OUT)/$(C_SONAME)
 	@ln -sf $(C_SONAME) $(C_OUT)/libplumline.so

@@ -42,6 +42,8 @@ plain() {
   run_all static
   suites shared clang clang++ -O1 -L"$LIB" -Wl,-rpath,"$LIB" -lplumline
   run_all shared
+  clang -std=c99 $WARN -O1 tests/c/process/unload.c -lpthread -ldl -o "$OUT/shared/unload"
+  "$OUT/shared/unload" "$LIB/libplumline.so"
 }
 
 sanitize() {
