@@ -259,7 +259,7 @@ static int on_client(const char *what, const cJSON *operation, cJSON **value, pl
   } else if (strcmp(what, "recorded") == 0) {
     *value = notes_of(of("client", operation));
   } else if (strcmp(what, "report") == 0) {
-    void (*const report)(plumline_pick *) =
+    void (*const report)(const plumline_pick *) =
         strcmp(word(operation, "outcome"), "success") == 0 ? plumline_pick_success : plumline_pick_failure;
     report(of("pick", operation));
   } else if (strcmp(what, "services") == 0) {

@@ -50,7 +50,9 @@ pub extern "C" fn plumline_pick_failure(pick: Option<&Pick>) {
 
 fn settle(pick: Option<&Pick>, word: impl FnOnce(&mut plumline::Pick)) {
     boundary(std::ptr::null_mut(), || {
-        pick.map(|pick| word(&mut pick.inner.lock()));
+        if let Some(pick) = pick {
+            word(&mut pick.inner.lock());
+        }
         Ok(())
     });
 }
