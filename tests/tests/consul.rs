@@ -75,11 +75,12 @@ impl Agent {
             self.await_change(&target);
             let (status, body) = self.answer(&target);
             let index = self.index.load(Relaxed) + 1;
-            write!(
-                connection,
+            // In one piece, so that nobody waits for an acknowledgement.
+            let answer = format!(
                 "HTTP/1.1 {status} Scripted\r\nX-Consul-Index: {index}\r\nContent-Length: {}\r\n\r\n{body}",
                 body.len()
-            )?;
+            );
+            connection.write_all(answer.as_bytes())?;
         }
     }
 
