@@ -70,6 +70,10 @@ class Error : public std::runtime_error {
   std::optional<std::string_view> service() const& noexcept {
     return detail::optional_view(plumline_error_service(handle_.get()));
   }
+  std::optional<std::string> service() && {
+    const auto found = detail::optional_view(plumline_error_service(handle_.get()));
+    return found ? std::optional<std::string>{*found} : std::nullopt;
+  }
   /// The endpoint of the last attempt.
   std::optional<Endpoint> endpoint() const {
     const plumline_endpoint* endpoint = plumline_error_endpoint(handle_.get());
@@ -122,8 +126,10 @@ class [[nodiscard]] result {
   T& operator*() & { return value(); }
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*this).value(); }
-  T* operator->() { return &value(); }
-  const T* operator->() const { return &value(); }
+  T* operator->() & { return &value(); }
+  const T* operator->() const& { return &value(); }
+  /// Not of a temporary, for what it shows would be gone with it: `*std::move(result)` gives the value away.
+  T* operator->() && = delete;
 
   /// The error; only where there is no value.
   const Error& error() const& { return std::get<1>(content_); }

@@ -44,6 +44,7 @@ class Pick {
 class Service {
  public:
   std::string_view name() const& noexcept { return detail::view(plumline_service_name(handle_.get())); }
+  std::string name() && { return std::string{detail::view(plumline_service_name(handle_.get()))}; }
 
   /// Chooses an endpoint for one use of any protocol, to be reported on.
   Pick pick() const { return try_pick().value(); }
@@ -131,10 +132,13 @@ class Registration {
   }
   /// `host:port` as others see it.
   std::string_view address() const& noexcept { return detail::view(plumline_registration_address(handle_.get())); }
+  std::string address() && { return std::string{detail::view(plumline_registration_address(handle_.get()))}; }
   std::string_view service() const& noexcept { return detail::view(plumline_registration_service(handle_.get())); }
+  std::string service() && { return std::string{detail::view(plumline_registration_service(handle_.get()))}; }
   std::string_view instance_id() const& noexcept {
     return detail::view(plumline_registration_instance_id(handle_.get()));
   }
+  std::string instance_id() && { return std::string{detail::view(plumline_registration_instance_id(handle_.get()))}; }
   /// What last went wrong; none once it is registered again.
   std::optional<Error> last_error() const {
     plumline_error* error = plumline_registration_last_error(handle_.get());
@@ -302,11 +306,15 @@ class Explanation {
   explicit Explanation(detail::Handle<plumline_explanation> handle) noexcept : handle_{std::move(handle)} {}
 
   std::string_view query() const& noexcept { return detail::view(plumline_explanation_query(handle_.get())); }
+  std::string query() && { return std::string{detail::view(plumline_explanation_query(handle_.get()))}; }
   /// One line: how many endpoints are usable, and where the list is from; or why there is none.
   std::string_view summary() const& noexcept { return detail::view(plumline_explanation_summary(handle_.get())); }
+  std::string summary() && { return std::string{detail::view(plumline_explanation_summary(handle_.get()))}; }
   std::string_view source() const& noexcept { return detail::view(plumline_explanation_source(handle_.get())); }
+  std::string source() && { return std::string{detail::view(plumline_explanation_source(handle_.get()))}; }
   /// All of it as a table to read.
   std::string_view text() const& noexcept { return detail::view(plumline_explanation_text(handle_.get())); }
+  std::string text() && { return std::string{detail::view(plumline_explanation_text(handle_.get()))}; }
   /// How many endpoints would be called.
   std::size_t usable() const noexcept { return plumline_explanation_usable(handle_.get()); }
   std::vector<Verdict> endpoints() const {
@@ -328,6 +336,7 @@ class Stats {
 
   /// All of it, as JSON.
   std::string_view json() const& noexcept { return detail::view(plumline_stats_json(handle_.get())); }
+  std::string json() && { return std::string{detail::view(plumline_stats_json(handle_.get()))}; }
   /// One figure, by its JSON pointer, such as `/services/orders/calls`.
   double number(std::string_view pointer) const { return try_number(pointer).value(); }
   result<double> try_number(std::string_view pointer) const {

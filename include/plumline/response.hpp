@@ -18,15 +18,18 @@ class Response {
   /// Whether the status is below 400.
   bool is_success() const noexcept { return plumline_response_is_success(get()) != 0; }
 
-  /// The body, decompressed, without a copy. Not of a temporary: keep the response, or raise_for_status() first.
+  /// The body, decompressed, without a copy. What is asked of a temporary, here as everywhere, is a string of its own.
   std::string_view body() const& noexcept { return detail::view(plumline_response_body(get())); }
-  std::string_view body() && = delete;
+  std::string body() && { return std::string{detail::view(plumline_response_body(get()))}; }
 
   /// The first header of that name, whatever its case.
   std::optional<std::string_view> header(std::string_view name) const& noexcept {
     return detail::optional_view(plumline_response_header(get(), detail::to_c(name)));
   }
-  std::optional<std::string_view> header(std::string_view name) && = delete;
+  std::optional<std::string> header(std::string_view name) && {
+    const auto found = detail::optional_view(plumline_response_header(get(), detail::to_c(name)));
+    return found ? std::optional<std::string>{*found} : std::nullopt;
+  }
 
   /// Every header, in the order in which they came.
   std::vector<std::pair<std::string_view, std::string_view>> headers() const& {
@@ -37,17 +40,26 @@ class Response {
     }
     return headers;
   }
+  std::vector<std::pair<std::string, std::string>> headers() && {
+    const auto views = static_cast<const Response&>(*this).headers();
+    return {views.begin(), views.end()};
+  }
 
   /// Itself, unless the status is 4xx or 5xx: then it throws an Error of kind `status`.
   const Response& raise_for_status() const& {
     try_raise_for_status().value();
     return *this;
   }
+  Response raise_for_status() && {
+    try_raise_for_status().value();
+    return std::move(*this);
+  }
   result<void> try_raise_for_status() const {
     return detail::done([&](auto error) { return plumline_response_raise_for_status(get(), error); });
   }
 
   std::string_view service() const& noexcept { return detail::view(plumline_response_service(get())); }
+  std::string service() && { return std::string{detail::view(plumline_response_service(get()))}; }
   /// The endpoint that answered.
   Endpoint endpoint() const { return Endpoint{plumline_response_endpoint(get())}; }
   std::uint32_t attempts() const noexcept { return plumline_response_attempts(get()); }

@@ -109,16 +109,27 @@ class Endpoint {
   explicit Endpoint(const EndpointFields& fields);
 
   std::string_view address() const& noexcept { return detail::view(plumline_endpoint_address(get())); }
+  std::string address() && { return std::string{detail::view(plumline_endpoint_address(get()))}; }
   std::string_view service() const& noexcept { return detail::view(plumline_endpoint_service(get())); }
+  std::string service() && { return std::string{detail::view(plumline_endpoint_service(get()))}; }
   std::string_view instance_id() const& noexcept { return detail::view(plumline_endpoint_instance_id(get())); }
+  std::string instance_id() && { return std::string{detail::view(plumline_endpoint_instance_id(get()))}; }
   std::string_view node_id() const& noexcept { return detail::view(plumline_endpoint_node_id(get())); }
+  std::string node_id() && { return std::string{detail::view(plumline_endpoint_node_id(get()))}; }
   std::string_view host() const& noexcept { return detail::view(plumline_endpoint_host(get())); }
+  std::string host() && { return std::string{detail::view(plumline_endpoint_host(get()))}; }
   std::string_view ip() const& noexcept { return detail::view(plumline_endpoint_ip(get())); }
+  std::string ip() && { return std::string{detail::view(plumline_endpoint_ip(get()))}; }
   std::string_view protocol() const& noexcept { return detail::view(plumline_endpoint_protocol(get())); }
+  std::string protocol() && { return std::string{detail::view(plumline_endpoint_protocol(get()))}; }
   std::string_view version() const& noexcept { return detail::view(plumline_endpoint_version(get())); }
+  std::string version() && { return std::string{detail::view(plumline_endpoint_version(get()))}; }
   std::string_view zone() const& noexcept { return detail::view(plumline_endpoint_zone(get())); }
+  std::string zone() && { return std::string{detail::view(plumline_endpoint_zone(get()))}; }
   std::string_view source() const& noexcept { return detail::view(plumline_endpoint_source(get())); }
+  std::string source() && { return std::string{detail::view(plumline_endpoint_source(get()))}; }
   std::string_view generation() const& noexcept { return detail::view(plumline_endpoint_generation(get())); }
+  std::string generation() && { return std::string{detail::view(plumline_endpoint_generation(get()))}; }
   std::uint16_t port() const noexcept { return plumline_endpoint_port(get()); }
   std::uint32_t weight() const noexcept { return plumline_endpoint_weight(get()); }
   bool is_healthy() const noexcept { return plumline_endpoint_is_healthy(get()) != 0; }
@@ -127,6 +138,10 @@ class Endpoint {
 
   std::optional<std::string_view> label(std::string_view name) const& noexcept {
     return detail::optional_view(plumline_endpoint_label(get(), detail::to_c(name)));
+  }
+  std::optional<std::string> label(std::string_view name) && {
+    const auto found = detail::optional_view(plumline_endpoint_label(get(), detail::to_c(name)));
+    return found ? std::optional<std::string>{*found} : std::nullopt;
   }
 
   Labels labels() const {

@@ -276,6 +276,24 @@ TEST(a_callback_may_call_and_close) {
   CHECK(plum->is_closed() && plum->try_get("orders", "/").error().kind() == Kind::closed);
 }
 
+TEST(what_is_asked_of_a_temporary_is_kept_as_a_string_of_its_own) {
+  plumline::Config config;
+  config.transport([](const plumline::Outgoing&, const plumline::Endpoint&) {
+    return plumline::Response{200, std::string(100, 'x'), {{"X-A", std::string(100, 'a')}}};
+  });
+  const plumline::Client plum{"static://10.0.0.1:1", config};
+  const auto body = plum.get("orders", "/").raise_for_status().body();
+  const auto header = plum.get("orders", "/").header("x-a");
+  const auto headers = plum.get("orders", "/").headers();
+  const auto address = plum.pick("orders").endpoint().address();
+  const auto stats = plum.stats().json();
+  const auto text = plum.explain("orders").text();
+  CHECK(body == std::string(100, 'x') && header == std::string(100, 'a') && headers.at(0).second == *header);
+  CHECK(address == "10.0.0.1:1" && stats.find("orders") != stats.npos && text.find("usable") != text.npos);
+  const auto kept = plum.get("orders", "/");
+  static_assert(std::is_same_v<decltype(kept.body()), std::string_view>, "without a copy where it can be");
+}
+
 TEST(a_balancer_of_ones_own) {
   plumline::Config config;
   config.balancer([](const plumline::Choice& choice) -> std::optional<std::size_t> { return choice.size() - 1; });
