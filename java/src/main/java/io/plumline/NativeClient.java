@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 
 /** The client as users get it: every word of it crosses here. */
 final class NativeClient extends Native implements PlumClient {
@@ -36,17 +37,21 @@ final class NativeClient extends Native implements PlumClient {
     @Override
     public PlumResponse call(PlumRequest request) {
         if (!request.isFiltered()) {
-            NativeService service = services.get(request.service());
+            NativeService service = boundIfNamed(request.service());
             if (service != null) {
                 return service.send(request);
             }
-            try {
-                return bound(request.service()).send(request);
-            } catch (PlumInvalidArgumentException error) {
-                // A name that cannot be one: the core says what is the request's first mistake.
-            }
         }
         return new PlumResponse(request.service(), call(handle, request.frame()));
+    }
+
+    /** Null for a name that cannot be one: the core says then what is the request's first mistake. */
+    private @Nullable NativeService boundIfNamed(String name) {
+        try {
+            return bound(name);
+        } catch (PlumInvalidArgumentException error) {
+            return null;
+        }
     }
 
     private NativeService bound(String name) {
