@@ -7,9 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.ref.Reference;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -96,6 +99,31 @@ class PickTest {
                     stats.endpoints().values().stream()
                             .mapToLong(EndpointStats::failures)
                             .sum());
+        }
+    }
+
+    /** A pick that the collector found late, when its slot was somebody else's already. */
+    @Test
+    void whatIsFoundLateTakesNothingFromTheSlotsNextOwner() throws Exception {
+        try (PlumClient plum = PlumClient.create("static://10.0.0.1:1")) {
+            NativeService service = (NativeService) plum.service("s");
+            Pick first = service.pick();
+            Reference<?> late = Arrays.stream(service.held)
+                    .flatMap(Arrays::stream)
+                    .filter(Objects::nonNull)
+                    .findFirst()
+                    .orElseThrow();
+            first.success();
+            service.pick(); // dropped without a word, in the same slot
+            late.enqueue();
+            Pick third = service.pick(); // finds the late one
+            Servers.until("the second is given back", () -> {
+                System.gc();
+                service.pick().success();
+                return of(plum, "10.0.0.1:1").inFlight() == 1;
+            });
+            third.success();
+            assertEquals(1, plum.stats().services().get("s").unreported());
         }
     }
 
