@@ -25,7 +25,7 @@ final class NativeClient extends Native implements PlumClient {
     NativeClient(PlumClientBuilder builder) {
         userCode = new UserCode(this, builder);
         handle = open(builder.frame());
-        Cleaning.freeAfter(this, new Memory(handle));
+        Memory.freeAfter(this, handle);
         Logs.listen(library);
     }
 
@@ -217,20 +217,4 @@ final class NativeClient extends Native implements PlumClient {
     private native boolean isClosed(long handle);
 
     private native byte[] describe(long handle);
-
-    /** The end of it, once this object is unreachable. It closes nothing: what is registered stays so. */
-    private static final class Memory extends Native implements Runnable {
-        private final long handle;
-
-        Memory(long handle) {
-            this.handle = handle;
-        }
-
-        @Override
-        public void run() {
-            free(handle);
-        }
-
-        private native void free(long handle);
-    }
 }

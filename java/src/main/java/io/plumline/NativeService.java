@@ -26,7 +26,7 @@ final class NativeService extends Native implements PlumService {
         this.client = client;
         this.query = query;
         this.handle = handle;
-        Cleaning.freeAfter(this, new Memory(handle));
+        Memory.freeAfter(this, handle);
     }
 
     @Override
@@ -128,20 +128,4 @@ final class NativeService extends Native implements PlumService {
     private native byte[] chosen(long handle, int key);
 
     private native void settle(long handle, int key, int outcome);
-
-    /** The end of it, once this object is unreachable. */
-    private static final class Memory extends Native implements Runnable {
-        private final long handle;
-
-        Memory(long handle) {
-            this.handle = handle;
-        }
-
-        @Override
-        public void run() {
-            free(handle);
-        }
-
-        private native void free(long handle);
-    }
 }
