@@ -75,8 +75,16 @@ public final class Program {
             System.gc();
             Thread.sleep(20);
         }
-        System.gc();
-        Thread.sleep(200); // the cleaner goes through the last of them
+        // The cleaner goes through the last of them: the logs' thread ends with the last client that is open.
+        while (isRunning("plumline-logs")) {
+            System.gc();
+            Thread.sleep(20);
+        }
+    }
+
+    private static boolean isRunning(String thread) {
+        return Thread.getAllStackTraces().keySet().stream()
+                .anyMatch(running -> running.getName().equals(thread));
     }
 
     private static long resident() throws IOException {
@@ -102,11 +110,10 @@ public final class Program {
             () -> plum.watch("s").forEach(change -> {})
         };
         for (Runnable wait : waits) {
-            Thread thread = new Thread(wait);
-            thread.setDaemon(true);
+            WaitingThread thread = new WaitingThread(wait);
             thread.start();
+            thread.awaitWaiting();
         }
-        Thread.sleep(300);
     }
 
     /** The same jar in two class loaders, and once more when they are gone. */
