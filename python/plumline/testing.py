@@ -111,7 +111,7 @@ def _command() -> str:
     found = shutil.which("plumline", path=beside) or shutil.which("plumline")
     if found is None:
         raise FileNotFoundError(
-            "the plumline command is not installed; `pip install plumline-cli`, put it on the PATH, "
+            "the plumline command is not here; build it with `make build`, put it on the PATH, "
             "or set PLUMLINE_COMMAND to where it is"
         )
     return found

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use percent_encoding::percent_decode_str;
+use plumline::sync::Mutex;
 use serde_json::{Value, json};
 
 /// A running stand-in.

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use parking_lot::Mutex;
 use plumline::balance::{Balancer, Context};
 use plumline::snapshot::{Slot, View};
+use plumline::sync::Mutex;
 use plumline::{Answer, Bounds, Failure, Outgoing, Transport};
 use pyo3::exceptions::{PyConnectionError, PyConnectionRefusedError, PyTimeoutError};
 use pyo3::prelude::*;

@@ -1,6 +1,6 @@
 //! An endpoint chosen for one use: `with plum.pick("billing") as pick`.
 
-use parking_lot::Mutex;
+use plumline::sync::Mutex;
 use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyType;

@@ -193,6 +193,10 @@ impl Listening {
                 let _lines = queue.lines.lock();
                 queue.came.notify_all();
             }
+            // One that was opened in between has no drainer left.
+            if CLIENTS.load(Relaxed) > 0 {
+                DRAINER_MISSING.store(true, Relaxed);
+            }
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::sync::{Condvar, Mutex};
 
 use super::Inner;
 use super::absence::{Belief, Trust, Verdict};
+use super::readers::Readers;
 use super::report::{Gone, Provenance, SourceView};
 use super::source::Source;
 use super::watching::Reader;
@@ -45,7 +46,7 @@ struct Beliefs {
     /// One for each source, and a last one for what the program itself publishes.
     by_source: Vec<Contribution>,
     gone: VecDeque<Gone>,
-    readers: Vec<Weak<Reader>>,
+    readers: Readers,
     due: Tick,
 }
 
@@ -83,7 +84,7 @@ impl Known {
         let beliefs = Beliefs {
             by_source: (0..=sources.len()).map(|_| Contribution::default()).collect(),
             gone: VecDeque::new(),
-            readers: Vec::new(),
+            readers: Readers::default(),
             due: Tick::NEVER,
         };
         Arc::new(Known {
@@ -150,7 +151,7 @@ impl Known {
 
     /// Whether anybody still wants to know of it. Asked once per look.
     pub(super) fn is_used(self: &Arc<Self>) -> bool {
-        let is_watched = !self.beliefs.lock().readers.is_empty();
+        let is_watched = self.beliefs.lock().readers.has_any();
         if self.used.swap(false, Ordering::Relaxed) || is_watched {
             self.idle_looks.store(0, Ordering::Relaxed);
             return true;
@@ -321,7 +322,7 @@ impl Known {
     /// Somebody listens; they hear of the present state if there is any.
     pub(super) fn listen(&self, reader: &Arc<Reader>) {
         let mut beliefs = self.beliefs.lock();
-        beliefs.readers.push(Arc::downgrade(reader));
+        beliefs.readers.add(reader);
         if self.is_ready() {
             reader.changed(self.name());
         }
@@ -413,13 +414,7 @@ impl Beliefs {
     }
 
     fn tell(&mut self, service: &str) {
-        self.readers.retain(|reader| match reader.upgrade() {
-            Some(reader) if !reader.is_closed() => {
-                reader.changed(service);
-                true
-            }
-            _ => false,
-        });
+        self.readers.living().iter().for_each(|reader| reader.changed(service));
     }
 
     /// When something is due that nobody has been told of yet.

@@ -18,6 +18,7 @@ mod disk;
 mod hearing;
 mod keeping;
 mod known;
+mod readers;
 mod report;
 mod source;
 mod watching;
@@ -33,6 +34,7 @@ use arc_swap::ArcSwap;
 
 use self::hearing::Ear;
 use self::keeping::Disk;
+use self::readers::Readers;
 use self::source::Source;
 use self::watching::Reader;
 use crate::clock::{self, Tick};
@@ -70,7 +72,7 @@ struct Inner {
     /// Held while a service is added.
     adding: Mutex<()>,
     /// Every open watch, for news of the registries themselves.
-    readers: Mutex<Vec<Weak<Reader>>>,
+    readers: Mutex<Readers>,
     /// Whether some watch wants every service.
     all: AtomicBool,
     names: Mutex<Option<(Tick, BTreeSet<String>)>>,
@@ -413,15 +415,13 @@ impl Inner {
         if self.closing.is_closed() {
             reader.close();
         }
-        self.readers.lock().push(Arc::downgrade(&reader));
+        self.readers.lock().add(&reader);
         reader.registry(self.is_any_down());
         reader
     }
 
     fn readers(&self) -> Vec<Arc<Reader>> {
-        let mut readers = self.readers.lock();
-        readers.retain(|reader| reader.upgrade().is_some_and(|reader| !reader.is_closed()));
-        readers.iter().filter_map(Weak::upgrade).collect()
+        self.readers.lock().living()
     }
 
     fn is_any_down(&self) -> bool {

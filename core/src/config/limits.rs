@@ -20,6 +20,9 @@ impl Config {
         within("registration.drain", self.registration.drain, ms(0), DAY)?;
         self.settings.check("")?;
         for service in self.services.keys() {
+            if service.is_empty() {
+                return Err(Error::invalid("services: the service name is empty"));
+            }
             self.merged_settings(service)?.check(&format!("services.{service}."))?;
         }
         Ok(())
@@ -78,6 +81,10 @@ mod tests {
             "retry.attempts is 0; it must be from 1 to 100"
         );
         assert_eq!(refused(json!({"timeout": 0})), "timeout is 0s; it must be from 1ms to 86400s");
+        assert_eq!(
+            refused(json!({"services": {"": {"timeout": "9s"}}})),
+            "services: the service name is empty"
+        );
         assert_eq!(
             refused(json!({"services": {"a": {"retry": {"base": "9s"}}}})),
             "services.a.retry.base is 9s; it must be from 0s to 5s"

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use parking_lot::Mutex;
+use plumline::sync::Mutex;
 use plumline_controller::{Config, Controller, TlsFiles};
 use serde_json::{Value, json};
 

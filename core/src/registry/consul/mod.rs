@@ -19,7 +19,7 @@ mod watch;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::resolve::Resolver;
@@ -36,9 +36,8 @@ const PREFIX: &str = "laravel-go/services";
 pub(super) struct Consul {
     source: Arc<str>,
     agents: Vec<Arc<Host>>,
-    /// The one that answers at present.
-    active: AtomicUsize,
-    /// Counts what makes all that was heard before doubtful: an index that went backwards, another agent.
+    /// Counts what makes all that was heard before doubtful: another agent, by one; an index that went backwards, by as
+    /// many as there are agents. So its remainder names the agent that answers at present, and both change as one.
     epoch: AtomicU64,
     lane: Arc<Lane>,
     token: Option<String>,
@@ -52,48 +51,51 @@ pub(super) struct Consul {
 
 /// Opens the agents that an address names.
 pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
-    let secure = address.scheme == "consul+tls";
-    let agent = |name| Ok(Arc::new(Host::new(name, address.scheme, secure, setup)?));
-    let dc = address.param("dc").map(|dc| format!("&dc={}", web::escape(dc)));
-    let tag = address.param("tag").map(|tag| format!("&tag={}", web::escape(tag)));
-    let prefix = address.param("prefix").unwrap_or(PREFIX).trim_matches('/');
-    Ok(Opened::one(Arc::new(Consul {
-        source: address.source().into(),
-        agents: address.hosts.iter().map(agent).collect::<Result<_>>()?,
-        active: AtomicUsize::new(0),
-        epoch: AtomicU64::new(0),
-        lane: Lane::new(2),
-        token: address.param("token").map(str::to_owned),
-        filters: [dc, tag].into_iter().flatten().collect(),
-        prefix: prefix.to_owned(),
-        resolver: Resolver::new(setup),
-        runtime: setup.runtime.clone(),
-        timeout: setup.timeout,
-    })))
+    Ok(Opened::one(Arc::new(Consul::new(address, setup)?)))
 }
 
 impl Consul {
-    fn active(&self) -> &Arc<Host> {
-        &self.agents[self.active.load(Ordering::Relaxed) % self.agents.len()]
+    fn new(address: &Address, setup: &Setup) -> Result<Consul> {
+        let secure = address.scheme == "consul+tls";
+        let agent = |name| Ok(Arc::new(Host::new(name, address.scheme, secure, setup)?));
+        let dc = address.param("dc").map(|dc| format!("&dc={}", web::escape(dc)));
+        let tag = address.param("tag").map(|tag| format!("&tag={}", web::escape(tag)));
+        let prefix = address.param("prefix").unwrap_or(PREFIX).trim_matches('/');
+        Ok(Consul {
+            source: address.source().into(),
+            agents: address.hosts.iter().map(agent).collect::<Result<_>>()?,
+            epoch: AtomicU64::new(0),
+            lane: Lane::new(2),
+            token: address.param("token").map(str::to_owned),
+            filters: [dc, tag].into_iter().flatten().collect(),
+            prefix: prefix.to_owned(),
+            resolver: Resolver::new(setup),
+            runtime: setup.runtime.clone(),
+            timeout: setup.timeout,
+        })
     }
 
-    /// Moves on from an agent that failed, unless somebody has already.
-    fn leave(&self, failed: &Arc<Host>) {
-        if self.agents.len() > 1 && Arc::ptr_eq(self.active(), failed) {
-            self.active.fetch_add(1, Ordering::Relaxed);
-            self.epoch.fetch_add(1, Ordering::Relaxed);
+    /// The agent that answers at present, and the epoch of what it says.
+    fn present(&self) -> (u64, &Arc<Host>) {
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        (epoch, &self.agents[(epoch % self.agents.len() as u64) as usize])
+    }
+
+    /// Moves on from the agent of this epoch, which failed.
+    fn leave(&self, epoch: u64) {
+        if self.agents.len() > 1 {
+            self.advance(epoch, 1);
         }
     }
 
-    /// What is heard from now on is of this epoch.
-    fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
+    /// An index went backwards: the agent has lost what it knew.
+    fn forgot(&self, epoch: u64) {
+        self.advance(epoch, self.agents.len() as u64);
     }
 
-    /// An index went backwards: the agent has lost what it knew. Whoever notices first says so.
-    fn forgot(&self, epoch: u64) {
-        // If somebody else was first, the epoch is another one already.
-        let _ = self.epoch.compare_exchange(epoch, epoch + 1, Ordering::Relaxed, Ordering::Relaxed);
+    fn advance(&self, epoch: u64, by: u64) {
+        // Whoever notices first says so; for the others the epoch is another one already.
+        let _ = self.epoch.compare_exchange(epoch, epoch + by, Ordering::Relaxed, Ordering::Relaxed);
     }
 
     fn epoch_name(&self, epoch: u64) -> String {
@@ -110,13 +112,13 @@ impl Consul {
     }
 
     /// Asks the active agent, and the others where it does not answer.
-    fn on_some_agent<T>(&self, wait: &Wait<'_>, ask: impl Fn(&Arc<Host>) -> Result<T>) -> Result<T> {
+    fn on_some_agent<T>(&self, wait: &Wait<'_>, ask: impl Fn(&Host, u64) -> Result<T>) -> Result<T> {
         let mut outcome = Err(Error::new(Kind::Internal, "no agent"));
         for _ in &self.agents {
-            let agent = self.active().clone();
-            outcome = ask(&agent);
+            let (epoch, agent) = self.present();
+            outcome = ask(agent, epoch);
             match &outcome {
-                Err(error) if is_away(error) && wait.left().is_ok() => self.leave(&agent),
+                Err(error) if is_away(error) && wait.left().is_ok() => self.leave(epoch),
                 _ => return outcome,
             }
         }
@@ -138,6 +140,11 @@ fn judge(agent: &Host, answer: Answer) -> Result<Answer> {
         403 if is_about(&answer, "ACL not found") => {
             let message = format!("{} does not know this token (ACL not found)", agent.label());
             Err(Error::new(Kind::Unauthenticated, message))
+        }
+        // Another agent would refuse it as well.
+        400 | 402 | 405..=407 | 409..=428 => {
+            let refusal = agent.refusal(&answer);
+            Err(Error::new(Kind::InvalidArgument, refusal.message()))
         }
         _ => Err(agent.refusal(&answer)),
     }
@@ -176,11 +183,11 @@ impl Registry for Consul {
     }
 
     fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
-        self.on_some_agent(wait, |agent| self.read_at(agent, service, wait))
+        self.on_some_agent(wait, |agent, epoch| self.read_at(agent, service, epoch, wait))
     }
 
     fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
-        self.on_some_agent(wait, |agent| self.services_at(agent, wait))
+        self.on_some_agent(wait, |agent, _| self.services_at(agent, wait))
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
@@ -188,24 +195,45 @@ impl Registry for Consul {
     }
 
     fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
-        let register = |entry| self.on_some_agent(wait, |agent| self.register_at(agent, entry, wait));
+        let register = |entry| self.on_some_agent(wait, |agent, _| self.register_at(agent, entry, wait));
         entries.iter().map(register).collect()
     }
 
     fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
-        let beat = |entry| self.on_some_agent(wait, |agent| self.beat_at(agent, entry, wait));
+        let beat = |entry| self.on_some_agent(wait, |agent, _| self.beat_at(agent, entry, wait));
         entries.iter().map(beat).collect()
     }
 
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {
         // A beat only renews a check: one that comes late brings nothing back.
-        self.on_some_agent(wait, |agent| self.deregister_at(agent, entry, wait))
+        self.on_some_agent(wait, |agent, _| self.deregister_at(agent, entry, wait))
     }
 
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
-        let agent = self.active();
+        let (_, agent) = self.present();
         let towards = agent.local_ip(&self.resolver, wait)?;
         // An agent on this machine is reached by loopback; others reach this machine where the agent is known.
         if towards.is_loopback() { self.member_ip(agent, wait).or(Some(towards)) } else { Some(towards) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::tests::setup;
+
+    #[test]
+    fn an_agent_is_left_once_however_many_notice_that_it_failed() {
+        let address = Address::parse("consul://127.0.0.1:1,127.0.0.1:2").unwrap();
+        let consul = Consul::new(&address, &setup()).unwrap();
+        let (epoch, first) = consul.present();
+        consul.leave(epoch);
+        consul.leave(epoch);
+        let (later, second) = consul.present();
+        assert!(!Arc::ptr_eq(first, second) && later != epoch);
+        consul.forgot(later);
+        consul.forgot(later);
+        let (last, same) = consul.present();
+        assert!(Arc::ptr_eq(second, same) && last == later + 2);
     }
 }

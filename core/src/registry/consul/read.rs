@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::record::{Aside, Listed, Standing};
 use super::{Consul, index_of};
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::web::{self, Ask, Host, escape};
 use crate::registry::{Absence, Heard, Listing, RecordId, Removed, Wait, Why};
@@ -23,8 +23,7 @@ impl Consul {
         format!("/v1/health/service/{}?{}", escape(service), self.filters.trim_start_matches('&'))
     }
 
-    pub(super) fn read_at(&self, agent: &Host, service: &str, wait: &Wait<'_>) -> Result<Heard> {
-        let epoch = self.epoch();
+    pub(super) fn read_at(&self, agent: &Host, service: &str, epoch: u64, wait: &Wait<'_>) -> Result<Heard> {
         let answer = self.exchange(agent, &Ask::get(&self.path_of(service)), wait)?;
         index_of(agent, &answer)?;
         self.heard(agent, service, &answer, epoch, wait)
@@ -53,7 +52,7 @@ impl Consul {
         let rows: Vec<Value> = web::read(answer, &agent.label())?;
         let listed: Vec<Listed> = rows.into_iter().filter_map(|row| self.record(service, row)).collect();
         let aside = if listed.iter().any(Listed::is_incomplete) {
-            self.kept_aside(agent, service, wait)
+            self.kept_aside(agent, service, wait)?
         } else {
             HashMap::new()
         };
@@ -85,25 +84,26 @@ impl Consul {
         }
     }
 
-    /// What writers before us keep in the key-value store, by instance id. It only adds to what is known, so that
-    /// not being allowed to read it costs no endpoint.
-    fn kept_aside(&self, agent: &Host, service: &str, wait: &Wait<'_>) -> HashMap<String, Aside> {
+    /// What writers before us keep in the key-value store, by instance id. Not being allowed to read it costs no
+    /// endpoint; not being answered costs this look, for version and protocol must not come and go.
+    fn kept_aside(&self, agent: &Host, service: &str, wait: &Wait<'_>) -> Result<HashMap<String, Aside>> {
         let path = format!("/v1/kv/{}/{}/?recurse=true", self.prefix_path(), escape(service));
-        let read = || -> Result<Vec<Pair>> {
-            let answer = self.exchange(agent, &Ask::get(&path), wait)?;
-            if answer.status == 404 { Ok(Vec::new()) } else { web::read(&answer, &agent.label()) }
+        let pairs: Vec<Pair> = match self.exchange(agent, &Ask::get(&path), wait) {
+            Ok(answer) if answer.status == 404 => Vec::new(),
+            Ok(answer) => web::read(&answer, &agent.label())?,
+            Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::Unauthenticated) => {
+                tracing::debug!(source = %self.source, service, %error, "what is kept aside may not be read");
+                Vec::new()
+            }
+            Err(error) => return Err(error),
         };
-        let pairs = read().unwrap_or_else(|error| {
-            tracing::debug!(source = %self.source, service, %error, "what is kept aside could not be read");
-            Vec::new()
-        });
         let within = format!("{}/{service}/", self.prefix);
         let aside = |pair: &Pair| {
             let id = pair.key.strip_prefix(&within)?.strip_suffix("/metadata")?;
             let value = BASE64.decode(pair.value.as_ref()?).ok()?;
             Some((id.to_owned(), serde_json::from_slice(&value).ok()?))
         };
-        pairs.iter().filter_map(aside).collect()
+        Ok(pairs.iter().filter_map(aside).collect())
     }
 
     fn prefix_path(&self) -> String {

@@ -19,7 +19,7 @@ use super::{index_of, judge};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Result};
 use crate::registry::reconnect::Reconnect;
-use crate::registry::web::{Ask, Host, MAX_BODY};
+use crate::registry::web::{Ask, Host, MAX_BODY, is_away};
 use crate::registry::{Registry, Wait};
 use crate::runtime::{Parking, Priority, Woken};
 use crate::transport::longpoll::{LongPoll, Step};
@@ -37,7 +37,7 @@ const HASTY: Duration = Duration::from_secs(1);
 /// What a query is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Subject {
-    /// The healthy instances of a service.
+    /// The instances of a service.
     Service(String),
     /// The names of all services.
     Names,
@@ -100,27 +100,28 @@ impl Topic {
     }
 
     fn ask(self: &Arc<Self>, hub: &Arc<Hub>) {
-        let agent = hub.consul.active().clone();
-        match self.send(hub, &agent) {
+        let (epoch, agent) = hub.consul.present();
+        let agent = agent.clone();
+        match self.send(hub, &agent, epoch) {
             Ok((connection, patience)) => {
                 self.step(hub, &agent, connection, clock::now().after(patience));
             }
-            Err(error) => self.lost(hub, &agent, error),
+            Err(error) => self.lost(hub, error),
         }
     }
 
     /// Sends the question; the connection that will bring the answer, and how long that may take.
-    fn send(&self, hub: &Hub, agent: &Arc<Host>) -> Result<(LongPoll, Duration)> {
+    fn send(&self, hub: &Hub, agent: &Arc<Host>, epoch: u64) -> Result<(LongPoll, Duration)> {
         let consul = &hub.consul;
         let (index, kept, is_lost) = {
             let mut state = self.state.lock();
             let is_same = state.agent.as_ref().is_some_and(|known| known.as_ptr() == Arc::as_ptr(agent));
-            if !is_same || state.epoch != consul.epoch() {
+            if state.epoch != epoch {
                 state.index = 0;
                 state.kept = state.kept.take().filter(|_| is_same);
             }
             state.agent = Some(Arc::downgrade(agent));
-            state.epoch = consul.epoch();
+            state.epoch = epoch;
             state.asked_at = clock::now();
             (state.index, state.kept.take(), state.reconnect.is_lost())
         };
@@ -142,7 +143,7 @@ impl Topic {
     fn step(self: &Arc<Self>, hub: &Arc<Hub>, agent: &Arc<Host>, mut connection: LongPoll, deadline: Tick) {
         match connection.step() {
             Ok(Step::Answered(answer)) => self.answered(hub, agent, connection, answer),
-            Err(failure) => self.lost(hub, agent, agent.failed(failure)),
+            Err(failure) => self.lost(hub, agent.failed(failure)),
             Ok(Step::Waits(interest)) => {
                 let mut state = self.state.lock();
                 if state.ended {
@@ -172,7 +173,7 @@ impl Topic {
         self.state.lock().parking = None;
         match woken {
             Woken::Ready => self.step(hub, agent, connection, deadline),
-            Woken::Late => self.lost(hub, agent, agent.failed(Failure::Timeout)),
+            Woken::Late => self.lost(hub, agent.failed(Failure::Timeout)),
             Woken::Recalled => {}
         }
     }
@@ -180,24 +181,23 @@ impl Topic {
     fn answered(self: &Arc<Self>, hub: &Arc<Hub>, agent: &Arc<Host>, connection: LongPoll, answer: Answer) {
         let told = judge(agent, answer).and_then(|answer| {
             let index = index_of(agent, &answer)?;
-            let (asked, epoch, asked_at) = {
+            let (asked, epoch, took) = {
                 let state = self.state.lock();
-                (state.index, state.epoch, state.asked_at)
+                (state.index, state.epoch, clock::now().since(state.asked_at))
             };
             if index < asked {
                 // What it lists now is of another epoch: it is asked anew, from the beginning.
                 hub.consul.forgot(epoch);
                 self.state.lock().index = 0;
-                return Ok(PACE);
+                return Ok(if took < HASTY { HASTY } else { PACE });
             }
             hub.answered(&self.subject, agent, &answer, epoch)?;
             self.state.lock().index = index.max(1);
-            let took = clock::now().since(asked_at);
             let is_hasty = index == asked && took < HASTY;
             Ok(if is_hasty { HASTY } else { PACE.saturating_sub(took) })
         });
         match told {
-            Err(error) => self.lost(hub, agent, error),
+            Err(error) => self.lost(hub, error),
             Ok(wait) => {
                 let mut state = self.state.lock();
                 state.kept = Some(connection);
@@ -208,17 +208,20 @@ impl Topic {
         }
     }
 
-    fn lost(self: &Arc<Self>, hub: &Arc<Hub>, agent: &Arc<Host>, error: Error) {
+    fn lost(self: &Arc<Self>, hub: &Arc<Hub>, error: Error) {
         if hub.closing.is_closed() {
             return;
         }
-        hub.consul.leave(agent);
-        hub.sink.lost(error);
         let wait = {
             let mut state = self.state.lock();
+            // One that says no would be followed by one that says no.
+            if is_away(&error) {
+                hub.consul.leave(state.epoch);
+            }
             state.kept = None;
             state.reconnect.lost(hub.consul.ttl(), fastrand::f64())
         };
+        hub.sink.lost(error);
         self.appoint(hub, wait);
     }
 }

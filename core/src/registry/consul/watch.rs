@@ -20,13 +20,16 @@ use super::{Consul, read};
 use crate::clock::{self, Tick};
 use crate::error::Result;
 use crate::interrupt::Closing;
-use crate::registry::web::{self, Host};
+use crate::registry::polling::jittered;
+use crate::registry::web::{self, Host, is_away};
 use crate::registry::{Heard, Registry, Sink, Wait, Watch};
 use crate::runtime::Priority;
 use crate::transport::Answer;
 
 /// So many services have a connection of their own.
 const MOST_TOPICS: usize = 100;
+/// When what could not be read is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// Changes often come together.
 const GATHER: Duration = Duration::from_millis(50);
 /// The least time between two readings of all services, for each of them: reading one takes about a tenth of it.
@@ -48,6 +51,11 @@ struct State {
     topics: HashMap<Subject, Arc<Topic>>,
     /// What the checks of each service looked like last, while two queries stand for all.
     checks: HashMap<String, u64>,
+    /// What is to be read, and whether somebody is at it.
+    due: BTreeSet<String>,
+    is_reading: bool,
+    /// The epoch of an answer on checks that confirms everything, once what is due has been read.
+    confirms: Option<u64>,
     sweep_due: bool,
     swept_at: Tick,
 }
@@ -70,7 +78,9 @@ impl Watch for Handle {
         let mut state = self.0.state.lock();
         if !state.all {
             state.wanted.remove(service);
-            state.topics.remove(&Subject::Service(service.to_owned()));
+            if let Some(topic) = state.topics.remove(&Subject::Service(service.to_owned())) {
+                topic.end();
+            }
         }
     }
 
@@ -80,7 +90,7 @@ impl Watch for Handle {
     }
 
     fn refresh(&self, service: &str) {
-        self.0.read_soon(vec![service.to_owned()]);
+        self.0.read_soon([service.to_owned()]);
     }
 }
 
@@ -117,7 +127,7 @@ impl Hub {
         drop(state);
         if are_many && has_all_checks {
             // The two queries have told of the others already.
-            self.read_soon(new.into_iter().collect());
+            self.read_soon(new);
         }
     }
 
@@ -169,13 +179,13 @@ impl Hub {
         let hub = Arc::downgrade(self);
         self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
             let Some(hub) = hub.upgrade() else { return };
-            let due = {
-                let mut state = hub.state.lock();
-                state.sweep_due = false;
-                state.swept_at = clock::now();
-                state.wanted.iter().filter(|service| hub.sink.is_used(service)).cloned().collect()
-            };
-            hub.read_all(due);
+            let mut state = hub.state.lock();
+            state.sweep_due = false;
+            state.swept_at = clock::now();
+            let used = state.wanted.iter().filter(|service| hub.sink.is_used(service)).cloned();
+            let used: Vec<String> = used.collect();
+            state.due.extend(used);
+            hub.begin_reading(&mut state);
         });
     }
 
@@ -188,40 +198,78 @@ impl Hub {
         let now: HashMap<String, u64> =
             now.into_iter().map(|(name, hasher)| (name.to_owned(), hasher.finish())).collect();
         let mut state = self.state.lock();
-        let is_changed =
-            |name: &&String| now.get(*name) != state.checks.get(*name) || !now.contains_key(*name);
-        let due = state.wanted.iter().filter(is_changed).cloned().collect();
-        state.checks = now;
-        drop(state);
-        // What has not changed is as it was: nothing else needs to be asked about it.
-        let epoch = Some(self.consul.epoch_name(epoch));
-        self.sink.heard(Heard { epoch, confirms_all: true, ..Heard::default() });
-        self.read_soon(due);
+        // A service without any check shows in the names only.
+        let is_changed = |name: &&String| now.get(*name) != state.checks.get(*name);
+        let changed: Vec<String> = state.wanted.iter().filter(is_changed).cloned().collect();
+        let is_first = std::mem::replace(&mut state.checks, now).is_empty();
+        if is_first {
+            let all = state.wanted.clone();
+            state.due.extend(all);
+        }
+        state.due.extend(changed);
+        state.confirms = Some(epoch);
+        self.begin_reading(&mut state);
     }
 
     /// Reads these services in the background.
-    fn read_soon(self: &Arc<Self>, services: Vec<String>) {
-        if services.is_empty() {
+    fn read_soon(self: &Arc<Self>, services: impl IntoIterator<Item = String>) {
+        let mut state = self.state.lock();
+        state.due.extend(services);
+        self.begin_reading(&mut state);
+    }
+
+    fn begin_reading(self: &Arc<Self>, state: &mut State) {
+        let is_wanted = !state.due.is_empty() || state.confirms.is_some();
+        if !is_wanted || std::mem::replace(&mut state.is_reading, true) {
             return;
         }
+        self.read_after(Duration::ZERO);
+    }
+
+    fn read_after(self: &Arc<Self>, wait: Duration) {
         let hub = Arc::downgrade(self);
-        self.consul.runtime.after(Duration::ZERO, self.consul.lane(), Priority::Poll, move || {
+        self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
             if let Some(hub) = hub.upgrade() {
-                hub.read_all(services);
+                hub.read_due();
             }
         });
     }
 
-    /// One after the other, until one fails.
-    fn read_all(&self, services: Vec<String>) {
-        for service in services {
+    /// Reads what is due, one after the other. What could not be read stays due, and until it has been nothing is
+    /// confirmed.
+    fn read_due(self: &Arc<Self>) {
+        while let Some(service) = self.next_due() {
             let wait = Wait::new(self.consul.request_timeout(), &self.closing);
             match self.consul.read(&service, &wait) {
                 Ok(heard) => self.sink.heard(heard),
-                Err(error) if self.closing.is_closed() => return drop(error),
-                Err(error) => return self.sink.lost(error),
+                Err(error) if is_away(&error) || self.closing.is_closed() => {
+                    self.state.lock().due.insert(service);
+                    if !self.closing.is_closed() {
+                        self.sink.lost(error);
+                        self.read_after(jittered(AGAIN));
+                    }
+                    return;
+                }
+                Err(error) => tracing::warn!(source = %self.consul.source, service, %error, "cannot be read"),
             }
         }
+    }
+
+    /// The next service to be read; none once all that an answer confirms has been read.
+    fn next_due(&self) -> Option<String> {
+        let mut state = self.state.lock();
+        let next = state.due.pop_first();
+        if next.is_none() {
+            state.is_reading = false;
+            let confirmed = state.confirms.take();
+            drop(state);
+            if let Some(epoch) = confirmed {
+                // What has not changed is as it was: nothing else needs to be asked about it.
+                let epoch = Some(self.consul.epoch_name(epoch));
+                self.sink.heard(Heard { epoch, confirms_all: true, ..Heard::default() });
+            }
+        }
+        next
     }
 }
 

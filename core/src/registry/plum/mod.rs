@@ -86,8 +86,10 @@ impl Plum {
 
     /// Moves on from a site that failed, unless somebody has already.
     fn leave(&self, failed: &Arc<Site>) {
-        if self.sites.len() > 1 && Arc::ptr_eq(self.active(), failed) {
-            self.active.fetch_add(1, Ordering::Relaxed);
+        let turn = self.active.load(Ordering::Relaxed);
+        if self.sites.len() > 1 && Arc::ptr_eq(&self.sites[turn % self.sites.len()], failed) {
+            // If somebody else was first, another one is active already.
+            let _ = self.active.compare_exchange(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

@@ -49,13 +49,13 @@ pub struct Scenario {
     /// What the endpoints must have seen afterwards, by name: patterns.
     #[serde(default)]
     pub saw: BTreeMap<String, Saw>,
-    /// Milliseconds for all of it (10,000).
+    /// Milliseconds for all of it (30,000).
     #[serde(default = "ten_seconds")]
     pub limit: u64,
 }
 
 fn ten_seconds() -> u64 {
-    10_000
+    30_000
 }
 
 /// One step: an operation for the runner, or something that happens in the bed.
