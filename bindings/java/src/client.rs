@@ -278,8 +278,8 @@ pub fn describe<'local>(
     boundary(&env, &this, |java| java.array(&[format!("{:?}", client.get().inner).as_bytes()]))
 }
 
-#[jni_mangle("io.plumline.NativeClient$Memory")]
-pub fn free<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
+#[jni_mangle("io.plumline.Memory")]
+pub fn free_client<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
     boundary(&env, &this, |_| {
         client.free();
         Ok(())

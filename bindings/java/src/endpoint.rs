@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::ArcSwapOption;
 use plumline::Endpoint;
 
 use crate::frame::Writer;
 
-/// So many records are remembered; then begins anew.
-const MOST: usize = 4_096;
+/// So many tables hold the records. Each is replaced whole when one is added to it, so they are kept small.
+const TABLES: usize = 64;
+
+/// So many records a table holds; then it begins anew. All together: 16,384, as many as Java remembers.
+const MOST: usize = 256;
 
 /// Numbers are never used twice, whatever client they belong to.
 static NEXT: AtomicU32 = AtomicU32::new(1);
@@ -36,48 +39,56 @@ impl Record {
 type Table = HashMap<usize, Arc<Record>>;
 
 /// The endpoints of a client that Java has met. Read without a lock.
-#[derive(Default)]
-pub(crate) struct Seen(ArcSwap<Table>);
+pub(crate) struct Seen([ArcSwapOption<Table>; TABLES]);
+
+impl Default for Seen {
+    fn default() -> Seen {
+        Seen([const { ArcSwapOption::const_empty() }; TABLES])
+    }
+}
 
 impl Seen {
     /// Uses the record of an endpoint.
     #[inline]
     pub(crate) fn with<T>(&self, endpoint: &Arc<Endpoint>, use_it: impl FnOnce(&Record) -> T) -> T {
-        if let Some(record) = self.0.load().get(&place(endpoint)) {
+        let place = Arc::as_ptr(endpoint).addr();
+        let table = &self.0[table_of(place)];
+        if let Some(record) = table.load().as_deref().and_then(|table| table.get(&place)) {
             return use_it(record);
         }
-        use_it(&self.add(std::slice::from_ref(endpoint))[&place(endpoint)])
+        use_it(&add(table, place, endpoint))
     }
 
     /// A list of them.
     pub(crate) fn list(&self, out: &mut Writer, endpoints: &[Arc<Endpoint>]) {
-        let mut table = self.0.load();
-        if !endpoints.iter().all(|endpoint| table.contains_key(&place(endpoint))) {
-            table = self.add(endpoints);
-        }
         out.u32(endpoints.len() as u32);
-        endpoints.iter().for_each(|endpoint| out.0.extend_from_slice(&table[&place(endpoint)].frame));
-    }
-
-    #[cold]
-    fn add(&self, endpoints: &[Arc<Endpoint>]) -> Guard<Arc<Table>> {
-        let known = self.0.load();
-        let mut table = if known.len() < MOST { Table::clone(&known) } else { Table::new() };
         for endpoint in endpoints {
-            table.entry(place(endpoint)).or_insert_with(|| Arc::new(Record::new(endpoint)));
+            self.with(endpoint, |record| out.0.extend_from_slice(&record.frame));
         }
-        // Another thread's news may be lost by this: they are made again when they are next asked for.
-        let table = Arc::new(table);
-        self.0.store(table.clone());
-        Guard::from_inner(table)
     }
 
     /// Lets go of all of them: the client was closed.
     pub(crate) fn clear(&self) {
-        self.0.store(Arc::default());
+        self.0.iter().for_each(|table| table.store(None));
     }
 }
 
-fn place(endpoint: &Arc<Endpoint>) -> usize {
-    Arc::as_ptr(endpoint).addr()
+#[cold]
+fn add(table: &ArcSwapOption<Table>, place: usize, endpoint: &Arc<Endpoint>) -> Arc<Record> {
+    let record = Arc::new(Record::new(endpoint));
+    let mut more = match table.load().as_deref() {
+        Some(known) if known.len() < MOST => known.clone(),
+        _ => Table::new(),
+    };
+    more.insert(place, record.clone());
+    // Another thread's news may be lost by this: they are made again when they are next asked for.
+    table.store(Some(Arc::new(more)));
+    record
 }
+
+/// Which table holds the endpoint at this address: by bits that differ among neighbours, too.
+fn table_of(place: usize) -> usize {
+    ((place as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
+}
+
+const _: () = assert!(TABLES == 1 << (64 - 58), "as many tables as `table_of` tells apart");

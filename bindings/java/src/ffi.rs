@@ -8,8 +8,9 @@
 use std::cell::Cell;
 use std::ffi::c_void;
 use std::marker::PhantomData;
-use std::sync::OnceLock;
+use std::sync::Arc;
 
+use arc_swap::{ArcSwapOption, Guard};
 use jni::errors::Error as JniError;
 use jni::ids::JMethodID;
 use jni::objects::{JByteArray, JObject};
@@ -45,19 +46,23 @@ impl<T: Send + Sync> Handle<T> {
     }
 }
 
-// === what is looked up once ===
+// === what is looked up at each load ===
 
-/// The methods of `io.plumline.Native` that are called from here. Looked up when the library is loaded; they stay
-/// valid while a native runs, because its receiver keeps the class.
+/// The methods of `io.plumline.Native` that are called from here. They stay valid while a native runs, because its
+/// receiver keeps the class, and with it the class loader.
+///
+/// The library stays mapped when its class loader is gone (see `build.rs`), and these with it, worthless. The next
+/// class loader that loads the same file finds them anew. Two that live cannot both load one file: the virtual
+/// machine refuses, and the second gets a copy with statics of its own. So the latest load is the one that counts.
 struct Methods {
     fail: JMethodID,
     ask: JMethodID,
     interrupted: JMethodID,
 }
 
-static METHODS: OnceLock<Methods> = OnceLock::new();
+static METHODS: ArcSwapOption<Methods> = ArcSwapOption::const_empty();
 
-/// Called by the virtual machine when the library is loaded.
+/// Called by the virtual machine whenever a class loader has loaded the library.
 #[unsafe(no_mangle)]
 pub extern "system" fn JNI_OnLoad(vm: *mut jni::sys::JavaVM, _: *mut c_void) -> jint {
     // SAFETY: the virtual machine passes itself.
@@ -75,12 +80,13 @@ fn look_up(env: &mut Env<'_>) -> jni::errors::Result<()> {
         ask: env.get_method_id(&class, jni_str!("ask"), jni_sig!("(I[B)[B"))?,
         interrupted: env.get_method_id(&class, jni_str!("interrupted"), jni_sig!("()Z"))?,
     };
-    METHODS.get_or_init(|| methods);
+    METHODS.store(Some(Arc::new(methods)));
     Ok(())
 }
 
-fn methods() -> jni::errors::Result<&'static Methods> {
-    METHODS.get().ok_or(JniError::UninitializedJavaVM)
+fn method(which: impl FnOnce(&Methods) -> JMethodID) -> jni::errors::Result<JMethodID> {
+    let methods: Guard<Option<Arc<Methods>>> = METHODS.load();
+    methods.as_deref().map(which).ok_or(JniError::UninitializedJavaVM)
 }
 
 // === one native call ===
@@ -213,11 +219,11 @@ fn upwards<T>(job: impl FnOnce(&mut Env<'_>) -> jni::errors::Result<T>) -> Resul
 
 fn call<'local>(
     env: &mut Env<'local>,
-    method: impl FnOnce(&Methods) -> JMethodID,
+    which: impl FnOnce(&Methods) -> JMethodID,
     returns: ReturnType,
     arguments: &[jvalue],
 ) -> jni::errors::Result<jni::JValueOwned<'local>> {
-    let method = method(methods()?);
+    let method = method(which)?;
     let Some((_, this)) = CALLER.get() else { return Err(JniError::NullPtr("this")) };
     // SAFETY: the receiver of the native that runs: alive, of a class that extends `Native`, whose methods these
     // are; not dropped here, because it is the virtual machine's own reference (JObject has no Drop).

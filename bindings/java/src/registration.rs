@@ -98,8 +98,12 @@ pub fn close<'local>(
     });
 }
 
-#[jni_mangle("io.plumline.NativeRegistration$Memory")]
-pub fn free<'local>(env: EnvUnowned<'local>, this: JObject<'local>, registration: Handle<Registration>) {
+#[jni_mangle("io.plumline.Memory")]
+pub fn free_registration<'local>(
+    env: EnvUnowned<'local>,
+    this: JObject<'local>,
+    registration: Handle<Registration>,
+) {
     boundary(&env, &this, |_| {
         registration.free();
         Ok(())

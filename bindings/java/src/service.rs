@@ -93,8 +93,8 @@ pub fn settle<'local>(
     });
 }
 
-#[jni_mangle("io.plumline.NativeService$Memory")]
-pub fn free<'local>(env: EnvUnowned<'local>, this: JObject<'local>, service: Handle<Service>) {
+#[jni_mangle("io.plumline.Memory")]
+pub fn free_service<'local>(env: EnvUnowned<'local>, this: JObject<'local>, service: Handle<Service>) {
     boundary(&env, &this, |_| {
         service.free();
         Ok(())

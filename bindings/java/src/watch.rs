@@ -49,8 +49,8 @@ pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Hand
     });
 }
 
-#[jni_mangle("io.plumline.NativeWatch$Memory")]
-pub fn free<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Handle<Watch>) {
+#[jni_mangle("io.plumline.Memory")]
+pub fn free_watch<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Handle<Watch>) {
     boundary(&env, &this, |_| {
         watch.free();
         Ok(())

@@ -8,6 +8,7 @@ import io.plumline.PlumConfig;
 import io.plumline.PlumRequest;
 import java.io.IOException;
 import java.lang.ref.WeakReference;
+import java.lang.reflect.InvocationTargetException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
@@ -25,6 +26,7 @@ public final class Program {
             case "many" -> many();
             case "register" -> register(arguments[1], Integer.parseInt(arguments[2]));
             case "wait" -> waitForEver(arguments[1]);
+            case "successors" -> successors(Path.of(arguments[1]).toUri().toURL());
             case "loaders" -> loaders(Path.of(arguments[1]).toUri().toURL());
             default -> throw new IllegalArgumentException(arguments[0]);
         }
@@ -73,8 +75,16 @@ public final class Program {
             System.gc();
             Thread.sleep(20);
         }
-        System.gc();
-        Thread.sleep(200); // the cleaner goes through the last of them
+        // The cleaner goes through the last of them: the logs' thread ends with the last client that is open.
+        while (isRunning("plumline-logs")) {
+            System.gc();
+            Thread.sleep(20);
+        }
+    }
+
+    private static boolean isRunning(String thread) {
+        return Thread.getAllStackTraces().keySet().stream()
+                .anyMatch(running -> running.getName().equals(thread));
     }
 
     private static long resident() throws IOException {
@@ -100,11 +110,10 @@ public final class Program {
             () -> plum.watch("s").forEach(change -> {})
         };
         for (Runnable wait : waits) {
-            Thread thread = new Thread(wait);
-            thread.setDaemon(true);
+            WaitingThread thread = new WaitingThread(wait);
             thread.start();
+            thread.awaitWaiting();
         }
-        Thread.sleep(300);
     }
 
     /** The same jar in two class loaders, and once more when they are gone. */
@@ -124,6 +133,51 @@ public final class Program {
                 second.close(); // and the first one is dropped
             }
             System.gc();
+        }
+    }
+
+    /** One class loader after the other, each collected before the next loads the same file. */
+    private static void successors(URL jar) throws Exception {
+        for (int round = 0; round < 3; round++) {
+            WeakReference<ClassLoader> gone = useAndDrop(jar);
+            while (gone.get() != null) {
+                System.gc();
+                Thread.sleep(10);
+            }
+        }
+    }
+
+    /** Its own frame, so that nothing of the class loader stays on the stack. */
+    private static WeakReference<ClassLoader> useAndDrop(URL jar) throws Exception {
+        try (URLClassLoader loader = new URLClassLoader(new URL[] {jar}, ClassLoader.getPlatformClassLoader())) {
+            try (AutoCloseable client = (AutoCloseable) openOnceUnloaded(loader)) {
+                Class<?> type = loader.loadClass("io.plumline.PlumClient");
+                System.out.println(type.getMethod("discover", String.class).invoke(client, "s"));
+                try {
+                    type.getMethod("discover", String.class).invoke(client, "");
+                    throw new AssertionError("a service without a name");
+                } catch (InvocationTargetException refused) {
+                    Class<?> kind = loader.loadClass("io.plumline.PlumInvalidArgumentException");
+                    if (!kind.isInstance(refused.getCause())) {
+                        throw refused;
+                    }
+                }
+            }
+            return new WeakReference<>(loader);
+        }
+    }
+
+    /** A class loader is collected a moment before its library is given up; until then nobody else can load it. */
+    private static Object openOnceUnloaded(ClassLoader loader) throws Exception {
+        while (true) {
+            try {
+                return open(loader);
+            } catch (InvocationTargetException refused) {
+                if (!String.valueOf(refused.getCause().getMessage()).contains("/proc/nowhere")) {
+                    throw refused;
+                }
+                Thread.sleep(10);
+            }
         }
     }
 

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  * because every entry is immutable and carries its number.
  */
 final class KnownEndpoints {
-    private static final int MASK = 4_095;
+    private static final int MASK = 16_383;
     private static final Entry[] TABLE = new Entry[MASK + 1];
 
     private KnownEndpoints() {}

@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
+import org.jspecify.annotations.Nullable;
 
 /** The client as users get it: every word of it crosses here. */
 final class NativeClient extends Native implements PlumClient {
@@ -24,7 +25,7 @@ final class NativeClient extends Native implements PlumClient {
     NativeClient(PlumClientBuilder builder) {
         userCode = new UserCode(this, builder);
         handle = open(builder.frame());
-        Cleaning.freeAfter(this, new Memory(handle));
+        Memory.freeAfter(this, handle);
         Logs.listen(library);
     }
 
@@ -36,17 +37,21 @@ final class NativeClient extends Native implements PlumClient {
     @Override
     public PlumResponse call(PlumRequest request) {
         if (!request.isFiltered()) {
-            NativeService service = services.get(request.service());
+            NativeService service = boundIfNamed(request.service());
             if (service != null) {
                 return service.send(request);
             }
-            try {
-                return bound(request.service()).send(request);
-            } catch (PlumInvalidArgumentException error) {
-                // A name that cannot be one: the core says what is the request's first mistake.
-            }
         }
         return new PlumResponse(request.service(), call(handle, request.frame()));
+    }
+
+    /** Null for a name that cannot be one: the core says then what is the request's first mistake. */
+    private @Nullable NativeService boundIfNamed(String name) {
+        try {
+            return bound(name);
+        } catch (PlumInvalidArgumentException error) {
+            return null;
+        }
     }
 
     private NativeService bound(String name) {
@@ -212,20 +217,4 @@ final class NativeClient extends Native implements PlumClient {
     private native boolean isClosed(long handle);
 
     private native byte[] describe(long handle);
-
-    /** The end of it, once this object is unreachable. It closes nothing: what is registered stays so. */
-    private static final class Memory extends Native implements Runnable {
-        private final long handle;
-
-        Memory(long handle) {
-            this.handle = handle;
-        }
-
-        @Override
-        public void run() {
-            free(handle);
-        }
-
-        private native void free(long handle);
-    }
 }

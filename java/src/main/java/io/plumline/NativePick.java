@@ -2,6 +2,7 @@ package io.plumline;
 
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.lang.ref.Reference;
 
 final class NativePick implements Pick {
     static final int NEUTRAL = 0;
@@ -60,7 +61,12 @@ final class NativePick implements Pick {
 
     private void settle(int outcome) {
         if (SETTLED.compareAndSet(this, false, true)) {
-            service.settle(key, outcome);
+            try {
+                service.settle(key, outcome);
+            } finally {
+                // Were it collected meanwhile, another thread would find it among those that nobody settled.
+                Reference.reachabilityFence(this);
+            }
         }
     }
 

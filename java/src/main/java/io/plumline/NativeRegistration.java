@@ -13,7 +13,7 @@ final class NativeRegistration extends Native implements Registration {
 
     NativeRegistration(long handle) {
         this.handle = handle;
-        Cleaning.freeAfter(this, new Memory(handle));
+        Memory.freeAfter(this, handle);
     }
 
     /** What it looks like at one moment. */
@@ -99,20 +99,4 @@ final class NativeRegistration extends Native implements Registration {
     private native void update(long handle, byte[] instance);
 
     private native void close(long handle, long drain);
-
-    /** The end of it, once this object is unreachable. It deregisters nothing. */
-    private static final class Memory extends Native implements Runnable {
-        private final long handle;
-
-        Memory(long handle) {
-            this.handle = handle;
-        }
-
-        @Override
-        public void run() {
-            free(handle);
-        }
-
-        private native void free(long handle);
-    }
 }

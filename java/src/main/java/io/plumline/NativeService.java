@@ -20,13 +20,13 @@ final class NativeService extends Native implements PlumService {
     private final long handle;
     private final ReferenceQueue<NativePick> collected = new ReferenceQueue<>();
     /** By the pick's slot; chunks stay where they are, so that none is lost when there are more. */
-    private volatile Held[][] held = new Held[0][];
+    volatile Held[][] held = new Held[0][];
 
     NativeService(NativeClient client, Query query, long handle) {
         this.client = client;
         this.query = query;
         this.handle = handle;
-        Cleaning.freeAfter(this, new Memory(handle));
+        Memory.freeAfter(this, handle);
     }
 
     @Override
@@ -80,7 +80,12 @@ final class NativeService extends Native implements PlumService {
     private void giveBack() {
         Reference<? extends NativePick> reference;
         while ((reference = collected.poll()) != null) {
-            settle(((Held) reference).key, NativePick.NEUTRAL);
+            Held pick = (Held) reference;
+            int slot = pick.key & 0xff_ffff;
+            if (held[slot / CHUNK][slot % CHUNK] == pick) {
+                held[slot / CHUNK][slot % CHUNK] = null; // not what holds the slot's next owner
+            }
+            settle(handle, pick.key, NativePick.NEUTRAL);
         }
     }
 
@@ -102,7 +107,7 @@ final class NativeService extends Native implements PlumService {
         return chunks[last];
     }
 
-    private static final class Held extends PhantomReference<NativePick> {
+    static final class Held extends PhantomReference<NativePick> {
         final int key;
 
         Held(NativePick pick, ReferenceQueue<NativePick> queue, int key) {
@@ -123,20 +128,4 @@ final class NativeService extends Native implements PlumService {
     private native byte[] chosen(long handle, int key);
 
     private native void settle(long handle, int key, int outcome);
-
-    /** The end of it, once this object is unreachable. */
-    private static final class Memory extends Native implements Runnable {
-        private final long handle;
-
-        Memory(long handle) {
-            this.handle = handle;
-        }
-
-        @Override
-        public void run() {
-            free(handle);
-        }
-
-        private native void free(long handle);
-    }
 }

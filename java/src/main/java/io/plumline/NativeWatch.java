@@ -20,7 +20,7 @@ final class NativeWatch extends Native implements Watch {
     NativeWatch(NativeClient client, long handle) {
         this.client = client;
         this.handle = handle;
-        Cleaning.freeAfter(this, new Memory(handle));
+        Memory.freeAfter(this, handle);
     }
 
     @Override
@@ -99,20 +99,4 @@ final class NativeWatch extends Native implements Watch {
     private native byte @Nullable [] next(long handle, long timeout);
 
     private native void close(long handle);
-
-    /** The end of it, once this object is unreachable. */
-    private static final class Memory extends Native implements Runnable {
-        private final long handle;
-
-        Memory(long handle) {
-            this.handle = handle;
-        }
-
-        @Override
-        public void run() {
-            free(handle);
-        }
-
-        private native void free(long handle);
-    }
 }

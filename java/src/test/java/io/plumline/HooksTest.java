@@ -190,6 +190,28 @@ class HooksTest {
     }
 
     @Test
+    void aRefusalOfAHooksOwnIsToldAndTheCallIsNotMadeAgain() {
+        AtomicInteger sent = new AtomicInteger();
+        PlumInvalidArgumentException refusal = new PlumInvalidArgumentException("not what I asked for");
+        try (PlumClient plum = PlumClient.builder()
+                .registry(TWO)
+                .transport((request, endpoint) -> {
+                    sent.incrementAndGet();
+                    return PlumResponse.of(200);
+                })
+                .onResponse((request, endpoint, response, error) -> {
+                    throw refusal;
+                })
+                .build()) {
+            assertSame(
+                    refusal,
+                    assertThrows(
+                            PlumInvalidArgumentException.class, () -> plum.call(PlumRequest.post("first by name", "/"))));
+            assertEquals(1, sent.get());
+        }
+    }
+
+    @Test
     void anInterruptInAHookEndsTheCall() {
         try (PlumClient plum = stubbed()
                 .onRequest((request, endpoint) -> {

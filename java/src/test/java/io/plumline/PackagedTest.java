@@ -64,6 +64,22 @@ class PackagedTest {
         shared.done();
     }
 
+    /** One file, where no copy can be made of it: the second class loader has the very library that the first left. */
+    @Test
+    void aClassLoaderHasTheLibraryOfOneThatIsGone(@TempDir Path folder) throws Exception {
+        Child child = Child.java(
+                        Child.library(),
+                        "-Dio.plumline.extract=/proc/nowhere",
+                        "-cp",
+                        programs(folder).toString(),
+                        PROGRAM,
+                        "successors",
+                        JAR.toString())
+                .done();
+        assertEquals(
+                3, child.out.lines().filter(line -> line.contains("10.0.0.1:1")).count());
+    }
+
     @Test
     void anImageOfJlinkWorks(@TempDir Path folder) throws Exception {
         Path image = folder.resolve("image");

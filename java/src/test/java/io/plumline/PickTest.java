@@ -7,9 +7,16 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.ref.Reference;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.HashSet;
+import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -96,6 +103,79 @@ class PickTest {
                     stats.endpoints().values().stream()
                             .mapToLong(EndpointStats::failures)
                             .sum());
+        }
+    }
+
+    /** A pick that the collector found late, when its slot was somebody else's already. */
+    @Test
+    void whatIsFoundLateTakesNothingFromTheSlotsNextOwner() throws Exception {
+        try (PlumClient plum = PlumClient.create("static://10.0.0.1:1")) {
+            NativeService service = (NativeService) plum.service("s");
+            Pick first = service.pick();
+            Reference<?> late = Arrays.stream(service.held)
+                    .flatMap(Arrays::stream)
+                    .filter(Objects::nonNull)
+                    .findFirst()
+                    .orElseThrow();
+            first.success();
+            service.pick(); // dropped without a word, in the same slot
+            late.enqueue();
+            Pick third = service.pick(); // finds the late one
+            Servers.until("the second is given back", () -> {
+                System.gc();
+                service.pick().success();
+                return of(plum, "10.0.0.1:1").inFlight() == 1;
+            });
+            third.success();
+            assertEquals(1, plum.stats().services().get("s").unreported());
+        }
+    }
+
+    @Test
+    void aServiceOfThousandsIsNotForgottenWhenAnotherIsMet() {
+        try (PlumClient plum = PlumClient.create("memory://")) {
+            List<Endpoint> thousands = new ArrayList<>();
+            for (int n = 0; n < 5_000; n++) {
+                thousands.add(Endpoint.of("s", "10.0." + n / 250 + "." + n % 250, 1));
+            }
+            plum.publish("s", thousands);
+            plum.publish("other", List.of(Endpoint.of("other", "10.1.0.1", 1)));
+            List<Endpoint> before = plum.discover("s");
+            plum.pick("other").success();
+            List<Endpoint> after = plum.discover("s");
+            assertEquals(5_000, after.size());
+            for (int n = 0; n < 5_000; n++) {
+                assertSame(before.get(n), after.get(n));
+            }
+            Set<Endpoint> met = Collections.newSetFromMap(new IdentityHashMap<>());
+            met.addAll(before);
+            PlumService service = plum.service("s");
+            for (int n = 0; n < 10_000; n++) {
+                Pick pick = service.pick();
+                pick.success();
+                met.add(pick.endpoint());
+            }
+            assertEquals(5_000, met.size(), "no endpoint crosses twice");
+        }
+    }
+
+    /** More endpoints than are remembered: they cross again now and then, and are right all the same. */
+    @Test
+    void aServiceOfMoreThanIsRememberedIsPickedFrom() {
+        try (PlumClient plum = PlumClient.create("memory://")) {
+            List<Endpoint> all = new ArrayList<>();
+            for (int n = 0; n < 20_000; n++) {
+                all.add(Endpoint.of("s", "10.0." + n / 250 + "." + n % 250, 1));
+            }
+            plum.publish("s", all);
+            Set<Endpoint> published = new HashSet<>(plum.discover("s"));
+            assertEquals(20_000, published.size());
+            PlumService service = plum.service("s");
+            for (int n = 0; n < 5_000; n++) {
+                Pick pick = service.pick();
+                pick.success();
+                assertTrue(published.contains(pick.endpoint()), pick.endpoint().address());
+            }
         }
     }
 

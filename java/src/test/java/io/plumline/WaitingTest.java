@@ -21,13 +21,30 @@ import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 import org.junit.jupiter.api.function.Executable;
+import programs.WaitingThread;
 
 @ExtendWith(PlumControllerExtension.class)
 class WaitingTest {
-    /** Interrupts a thread that waits; how long it took to end, and that it ended as it should. */
+    private static final int TRIES = 5;
+
+    /**
+     * That a wait is ended by an interrupt. It asks every 100 ms, so that it ends within 200; a busy machine may let
+     * the thread wait longer for its turn, but not each time.
+     */
     private static void isEndedByInterrupt(String what, Executable waiting) throws Exception {
+        long fastest = Long.MAX_VALUE;
+        for (int tries = 0; tries < TRIES && fastest > 200; tries++) {
+            long millis = interrupt(what, waiting);
+            assertTrue(millis <= 2_000, what + " took " + millis + " ms");
+            fastest = Math.min(fastest, millis);
+        }
+        assertTrue(fastest <= 200, what + " took " + fastest + " ms, and more the other times");
+    }
+
+    /** Interrupts a thread that waits: in how many milliseconds it ended, as it should. */
+    private static long interrupt(String what, Executable waiting) throws Exception {
         CompletableFuture<Long> ended = new CompletableFuture<>();
-        Thread thread = new Thread(() -> {
+        WaitingThread thread = new WaitingThread(() -> {
             try {
                 PlumInterruptedException error = assertThrows(PlumInterruptedException.class, waiting, what);
                 long now = System.nanoTime();
@@ -39,11 +56,10 @@ class WaitingTest {
             }
         });
         thread.start();
-        Thread.sleep(150); // it waits by now; were it not, the interrupt would end it all the same
+        thread.awaitWaiting();
         long interrupted = System.nanoTime();
         thread.interrupt();
-        long millis = (ended.get(10, TimeUnit.SECONDS) - interrupted) / 1_000_000;
-        assertTrue(millis <= 200, what + " took " + millis + " ms");
+        return (ended.get(10, TimeUnit.SECONDS) - interrupted) / 1_000_000;
     }
 
     @Test
@@ -73,12 +89,16 @@ class WaitingTest {
     void closingEndsWhatWaits() throws Exception {
         try (ServerSocket silent = Servers.silent()) {
             PlumClient plum = PlumClient.create("static://127.0.0.1:" + silent.getLocalPort());
-            CountDownLatch begun = new CountDownLatch(1);
-            CompletableFuture<Void> call = CompletableFuture.runAsync(() -> {
-                begun.countDown();
-                plum.get("s", "/");
+            CompletableFuture<Void> call = new CompletableFuture<>();
+            WaitingThread thread = new WaitingThread(() -> {
+                try {
+                    plum.get("s", "/");
+                } catch (PlumException error) {
+                    call.completeExceptionally(error);
+                }
             });
-            begun.await();
+            thread.start();
+            thread.awaitWaiting();
             plum.close();
             Exception error = assertThrows(Exception.class, () -> call.get(2, TimeUnit.SECONDS));
             assertEquals(PlumClosedException.class, error.getCause().getClass());

@@ -19,7 +19,8 @@ import org.jspecify.annotations.Nullable;
  * A running controller, on a free port of this machine. Its store is memory: whatever restarts it starts it empty.
  *
  * <p>It is the {@code plumline} command: the one that the property {@code plumline.command} or the environment variable
- * {@code PLUMLINE_COMMAND} names, else the one on the {@code PATH}.
+ * {@code PLUMLINE_COMMAND} names, else the one on the {@code PATH}. {@code make build} in Plumline's sources makes it,
+ * as {@code target/release/plumline}.
  */
 public final class PlumController implements AutoCloseable {
     private static final String LISTENING = "plumline controller listening on http://";
@@ -166,8 +167,9 @@ public final class PlumController implements AutoCloseable {
                 }
             }
         }
-        throw new IllegalStateException("the plumline command is not installed; `pip install plumline-cli`, put it on "
-                + "the PATH, or set the property plumline.command or the variable PLUMLINE_COMMAND to where it is");
+        throw new IllegalStateException("the plumline command is not on the PATH; `make build` in Plumline's sources "
+                + "makes target/release/plumline: put that on the PATH, or set the property plumline.command or the "
+                + "variable PLUMLINE_COMMAND to where it is");
     }
 
     @Override
