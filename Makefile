@@ -34,12 +34,12 @@ test-c: packages ## The C and C++ suites: plain, sanitized, under valgrind, inst
 	tests/c/run.sh
 
 test-python: $(VENV)/.ready ## The Python tests, against the real controller
-	$(CARGO) build --quiet --package plumline-controller --bin plumline --package plumline-testbed
+	$(CARGO) build --quiet --package plumline-controller --package plumline-testbed --bins
 	cd python && ../$(VENV)/bin/maturin develop --quiet
 	cd python && PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline ../$(PYTHON) -X dev -m pytest -q
 
 test-java: ## The Java tests, on 17 and 25, with checked JNI, as a fat jar, in two class loaders, by jlink
-	$(CARGO) build --quiet --package plumline-controller --bin plumline --package plumline-testbed
+	$(CARGO) build --quiet --package plumline-controller --package plumline-testbed --bins
 	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline $(MVN) -f java verify -Ppackaged -Dplumline.profile=debug
 	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline java/tools/runs.sh -Dplumline.profile=debug
 
@@ -96,7 +96,7 @@ clean: ## Remove what was built
 	rm -rf target java/target benches/java/target $(VENV) demo.html
 
 # What the C suites and the benches are built with, from Debian.
-PACKAGES := clang libclang-rt-14-dev cmake libcjson-dev libcurl4-openssl-dev pkg-config valgrind
+PACKAGES := clang libclang-rt-14-dev cmake libcjson-dev libcurl4-openssl-dev locales openssl pkg-config valgrind
 
 packages:
 	@dpkg --status $(PACKAGES) >/dev/null 2>&1 || { \
