@@ -73,7 +73,7 @@ public final class PlumConfig {
      * @return this
      */
     public PlumConfig registry(String... addresses) {
-        values.put(\"registry\", List.of(addresses));
+        values.put(\"registry\", List.of(Objects.requireNonNull(addresses, \"addresses\")));
         return this;
     }
 

@@ -36,6 +36,7 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public PlumResponse call(PlumRequest request) {
+        Objects.requireNonNull(request, "request");
         if (!request.isFiltered()) {
             NativeService service = boundIfNamed(request.service());
             if (service != null) {
@@ -69,7 +70,7 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public List<Endpoint> discover(Query query) {
-        return KnownEndpoints.readAll(new FrameReader(discover(handle, query.frame())));
+        return KnownEndpoints.readAll(new FrameReader(discover(handle, frame(query))));
     }
 
     @Override
@@ -84,11 +85,16 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public NativeService service(Query query) {
-        return new NativeService(this, query, service(handle, query.frame()));
+        return new NativeService(this, query, service(handle, frame(query)));
+    }
+
+    private static byte[] frame(Query query) {
+        return Objects.requireNonNull(query, "query").frame();
     }
 
     @Override
     public Registration register(Instance instance) {
+        Objects.requireNonNull(instance, "instance");
         byte[] fields = FrameWriter.bytesOf("the instance", instance.toJson());
         ExitHook.install(library);
         return new NativeRegistration(register(handle, fields));
@@ -108,12 +114,12 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public void waitFor(Query query, Duration timeout) {
-        waitFor(handle, query.frame(), Times.nanos("timeout", timeout));
+        waitFor(handle, frame(query), Times.nanos("timeout", timeout));
     }
 
     @Override
     public Explanation explain(Query query) {
-        return new Explanation(new FrameReader(explain(handle, query.frame())));
+        return new Explanation(new FrameReader(explain(handle, frame(query))));
     }
 
     @Override
@@ -128,8 +134,9 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public void publish(String service, Collection<Endpoint> endpoints) {
-        List<Object> records = new ArrayList<>(endpoints.size());
-        endpoints.forEach(endpoint -> records.add(endpoint.toMap()));
+        List<Object> records = new ArrayList<>(Objects.requireNonNull(endpoints, "endpoints").size());
+        endpoints.forEach(endpoint ->
+                records.add(Objects.requireNonNull(endpoint, "an endpoint").toMap()));
         FrameWriter frame = new FrameWriter(256).text("service", Objects.requireNonNull(service, "service"));
         publish(handle, frame.text("an endpoint", Json.write(records)).done());
     }
@@ -141,6 +148,7 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public void configure(PlumConfig changes) {
+        Objects.requireNonNull(changes, "changes");
         configure(
                 handle,
                 new FrameWriter(256).text("the configuration", changes.toJson()).done());

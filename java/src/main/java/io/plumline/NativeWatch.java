@@ -69,6 +69,7 @@ final class NativeWatch extends Native implements Watch {
     @Override
     public Watch listen(Executor executor, Consumer<? super Change> listener) {
         Objects.requireNonNull(listener, "listener");
+        Objects.requireNonNull(executor, "executor");
         executor.execute(() -> tell(listener));
         return this;
     }
@@ -86,7 +87,9 @@ final class NativeWatch extends Native implements Watch {
     private static void tell(Consumer<? super Change> listener, Change change) {
         try {
             listener.accept(change);
-        } catch (RuntimeException error) {
+        } catch (VirtualMachineError error) {
+            throw error;
+        } catch (RuntimeException | Error error) {
             Logs.log(System.Logger.Level.ERROR, "a listener threw at " + change + ": " + error);
         }
     }

@@ -34,6 +34,9 @@ public final class PlumClientBuilder {
      * @return this
      */
     public PlumClientBuilder registry(String... addresses) {
+        for (String address : Objects.requireNonNull(addresses, "addresses")) {
+            Objects.requireNonNull(address, "address");
+        }
         registries = List.of(addresses);
         return this;
     }

@@ -65,7 +65,7 @@ public final class PlumConfig {
      * @return this
      */
     public PlumConfig registry(String... addresses) {
-        values.put("registry", List.of(addresses));
+        values.put("registry", List.of(Objects.requireNonNull(addresses, "addresses")));
         return this;
     }
 

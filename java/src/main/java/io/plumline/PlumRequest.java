@@ -151,6 +151,9 @@ public final class PlumRequest {
         PlumRequest request = this;
         for (Map.Entry<String, ?> entry : params.entrySet()) {
             Object value = Objects.requireNonNull(entry.getValue(), entry.getKey());
+            if (value.getClass().isArray()) {
+                throw new PlumInvalidArgumentException("the parameter " + entry.getKey() + " is an array; pass a list");
+            }
             for (Object one : value instanceof Iterable ? (Iterable<?>) value : Arrays.asList(value)) {
                 request = request.param(entry.getKey(), one);
             }

@@ -64,7 +64,7 @@ public final class PlumResponse {
      * @throws PlumInvalidArgumentException for another status
      */
     public static PlumResponse of(int status, String content) {
-        return builder(status).content(content).build();
+        return builder(status).content(Objects.requireNonNull(content, "content")).build();
     }
 
     /**

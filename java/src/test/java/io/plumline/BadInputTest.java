@@ -131,6 +131,16 @@ class BadInputTest {
         cases.put("transport", () -> PlumClient.builder().transport(null));
         cases.put("ip", () -> Endpoint.of("s", null, 1));
         cases.put("zone", () -> new PlumConfig().zone(null));
+        cases.put("address", () -> PlumClient.create((String) null));
+        cases.put("addresses", () -> new PlumConfig().registry((String[]) null));
+        cases.put("request", () -> plum.call(null));
+        cases.put("query", () -> plum.pick((Query) null));
+        cases.put("instance", () -> plum.register(null));
+        cases.put("changes", () -> plum.configure(null));
+        cases.put("endpoints", () -> plum.publish("s", null));
+        cases.put("an endpoint", () -> plum.publish("s", java.util.Collections.singletonList(null)));
+        cases.put("executor", () -> plum.watchAll().listen(null, change -> {}));
+        cases.put("content", () -> PlumResponse.of(200, null));
         return each(cases, NullPointerException.class, "").onClose(plum::close);
     }
 

@@ -30,6 +30,8 @@ public final class PlumController implements AutoCloseable {
     private final List<String> options;
     private String listen = "127.0.0.1:0";
     private @Nullable Process process;
+    /** Ends it with this virtual machine, where nobody has before. */
+    private @Nullable Thread atExit;
 
     /**
      * Starts one, and waits until it listens.
@@ -64,6 +66,8 @@ public final class PlumController implements AutoCloseable {
                     .redirectError(ProcessBuilder.Redirect.INHERIT)
                     .start();
             process = started;
+            atExit = new Thread(started::destroyForcibly);
+            Runtime.getRuntime().addShutdownHook(atExit);
             listen = awaitListening(started);
         } catch (IOException error) {
             throw new UncheckedIOException("the command " + command + " could not be started", error);
@@ -100,6 +104,7 @@ public final class PlumController implements AutoCloseable {
         if (running == null) {
             return;
         }
+        forgetExit();
         if (inGoodOrder) {
             running.destroy();
         } else {
@@ -112,6 +117,18 @@ public final class PlumController implements AutoCloseable {
         } catch (InterruptedException error) {
             running.destroyForcibly();
             Thread.currentThread().interrupt();
+        }
+    }
+
+    private void forgetExit() {
+        Thread hook = atExit;
+        atExit = null;
+        try {
+            if (hook != null) {
+                Runtime.getRuntime().removeShutdownHook(hook);
+            }
+        } catch (IllegalStateException error) {
+            // The virtual machine is ending, and runs the hook itself.
         }
     }
 
