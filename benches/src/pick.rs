@@ -112,7 +112,7 @@ fn on_threads_in_lots(threads: u32, handle: &plumline::ServiceHandle) -> Round {
             let lot: [plumline::Pick; LOT as usize] =
                 std::array::from_fn(|_| handle.pick().expect("somebody"));
             spent += began.elapsed().as_nanos();
-            lot.into_iter().for_each(|mut pick| pick.success());
+            lot.into_iter().for_each(|pick| pick.success());
         }
         spent.saturating_sub(asking) as f64 / f64::from(PICKS)
     };

@@ -15,7 +15,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{answer}");
 
     // The same by hand. The first word counts; a pick that is dropped without one says nothing.
-    let mut pick = plum.pick("greeter")?;
+    let pick = plum.pick("greeter")?;
     match greet(pick.endpoint(), "another plum") {
         Ok(answer) => {
             pick.success();

@@ -82,7 +82,7 @@ pub fn settle<'local>(
     boundary(&env, &this, |_| {
         // Told without the lock: a report may do more than count.
         let pick: Option<Pick> = service.get().picks.take(key.cast_unsigned());
-        if let Some(mut pick) = pick {
+        if let Some(pick) = pick {
             match outcome {
                 1 => pick.success(),
                 2 => pick.failure(),

@@ -26,10 +26,10 @@ impl From<plumline::Pick> for Pick {
 
 impl Pick {
     /// The first word counts; dropped without one a pick is neutral.
-    fn settle(&self, py: Python<'_>, word: impl FnOnce(&mut plumline::Pick)) -> PyResult<()> {
+    fn settle(&self, py: Python<'_>, word: impl FnOnce(&plumline::Pick)) -> PyResult<()> {
         boundary(py, || {
-            if let Some(mut pick) = self.inner.lock().take() {
-                word(&mut pick);
+            if let Some(pick) = self.inner.lock().take() {
+                word(&pick);
             }
             Ok(())
         })

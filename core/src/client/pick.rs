@@ -1,6 +1,7 @@
 //! An endpoint chosen for one use, of any protocol, and the report on how it went.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::Guard;
 
@@ -26,7 +27,8 @@ pub struct Pick {
     view: Guard<Arc<View>>,
     index: usize,
     began: Tick,
-    settled: bool,
+    /// Whoever sets it has the word, from whichever thread.
+    settled: AtomicBool,
 }
 
 impl Pick {
@@ -65,7 +67,7 @@ impl Pick {
         let index = with_draw(bound.pickable.id, choose)?;
         view.slots()[index].member.state.begin(now);
         desk.line.counters.add(Count::Picks, 1);
-        Ok(Some(Pick { view, index, began: now, settled: false }))
+        Ok(Some(Pick { view, index, began: now, settled: AtomicBool::new(false) }))
     }
 
     /// The endpoint.
@@ -79,18 +81,18 @@ impl Pick {
     }
 
     /// It went well.
-    pub fn success(&mut self) {
+    pub fn success(&self) {
         self.settle(Outcome::Reported(true));
     }
 
     /// It did not.
-    pub fn failure(&mut self) {
+    pub fn failure(&self) {
         self.settle(Outcome::Reported(false));
     }
 
     /// Uses the endpoint; an `Err` counts as a failure. A panic is neutral.
     pub fn run<T, E>(
-        mut self,
+        self,
         use_it: impl FnOnce(&Endpoint) -> std::result::Result<T, E>,
     ) -> std::result::Result<T, E> {
         let result = use_it(self.endpoint());
@@ -102,8 +104,8 @@ impl Pick {
         &self.view.slots()[self.index].member
     }
 
-    fn settle(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.settled, true) {
+    fn settle(&self, outcome: Outcome) {
+        if self.settled.swap(true, Ordering::Relaxed) {
             return;
         }
         let member = self.member();

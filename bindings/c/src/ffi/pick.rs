@@ -2,16 +2,13 @@
 
 use std::sync::OnceLock;
 
-use plumline::sync::Mutex;
-
 use super::boundary::{boundary, free, look};
 use super::endpoint::Endpoint;
 
 /// An endpoint chosen for one use. Say how it went with `plumline_pick_success()` or `plumline_pick_failure()`; the
 /// first word counts, and none is neutral. Any thread may use it. Yours to free with `plumline_pick_free()`.
 pub struct Pick {
-    /// Locked, because a word may come while somebody holds the endpoint, or while another thread says one.
-    inner: Mutex<plumline::Pick>,
+    inner: plumline::Pick,
     /// Made when somebody asks: a pick on its own is one allocation.
     endpoint: OnceLock<Endpoint>,
 }
@@ -19,21 +16,21 @@ pub struct Pick {
 impl From<plumline::Pick> for Pick {
     #[inline]
     fn from(inner: plumline::Pick) -> Pick {
-        Pick { inner: Mutex::new(inner), endpoint: OnceLock::new() }
+        Pick { inner, endpoint: OnceLock::new() }
     }
 }
 
 /// The endpoint. It belongs to the pick.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_pick_endpoint(pick: Option<&Pick>) -> Option<&Endpoint> {
-    let endpoint = |pick: &Pick| pick.inner.lock().endpoint().clone().into();
+    let endpoint = |pick: &Pick| pick.inner.endpoint().clone().into();
     look(pick, None, |pick| Some(pick.endpoint.get_or_init(|| endpoint(pick))))
 }
 
 /// Whether its service's list is older than it should be, because the registry does not answer: 1 or 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_pick_is_stale(pick: Option<&Pick>) -> i32 {
-    look(pick, 0, |pick| i32::from(pick.inner.lock().is_stale()))
+    look(pick, 0, |pick| i32::from(pick.inner.is_stale()))
 }
 
 /// It went well. Nothing for NULL.
@@ -48,10 +45,10 @@ pub extern "C" fn plumline_pick_failure(pick: Option<&Pick>) {
     settle(pick, plumline::Pick::failure);
 }
 
-fn settle(pick: Option<&Pick>, word: impl FnOnce(&mut plumline::Pick)) {
+fn settle(pick: Option<&Pick>, word: impl FnOnce(&plumline::Pick)) {
     boundary(std::ptr::null_mut(), || {
         if let Some(pick) = pick {
-            word(&mut pick.inner.lock());
+            word(&pick.inner);
         }
         Ok(())
     });
