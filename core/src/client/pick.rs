@@ -105,7 +105,7 @@ impl Pick {
     }
 
     fn settle(&self, outcome: Outcome) {
-        if self.settled.swap(true, Ordering::Relaxed) {
+        if self.settled.load(Ordering::Relaxed) || self.settled.swap(true, Ordering::Relaxed) {
             return;
         }
         let member = self.member();

@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::boundary::{boundary, free, look};
+use super::boundary::{free, look};
 use super::endpoint::Endpoint;
 
 /// An endpoint chosen for one use. Say how it went with `plumline_pick_success()` or `plumline_pick_failure()`; the
@@ -46,12 +46,7 @@ pub extern "C" fn plumline_pick_failure(pick: Option<&Pick>) {
 }
 
 fn settle(pick: Option<&Pick>, word: impl FnOnce(&plumline::Pick)) {
-    boundary(std::ptr::null_mut(), || {
-        if let Some(pick) = pick {
-            word(&pick.inner);
-        }
-        Ok(())
-    });
+    look(pick, (), |pick| word(&pick.inner));
 }
 
 /// Frees a pick; one that nothing was said of is neutral, and counted in the figures. NULL is fine.
