@@ -34,7 +34,8 @@ WAITS = {
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
 def test_ctrl_c_ends_any_wait(server: Server, wait: str) -> None:
     source = f"""
-        import plumline, socket, sys, time, threading
+        import plumline, signal, socket, sys, time, threading
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have had it ignored
         plum = plumline.Client("static://{server.address}")
         plum.discover("orders")
         listener = socket.create_server(("127.0.0.1", 0))  # takes connections and never answers
