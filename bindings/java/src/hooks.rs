@@ -6,6 +6,7 @@
 use plumline::balance::{Balancer, Context};
 use plumline::snapshot::{Slot, View};
 use plumline::{Answer, Bounds, Endpoint, Error, Failure, Headers, Kind, Outgoing, Result, Transport};
+use plumline_bindings::failure::error_of;
 
 use crate::boundary::{has_raised, raised};
 use crate::ffi::ask;
@@ -60,9 +61,7 @@ pub(crate) fn on_response(outgoing: &Outgoing, endpoint: &Endpoint, sent: &Sent)
             question.bytes(&answer.body);
         }
         Err(failure) => {
-            let error = Error::new(failure.kind(), format!("{}: {failure}", endpoint.address()));
-            let error = error.for_service(&*endpoint.service);
-            question.u8(1).error(&error.at_endpoint(std::sync::Arc::new(endpoint.clone())), false);
+            question.u8(1).error(&error_of(failure, endpoint), false);
         }
     }
     answer_to(ON_RESPONSE, "on_response", &question).map(drop)

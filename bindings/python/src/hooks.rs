@@ -9,6 +9,7 @@ use plumline::balance::{Balancer, Context};
 use plumline::snapshot::{Slot, View};
 use plumline::sync::Mutex;
 use plumline::{Answer, Bounds, Failure, Outgoing, Transport};
+use plumline_bindings::failure::error_of;
 use pyo3::exceptions::{PyConnectionError, PyConnectionRefusedError, PyTimeoutError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyTuple};
@@ -116,11 +117,6 @@ pub(crate) fn on_response(
         });
         called.map_err(keep_raised)
     }
-}
-
-fn error_of(failure: &Failure, endpoint: &plumline::Endpoint) -> plumline::Error {
-    let error = plumline::Error::new(failure.kind(), format!("{}: {failure}", endpoint.address()));
-    error.for_service(&*endpoint.service).at_endpoint(Arc::new(endpoint.clone()))
 }
 
 /// `transport(request, endpoint) -> Response`.

@@ -4,6 +4,7 @@
 //!  guard      an export runs; a panic in it is an ordinary error
 //!  logs       the core's events, queued for the language to drain: no native thread calls into it
 //!  exit       the clients that have registered something, closed at an orderly exit
+//!  failure    a failed attempt, as hooks are told of it
 //!  handles    service handles by name: what a call by name is made with
 //!  instance   what a program registers, from fields
 //!  method     the verbs of HTTP
@@ -11,6 +12,7 @@
 #![forbid(unsafe_code)]
 
 pub mod exit;
+pub mod failure;
 pub mod guard;
 pub mod handles;
 pub mod instance;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use plumline::balance::{Balancer, Context};
 use plumline::snapshot::View;
 use plumline::{Answer, Bounds, ClientBuilder, Error, Failure, Result, Transport};
+use plumline_bindings::failure::error_of;
 
 use super::boundary::{Kind, look};
 use super::calling::Calling;
@@ -224,11 +225,6 @@ fn on_response(
         &raw mut error,
     );
     outcome(returned, error, "on_response")
-}
-
-fn error_of(failure: &Failure, endpoint: &plumline::Endpoint) -> Error {
-    let error = Error::new(failure.kind(), format!("{}: {failure}", endpoint.address()));
-    error.for_service(&*endpoint.service).at_endpoint(Arc::new(endpoint.clone()))
 }
 
 struct Stub(Arc<Calling<Callbacks>>);
