@@ -1,6 +1,5 @@
 //! What goes over the wire for a request: its headers put together, and the agent that carries it.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -99,9 +98,7 @@ pub(super) fn agent_of(connections: Option<&Arc<Connections>>) -> Result<&Agent>
 
 fn new_agent(endpoint: &Endpoint, settings: &Settings) -> Result<Agent> {
     let tls = match endpoint.protocol.as_str() {
-        "https" => {
-            Some(tls::Name::new(server_name(endpoint, settings), settings.tls.ca.as_deref().map(Path::new))?)
-        }
+        "https" => Some(tls::Name::new(server_name(endpoint, settings), &settings.tls)?),
         _ => None,
     };
     let target = Target { address: endpoint.socket_addr(), host: host_header(endpoint), tls };

@@ -334,5 +334,8 @@ impl Core {
 fn check_authorities(config: &Config) -> Result<()> {
     let of_services = config.services.keys().map(|service| config.settings_for(service));
     let all = std::iter::once(config.settings.clone()).chain(of_services);
-    all.filter_map(|settings| settings.tls.ca).try_for_each(|ca| tls::client_config(Some(&ca)).map(drop))
+    let named = all
+        .map(|settings| settings.tls)
+        .filter(|tls| tls.ca.is_some() || tls.cert.is_some() || tls.key.is_some());
+    named.into_iter().try_for_each(|tls| tls::client_config(&tls, tls::Protocol::Http1).map(drop))
 }

@@ -275,6 +275,10 @@ impl Default for RegistrationConfig {
 pub struct TlsConfig {
     /// A file of PEM certificates to trust beside the system's.
     pub ca: Option<PathBuf>,
+    /// A file of PEM certificates to show to whoever asks who we are: ours first, then those it was signed with.
+    pub cert: Option<PathBuf>,
+    /// The file of the private key to `cert`, in PEM.
+    pub key: Option<PathBuf>,
     /// The name to verify instead of the endpoint's host.
     pub server_name: Option<String>,
 }

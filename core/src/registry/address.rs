@@ -18,7 +18,9 @@ struct Scheme {
     /// What stands between `://` and the path.
     hosts: Hosts,
     params: &'static [&'static str],
-    has_path: bool,
+    path: Path,
+    /// Whether a user and a password may stand before the hosts.
+    has_user: bool,
     example: &'static str,
 }
 
@@ -30,46 +32,74 @@ enum Hosts {
     Name,
     /// At least one host; the port that is meant where none is given.
     Ports(Option<u16>),
+    /// The same, or nothing.
+    MaybePorts(u16),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Path {
+    /// There is none.
+    None,
+    /// It cannot be left out.
+    Needed,
+    /// Where things lie in that system, and where they lie unless it says so.
+    Prefix(&'static str),
 }
 
 /// Every scheme there is.
-const SCHEMES: [Scheme; 9] = [
+const SCHEMES: [Scheme; 15] = [
     plum("plum", Some(8080), "plum://127.0.0.1:8080"),
     plum("plum+tls", None, "plum+tls://registry.example:8443"),
     plum("http", Some(80), "http://127.0.0.1:8080"),
     plum("https", Some(443), "https://registry.example"),
     consul("consul", 8500, "consul://127.0.0.1:8500"),
     consul("consul+tls", 8501, "consul+tls://consul.example:8501"),
+    etcd("etcd", "etcd://127.0.0.1:2379"),
+    etcd("etcd+tls", "etcd+tls://etcd.example:2379"),
     Scheme {
-        name: "memory",
-        hosts: Hosts::Name,
-        params: &[],
-        has_path: false,
-        example: "memory:// or memory://name",
+        params: &["namespace", "group", "cluster"],
+        has_user: true,
+        ..scheme("nacos", Hosts::Ports(Some(8848)), "nacos://127.0.0.1:8848")
     },
     Scheme {
-        name: "static",
-        hosts: Hosts::Ports(None),
+        params: &["session_timeout"],
+        path: Path::Prefix(PREFIX),
+        has_user: true,
+        ..scheme("zookeeper", Hosts::Ports(Some(2181)), "zookeeper://127.0.0.1:2181")
+    },
+    dns("dns", "dns:///{service}.default.svc.cluster.local:8080"),
+    dns("dns+srv", "dns+srv:///_http._tcp.{service}.example"),
+    scheme("memory", Hosts::Name, "memory:// or memory://name"),
+    Scheme {
         params: &["protocol"],
-        has_path: false,
-        example: "static://10.0.0.7:8080,10.0.0.8:8080",
+        ..scheme("static", Hosts::Ports(None), "static://10.0.0.7:8080,10.0.0.8:8080")
     },
-    Scheme {
-        name: "file",
-        hosts: Hosts::Empty,
-        params: &[],
-        has_path: true,
-        example: "file:///etc/plumline/services.yaml",
-    },
+    Scheme { path: Path::Needed, ..scheme("file", Hosts::Empty, "file:///etc/plumline/services.yaml") },
 ];
 
+/// Where services lie in etcd and ZooKeeper unless the address says otherwise.
+const PREFIX: &str = "/laravel-go/services";
+
+/// One that takes nothing but hosts.
+const fn scheme(name: &'static str, hosts: Hosts, example: &'static str) -> Scheme {
+    Scheme { name, hosts, params: &[], path: Path::None, has_user: false, example }
+}
+
 const fn plum(name: &'static str, port: Option<u16>, example: &'static str) -> Scheme {
-    Scheme { name, hosts: Hosts::Ports(port), params: &["token"], has_path: false, example }
+    Scheme { params: &["token"], ..scheme(name, Hosts::Ports(port), example) }
 }
 
 const fn consul(name: &'static str, port: u16, example: &'static str) -> Scheme {
-    let params = &["dc", "token", "tag", "prefix"];
-    Scheme { name, hosts: Hosts::Ports(Some(port)), params, has_path: false, example }
+    Scheme { params: &["dc", "token", "tag", "prefix"], ..scheme(name, Hosts::Ports(Some(port)), example) }
+}
+
+const fn etcd(name: &'static str, example: &'static str) -> Scheme {
+    let hosts = Hosts::Ports(Some(2379));
+    Scheme { path: Path::Prefix(PREFIX), has_user: true, ..scheme(name, hosts, example) }
+}
+
+const fn dns(name: &'static str, example: &'static str) -> Scheme {
+    Scheme { params: &["protocol"], path: Path::Needed, ..scheme(name, Hosts::MaybePorts(53), example) }
 }
 
 /// Parameters whose values are nobody's business.
@@ -82,11 +112,22 @@ pub struct Address {
     pub scheme: &'static str,
     /// The name of a `memory://name`; else empty.
     pub name: String,
+    /// Who asks.
+    pub user: Option<User>,
     /// The hosts, in order.
     pub hosts: Vec<HostPort>,
-    /// What follows the hosts, with its first slash.
+    /// What follows the hosts, with its first slash and without its last; the scheme's default where it has one.
     pub path: String,
     params: Vec<(String, String)>,
+}
+
+/// A user name and a password; neither ever shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// The name.
+    pub name: String,
+    /// The password.
+    pub password: String,
 }
 
 /// A host and a port.
@@ -130,12 +171,10 @@ impl Address {
             None => (rest, ""),
         };
         let params = read_params(scheme, query)?;
+        let (user, authority) = read_user(scheme, authority)?;
         let (name, hosts) = read_authority(scheme, authority)?;
-        let path = if scheme.has_path { decode(path, "path")? } else { refuse_path(scheme, path)? };
-        if scheme.has_path && path.is_empty() {
-            return Err(example(scheme, "has no path"));
-        }
-        Ok(Address { scheme: scheme.name, name, hosts, path, params })
+        let path = read_path(scheme, path)?;
+        Ok(Address { scheme: scheme.name, name, user, hosts, path, params })
     }
 
     /// The value of a parameter.
@@ -190,6 +229,9 @@ fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
             };
             let hint = match nearest(name, scheme.params.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
+                None if name == "prefix" && matches!(scheme.path, Path::Prefix(_)) => {
+                    format!("it stands behind the hosts: {}/prefix", scheme.example)
+                }
                 None => format!("{}:// {}", scheme.name, known()),
             };
             return Err(refuse(format!("unknown registry parameter {name:?}; {hint}")));
@@ -206,20 +248,37 @@ fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
     Ok(params)
 }
 
-fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
-    if let Some((_, _)) = authority.rsplit_once('@') {
-        return Err(refuse(format!("{}:// takes no user and password; use ?token=", scheme.name)));
+/// The user and the password before the hosts, and what follows them.
+fn read_user<'a>(scheme: &Scheme, authority: &'a str) -> Result<(Option<User>, &'a str)> {
+    let Some((user, hosts)) = authority.rsplit_once('@') else { return Ok((None, authority)) };
+    if !scheme.has_user {
+        let instead = if scheme.params.contains(&"token") { "; use ?token=" } else { "" };
+        return Err(refuse(format!("{}:// takes no user and password{instead}", scheme.name)));
     }
+    let Some((name, password)) = user.split_once(':').filter(|(name, _)| !name.is_empty()) else {
+        return Err(refuse(format!(
+            "the {}:// address has a user without a password, or the reverse; write user:password@host",
+            scheme.name
+        )));
+    };
+    let user = User { name: decode(name, "user")?, password: decode(password, "password")? };
+    Ok((Some(user), hosts))
+}
+
+fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
     match scheme.hosts {
         Hosts::Empty if authority.is_empty() => Ok((String::new(), Vec::new())),
         Hosts::Empty => Err(example(scheme, &format!("has a host, {authority:?}"))),
         Hosts::Name => Ok((decode(authority, "name")?, Vec::new())),
-        Hosts::Ports(default) => {
-            let hosts: Result<Vec<HostPort>> =
-                authority.split(',').map(|part| read_host(scheme, part.trim(), default)).collect();
-            Ok((String::new(), hosts?))
-        }
+        Hosts::MaybePorts(_) if authority.is_empty() => Ok((String::new(), Vec::new())),
+        Hosts::MaybePorts(default) => read_hosts(scheme, authority, Some(default)),
+        Hosts::Ports(default) => read_hosts(scheme, authority, default),
     }
+}
+
+fn read_hosts(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<(String, Vec<HostPort>)> {
+    let hosts: Result<_> = text.split(',').map(|part| read_host(scheme, part.trim(), default)).collect();
+    Ok((String::new(), hosts?))
 }
 
 fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPort> {
@@ -248,10 +307,23 @@ fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPo
     Ok(HostPort { host: host.to_owned(), port })
 }
 
-fn refuse_path(scheme: &Scheme, path: &str) -> Result<String> {
-    match path {
-        "" | "/" => Ok(String::new()),
-        path => Err(example(scheme, &format!("has a path, {path:?}"))),
+fn read_path(scheme: &Scheme, path: &str) -> Result<String> {
+    match (scheme.path, path) {
+        (Path::None, "" | "/") => Ok(String::new()),
+        (Path::None, path) => Err(example(scheme, &format!("has a path, {path:?}"))),
+        (Path::Needed, "") => Err(example(scheme, "has no path")),
+        (Path::Needed, path) => decode(path, "path"),
+        (Path::Prefix(default), "" | "/") => Ok(default.to_owned()),
+        (Path::Prefix(_), path) => {
+            let path = decode(path.trim_end_matches('/'), "path")?;
+            match path.contains("//") || path.chars().any(char::is_control) || path.is_empty() {
+                true => Err(example(
+                    scheme,
+                    &format!("has the path {path:?}: a step of it is empty, or holds control characters"),
+                )),
+                false => Ok(path),
+            }
+        }
     }
 }
 
@@ -324,15 +396,34 @@ mod tests {
             ("static://a", "the port is missing"),
             ("file://host/x.yaml", "has a host"),
             ("file://", "has no path"),
-            ("plum://u:p@a:1", "takes no user"),
+            ("plum://u:p@a:1", "takes no user and password; use ?token="),
+            ("static://u:p@a:1", "takes no user and password"),
+            ("etcd://u@a:1", "a user without a password"),
+            ("etcd://:p@a:1", "or the reverse"),
+            ("etcd://a:1?prefix=/services", "it stands behind the hosts: etcd://127.0.0.1:2379/prefix"),
+            ("etcd://a:1//services", "a step of it is empty"),
+            ("nacos://a:1/services", "has a path"),
+            ("nacos://a:1?namspace=x", "did you mean \"namespace\"?"),
+            ("zookeeper://a:1?session=3s", "takes session_timeout"),
+            ("dns://10.0.0.2", "has no path"),
         ] {
             assert!(refused(text).contains(says), "{text}: {}", refused(text));
         }
     }
 
+    #[test]
+    fn a_user_a_password_and_a_prefix_are_read_and_only_the_prefix_shows() {
+        let address = Address::parse("etcd://me:hu%40sh@a,b:1/services/").unwrap();
+        let user = address.user.as_ref().unwrap();
+        assert_eq!((user.name.as_str(), user.password.as_str()), ("me", "hu@sh"));
+        assert_eq!(address.source(), "etcd://a:2379,b:1/services");
+        assert_eq!(Address::parse("zookeeper://a").unwrap().path, "/laravel-go/services");
+        assert!(Address::parse("dns:///{service}.example:80").unwrap().hosts.is_empty());
+    }
+
     proptest! {
         #[test]
-        fn nothing_typed_panics(text in ".{0,60}", scheme in 0usize..9) {
+        fn nothing_typed_panics(text in ".{0,60}", scheme in 0usize..15) {
             let _ = Address::parse(&text);
             let _ = Address::parse(&format!("{}://{text}", SCHEMES[scheme].name));
         }

@@ -92,7 +92,7 @@ impl Host {
     /// A host, reached over TLS where `secure`. Fails only for what the settings of TLS say.
     pub(super) fn new(name: &HostPort, scheme: &'static str, secure: bool, setup: &Setup) -> Result<Host> {
         let verified = setup.tls.server_name.as_deref().unwrap_or(&name.host);
-        let tls = secure.then(|| tls::Name::new(verified, setup.tls.ca.as_deref())).transpose()?;
+        let tls = secure.then(|| tls::Name::new(verified, &setup.tls)).transpose()?;
         let connect_timeout = setup.connect_timeout;
         let (agent, turn) = (Mutex::default(), AtomicUsize::new(0));
         Ok(Host { name: name.clone(), scheme, tls, connect_timeout, agent, turn })
