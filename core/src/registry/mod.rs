@@ -21,10 +21,16 @@ pub mod address;
 mod consul;
 mod file;
 mod fixed;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod memory;
 mod plum;
 pub mod polling;
+#[cfg(feature = "tokio")]
+mod pushed;
 pub mod reconnect;
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
+mod record;
 pub mod resolve;
 mod web;
 
@@ -306,8 +312,16 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
-        other => Err(Error::new(Kind::Internal, format!("no registry stands behind {other}://"))),
+        other => Err(left_out(other)),
     }
+}
+
+/// What is left out of a build that was not asked for it.
+fn left_out(scheme: &str) -> Error {
+    let feature = scheme.trim_end_matches("+tls");
+    let message =
+        format!("this build has no {scheme}://; turn on the feature {feature:?} of the crate plumline");
+    Error::new(Kind::Unsupported, message)
 }
 
 /// This machine's address on the way to another: no packet is sent for it.
