@@ -19,6 +19,8 @@
 
 pub mod address;
 mod consul;
+#[cfg(feature = "etcd")]
+mod etcd;
 mod file;
 mod fixed;
 #[cfg(feature = "grpc")]
@@ -32,6 +34,8 @@ pub mod reconnect;
 #[cfg(any(feature = "etcd", feature = "zookeeper"))]
 mod record;
 pub mod resolve;
+#[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
+mod stamp;
 mod web;
 
 use std::net::IpAddr;
@@ -311,6 +315,8 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
+        #[cfg(feature = "etcd")]
+        "etcd" | "etcd+tls" => etcd::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         other => Err(left_out(other)),
     }
