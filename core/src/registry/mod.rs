@@ -21,6 +21,7 @@ pub mod address;
 mod consul;
 #[cfg(feature = "etcd")]
 mod etcd;
+mod failover;
 mod file;
 mod fixed;
 #[cfg(feature = "grpc")]
@@ -50,6 +51,7 @@ use crate::model::{Endpoint, Instance, Labels};
 use crate::runtime::{Lane, Runtime};
 
 pub use address::Address;
+pub use failover::Failover;
 pub use memory::Memory;
 pub use plum::digest;
 
