@@ -7,8 +7,10 @@
 //!  consul …   one file for each registry: its server, and what only it has
 //! ```
 
+mod certificates;
 mod consul;
 mod etcd;
+mod etcd_cluster;
 mod promises;
 mod server;
 mod toxiproxy;

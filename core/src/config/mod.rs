@@ -111,7 +111,8 @@ pub enum Strategy {
 pub struct RegistryConfig {
     /// Their addresses; empty: `PLUMLINE_REGISTRY`.
     pub addresses: Vec<String>,
-    /// How several of them are read; registrations go to each, either way.
+    /// How several of them are read: `failover`, the first that answers, or `merge`, all together; registrations go to
+    /// each.
     pub mode: RegistryMode,
     /// How often to look where a registry cannot be watched (±20 %).
     #[serde(with = "duration")]
