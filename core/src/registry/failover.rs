@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::web::is_away;
-use super::{Heard, Registry, Sink, Wait, Watch};
+use super::{Absence, Heard, Registry, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::Lane;
 use crate::sync::Mutex;
@@ -73,9 +73,12 @@ impl Failover {
     }
 }
 
-/// What one of them said, as what all of them say.
+/// What one of them said, as what all of them say: even one that cannot forget knows nothing of what only another
+/// one was told.
 fn under_its_name(index: usize, heard: Heard) -> Heard {
-    Heard { epoch: heard.epoch.map(|epoch| format!("{index} {epoch}")), ..heard }
+    let epoch = format!("{index} {}", heard.epoch.unwrap_or_default());
+    let absence = if heard.absence == Absence::Final { Absence::WhenSettled } else { heard.absence };
+    Heard { epoch: Some(epoch), absence, ..heard }
 }
 
 impl Registry for Failover {
