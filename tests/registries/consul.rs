@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
-use plumline::{Instance, Kind};
+use plumline::{Client, Instance, Kind};
+use plumline_servers::certificates::Authority;
 use plumline_servers::consul::Consul;
-use plumline_servers::{Server, among_others};
-use plumline_tests::{client, until};
-use serde_json::json;
+use plumline_servers::toxiproxy::Toxiproxy;
+use plumline_servers::{Server, alone, among_others, free_port};
+use plumline_tests::{client, ports, stays, until};
+use serde_json::{Value, json};
 
-use crate::promises::{at, promises, registering};
+use crate::promises::{TTL, at, promises, registering};
+
+const SOON: Duration = Duration::from_secs(5);
 
 promises!(Consul, seen within 200 ms);
 
@@ -126,4 +130,116 @@ fn the_next_agent_is_used_when_one_dies() {
     until("it is registered at the second", Duration::from_secs(5), || second.listed("orders") == [1]);
     assert_eq!(plum.discover("orders").unwrap().len(), 1);
     drop(me);
+}
+
+#[test]
+fn trap_6_a_query_whose_path_swallows_everything_is_noticed_and_asked_anew() {
+    let _turn = among_others();
+    let server = Consul::start();
+    let plum = registering(&server.address());
+    let me = plum.register(at("orders", 1)).unwrap();
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.http);
+    let other = client(&format!("consul://127.0.0.1:{through}"), json!({}));
+    until("it is seen", SOON, || ports(&other, "orders") == [1]);
+    let watch = other.watch("orders").unwrap();
+    toxiproxy.swallow(through);
+    // A query waits 10 s for news, and we a little longer for its answer.
+    until("the silence is noticed", Duration::from_secs(20), || {
+        !other.stats().unwrap().cache.registries[0].up
+    });
+    me.update(at("orders", 1).version("v2")).unwrap();
+    toxiproxy.heal(through);
+    until("what happened meanwhile is told", SOON, || {
+        watch
+            .next_within(SOON)
+            .unwrap()
+            .is_some_and(|change| change.endpoints.iter().any(|found| found.version == "v2"))
+    });
+}
+
+#[test]
+fn what_was_deregistered_while_the_path_was_cut_is_told() {
+    let _turn = among_others();
+    let server = Consul::start();
+    let plum = registering(&server.address());
+    let one = plum.register(at("orders", 1)).unwrap();
+    let two = plum.register(at("orders", 2)).unwrap();
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.http);
+    let other = client(&format!("consul://127.0.0.1:{through}"), json!({}));
+    until("both are seen", SOON, || ports(&other, "orders") == [1, 2]);
+    toxiproxy.cut(through);
+    until("the loss is noticed", SOON, || !other.stats().unwrap().cache.registries[0].up);
+    two.close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+    assert_eq!(ports(&other, "orders"), [1, 2], "the last list serves on");
+    toxiproxy.heal(through);
+    // Consul does not say how long it keeps anything: twice the usual 15 s.
+    until("its end is told", Duration::from_secs(35), || ports(&other, "orders") == [1]);
+    drop(one);
+}
+
+#[test]
+fn a_leader_that_is_killed_costs_nobody() {
+    let _turn = alone();
+    let mut members = Consul::cluster();
+    let hosts: Vec<String> = members.iter().map(|member| format!("127.0.0.1:{}", member.http)).collect();
+    let address = format!("consul://{}", hosts.join(","));
+    let plum = registering(&address);
+    let all: Vec<_> = (1..=20).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    let other = client(&address, json!({}));
+    let watch = other.watch("orders").unwrap();
+    until("all are seen", SOON, || ports(&other, "orders").len() == 20);
+    let victim = members.iter().position(Consul::leads).expect("somebody leads");
+    members.remove(victim);
+    stays("nobody is lost", 3 * TTL, || ports(&other, "orders").len() == 20);
+    while watch.next_within(Duration::ZERO).unwrap().is_some() {}
+    all[6].update(at("orders", 7).version("v2")).unwrap();
+    until("news is told by those that are left", 2 * SOON, || {
+        watch
+            .next_within(SOON)
+            .unwrap()
+            .is_some_and(|change| change.endpoints.iter().any(|found| found.version == "v2"))
+    });
+}
+
+fn over_tls(port: u16, tls: &Value) -> Client {
+    let settings = json!({"tls": tls, "registration": {"wait_listening": "0s"}});
+    client(&format!("consul+tls://127.0.0.1:{port}"), settings)
+}
+
+#[test]
+fn tls_and_client_certificates_are_spoken() {
+    let _turn = among_others();
+    let (authority, https) = (Authority::found(), free_port());
+    let (own, ours) = (authority.sign("127.0.0.1"), authority.sign("billing"));
+    let https_only = json!({"ca_file": authority.ca(), "cert_file": own.cert, "key_file": own.key,
+                            "verify_incoming": true});
+    let _server = Consul::with(&json!({"ports": {"https": https}, "tls": {"https": https_only}}));
+    let plum = over_tls(https, &json!({"ca": authority.ca(), "cert": ours.cert, "key": ours.key}));
+    let me = plum.register(at("orders", 1)).unwrap();
+    until("it is seen", SOON, || ports(&plum, "orders") == [1]);
+    drop(me);
+    let nobody = over_tls(https, &json!({"ca": authority.ca()})).discover("orders").unwrap_err();
+    assert!(matches!(nobody.kind(), Kind::Protocol | Kind::Unavailable), "{nobody}");
+    let files =
+        json!({"ca": authority.ca(), "cert": ours.cert, "key": ours.key, "server_name": "consul.example"});
+    let error = over_tls(https, &files).discover("orders").unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol, "{error}");
+}
+
+#[test]
+fn names_of_every_script_come_back_as_they_were() {
+    let _turn = among_others();
+    let server = Consul::start();
+    let plum = registering(&server.address());
+    let names = ["a/b", "with space", "поиск", "検索/索引", "50%", "a?b#c", "🦀"];
+    let all: Vec<_> = names.iter().map(|name| plum.register(at(name, 1)).unwrap()).collect();
+    let other = client(&server.address(), json!({}));
+    for name in names {
+        until(name, SOON, || ports(&other, name) == [1]);
+    }
+    let known = other.services().unwrap();
+    assert!(names.iter().all(|name| known.iter().any(|known| known == name)), "{known:?}");
+    drop(all);
 }

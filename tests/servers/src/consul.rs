@@ -36,11 +36,33 @@ impl Consul {
                       "serf_lan": free_port(), "server": free_port()},
             "performance": {"raft_multiplier": 1}, "disable_update_check": true, "log_level": "error"
         });
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        lay_over(&mut config, more);
         let running = launch(&folder, &config);
         let consul = Consul { running, http, folder, config };
-        consul.await_leader();
+        if more.get("retry_join").is_none() {
+            consul.await_leader();
+        }
         consul
+    }
+
+    /// Servers of one cluster, so many that one may be missing.
+    pub fn cluster() -> Vec<Consul> {
+        let lan: Vec<u16> = (0..3).map(|_| free_port()).collect();
+        let all: Vec<String> = lan.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let member = |(n, port): (usize, &u16)| {
+            Consul::with(&json!({"node_name": format!("n{n}"), "bootstrap_expect": 3, "retry_join": all,
+                                 "retry_interval": "1s", "ports": {"serf_lan": port}}))
+        };
+        let members: Vec<Consul> = lan.iter().enumerate().map(member).collect();
+        members.iter().for_each(Consul::await_leader);
+        members
+    }
+
+    /// Whether it leads its cluster.
+    pub fn leads(&self) -> bool {
+        let own = &self.get("/v1/agent/self")["Member"];
+        let address = format!("{}:{}", own["Addr"].as_str().unwrap(), own["Tags"]["port"].as_str().unwrap());
+        self.get("/v1/status/leader") == address.as_str()
     }
 
     fn await_leader(&self) {
@@ -65,6 +87,17 @@ impl Consul {
 
     fn rows(&self, service: &str) -> Vec<Value> {
         self.get(&format!("/v1/health/service/{service}?passing=1")).as_array().cloned().unwrap()
+    }
+}
+
+/// Sections are laid over sections.
+fn lay_over(config: &mut Value, more: &Value) {
+    for (key, value) in more.as_object().unwrap() {
+        if value.is_object() && config[key].is_object() {
+            lay_over(&mut config[key], value);
+        } else {
+            config[key] = value.clone();
+        }
     }
 }
 
