@@ -182,3 +182,58 @@ impl Reader {
         Some(Found { endpoints, ttl: record.ttl().map(|ttl| ttl.min(LONGEST_TTL)), place })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::resolve::Resolver;
+    use crate::registry::tests::setup;
+    use crate::runtime::Lane;
+
+    fn reader() -> Reader {
+        let setup = setup();
+        let resolver = Arc::new(Resolver::new(&setup));
+        let names = Names { resolver, runtime: setup.runtime, lane: Lane::new(1) };
+        Reader::new("etcd://a:2379".into(), "/services", names, Duration::from_secs(1))
+    }
+
+    /// An answer to a question that is asked now.
+    fn answer(reader: &Reader, cluster_id: u64, revision: i64) -> Answer {
+        let header = ResponseHeader { cluster_id, revision };
+        Answer { kvs: Vec::new(), header, asked: *reader.history.lock() }
+    }
+
+    #[test]
+    fn a_cluster_that_began_anew_is_another_epoch() {
+        let reader = reader();
+        let told = |cluster, revision| {
+            let answer = answer(&reader, cluster, revision);
+            reader.heard(&answer).epoch
+        };
+        let first = told(7, 10);
+        assert_eq!(told(7, 10), first);
+        assert_eq!(told(7, 12), first);
+        let restored = told(7, 3);
+        assert_ne!(restored, first, "its revision went back");
+        assert_eq!(told(7, 4), restored);
+        assert_ne!(told(8, 5), restored, "it is another cluster");
+    }
+
+    #[test]
+    fn answers_that_overtake_each_other_are_of_one_epoch() {
+        let reader = reader();
+        let early = answer(&reader, 7, 10);
+        reader.heard(&early);
+        let (slow, fast) = (answer(&reader, 7, 11), answer(&reader, 7, 20));
+        let epoch = reader.heard(&fast).epoch;
+        assert_eq!(reader.heard(&slow).epoch, epoch);
+    }
+
+    #[test]
+    fn a_range_holds_what_is_below_and_nothing_beside() {
+        let Range { from, to } = reader().range(Some("orders"));
+        let holds = |key: &str| from.as_slice() <= key.as_bytes() && key.as_bytes() < to.as_slice();
+        assert!(holds("/services/orders/1") && holds("/services/orders/\u{10ffff}"));
+        assert!(!holds("/services/orders") && !holds("/services/orders-2/1") && !holds("/services/order/1"));
+    }
+}
