@@ -348,8 +348,8 @@ impl Inner {
                 Ok(()) => outcome = Ok(()),
                 Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Closed) => return Err(error),
                 Err(error) => {
-                    // Our own impatience says nothing about the registry.
-                    if wait.left().is_ok() {
+                    // Our own impatience says nothing about the registry, nor does a name that can never be right.
+                    if wait.left().is_ok() && error.kind() != Kind::InvalidArgument {
                         self.lose(index, error.clone());
                     }
                     outcome = outcome.or(Err(error));

@@ -19,6 +19,7 @@
 
 pub mod address;
 mod consul;
+mod dns;
 mod file;
 mod fixed;
 mod memory;
@@ -305,6 +306,7 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
+        "dns" | "dns+srv" => dns::open(address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         other => Err(Error::new(Kind::Internal, format!("no registry stands behind {other}://"))),
     }
