@@ -20,13 +20,24 @@
 pub mod address;
 mod consul;
 mod dns;
+#[cfg(feature = "etcd")]
+mod etcd;
+mod failover;
 mod file;
 mod fixed;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod memory;
 mod plum;
 pub mod polling;
+#[cfg(feature = "tokio")]
+mod pushed;
 pub mod reconnect;
+#[cfg(any(feature = "etcd", feature = "zookeeper"))]
+mod record;
 pub mod resolve;
+#[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
+mod stamp;
 mod web;
 
 use std::net::IpAddr;
@@ -41,6 +52,7 @@ use crate::model::{Endpoint, Instance, Labels};
 use crate::runtime::{Lane, Runtime};
 
 pub use address::Address;
+pub use failover::Failover;
 pub use memory::Memory;
 pub use plum::digest;
 
@@ -307,9 +319,19 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
         "dns" | "dns+srv" => dns::open(address, setup),
+        #[cfg(feature = "etcd")]
+        "etcd" | "etcd+tls" => etcd::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
-        other => Err(Error::new(Kind::Internal, format!("no registry stands behind {other}://"))),
+        other => Err(left_out(other)),
     }
+}
+
+/// What is left out of a build that was not asked for it.
+fn left_out(scheme: &str) -> Error {
+    let feature = scheme.trim_end_matches("+tls");
+    let message =
+        format!("this build has no {scheme}://; turn on the feature {feature:?} of the crate plumline");
+    Error::new(Kind::Unsupported, message)
 }
 
 /// This machine's address on the way to another: no packet is sent for it.

@@ -4,7 +4,8 @@
 //!  clients ──► Runtime (counted) ──► Shared ── lanes: beats before polls, at most so many at once
 //!                                       │  ▲       └──► at most 4 workers
 //!                                       │  └─ timers (heap)
-//!                                       └── parked sockets ──► 1 poller: readable, or late ──► a job
+//!                                       ├── parked sockets ──► 1 poller: readable, or late ──► a job
+//!                                       └── tasks ──► 1 tokio thread, where registries need one
 //! ```
 //!
 //! * A **lane** is a queue that never has more than its limit of jobs running, so that one registry that has
@@ -17,6 +18,8 @@
 
 mod poller;
 mod queues;
+#[cfg(feature = "tokio")]
+mod tasks;
 
 use std::any::Any;
 use std::cmp::Reverse;
@@ -28,6 +31,8 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 
 use self::queues::{Job, Parked, Queues, Shared, Timed};
+#[cfg(feature = "tokio")]
+pub use self::tasks::{Own, Task};
 use crate::clock::{self, Deadline, Tick};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
@@ -142,6 +147,12 @@ impl Runtime {
         }
     }
 
+    /// One that no other test shares.
+    #[cfg(test)]
+    fn alone() -> Runtime {
+        Runtime::of(Arc::new(Lease { generation: generation(), shared: Arc::default() }))
+    }
+
     fn of(lease: Arc<Lease>) -> Runtime {
         let (generation, shared) = (lease.generation, lease.shared.clone());
         Runtime { share: Arc::new(Share { generation, shared, lease: ArcSwapOption::new(Some(lease)) }) }
@@ -236,7 +247,7 @@ impl Runtime {
         }
         drop(self.share.lease.swap(None));
         let mut queues = self.share.shared.queues.lock();
-        while queues.stopped && queues.workers + usize::from(queues.polling) > 0 {
+        while queues.stopped && queues.threads() > 0 {
             let left = deadline.left(clock::now());
             if left.is_zero() {
                 return;
@@ -247,8 +258,7 @@ impl Runtime {
 
     /// How many threads it has now.
     pub fn threads(&self) -> usize {
-        let count = |_: &Arc<Shared>, queues: &mut Queues, ()| queues.workers + usize::from(queues.polling);
-        self.hand_over((), count).unwrap_or_default()
+        self.hand_over((), |_, queues, ()| queues.threads()).unwrap_or_default()
     }
 
     /// Whether it stems from before a fork, and does nothing any more.
@@ -310,11 +320,6 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(10);
 
-    /// A runtime that no other test shares.
-    fn own() -> Runtime {
-        Runtime::of(Arc::new(Lease { generation: generation(), shared: Arc::default() }))
-    }
-
     /// A job that waits until it is let go, and says when it has begun.
     fn blocker(begun: Sender<()>) -> (Sender<()>, impl FnOnce() + Send + 'static) {
         let (go, gate) = channel::<()>();
@@ -331,7 +336,7 @@ mod tests {
 
     #[test]
     fn nothing_is_started_before_it_is_needed_and_all_ends_with_the_last_share() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         assert_eq!(runtime.threads(), 0);
         let (told, hears) = channel();
         runtime.post(&Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
@@ -347,7 +352,7 @@ mod tests {
 
     #[test]
     fn a_lane_that_is_stuck_leaves_workers_for_the_others() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         let (stuck, free) = (Lane::new(2), Lane::new(2));
         let (begun, begins) = channel();
         let gates: Vec<_> = (0..8)
@@ -372,7 +377,7 @@ mod tests {
 
     #[test]
     fn beats_go_before_polls() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         let lane = Lane::new(1);
         let (begun, begins) = channel();
         let (go, job) = blocker(begun);
@@ -389,7 +394,7 @@ mod tests {
 
     #[test]
     fn timers_go_off_in_their_order() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         let lane = Lane::new(1);
         let (told, hears) = channel();
         for millis in [60, 20, 40] {
@@ -404,7 +409,7 @@ mod tests {
 
     #[test]
     fn a_timer_goes_off_while_another_ones_job_is_stuck() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         let (begun, begins) = channel();
         let (go, job) = blocker(begun);
         let (told, hears) = channel();
@@ -418,7 +423,7 @@ mod tests {
 
     #[test]
     fn a_job_that_panics_takes_no_worker_along() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         let lane = Lane::new(1);
         let (told, hears) = channel();
         runtime.post(&lane, Priority::Poll, || panic!("on purpose"));
@@ -428,7 +433,7 @@ mod tests {
 
     #[test]
     fn a_parked_socket_wakes_when_it_is_ready_late_or_recalled() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         let lane = Lane::new(2);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let pair = || {
@@ -457,7 +462,7 @@ mod tests {
 
     #[test]
     fn what_is_held_keeps_the_runtime_until_it_is_released() {
-        let runtime = own();
+        let runtime = Runtime::alone();
         let shared = runtime.share.shared.clone();
         let hold = runtime.hold(Arc::new(runtime.clone()));
         let second = runtime.clone();

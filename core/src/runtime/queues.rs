@@ -72,6 +72,10 @@ pub(super) struct Queues {
     /// Whether an idle worker sleeps no longer than until the next timer.
     pub(super) watched: bool,
     pub(super) polling: bool,
+    #[cfg(feature = "tokio")]
+    pub(super) tasks: Option<super::tasks::Tasks>,
+    /// Whether the tokio thread runs.
+    pub(super) tasking: bool,
     pub(super) stopped: bool,
 }
 
@@ -87,6 +91,8 @@ impl Shared {
     pub(super) fn stop(&self) -> (Vec<Job>, BTreeMap<u64, Parked>) {
         let mut queues = self.queues.lock();
         queues.stopped = true;
+        #[cfg(feature = "tokio")]
+        drop(queues.tasks.take());
         self.work.notify_all();
         queues.ring();
         let mut undone: Vec<Job> = std::mem::take(&mut queues.ready).into_iter().flatten().collect();
@@ -169,6 +175,11 @@ impl Queues {
         let job = self.ready[queue].remove(place)?;
         *self.running.entry(job.lane.id).or_default() += 1;
         Some(job)
+    }
+
+    /// How many threads there are.
+    pub(super) fn threads(&self) -> usize {
+        self.workers + usize::from(self.polling) + usize::from(self.tasking)
     }
 
     pub(super) fn has_more(&self) -> bool {

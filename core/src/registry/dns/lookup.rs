@@ -239,7 +239,8 @@ mod tests {
             place(&SRV::new(1, weight, 80, name("a.test.")), [10, 0, 0, 1].into()).map(|place| place.weight)
         };
         assert_eq!((weight(0), weight(1), weight(500)), (Some(1), Some(1), Some(500)));
-        assert_eq!(place(&SRV::new(1, 1, 80, name("a\\032b.test.")), [10, 0, 0, 1].into()), None);
+        let odd = Name::from_labels([&b"a b"[..], b"test"]).unwrap();
+        assert_eq!(place(&SRV::new(1, 1, 80, odd), [10, 0, 0, 1].into()), None);
     }
 
     #[test]
