@@ -332,6 +332,9 @@ fn nothing_can_register_and_nobody_lists_names() {
     let plum = client(&nsd.dns("{service}.test:80"), json!({}));
     let error = plum.services().unwrap_err();
     assert_eq!(error.kind(), Kind::Unsupported, "{error}");
+    assert!(error.message().contains("DNS does not say which services there are"), "{error}");
+    assert_eq!(plum.services().unwrap_err().kind(), Kind::Unsupported, "asked twice, answered the same");
+    let plum = client(&nsd.dns("{service}.test:80"), json!({}));
     assert_eq!(plum.discover("orders").unwrap().len(), 1);
     assert_eq!(plum.services().unwrap(), ["orders"], "those in use are known");
     let error = plum.register(at("orders", 1)).unwrap_err();
