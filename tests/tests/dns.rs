@@ -239,6 +239,9 @@ fn over_tcp(script: impl Fn(&Question<'_>) -> Vec<u8> + Send + 'static) -> (Clie
     (liar.client(), liar)
 }
 
+/// What is sent instead of an answer.
+type Nonsense = fn(&Question<'_>) -> Vec<u8>;
+
 fn framed(message: Vec<u8>) -> Vec<u8> {
     [u16::try_from(message.len()).unwrap().to_be_bytes().to_vec(), message].concat()
 }
@@ -255,7 +258,7 @@ fn what_is_truncated_is_asked_for_over_tcp() {
 
 #[test]
 fn nonsense_over_tcp_is_an_error_that_says_so() {
-    let cases: [(fn(&Question<'_>) -> Vec<u8>, &str); 5] = [
+    let cases: [(Nonsense, &str); 5] = [
         (|question| framed(question.answer(TRUNCATED, &[])), "truncated even over TCP"),
         (|question| framed(question.answer(ANSWER, &[])[2..].to_vec()), "no answer to the question"),
         (|_| b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec(), "name server 127.0.0.1:"),

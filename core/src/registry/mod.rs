@@ -401,6 +401,8 @@ mod tests {
             ("file:///nowhere/s.yaml", "file:///nowhere/s.yaml", 0),
             ("plum://127.0.0.1:1,127.0.0.1:2?token=hush", "plum://127.0.0.1:1,127.0.0.1:2", 2),
             ("consul://127.0.0.1,127.0.0.1:2?token=hush&dc=a", "consul://127.0.0.1:8500,127.0.0.1:2?dc=a", 1),
+            ("dns://a/{service}.b:80?protocol=https", "dns://a:53/{service}.b:80?protocol=https", 0),
+            ("dns+srv:///_http._tcp.{service}.b", "dns+srv:///_http._tcp.{service}.b", 0),
         ] {
             let opened = open(address, &setup()).unwrap();
             assert_eq!((&**opened.reads.source(), opened.writes.len()), (source, writes));
