@@ -9,10 +9,11 @@ use plumline_tests::{ask, client, ports, stays, until};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::certificates::{Authority, Signed};
-use crate::etcd::{New, Version};
+use plumline_servers::certificates::{Authority, Signed};
+use plumline_servers::etcd::{New, Version};
+use plumline_servers::{Running, alone, among_others, free_port};
+
 use crate::promises::{TTL, at, registering};
-use crate::server::{Running, alone, among_others, free_port};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -55,7 +56,7 @@ fn text(path: &std::path::Path) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn over_tls(port: u16, tls: Value) -> Client {
+fn over_tls(port: u16, tls: &Value) -> Client {
     client(
         &format!("etcd+tls://127.0.0.1:{port}"),
         json!({"tls": tls, "registration": {"wait_listening": "0s"}}),
@@ -65,18 +66,18 @@ fn over_tls(port: u16, tls: Value) -> Client {
 #[test]
 fn tls_is_spoken_with_our_own_authority_and_the_wrong_name_is_refused() {
     let _turn = among_others();
-    let authority = Authority::new();
+    let authority = Authority::found();
     let server = secured(&authority.sign("127.0.0.1"), &[]);
-    let plum = over_tls(server.port, json!({"ca": authority.ca()}));
+    let plum = over_tls(server.port, &json!({"ca": authority.ca()}));
     let me = plum.register(at("orders", 1)).unwrap();
     until("it is seen", SOON, || ports(&plum, "orders") == [1]);
     drop(me);
 
-    let error = over_tls(server.port, json!({})).discover("orders").unwrap_err();
+    let error = over_tls(server.port, &json!({})).discover("orders").unwrap_err();
     assert_eq!(error.kind(), Kind::Protocol, "{error}");
     assert!(error.message().contains("TLS failed"), "{error}");
     let other = json!({"ca": authority.ca(), "server_name": "etcd.example"});
-    let error = over_tls(server.port, other).discover("orders").unwrap_err();
+    let error = over_tls(server.port, &other).discover("orders").unwrap_err();
     assert_eq!(error.kind(), Kind::Protocol, "{error}");
     assert!(error.message().contains("etcd.example") || error.message().contains("name"), "{error}");
 }
@@ -84,15 +85,15 @@ fn tls_is_spoken_with_our_own_authority_and_the_wrong_name_is_refused() {
 #[test]
 fn a_client_certificate_is_shown_to_a_server_that_asks_for_one() {
     let _turn = among_others();
-    let authority = Authority::new();
+    let authority = Authority::found();
     let wants = ["--client-cert-auth".to_owned(), "--trusted-ca-file".to_owned(), text(&authority.ca())];
     let server = secured(&authority.sign("127.0.0.1"), &wants);
     let ours = authority.sign("billing");
-    let plum = over_tls(server.port, json!({"ca": authority.ca(), "cert": ours.cert, "key": ours.key}));
+    let plum = over_tls(server.port, &json!({"ca": authority.ca(), "cert": ours.cert, "key": ours.key}));
     let me = plum.register(at("orders", 1)).unwrap();
     until("it is seen", SOON, || ports(&plum, "orders") == [1]);
     drop(me);
-    let error = over_tls(server.port, json!({"ca": authority.ca()})).discover("orders").unwrap_err();
+    let error = over_tls(server.port, &json!({"ca": authority.ca()})).discover("orders").unwrap_err();
     assert!(matches!(error.kind(), Kind::Protocol | Kind::Unavailable), "{error}");
     let config = json!({"registry": {"addresses": ["etcd+tls://127.0.0.1:1"]}, "tls": {"cert": ours.cert}});
     let error = Client::with_config(Config::from_value(config).unwrap()).unwrap_err();

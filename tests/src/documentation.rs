@@ -39,6 +39,7 @@ pages! {
     Registries: "docs/registries.md",
     Consul: "docs/consul.md",
     Dns: "docs/dns.md",
+    Etcd: "docs/etcd.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",
     Benchmarks: "docs/benchmarks.md",

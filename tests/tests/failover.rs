@@ -38,7 +38,7 @@ fn the_first_that_answers_is_read_and_a_switch_loses_nobody() {
     let registering = client_of(&both, "failover");
     let all: Vec<_> = (1..=3).map(|port| registering.register(at(port)).unwrap()).collect();
     // One that only the first knows of.
-    let only = client_of(&[one.clone()], "failover");
+    let only = client_of(std::slice::from_ref(&one), "failover");
     let alone = only.register(at(9)).unwrap();
     until("each registry is registered with", SOON, || {
         first.listed("orders") == [1, 2, 3, 9] && second.listed("orders") == [1, 2, 3]
@@ -47,7 +47,7 @@ fn the_first_that_answers_is_read_and_a_switch_loses_nobody() {
     let plum = client_of(&both, "failover");
     let watch = plum.watch("orders").unwrap();
     assert_eq!(watch.next_within(SOON).unwrap().unwrap().endpoints.len(), 4);
-    assert_eq!(sources(&plum), [one.clone()]);
+    assert_eq!(sources(&plum), std::slice::from_ref(&one));
     first.kill();
     until("the second is read", SOON, || sources(&plum).contains(&other));
     assert_eq!(ports(&plum, "orders"), [1, 2, 3, 9], "what the second does not list is not gone yet");

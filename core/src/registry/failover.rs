@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::web::is_away;
-use super::{Heard, Registry, Sink, Wait, Watch};
+use super::{Absence, Heard, Registry, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::Lane;
 use crate::sync::Mutex;
@@ -73,9 +73,12 @@ impl Failover {
     }
 }
 
-/// What one of them said, as what all of them say.
+/// What one of them said, as what all of them say: even one that cannot forget knows nothing of what only another
+/// one was told.
 fn under_its_name(index: usize, heard: Heard) -> Heard {
-    Heard { epoch: heard.epoch.map(|epoch| format!("{index} {epoch}")), ..heard }
+    let epoch = format!("{index} {}", heard.epoch.unwrap_or_default());
+    let absence = if heard.absence == Absence::Final { Absence::WhenSettled } else { heard.absence };
+    Heard { epoch: Some(epoch), absence, ..heard }
 }
 
 impl Registry for Failover {
@@ -117,6 +120,9 @@ impl Registry for Failover {
     }
 }
 
+/// A watch on one of them, from the moment it is begun.
+type Begun = OnceLock<Box<dyn Watch>>;
+
 /// The watch on whichever is believed.
 struct Following(Arc<Hub>);
 
@@ -130,7 +136,7 @@ struct Hub {
 
 #[derive(Default)]
 struct Wishes {
-    watches: Vec<Option<Arc<OnceLock<Box<dyn Watch>>>>>,
+    watches: Vec<Option<Arc<Begun>>>,
     /// Whose word was told last.
     told: Option<usize>,
     wanted: BTreeSet<String>,
@@ -164,7 +170,7 @@ impl Hub {
         drop(released); // after the lock: ending a watch may take locks of its own
     }
 
-    fn begin(self: &Arc<Self>, index: usize, watch: &OnceLock<Box<dyn Watch>>) {
+    fn begin(self: &Arc<Self>, index: usize, watch: &Begun) {
         let ear = Arc::new(Ear { hub: Arc::downgrade(self), index });
         let watch = watch.get_or_init(|| self.failover.registries[index].clone().watch(ear));
         // Read only now: what is wished for from here on finds the watch.
@@ -236,7 +242,7 @@ impl Watch for Following {
 
     fn want_all(&self) {
         self.0.wishes.lock().all = true;
-        self.0.each(|watch| watch.want_all());
+        self.0.each(Watch::want_all);
     }
 
     fn refresh(&self, service: &str) {

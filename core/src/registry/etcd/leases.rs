@@ -35,7 +35,7 @@ const MOST_BYTES: usize = 1 << 20;
 /// What is registered, and under which leases.
 pub(super) struct Leases {
     prefix: String,
-    leases: BTreeMap<i64, Lease>,
+    granted: BTreeMap<i64, Lease>,
     written: HashMap<Place, Written>,
 }
 
@@ -62,12 +62,12 @@ struct Put<'a> {
 
 impl Leases {
     pub(super) fn new(prefix: &str) -> Leases {
-        Leases { prefix: prefix.to_owned(), leases: BTreeMap::new(), written: HashMap::new() }
+        Leases { prefix: prefix.to_owned(), granted: BTreeMap::new(), written: HashMap::new() }
     }
 
     fn wrote(&mut self, place: Place, lease: i64, well: bool) {
         self.forget(&place);
-        if let Some(held) = self.leases.get_mut(&lease) {
+        if let Some(held) = self.granted.get_mut(&lease) {
             held.records += 1;
         }
         self.written.insert(place, Written { lease, well });
@@ -75,7 +75,7 @@ impl Leases {
 
     fn forget(&mut self, place: &Place) -> Option<i64> {
         let lease = self.written.remove(place)?.lease;
-        if let Some(held) = self.leases.get_mut(&lease) {
+        if let Some(held) = self.granted.get_mut(&lease) {
             held.records -= 1;
         }
         Some(lease)
@@ -83,14 +83,14 @@ impl Leases {
 
     /// A lease that is gone, and all that it held.
     fn lost(&mut self, lease: i64) {
-        self.leases.remove(&lease);
+        self.granted.remove(&lease);
         self.written.retain(|_, written| written.lease != lease);
     }
 
     /// A lease of this TTL with room for another record.
     fn with_room(&self, ttl: i64) -> Option<(i64, usize)> {
         let room = |lease: &Lease| SHARED_BY.saturating_sub(lease.records);
-        self.leases
+        self.granted
             .iter()
             .find(|(_, lease)| lease.ttl == ttl && room(lease) > 0)
             .map(|(id, lease)| (*id, room(lease)))
@@ -214,13 +214,13 @@ impl Inner {
         if granted.id == 0 || !granted.error.is_empty() {
             return Err(Error::new(Kind::Unavailable, format!("etcd granted no lease: {}", granted.error)));
         }
-        leases.leases.insert(granted.id, Lease { ttl, records: 0 });
+        leases.granted.insert(granted.id, Lease { ttl, records: 0 });
         Ok(granted.id)
     }
 
     pub(super) async fn beat(&self, entries: &[Entry]) -> Vec<Result<Beat>> {
         let mut leases = self.leases.lock().await;
-        let ids: Vec<i64> = leases.leases.keys().copied().collect();
+        let ids: Vec<i64> = leases.granted.keys().copied().collect();
         for lease in ids {
             if let Err(error) = self.see_to(&mut leases, lease).await {
                 return entries.iter().map(|_| Err(error.clone())).collect();
@@ -236,7 +236,7 @@ impl Inner {
 
     /// Renews a lease, and holds what it holds against what it should.
     async fn see_to(&self, leases: &mut Leases, lease: i64) -> Result<()> {
-        if leases.leases.get(&lease).is_some_and(|held| held.records == 0) {
+        if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
             leases.lost(lease);
             return self.revoke(lease).await;
         }
@@ -246,8 +246,8 @@ impl Inner {
         };
         let mut keys: HashSet<Vec<u8>> = keys.into_iter().collect();
         let ours = leases.written.iter().filter(|(_, written)| written.lease == lease);
-        let is_gone = |place: &Place| !keys.remove(place.path(&leases.prefix).as_bytes());
-        let gone: Vec<Place> = ours.map(|(place, _)| place).cloned().filter(is_gone).collect();
+        let is_gone = |place: &&Place| !keys.remove(place.path(&leases.prefix).as_bytes());
+        let gone: Vec<Place> = ours.map(|(place, _)| place).filter(is_gone).cloned().collect();
         for place in &gone {
             leases.forget(place);
         }
@@ -295,9 +295,9 @@ impl Inner {
         let under = leases.forget(&place);
         // One whose write was not answered may lie under any of them.
         let possible: Vec<i64> =
-            under.map_or_else(|| leases.leases.keys().copied().collect(), |lease| vec![lease]);
+            under.map_or_else(|| leases.granted.keys().copied().collect(), |lease| vec![lease]);
         for lease in possible {
-            if leases.leases.get(&lease).is_some_and(|held| held.records == 0) {
+            if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
                 leases.lost(lease);
                 self.revoke(lease).await?;
             } else {
@@ -333,7 +333,7 @@ impl Inner {
 
     /// The shortest TTL decides how often a beat is due, and how patient we may be.
     fn note_ttl(&self, leases: &Leases) {
-        let shortest = leases.leases.values().map(|lease| lease.ttl).min();
+        let shortest = leases.granted.values().map(|lease| lease.ttl).min();
         let ttl = shortest.map_or(DEFAULT_TTL, |ttl| Duration::from_secs(ttl.unsigned_abs()));
         self.ttl.store(ttl.as_millis() as u64, Ordering::Relaxed);
     }

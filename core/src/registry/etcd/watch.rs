@@ -278,13 +278,10 @@ impl Following {
         followed.revision = answer.header.revision;
         let before = std::mem::replace(&mut followed.records, records);
         before.values().for_each(|found| self.uncount(found.ttl));
-        let services: BTreeSet<String> = match &scope {
-            Some(service) => BTreeSet::from([service.clone()]),
-            None => {
-                let now = self.scopes[&None].records.values();
-                before.values().chain(now).map(|found| found.place.service.clone()).collect()
-            }
-        };
+        // Where all are read, those that are gone are told of too.
+        let now = self.scopes.get(&scope).into_iter().flat_map(|followed| followed.records.values());
+        let all = before.values().chain(now).map(|found| found.place.service.clone());
+        let services: BTreeSet<String> = all.chain(scope.clone()).collect();
         self.tell(services);
         self.watch(stream, scope);
         Ok(())

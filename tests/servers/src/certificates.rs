@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, ExtendedKeyUsagePurpose, IsCa, KeyPair};
 use tempfile::TempDir;
 
+/// An authority.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     folder: TempDir,
@@ -12,12 +13,15 @@ pub struct Authority {
 
 /// The files of a certificate and of its key.
 pub struct Signed {
+    /// The certificate.
     pub cert: PathBuf,
+    /// Its key.
     pub key: PathBuf,
 }
 
 impl Authority {
-    pub fn new() -> Authority {
+    /// A new one.
+    pub fn found() -> Authority {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use plumline_tests::{ask, until};
 use serde_json::{Value, json};
 
-use crate::server::{Running, free_port, program, run};
+use crate::{Running, free_port, program, run};
 
 /// One process with any number of paths, each named by the port at which it begins.
 pub struct Toxiproxy {
@@ -16,6 +16,7 @@ pub struct Toxiproxy {
 }
 
 impl Toxiproxy {
+    /// Starts one.
     pub fn start() -> Toxiproxy {
         let toxiproxy = program("toxiproxy-2.12.0", "toxiproxy", |folder| {
             let go = |arguments: &[&str]| run(Command::new("go").current_dir(folder).args(arguments));
