@@ -6,6 +6,7 @@
 //! ```
 
 mod consul;
+mod dns;
 mod etcd;
 mod etcd_cluster;
 mod promises;

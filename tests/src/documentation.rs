@@ -38,6 +38,7 @@ pages! {
     Cpp: "docs/cpp.md",
     Registries: "docs/registries.md",
     Consul: "docs/consul.md",
+    Dns: "docs/dns.md",
     Etcd: "docs/etcd.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",

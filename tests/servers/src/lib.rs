@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod consul;
 pub mod etcd;
+pub mod nsd;
 pub mod toxiproxy;
 
 use std::fs::File;
