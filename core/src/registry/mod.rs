@@ -33,6 +33,8 @@ pub mod reconnect;
 mod record;
 pub mod resolve;
 mod web;
+#[cfg(feature = "zookeeper")]
+mod zookeeper;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -312,6 +314,8 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
+        #[cfg(feature = "zookeeper")]
+        "zookeeper" => zookeeper::open(&address, setup),
         other => Err(left_out(other)),
     }
 }

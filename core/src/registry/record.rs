@@ -94,6 +94,7 @@ impl Record {
     }
 
     /// How long its registry keeps it, where it says so.
+    #[cfg(any(feature = "etcd", test))]
     pub(super) fn ttl(&self) -> Option<Duration> {
         u64::try_from(self.ttl).ok().filter(|ttl| *ttl > 0).map(Duration::from_nanos)
     }
@@ -149,6 +150,7 @@ impl Place {
     }
 
     /// The place that a path below `prefix` names; none where it is no such path.
+    #[cfg(any(feature = "etcd", test))]
     pub(super) fn at(prefix: &str, path: &str) -> Option<Place> {
         let (service, instance_id) = path.strip_prefix(prefix)?.strip_prefix('/')?.split_once('/')?;
         let is_step = |step: &str| !step.is_empty() && !step.contains('/');
