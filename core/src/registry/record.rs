@@ -186,9 +186,10 @@ pub(super) fn unescape(step: &str) -> String {
     percent_decode_str(step).decode_utf8().map_or_else(|_| step.to_owned(), Cow::into_owned)
 }
 
-/// What would end a step, what escapes are written with, and what ZooKeeper does not take.
+/// What would end a step, what escapes are written with, and what ZooKeeper does not take: among it whatever takes two
+/// characters in its Java.
 fn is_special(c: char) -> bool {
-    matches!(c, '/' | '%' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}') || c.is_control()
+    matches!(c, '/' | '%' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..) || c.is_control()
 }
 
 #[cfg(test)]
