@@ -20,6 +20,8 @@ use crate::promises::{ONE_BEAT, TTL, at, promises, registering};
 use crate::server::{Record, Running, Server, among_others, free_port, program, run};
 
 const VERSION: &str = "3.9.3";
+/// The oldest that is promised: without a list of a session's nodes.
+const OLD: &str = "3.4.14";
 const KAZOO: &str = "2.11.0";
 const PREFIX: &str = "/laravel-go/services";
 const SOON: Duration = Duration::from_secs(5);
@@ -30,26 +32,36 @@ promises!(ZooKeeper, seen within 200 ms);
 
 pub struct ZooKeeper {
     running: Running,
+    version: &'static str,
     port: u16,
     folder: TempDir,
     kazoo: Kazoo,
 }
 
 /// The servers' JARs and what they need, by Maven.
-const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>servers</groupId><artifactId>zookeeper</artifactId><version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.zookeeper</groupId><artifactId>zookeeper</artifactId><version>3.9.3</version></dependency>
-    <dependency><groupId>org.xerial.snappy</groupId><artifactId>snappy-java</artifactId><version>1.1.10.5</version></dependency>
-    <dependency><groupId>io.dropwizard.metrics</groupId><artifactId>metrics-core</artifactId><version>4.1.12.1</version></dependency>
-  </dependencies>
-</project>
-"#;
+fn pom(version: &str) -> String {
+    let dependency = |group: &str, artifact: &str, version: &str| {
+        format!(
+            "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId><version>{version}</version></dependency>"
+        )
+    };
+    let more = [
+        ("org.xerial.snappy", "snappy-java", "1.1.10.5"),
+        ("io.dropwizard.metrics", "metrics-core", "4.1.12.1"),
+    ];
+    let more: String =
+        more.iter().map(|(group, artifact, version)| dependency(group, artifact, version)).collect();
+    format!(
+        "<project xmlns=\"http://maven.apache.org/POM/4.0.0\"><modelVersion>4.0.0</modelVersion>\
+         <groupId>servers</groupId><artifactId>zookeeper</artifactId><version>1</version>\
+         <dependencies>{}{more}</dependencies></project>",
+        dependency("org.apache.zookeeper", "zookeeper", version)
+    )
+}
 
 impl ZooKeeper {
     /// One of an ensemble, or alone where `members` is empty.
-    fn configured(members: &str, id: u8) -> ZooKeeper {
+    fn configured(version: &'static str, members: &str, id: u8) -> ZooKeeper {
         let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
         let data = folder.path().join("data");
         let config = format!(
@@ -60,7 +72,7 @@ impl ZooKeeper {
         std::fs::write(folder.path().join("zoo.cfg"), config).unwrap();
         std::fs::create_dir(&data).unwrap();
         std::fs::write(data.join("myid"), id.to_string()).unwrap();
-        ZooKeeper { running: launch(folder.path()), port, folder, kazoo: Kazoo::of(port) }
+        ZooKeeper { running: launch(version, folder.path()), version, port, folder, kazoo: Kazoo::of(port) }
     }
 
     fn await_mode(&self) -> String {
@@ -88,9 +100,9 @@ impl ZooKeeper {
     }
 }
 
-fn launch(folder: &Path) -> Running {
-    let jar = program(&format!("zookeeper-{VERSION}"), &format!("lib/zookeeper-{VERSION}.jar"), |folder| {
-        std::fs::write(folder.join("pom.xml"), POM).unwrap();
+fn launch(version: &str, folder: &Path) -> Running {
+    let jar = program(&format!("zookeeper-{version}"), &format!("lib/zookeeper-{version}.jar"), |folder| {
+        std::fs::write(folder.join("pom.xml"), pom(version)).unwrap();
         run(Command::new("mvn").current_dir(folder).args([
             "--quiet",
             "--batch-mode",
@@ -119,7 +131,7 @@ fn mode_of(port: u16) -> String {
 
 impl Server for ZooKeeper {
     fn start() -> ZooKeeper {
-        let server = ZooKeeper::configured("", 1);
+        let server = ZooKeeper::configured(VERSION, "", 1);
         server.await_mode();
         server
     }
@@ -133,7 +145,7 @@ impl Server for ZooKeeper {
     }
 
     fn revive(&mut self) {
-        self.running = launch(self.folder.path());
+        self.running = launch(self.version, self.folder.path());
         self.await_mode();
     }
 
@@ -305,6 +317,24 @@ fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
 }
 
 #[test]
+fn a_forked_child_has_a_session_of_its_own_and_leaves_its_parents_alone() {
+    let _turn = among_others();
+    let server = ZooKeeper::start();
+    let child = Command::new(env!("CARGO_BIN_EXE_test-forker"))
+        .arg(server.address())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Running(child);
+    let mut said = String::new();
+    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    assert_eq!(said.trim(), "2");
+    assert_eq!(server.listed("orders"), [1, 2]);
+    assert_ne!(server.owner(&node("orders", 1)), server.owner(&node("orders", 2)));
+}
+
+#[test]
 fn whoever_leaves_while_the_servers_are_away_is_gone_once_they_are_back() {
     let _turn = among_others();
     let mut server = ZooKeeper::start();
@@ -333,6 +363,24 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
     stays("beats do not heal it", TTL, || other.discover("orders").unwrap().is_empty());
     me.update(at("orders", 1).healthy(true)).unwrap();
     until("it is called again", SOON, || other.discover("orders").unwrap().len() == 1);
+}
+
+#[test]
+fn a_server_before_3_6_is_asked_for_its_nodes_one_by_one() {
+    let _turn = among_others();
+    let server = ZooKeeper::configured(OLD, "", 1);
+    server.await_mode();
+    let plum = registering(&server.address());
+    let all: Vec<_> = (1..=20).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    until("all are registered", SOON, || server.listed("orders").len() == 20);
+    let other = client(&server.address(), json!({}));
+    until("all are seen", SOON, || ports(&other, "orders").len() == 20);
+    stays("listed past their TTL", TTL + Duration::from_secs(1), || server.listed("orders").len() == 20);
+    server.delete_by_hand("orders", 7);
+    until("it is back", SOON, || server.listed("orders").len() == 20);
+    assert!(all.iter().all(|one| one.state() == State::Registered));
+    let again: u64 = plum.stats().unwrap().registrations.iter().map(|one| one.reregistrations).sum();
+    assert_eq!(again, 1, "nobody else was registered again");
 }
 
 #[test]
@@ -365,7 +413,7 @@ fn ensemble() -> Vec<ZooKeeper> {
     let inner: Vec<(u16, u16)> = (0..3).map(|_| (free_port(), free_port())).collect();
     let line = |(n, (peer, vote)): (usize, &(u16, u16))| format!("server.{n}=127.0.0.1:{peer}:{vote}\n");
     let members: String = inner.iter().enumerate().map(|(n, ports)| line((n + 1, ports))).collect();
-    let servers: Vec<ZooKeeper> = (1..=3).map(|id| ZooKeeper::configured(&members, id)).collect();
+    let servers: Vec<ZooKeeper> = (1..=3).map(|id| ZooKeeper::configured(VERSION, &members, id)).collect();
     servers.iter().for_each(|server| drop(server.await_mode()));
     servers
 }

@@ -215,6 +215,11 @@ impl Registry for ZooKeeper {
     }
 }
 
+/// Whether it may be different in a moment.
+fn is_away(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

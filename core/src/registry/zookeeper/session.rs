@@ -17,6 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
+use super::is_away;
 use super::jute::Event;
 use super::line::Line;
 use super::wire::{Refused, Wire};
@@ -246,8 +247,4 @@ impl Keeper {
             }
         }
     }
-}
-
-fn is_away(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::line::{Fault, Line, TOGETHER};
-use super::{Core, Written};
+use super::{Core, Written, is_away};
 use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record, path_of, says_well};
 use crate::registry::{Beat, Entry, Health};
@@ -263,10 +263,6 @@ async fn remove(line: &Arc<Line>, path: &str) -> std::result::Result<(), Fault> 
         }
     }
     Err(Fault::BadVersion)
-}
-
-fn is_away(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }
 
 #[cfg(test)]
