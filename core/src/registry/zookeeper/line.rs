@@ -11,7 +11,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::jute::{Body, Bytes, Malformed, Op, Stat};
+use super::jute::{Body, Bytes, Malformed, Op, Stat, texts};
 use crate::error::{Error, Kind};
 
 /// So many requests are under way at once for one purpose: each is answered in time if all are.
@@ -183,7 +183,7 @@ impl Line {
         path: &str,
         watch: bool,
     ) -> impl Future<Output = Result<Vec<String>>> + Send + use<> {
-        self.ask(Op::GetChildren, path, Body::watched(path, watch), |bytes| bytes.texts())
+        self.ask(Op::GetChildren, path, Body::watched(path, watch), texts)
     }
 
     /// The paths of this session's own nodes that begin so. Known to servers from 3.6 on.
@@ -192,8 +192,7 @@ impl Line {
         beginning: &str,
     ) -> impl Future<Output = Result<Vec<String>>> + Send + use<> {
         // Older ones answer what they do not know with nothing at all.
-        let read =
-            |bytes: &mut Bytes<'_>| if bytes.0.is_empty() { Ok(None) } else { bytes.texts().map(Some) };
+        let read = |bytes: &mut Bytes<'_>| if bytes.0.is_empty() { Ok(None) } else { texts(bytes).map(Some) };
         let asked = self.ask(Op::GetEphemerals, beginning, Body::default().bytes(beginning.as_bytes()), read);
         async { asked.await?.ok_or(Fault::Unimplemented) }
     }

@@ -18,6 +18,8 @@
 mod jute;
 mod line;
 mod read;
+#[cfg(test)]
+mod scripted;
 mod session;
 mod watch;
 mod wire;
