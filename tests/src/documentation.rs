@@ -38,6 +38,7 @@ pages! {
     Cpp: "docs/cpp.md",
     Registries: "docs/registries.md",
     Consul: "docs/consul.md",
+    Etcd: "docs/etcd.md",
     ZooKeeper: "docs/zookeeper.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",

@@ -19,6 +19,9 @@
 
 pub mod address;
 mod consul;
+#[cfg(feature = "etcd")]
+mod etcd;
+mod failover;
 mod file;
 mod fixed;
 #[cfg(feature = "grpc")]
@@ -32,6 +35,8 @@ pub mod reconnect;
 #[cfg(any(feature = "etcd", feature = "zookeeper"))]
 mod record;
 pub mod resolve;
+#[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
+mod stamp;
 mod web;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;
@@ -48,6 +53,7 @@ use crate::model::{Endpoint, Instance, Labels};
 use crate::runtime::{Lane, Runtime};
 
 pub use address::Address;
+pub use failover::Failover;
 pub use memory::Memory;
 pub use plum::digest;
 
@@ -313,6 +319,8 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
+        #[cfg(feature = "etcd")]
+        "etcd" | "etcd+tls" => etcd::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         #[cfg(feature = "zookeeper")]
         "zookeeper" => zookeeper::open(&address, setup),

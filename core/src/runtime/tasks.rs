@@ -32,7 +32,7 @@ impl Tasks {
             // It never gets a message: what ends the wait is that the other end is gone.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
-            shared.queues.lock().tasking = false;
+            shared.queues.lock().tokio_threads = 0;
             shared.ended.notify_all();
         })?;
         Ok(Tasks { handle, _running: running })
@@ -68,7 +68,7 @@ impl Runtime {
             if queues.tasks.is_none() {
                 match Tasks::start(shared) {
                     Ok(tasks) => {
-                        queues.tasking = true;
+                        queues.tokio_threads = 1;
                         queues.tasks = Some(tasks);
                     }
                     Err(error) => tracing::error!(%error, "the thread of connections could not be started"),

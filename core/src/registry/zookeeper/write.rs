@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -17,7 +17,7 @@ use super::line::{Fault, Line, TOGETHER};
 use super::{Core, Written, is_away};
 use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record, path_of, says_well};
-use crate::registry::{Beat, Entry, Health};
+use crate::registry::{Beat, Entry, Health, stamp};
 
 /// How often something that others change at the same time is tried.
 const TRIES: usize = 5;
@@ -82,7 +82,7 @@ impl Core {
 
     async fn put(&self, line: &Arc<Line>, entry: &Entry) -> Result<()> {
         let path = Place::of(entry).path(&self.prefix);
-        let data = Record::of(entry, SystemTime::now()).write()?;
+        let data = Record::of(entry, &stamp::now()).write()?;
         let size = path.len() + data.len();
         if size > LARGEST {
             return Err(Error::invalid(format!(
@@ -145,7 +145,7 @@ impl Core {
 
     /// Says in the record of a node of ours what its program says of its health.
     async fn write_anew(&self, line: &Arc<Line>, path: &str, entry: &Entry) -> Result<Beat> {
-        let data = Record::of(entry, SystemTime::now()).write()?;
+        let data = Record::of(entry, &stamp::now()).write()?;
         match line.set_data(path, &data, -1).await {
             Ok(()) => {
                 let written = Written { session: line.session, well: says_well(entry) };
