@@ -27,25 +27,22 @@ fn settled(plum: &Client) {
 }
 
 #[test]
-fn a_session_that_the_server_ended_is_made_anew_with_everything_in_it() {
+fn a_session_that_the_server_ended_is_made_anew_with_all_two_thousand_in_it() {
     let _turn = among_others();
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
-    let all: Vec<_> = (1..=50).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    let all: Vec<_> = (1..=2_000).map(|port| plum.register(at("orders", port)).unwrap()).collect();
     all[6].update(at("orders", 7).version("v2")).unwrap();
-    until("all are registered", SOON, || {
-        server.listed("orders").len() == 50 && server.record("orders", 7).version == "v2"
-    });
+    let is_complete = || server.listed("orders").len() == 2_000 && server.record("orders", 7).version == "v2";
+    until("all are registered", SOON, is_complete);
     let other = client(&server.address(), json!({}));
-    until("all are seen", SOON, || ports(&other, "orders").len() == 50);
+    until("all are seen", SOON, || ports(&other, "orders").len() == 2_000);
     let before = server.owner(&node("orders", 7)).unwrap();
     server.expire(before);
-    until("all are back", SOON, || {
-        server.listed("orders").len() == 50 && server.record("orders", 7).version == "v2"
-    });
+    until("all are back", SOON, is_complete);
     let after = server.owner(&node("orders", 7)).unwrap();
     assert_ne!(before, after, "they are another session's");
-    until("others see them", SOON, || ports(&other, "orders").len() == 50);
+    until("others see them", SOON, || ports(&other, "orders").len() == 2_000);
     assert!(all.iter().all(|one| one.state() == State::Registered));
 }
 
@@ -179,7 +176,7 @@ fn a_black_hole_in_the_path_is_noticed_within_two_keepalives_and_heals() {
     let server = ZooKeeper::start();
     let paths = Toxiproxy::start();
     let path = paths.towards(server.port);
-    let through = client(&format!("zookeeper://127.0.0.1:{}?session_timeout=3s", path), json!({}));
+    let through = client(&format!("zookeeper://127.0.0.1:{path}?session_timeout=3s"), json!({}));
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
     until("it is seen", SOON, || ports(&through, "orders") == [1]);
@@ -200,7 +197,7 @@ fn what_was_deleted_while_we_were_cut_off_is_told_once_we_are_back() {
     let server = ZooKeeper::start();
     let paths = Toxiproxy::start();
     let path = paths.towards(server.port);
-    let through = client(&format!("zookeeper://127.0.0.1:{}?session_timeout=3s", path), json!({}));
+    let through = client(&format!("zookeeper://127.0.0.1:{path}?session_timeout=3s"), json!({}));
     let one = registering(&server.address());
     let mut all: Vec<_> = (1..=5).map(|port| one.register(at("orders", port)).unwrap()).collect();
     let watch = through.watch("orders").unwrap();
@@ -282,7 +279,7 @@ fn a_record_that_is_too_large_is_refused_before_it_is_sent() {
     let _turn = among_others();
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
-    let small = plum.register(at("orders", 1).label("text", &"x".repeat(900_000))).unwrap();
+    let small = plum.register(at("orders", 1).label("text", "x".repeat(900_000))).unwrap();
     small.wait(SOON, &Never).unwrap();
     let (_listener, port) = listener();
     let large = plum.register(at("orders", port).label("text", "x".repeat(1 << 20))).unwrap();

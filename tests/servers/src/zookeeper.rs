@@ -23,7 +23,7 @@ pub const OLD: &str = "3.4.14";
 pub const PREFIX: &str = "/laravel-go/services";
 const KAZOO: &str = "2.11.0";
 /// An ensemble elects its leader, and JVMs start, while other tests keep both cores busy.
-const STARTED: Duration = Duration::from_secs(60);
+const STARTED: Duration = Duration::from_mins(1);
 
 /// One server.
 pub struct ZooKeeper {

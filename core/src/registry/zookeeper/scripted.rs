@@ -36,7 +36,7 @@ impl Guest {
     }
 
     /// In pieces of one byte.
-    fn say(&mut self, body: Body) {
+    fn say(&mut self, body: &Body) {
         let mut out = Vec::new();
         body.frame(&mut out);
         out.iter().for_each(|byte| self.socket.write_all(&[*byte]).unwrap());
@@ -49,12 +49,12 @@ impl Guest {
         let (_version, _zxid, _timeout) = (bytes.int(), bytes.long(), bytes.int());
         let asked = bytes.long().unwrap();
         let timeout = if session == 0 { 0 } else { 1200 };
-        self.say(Body::default().int(0).int(timeout).long(session).bytes(&[7; 16]).flag(false));
+        self.say(&Body::default().int(0).int(timeout).long(session).bytes(&[7; 16]).flag(false));
         asked
     }
 
     fn answer(&mut self, xid: i32, code: i32) {
-        self.say(Body::default().int(xid).long(1).int(code));
+        self.say(&Body::default().int(xid).long(1).int(code));
     }
 }
 
