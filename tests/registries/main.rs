@@ -10,3 +10,4 @@ mod dns;
 mod etcd;
 mod etcd_cluster;
 mod promises;
+mod zookeeper;

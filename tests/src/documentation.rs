@@ -40,6 +40,7 @@ pages! {
     Consul: "docs/consul.md",
     Dns: "docs/dns.md",
     Etcd: "docs/etcd.md",
+    ZooKeeper: "docs/zookeeper.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",
     Benchmarks: "docs/benchmarks.md",

@@ -39,6 +39,8 @@ pub mod resolve;
 #[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
 mod stamp;
 mod web;
+#[cfg(feature = "zookeeper")]
+mod zookeeper;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -322,6 +324,8 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         #[cfg(feature = "etcd")]
         "etcd" | "etcd+tls" => etcd::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
+        #[cfg(feature = "zookeeper")]
+        "zookeeper" => zookeeper::open(&address, setup),
         other => Err(left_out(other)),
     }
 }

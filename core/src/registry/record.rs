@@ -93,6 +93,7 @@ impl Record {
     }
 
     /// How long its registry keeps it, where it says so.
+    #[cfg(any(feature = "etcd", test))]
     pub(super) fn ttl(&self) -> Option<Duration> {
         u64::try_from(self.ttl).ok().filter(|ttl| *ttl > 0).map(Duration::from_nanos)
     }
@@ -148,6 +149,7 @@ impl Place {
     }
 
     /// The place that a path below `prefix` names; none where it is no such path.
+    #[cfg(any(feature = "etcd", test))]
     pub(super) fn at(prefix: &str, path: &str) -> Option<Place> {
         let (service, instance_id) = path.strip_prefix(prefix)?.strip_prefix('/')?.split_once('/')?;
         let is_step = |step: &str| !step.is_empty() && !step.contains('/');
@@ -183,9 +185,10 @@ pub(super) fn unescape(step: &str) -> String {
     percent_decode_str(step).decode_utf8().map_or_else(|_| step.to_owned(), Cow::into_owned)
 }
 
-/// What would end a step, what escapes are written with, and what ZooKeeper does not take.
+/// What would end a step, what escapes are written with, and what ZooKeeper does not take: among it whatever takes two
+/// characters in its Java.
 fn is_special(c: char) -> bool {
-    matches!(c, '/' | '%' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..='\u{ffff}') || c.is_control()
+    matches!(c, '/' | '%' | '\u{e000}'..='\u{f8ff}' | '\u{fff0}'..) || c.is_control()
 }
 
 #[cfg(test)]

@@ -42,11 +42,19 @@ impl Tasks {
 /// A task on the tokio thread; dropping it ends the task.
 pub struct Task {
     handle: Own<AbortHandle>,
+    is_left: bool,
+}
+
+impl Task {
+    /// Lets it go on until it ends by itself, or the thread does.
+    pub fn leave(mut self) {
+        self.is_left = true;
+    }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if self.handle.is_own() {
+        if self.handle.is_own() && !self.is_left {
             self.handle.abort();
         }
     }
@@ -69,7 +77,7 @@ impl Runtime {
             queues.tasks.as_ref().map(|tasks| tasks.handle.clone())
         });
         let task = handle.flatten()?.spawn(future);
-        Some(Task { handle: Own::new(task.abort_handle()) })
+        Some(Task { handle: Own::new(task.abort_handle()), is_left: false })
     }
 }
 

@@ -7,6 +7,7 @@ pub mod consul;
 pub mod etcd;
 pub mod nsd;
 pub mod toxiproxy;
+pub mod zookeeper;
 
 use std::fs::File;
 use std::net::TcpListener;
