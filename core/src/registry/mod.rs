@@ -24,6 +24,8 @@ mod fixed;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod memory;
+#[cfg(feature = "nacos")]
+mod nacos;
 mod plum;
 pub mod polling;
 #[cfg(feature = "tokio")]
@@ -311,6 +313,8 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
+        #[cfg(feature = "nacos")]
+        "nacos" => nacos::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         other => Err(left_out(other)),
     }
