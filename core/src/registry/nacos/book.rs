@@ -161,11 +161,12 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     let name = names::escape(service)?;
     let shelf = hub.book.shelf(service);
     let _turn = shelf.turn.lock().await;
-    let steps = {
+    let (steps, left) = {
         let mut ours = shelf.ours.lock();
-        // What other connections held ended with them.
-        ours.leaving.retain(|_, (_, by)| *by == link.epoch);
-        ours.plan(link.flavour, link.epoch)
+        let Ours { held, leaving } = &mut *ours;
+        // What other connections held ended with them; and whoever has taken a place is told instead.
+        leaving.retain(|place, (_, by)| *by == link.epoch && !held.contains_key(place));
+        (ours.plan(link.flavour, link.epoch), ours.leaving.clone())
     };
     for step in steps {
         // As it is by now: something may have changed, or left.
@@ -173,10 +174,11 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
         hub.ask(link, &message).await?;
         settle(&mut shelf.ours.lock(), &step, link.epoch, about);
     }
-    // On Nacos a set without them says that they have left.
-    let mut ours = shelf.ours.lock();
-    let Ours { held, leaving } = &mut *ours;
-    leaving.retain(|place, (_, by)| !held.contains_key(place) && *by != link.epoch);
+    // On Nacos a set without them says that they have left. Whoever left meanwhile has still to be told.
+    let is_told = |place: &Place, entry: &Entry| {
+        left.get(place).is_some_and(|(told, _)| told.generation == entry.generation)
+    };
+    shelf.ours.lock().leaving.retain(|place, (entry, _)| !is_told(place, entry));
     Ok(())
 }
 
@@ -283,7 +285,7 @@ where
                 outcomes.insert(service, outcome);
             }
             Err(error) => {
-                tracing::error!(source = %hub.source, %error, "a request broke off; please report it")
+                tracing::error!(source = %hub.source, %error, "a request broke off; please report it");
             }
         }
     }

@@ -1,0 +1,429 @@
+//! rnacos 0.8.8, which speaks Nacos' protocol; built from its crate.
+
+use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use plumline::interrupt::Never;
+use plumline::registration::State;
+use plumline::{Client, Endpoint, Kind};
+use plumline_tests::{ask, client, ports, stays, until};
+use rustix::process::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::promises::{ONE_BEAT, at, promises, registering};
+use crate::server::{Record, Running, Server, alone, among_others, free_port, program, run};
+use crate::wire::Wire;
+
+const VERSION: &str = "0.8.8";
+const SOON: Duration = Duration::from_secs(5);
+
+promises!(Nacos, seen within 1500 ms);
+
+pub struct Nacos {
+    running: Running,
+    http: u16,
+    console: u16,
+    folder: TempDir,
+    settings: Vec<(&'static str, String)>,
+}
+
+/// A port whose companion, 1000 above, is free too.
+fn free_pair() -> u16 {
+    loop {
+        let port = free_port();
+        if TcpListener::bind(("127.0.0.1", port + 1000)).is_ok() {
+            return port;
+        }
+    }
+}
+
+impl Nacos {
+    pub fn with(settings: &[(&'static str, &str)]) -> Nacos {
+        let folder = tempfile::tempdir().unwrap();
+        let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let (http, console) = (free_pair(), free_port());
+        let running = launch(folder.path(), http, console, &settings);
+        let nacos = Nacos { running, http, console, folder, settings };
+        nacos.await_answer();
+        nacos
+    }
+
+    fn await_answer(&self) {
+        let answers = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        until("rnacos answers", Duration::from_secs(20), || {
+            answers(self.http)
+                && answers(self.http + 1000)
+                && ask(self.place(), "GET", "/nacos/v1/ns/operator/metrics", "").0 != 0
+        });
+    }
+
+    pub fn place(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.http).into()
+    }
+
+    /// One exchange with its HTTP interface, about a service.
+    pub fn http(&self, method: &str, path: &str, service: &str, more: &str) -> String {
+        let service = utf8_percent_encode(service, NON_ALPHANUMERIC);
+        let path = format!("/nacos/v1/ns/{path}?serviceName={service}{more}");
+        let (status, body) = ask(self.place(), method, &path, "");
+        assert_eq!(status, 200, "{path}: {body}");
+        body
+    }
+
+    pub fn rows(&self, service: &str) -> Vec<Value> {
+        let body = self.http("GET", "instance/list", service, "");
+        let list: Value = serde_json::from_str(&body).unwrap();
+        list["hosts"].as_array().cloned().unwrap_or_default()
+    }
+
+    fn write(&self, service: &str, host: &str, port: u32, more: &str) {
+        let more = format!("&ip={host}&port={port}&ephemeral=true{more}");
+        self.http("POST", "instance", service, &more);
+    }
+}
+
+fn launch(folder: &Path, http: u16, console: u16, settings: &[(&'static str, String)]) -> Running {
+    let rnacos = program(&format!("rnacos-{VERSION}"), "rnacos", |folder| {
+        let root = folder.join("build");
+        let mut cargo = Command::new("cargo");
+        cargo.args(["install", "rnacos", "--version", VERSION, "--locked", "--debug", "--root"]).arg(&root);
+        run(cargo.env("CARGO_TARGET_DIR", root.join("target")).env_remove("RUSTFLAGS"));
+        run(Command::new("strip").arg(root.join("bin/rnacos")));
+        std::fs::rename(root.join("bin/rnacos"), folder.join("rnacos")).unwrap();
+        std::fs::remove_dir_all(root).unwrap();
+    });
+    let grpc = http + 1000;
+    let mut command = Command::new(rnacos);
+    command
+        .env("RNACOS_SDK_HOST", "127.0.0.1")
+        .env("RNACOS_CONSOLE_HOST", "127.0.0.1")
+        .env("RNACOS_HTTP_PORT", http.to_string())
+        .env("RNACOS_GRPC_PORT", grpc.to_string())
+        .env("RNACOS_HTTP_CONSOLE_PORT", console.to_string())
+        .env("RNACOS_RAFT_NODE_ADDR", format!("127.0.0.1:{grpc}"))
+        .env("RNACOS_DATA_DIR", folder.join("data"))
+        .envs(settings.iter().cloned())
+        .current_dir(folder)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    Running(command.spawn().unwrap())
+}
+
+fn port_of(row: &Value) -> u16 {
+    row["port"].as_u64().and_then(|port| port.try_into().ok()).unwrap_or(0)
+}
+
+impl Server for Nacos {
+    fn start() -> Nacos {
+        Nacos::with(&[])
+    }
+
+    fn address(&self) -> String {
+        format!("nacos://127.0.0.1:{}", self.http)
+    }
+
+    fn kill(&mut self) {
+        self.running.kill();
+    }
+
+    fn revive(&mut self) {
+        self.running = launch(self.folder.path(), self.http, self.console, &self.settings);
+        self.await_answer();
+    }
+
+    fn empty(&self) {
+        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
+    }
+
+    fn pid(&self) -> Pid {
+        self.running.pid()
+    }
+
+    fn listed(&self, service: &str) -> Vec<u16> {
+        let mut ports: Vec<u16> = self.rows(service).iter().map(port_of).collect();
+        ports.sort_unstable();
+        ports
+    }
+
+    fn record(&self, service: &str, port: u16) -> Record {
+        let rows = self.rows(service);
+        let row = rows.iter().find(|row| port_of(row) == port).expect("it is listed");
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        Record {
+            host: text(&row["ip"]),
+            version: text(&row["metadata"]["version"]),
+            weight: row["weight"].as_f64().unwrap() as u32,
+            env: text(&row["metadata"]["env"]),
+        }
+    }
+
+    fn write_by_hand(&self, endpoint: &Endpoint, tags: &[&str]) {
+        let mut metadata = json!(endpoint.labels);
+        for (name, value) in [
+            ("version", endpoint.version.as_str()),
+            ("protocol", &endpoint.protocol),
+            ("health", "healthy"),
+            ("created_at", "0001-01-01T00:00:00Z"),
+            ("ttl", "30s"),
+            ("tags", &json!(tags).to_string()),
+        ] {
+            metadata[name] = value.into();
+        }
+        let metadata = metadata.to_string();
+        let metadata = utf8_percent_encode(&metadata, NON_ALPHANUMERIC);
+        let more = format!("&weight={}.0&metadata={metadata}", endpoint.weight);
+        self.write(&endpoint.service, &endpoint.host, endpoint.port.into(), &more);
+    }
+
+    /// A port that there is none of.
+    fn write_rubbish(&self, service: &str) {
+        self.write(service, "127.0.0.1", 70_000, "");
+        assert_eq!(self.rows(service).len(), 2, "rnacos takes it");
+    }
+
+    fn delete_by_hand(&self, service: &str, port: u16) {
+        self.http("DELETE", "instance", service, &format!("&ip=127.0.0.1&port={port}"));
+    }
+}
+
+#[test]
+fn names_of_every_kind_come_back_as_they_were() {
+    let _turn = among_others();
+    let server = Nacos::start();
+    let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
+    let names = ["a/b", "a b", "订单", "@a", "a@@b", "100%", "a%20b", "com.shop.Orders:1.0", "a,b", "#?&=", "x.y-z_0"];
+    let all: Vec<_> = names.iter().map(|name| one.register(at(name, 1)).unwrap()).collect();
+    for name in names {
+        assert_eq!(ports(&other, name), [1], "{name}");
+        assert_eq!(other.discover(name).unwrap()[0].service, name);
+    }
+    let known: BTreeSet<String> = other.services().unwrap().into_iter().collect();
+    assert_eq!(known, names.iter().map(ToString::to_string).collect());
+    assert_eq!(server.listed("a@%40b"), [1]);
+    let error = one.register(at(&"订".repeat(100), 1)).and_then(|me| me.wait(SOON, &Never)).unwrap_err();
+    assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+    drop(all);
+}
+
+#[test]
+fn several_instances_of_one_service_come_and_go_one_by_one() {
+    let _turn = among_others();
+    let server = Nacos::start();
+    let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
+    let mut all: Vec<_> = (1..=5).map(|port| one.register(at("orders", port).weight(u32::from(port))).unwrap()).collect();
+    until("all are seen", SOON, || ports(&other, "orders") == [1, 2, 3, 4, 5]);
+    all.remove(2).close(Duration::ZERO, &Never).unwrap();
+    assert_eq!(server.listed("orders"), [1, 2, 4, 5]);
+    // Another place is another instance; the old one goes.
+    all[0].update(at("orders", 9).version("moved")).unwrap();
+    until("it has moved", ONE_BEAT, || server.listed("orders") == [2, 4, 5, 9]);
+    // A weight of 1 is one that is given.
+    all[3].update(at("orders", 5).weight(1).version("light")).unwrap();
+    until("it is light", ONE_BEAT, || server.record("orders", 5).version == "light");
+    assert_eq!(server.record("orders", 5).weight, 1);
+    drop(all);
+    assert!(server.listed("orders").is_empty());
+}
+
+#[test]
+fn what_is_registered_says_the_latest_however_often_it_changes() {
+    let _turn = among_others();
+    let mut server = Nacos::start();
+    let one = registering(&server.address());
+    let me = one.register(at("orders", 1).version("v1").label("env", "a")).unwrap();
+    for version in ["v2", "v3"] {
+        me.update(at("orders", 1).version(version).label("env", version)).unwrap();
+        until("it is said", ONE_BEAT, || server.record("orders", 1).version == version);
+        assert_eq!(server.record("orders", 1).env, version);
+    }
+    me.close(Duration::ZERO, &Never).unwrap();
+    let me = one.register(at("orders", 1).version("v4")).unwrap();
+    assert_eq!(server.record("orders", 1).version, "v4", "and anew");
+    server.kill();
+    server.revive();
+    until("after a restart too", SOON, || {
+        server.listed("orders") == [1] && server.record("orders", 1).version == "v4"
+    });
+    drop(me);
+}
+
+#[test]
+fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
+    let _turn = among_others();
+    let server = Nacos::start();
+    let one = registering(&server.address());
+    let me = one.register(at("orders", 1)).unwrap();
+    let other = client(&server.address(), json!({}));
+    until("it is seen", SOON, || ports(&other, "orders") == [1]);
+    me.update(at("orders", 1).healthy(false)).unwrap();
+    until("it is no longer called", SOON, || ports(&other, "orders").is_empty());
+    assert_eq!(server.rows("orders")[0]["metadata"]["health"], "unhealthy");
+    stays("it stays so past some beats", 2 * ONE_BEAT, || {
+        server.rows("orders").iter().any(|row| row["metadata"]["health"] == "unhealthy")
+    });
+    me.update(at("orders", 1).healthy(true)).unwrap();
+    until("it is called again", SOON, || ports(&other, "orders") == [1]);
+}
+
+#[test]
+fn namespaces_groups_and_clusters_keep_apart() {
+    let _turn = among_others();
+    let server = Nacos::start();
+    let with = |query: &str| format!("{}{query}", server.address());
+    let queries = ["", "?namespace=other", "?group=g", "?cluster=c"];
+    let all: Vec<_> = (1..).zip(queries).map(|(port, query)| {
+        let plum = registering(&with(query));
+        let me = plum.register(at("orders", port)).unwrap();
+        (plum, me)
+    }).collect();
+    let sees = |query: &str| ports(&client(&with(query), json!({})), "orders");
+    assert_eq!(sees(""), [1, 4], "every cluster unless one is named");
+    assert_eq!(sees("?namespace=public"), [1, 4], "the namespace without an id");
+    assert_eq!((sees("?namespace=other"), sees("?group=g")), (vec![2], vec![3]));
+    assert_eq!((sees("?cluster=c"), sees("?cluster=DEFAULT")), (vec![4], vec![1]));
+    let names = client(&with("?group=g"), json!({})).services().unwrap();
+    assert_eq!(names, ["orders"]);
+    drop(all);
+}
+
+#[test]
+fn a_user_is_asked_for_known_and_obeyed() {
+    let _turn = among_others();
+    let server = Nacos::with(&[
+        ("RNACOS_ENABLE_OPEN_API_AUTH", "true"),
+        ("RNACOS_INIT_ADMIN_USERNAME", "me"),
+        ("RNACOS_INIT_ADMIN_PASSWORD", "right@secret"),
+        ("RNACOS_API_LOGIN_TIMEOUT", "3"),
+    ]);
+    let with = |user: &str| format!("nacos://{user}127.0.0.1:{}", server.http);
+    let right = with("me:right%40secret@");
+    until("the user is known", SOON, || client(&right, json!({})).discover("orders").is_ok());
+    let one = registering(&right);
+    let me = one.register(at("orders", 1)).unwrap();
+    let other = client(&right, json!({}));
+    until("it is seen", SOON, || ports(&other, "orders") == [1]);
+    stays("it is kept past the end of the token", Duration::from_secs(7), || me.state() == State::Registered);
+    me.update(at("orders", 1).version("v2")).unwrap();
+    until("changes are seen with a token of later", SOON, || {
+        other.discover("orders").unwrap().first().is_some_and(|found| found.version == "v2")
+    });
+    for user in ["me:wrong-secret@", "nobody:wrong-secret@", ""] {
+        let plum = registering(&with(user));
+        let error = plum.discover("orders").unwrap_err();
+        assert_eq!(error.kind(), Kind::Unauthenticated, "{error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
+        let (_listener, port) = plumline_tests::listener();
+        let error = plum.register(at("orders", port)).unwrap_err();
+        assert_eq!(error.kind(), Kind::Unauthenticated, "{error}");
+    }
+}
+
+/// A server behind a wire.
+fn wired() -> (Nacos, Wire, String) {
+    let server = Nacos::start();
+    let port = free_pair();
+    let wire = Wire::new(port + 1000, server.http + 1000);
+    (server, wire, format!("nacos://127.0.0.1:{port}"))
+}
+
+fn losses(plum: &Client) -> u64 {
+    plum.stats().unwrap().cache.registries[0].losses
+}
+
+#[test]
+fn what_went_while_the_wire_was_cut_is_gone_afterwards() {
+    let _turn = alone();
+    let (server, wire, address) = wired();
+    let one = registering(&server.address());
+    let mut all: Vec<_> = (1..=3).map(|port| one.register(at("orders", port)).unwrap()).collect();
+    let other = client(&address, json!({}));
+    until("all are seen", SOON, || ports(&other, "orders") == [1, 2, 3]);
+    wire.shut();
+    until("the loss is noticed", Duration::from_secs(1), || losses(&other) == 1);
+    all.remove(0).close(Duration::ZERO, &Never).unwrap();
+    all.push(one.register(at("orders", 4)).unwrap());
+    wire.mend();
+    until("who came is seen", SOON, || ports(&other, "orders").contains(&4));
+    let is_settled = || other.stats().unwrap().cache.registries[0].settled;
+    until("its word on who is missing counts", Duration::from_secs(20), is_settled);
+    until("who went is gone, kept twice its time at most", Duration::from_secs(31), || {
+        ports(&other, "orders") == [2, 3, 4]
+    });
+}
+
+#[test]
+fn a_silent_wire_is_noticed_within_two_keepalives_and_costs_nothing() {
+    let _turn = alone();
+    let (server, wire, address) = wired();
+    let one = registering(&address);
+    let me = one.register(at("orders", 1)).unwrap();
+    let other = client(&address, json!({}));
+    until("it is seen", SOON, || ports(&other, "orders") == [1]);
+    wire.hush();
+    until("the silence is noticed", Duration::from_secs(10), || losses(&other) == 1);
+    assert_eq!(ports(&other, "orders"), [1]);
+    wire.cut();
+    wire.mend();
+    until("it is registered again", SOON, || server.listed("orders") == [1] && me.state() == State::Registered);
+    me.update(at("orders", 1).version("v2")).unwrap();
+    until("changes are seen again", SOON, || {
+        other.discover("orders").unwrap().first().is_some_and(|found| found.version == "v2")
+    });
+}
+
+#[test]
+fn the_next_server_is_used_when_one_dies() {
+    let _turn = among_others();
+    let mut servers = [Nacos::start(), Nacos::start()];
+    let both = format!("nacos://127.0.0.1:{},127.0.0.1:{}", servers[0].http, servers[1].http);
+    let plum = registering(&both);
+    let me = plum.register(at("orders", 1)).unwrap();
+    assert_eq!(plum.discover("orders").unwrap().len(), 1);
+    let first = usize::from(servers[0].listed("orders").is_empty());
+    servers[first].kill();
+    let second = &servers[1 - first];
+    until("it is registered at the second", SOON, || second.listed("orders") == [1]);
+    assert_eq!(plum.discover("orders").unwrap().len(), 1);
+    drop(me);
+}
+
+#[test]
+fn whatever_else_answers_at_the_port_is_named() {
+    let _turn = among_others();
+    let port = free_pair();
+    let listen = format!("127.0.0.1:{}", port + 1000).parse().unwrap();
+    let controller =
+        plumline_controller::Controller::start(plumline_controller::Config::new().listen(listen)).unwrap();
+    let plum = client(&format!("nacos://127.0.0.1:{port}"), json!({}));
+    let error = plum.discover("orders").unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol, "{error}");
+    assert!(error.message().contains("does not speak gRPC"), "{error}");
+    drop(controller);
+}
+
+#[test]
+fn services_that_appear_are_followed_without_being_named() {
+    let _turn = among_others();
+    let server = Nacos::start();
+    let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
+    let first = one.register(at("orders", 1)).unwrap();
+    let watch = other.watch_all().unwrap();
+    let mut seen = BTreeSet::new();
+    let mut sees = |service: &str| {
+        while let Some(change) = watch.next_within(Duration::from_millis(100)).unwrap() {
+            if !change.endpoints.is_empty() {
+                seen.insert(change.service.clone());
+            }
+        }
+        seen.contains(service)
+    };
+    until("what is there is seen", SOON, || sees("orders"));
+    let second = one.register(at("billing", 2)).unwrap();
+    until("what comes later is seen", Duration::from_secs(6), || sees("billing"));
+    drop((first, second));
+}
