@@ -1,9 +1,10 @@
 //! rnacos 0.8.8, which speaks Nacos' protocol; built from its crate.
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -395,15 +396,24 @@ fn the_next_server_is_used_when_one_dies() {
 #[test]
 fn whatever_else_answers_at_the_port_is_named() {
     let _turn = among_others();
-    let port = free_pair();
-    let listen = format!("127.0.0.1:{}", port + 1000).parse().unwrap();
-    let controller =
-        plumline_controller::Controller::start(plumline_controller::Config::new().listen(listen)).unwrap();
-    let plum = client(&format!("nacos://127.0.0.1:{port}"), json!({}));
-    let error = plum.discover("orders").unwrap_err();
-    assert_eq!(error.kind(), Kind::Protocol, "{error}");
-    assert!(error.message().contains("does not speak gRPC"), "{error}");
-    drop(controller);
+    for said in ["HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n"] {
+        let port = free_pair();
+        let listener = TcpListener::bind(("127.0.0.1", port + 1000)).unwrap();
+        let other = std::thread::spawn(move || {
+            let (mut peer, _) = listener.accept().unwrap();
+            let mut heard = [0; 1024];
+            assert_ne!(peer.read(&mut heard).unwrap(), 0);
+            peer.write_all(said.as_bytes()).unwrap();
+            // Until the other end has had enough.
+            while peer.read(&mut heard).is_ok_and(|count| count > 0) {}
+        });
+        let plum = client(&format!("nacos://127.0.0.1:{port}"), json!({}));
+        let error = plum.discover("orders").unwrap_err();
+        assert_eq!(error.kind(), Kind::Protocol, "{error}");
+        assert!(error.message().contains("does not speak gRPC"), "{error}");
+        assert!(error.message().contains(said.lines().next().unwrap()), "{error}");
+        other.join().unwrap();
+    }
 }
 
 #[test]
@@ -426,4 +436,58 @@ fn services_that_appear_are_followed_without_being_named() {
     let second = one.register(at("billing", 2)).unwrap();
     until("what comes later is seen", Duration::from_secs(6), || sees("billing"));
     drop((first, second));
+}
+
+/// Nacos' own client, in a program that stays until its input ends; the lines it says.
+fn nacos_client(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
+    const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
+        <groupId>none</groupId><artifactId>jars</artifactId><version>1</version><dependencies><dependency>
+        <groupId>com.alibaba.nacos</groupId><artifactId>nacos-client</artifactId><version>2.5.1</version>
+        </dependency><dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version>
+        </dependency></dependencies></project>"#;
+    let jars = program("nacos-client-2.5.1", "jars", |folder| {
+        std::fs::write(folder.join("pom.xml"), POM).unwrap();
+        let mut maven = Command::new("mvn");
+        maven.current_dir(folder).args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=making"]);
+        run(&mut maven);
+        std::fs::rename(folder.join("making"), folder.join("jars")).unwrap();
+    });
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("registries/java/NacosPeer.java");
+    let home = tempfile::tempdir().unwrap();
+    let child = Command::new("java")
+        .arg(format!("-Duser.home={}", home.path().display()))
+        .arg("-cp")
+        .arg(jars.join("*"))
+        .arg(source)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn();
+    let mut child = Running(child.unwrap());
+    let said = BufReader::new(child.0.stdout.take().unwrap());
+    (child, said)
+}
+
+#[test]
+fn nacos_own_client_sees_ours_and_is_seen() {
+    let _turn = among_others();
+    let server = Nacos::start();
+    let one = registering(&server.address());
+    let mine = at("orders", 1).version("v2").weight(7).zone("z").tag("x").label("env", "test");
+    let me = one.register(mine).unwrap();
+    let place = format!("127.0.0.1:{}", server.http);
+    let (_child, said) = nacos_client(&[&place, "orders", "2"]);
+    let mut lines = said.lines().map(|line| line.unwrap()).filter(|line| line.starts_with("peer "));
+    assert_eq!(
+        lines.next().unwrap(),
+        "peer 127.0.0.1:1 weight=7.0 healthy=true env=test health=healthy protocol=http tags=[\"x\"] version=v2 zone=z"
+    );
+    assert_eq!(lines.next().unwrap(), "peer registered");
+    let found = || one.discover("orders").unwrap().into_iter().find(|found| found.port == 2);
+    until("theirs is seen", SOON, || found().is_some());
+    let theirs = found().unwrap();
+    assert_eq!((theirs.weight, theirs.version.as_str(), theirs.labels["env"].as_str()), (3, "v9", "theirs"));
+    me.update(at("orders", 1).version("v3").weight(7)).unwrap();
+    assert!(lines.any(|line| line.contains("version=v3")), "it is told of changes");
 }

@@ -69,8 +69,11 @@ pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
 impl Nacos {
     /// Sees to it that somebody keeps the connection.
     fn wake(&self) {
+        if !self.hub.is_own() {
+            return;
+        }
         let mut keeper = self.keeper.lock();
-        if keeper.is_none() && self.hub.is_own() {
+        if keeper.is_none() {
             *keeper = self.runtime.spawn(keeper::keep(Arc::clone(&self.hub)));
         }
     }
@@ -152,7 +155,7 @@ impl Registry for Nacos {
     }
 
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
-        self.hub.site().door.local_ip(wait)
+        self.hub.is_own().then(|| self.hub.site())?.door.local_ip(wait)
     }
 }
 
