@@ -197,7 +197,19 @@ fn names_of_every_kind_come_back_as_they_were() {
     let _turn = among_others();
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
-    let names = ["a/b", "a b", "订单", "@a", "a@@b", "100%", "a%20b", "com.shop.Orders:1.0", "a,b", "#?&=", "x.y-z_0"];
+    let names = [
+        "a/b",
+        "a b",
+        "订单",
+        "@a",
+        "a@@b",
+        "100%",
+        "a%20b",
+        "com.shop.Orders:1.0",
+        "a,b",
+        "#?&=",
+        "x.y-z_0",
+    ];
     let all: Vec<_> = names.iter().map(|name| one.register(at(name, 1)).unwrap()).collect();
     for name in names {
         assert_eq!(ports(&other, name), [1], "{name}");
@@ -216,7 +228,8 @@ fn several_instances_of_one_service_come_and_go_one_by_one() {
     let _turn = among_others();
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
-    let mut all: Vec<_> = (1..=5).map(|port| one.register(at("orders", port).weight(u32::from(port))).unwrap()).collect();
+    let mut all: Vec<_> =
+        (1..=5).map(|port| one.register(at("orders", port).weight(u32::from(port))).unwrap()).collect();
     until("all are seen", SOON, || ports(&other, "orders") == [1, 2, 3, 4, 5]);
     all.remove(2).close(Duration::ZERO, &Never).unwrap();
     assert_eq!(server.listed("orders"), [1, 2, 4, 5]);
@@ -277,11 +290,14 @@ fn namespaces_groups_and_clusters_keep_apart() {
     let server = Nacos::start();
     let with = |query: &str| format!("{}{query}", server.address());
     let queries = ["", "?namespace=other", "?group=g", "?cluster=c"];
-    let all: Vec<_> = (1..).zip(queries).map(|(port, query)| {
-        let plum = registering(&with(query));
-        let me = plum.register(at("orders", port)).unwrap();
-        (plum, me)
-    }).collect();
+    let all: Vec<_> = (1..)
+        .zip(queries)
+        .map(|(port, query)| {
+            let plum = registering(&with(query));
+            let me = plum.register(at("orders", port)).unwrap();
+            (plum, me)
+        })
+        .collect();
     let sees = |query: &str| ports(&client(&with(query), json!({})), "orders");
     assert_eq!(sees(""), [1, 4], "every cluster unless one is named");
     assert_eq!(sees("?namespace=public"), [1, 4], "the namespace without an id");
@@ -370,7 +386,9 @@ fn a_silent_wire_is_noticed_within_two_keepalives_and_costs_nothing() {
     assert_eq!(ports(&other, "orders"), [1]);
     wire.cut();
     wire.mend();
-    until("it is registered again", SOON, || server.listed("orders") == [1] && me.state() == State::Registered);
+    until("it is registered again", SOON, || {
+        server.listed("orders") == [1] && me.state() == State::Registered
+    });
     me.update(at("orders", 1).version("v2")).unwrap();
     until("changes are seen again", SOON, || {
         other.discover("orders").unwrap().first().is_some_and(|found| found.version == "v2")
@@ -448,7 +466,12 @@ fn nacos_client(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
     let jars = program("nacos-client-2.5.1", "jars", |folder| {
         std::fs::write(folder.join("pom.xml"), POM).unwrap();
         let mut maven = Command::new("mvn");
-        maven.current_dir(folder).args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=making"]);
+        maven.current_dir(folder).args([
+            "-q",
+            "-B",
+            "dependency:copy-dependencies",
+            "-DoutputDirectory=making",
+        ]);
         run(&mut maven);
         std::fs::rename(folder.join("making"), folder.join("jars")).unwrap();
     });
