@@ -340,6 +340,40 @@ fn a_user_is_asked_for_known_and_obeyed() {
     }
 }
 
+#[test]
+fn a_token_that_the_server_has_forgotten_is_fetched_anew() {
+    let _turn = among_others();
+    let mut server = Nacos::with(&[("RNACOS_ENABLE_OPEN_API_AUTH", "true")]);
+    let address = format!("nacos://admin:admin@127.0.0.1:{}", server.http);
+    until("the user is known", SOON, || client(&address, json!({})).discover("orders").is_ok());
+    let plum = registering(&address);
+    let me = plum.register(at("orders", 1)).unwrap();
+    until("it is seen", SOON, || ports(&plum, "orders") == [1]);
+    server.kill();
+    server.empty();
+    server.revive();
+    let other = client(&address, json!({}));
+    until("it is registered again", 2 * SOON, || ports(&other, "orders") == [1]);
+    assert_eq!(me.state(), State::Registered);
+}
+
+#[test]
+fn a_thousand_services_are_back_after_an_outage() {
+    let _turn = alone();
+    let mut server = Nacos::start();
+    let plum = client(&server.address(), json!({"registration": {"wait_listening": "0s"}}));
+    let names: Vec<String> = (0..1_000).map(|n| format!("many-{n:03}")).collect();
+    let all: Vec<_> = names.iter().map(|name| plum.register(at(name, 1)).unwrap()).collect();
+    until("all are registered", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    server.kill();
+    server.revive();
+    let is_back = |name: &String| server.listed(name) == [1];
+    until("all are back within a beat", 2 * SOON, || names.iter().rev().all(is_back));
+    until("and the handles know", 2 * SOON, || all.iter().all(|one| one.state() == State::Registered));
+    drop(all);
+    until("all are gone", SOON, || !names.iter().any(is_back));
+}
+
 /// A server behind a wire.
 fn wired() -> (Nacos, Wire, String) {
     let server = Nacos::start();

@@ -29,7 +29,7 @@ impl Wire {
             for client in listener.incoming().flatten() {
                 let Some(shared) = weak.upgrade() else { return };
                 if !shared.shut.load(Ordering::SeqCst) {
-                    shared.pass(client);
+                    shared.pass(&client);
                 }
             }
         });
@@ -69,9 +69,9 @@ impl Drop for Wire {
 }
 
 impl Shared {
-    fn pass(self: Arc<Shared>, client: TcpStream) {
+    fn pass(self: Arc<Shared>, client: &TcpStream) {
         let Ok(server) = TcpStream::connect(("127.0.0.1", self.server)) else { return };
-        for (from, to) in [(&client, &server), (&server, &client)] {
+        for (from, to) in [(client, &server), (&server, client)] {
             let (mut from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             let shared = self.clone();
             self.ends.lock().unwrap().push(from.try_clone().unwrap());

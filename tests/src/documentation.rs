@@ -38,6 +38,7 @@ pages! {
     Cpp: "docs/cpp.md",
     Registries: "docs/registries.md",
     Consul: "docs/consul.md",
+    Nacos: "docs/nacos.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",
     Benchmarks: "docs/benchmarks.md",

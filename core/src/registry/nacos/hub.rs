@@ -145,10 +145,14 @@ impl Hub {
 
     // === the connection ===
 
-    /// The connection, or what is wrong with it. The first one is waited for.
+    /// The connection, or what is wrong with it. One on its way is waited for, but not for long: whoever waits may
+    /// hold a thread that the login needs.
     pub(super) async fn link(&self) -> Result<Arc<Link>> {
         let mut state = self.state.subscribe();
-        let found = state.wait_for(|state| !matches!(state, State::Opening)).await;
+        let found = state.wait_for(|state| !matches!(state, State::Opening));
+        let Ok(found) = tokio::time::timeout(self.timeout, found).await else {
+            return Err(Error::new(Kind::Timeout, format!("{}: not connected in time", self.source)));
+        };
         match found.as_deref() {
             Ok(State::Up(link)) => Ok(link.clone()),
             Ok(State::Down(error)) => Err(error.clone()),

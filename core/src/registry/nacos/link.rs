@@ -82,16 +82,15 @@ pub(super) async fn open(door: &Door, namespace: &str, epoch: u64) -> Result<(Ar
     // Nobody says when the set-up has arrived; what comes before it is refused.
     let accepted = timeout(ANSWER, async {
         loop {
-            match link.check().await {
-                Err(error) if is_unregistered(&error) => sleep(SOON).await,
-                other => return other,
+            let answer = exchange(&link.line, &message::health_check(), None, ANSWER).await?;
+            match judged(link.label(), answer)? {
+                Err(refusal) if is_unregistered(&refusal) => sleep(SOON).await,
+                _ => return Ok(()),
             }
         }
     });
     let late = || Error::new(Kind::Timeout, format!("{}: it does not take the connection", link.label()));
     accepted.await.unwrap_or_else(|_| Err(late()))?;
-    // Those refusals are none of the connection's.
-    link.gone.send_replace(None);
     Ok((link, inbox))
 }
 
@@ -107,29 +106,30 @@ impl Link {
         let _ = self.said.send(message.payload(None));
     }
 
-    /// One question, one answer.
+    /// One question, one answer; none once the connection is of no use any more.
     pub(super) async fn ask(
         &self,
         message: &Message,
         token: Option<&str>,
         at_most: Duration,
     ) -> Result<Payload> {
-        let answered = exchange(&self.line, message, token, at_most).await;
+        let answered = tokio::select! {
+            biased;
+            error = self.gone() => return Err(error),
+            answered = exchange(&self.line, message, token, at_most) => answered,
+        };
         match &answered {
             Ok(_) => self.heard(),
             Err(error) if error.kind() == Kind::Timeout => self.doubt.notify_one(),
             Err(_) => {}
         }
-        let answer = answered?;
-        let outcome: Outcome = message::read(&answer, self.label())?;
-        if outcome.result_code == 200 {
-            return Ok(answer);
-        }
-        let error = refusal(self.label(), &outcome);
-        if is_unregistered(&error) {
-            self.lose(error.clone());
-        }
-        Err(error)
+        let answer = judged(self.label(), answered?)?;
+        answer.map_err(|refusal| {
+            if is_unregistered(&refusal) {
+                self.lose(refusal.clone());
+            }
+            refusal
+        })
     }
 
     /// Whether the server answers still; that it says no is an answer too.
@@ -175,6 +175,12 @@ impl Link {
 async fn exchange(line: &Line, message: &Message, token: Option<&str>, at_most: Duration) -> Result<Payload> {
     let mut client = RequestClient::new(line.channel.clone()).max_decoding_message_size(MAX_BODY as usize);
     line.ask(at_most, async move { client.request(message.payload(token)).await }).await
+}
+
+/// The answer, or the refusal that it is.
+fn judged(label: &str, answer: Payload) -> Result<Result<Payload>> {
+    let outcome: Outcome = message::read(&answer, label)?;
+    Ok(if outcome.result_code == 200 { Ok(answer) } else { Err(refusal(label, &outcome)) })
 }
 
 /// The connection is not known to the server, or no longer.

@@ -74,6 +74,7 @@ enum Answer {
     Listed { service: String, last_ref: i64, listing: Listing, subscribed: bool },
     Failed { service: String, error: crate::error::Error },
     Names(Result<Vec<String>>),
+    Left { service: String },
 }
 
 /// Follows what is wished for until nobody does any more.
@@ -231,6 +232,11 @@ impl Watching {
                     self.wanted.insert(name);
                 }
             }
+            // It is wanted again meanwhile, and nobody knows what the server heard last.
+            Answer::Left { service } if following.topics.contains_key(&service) => {
+                following.subscribe(&self.hub, &service);
+            }
+            Answer::Left { .. } => {}
             Answer::Names(Err(error)) => {
                 tracing::debug!(source = %self.hub.source, %error, "the names of services were not told");
             }
@@ -319,14 +325,18 @@ impl Following {
         });
     }
 
-    /// Nobody waits for the answer: what is pushed all the same is left out.
+    /// What is pushed all the same is left out.
     fn unsubscribe(&mut self, hub: &Arc<Hub>, service: &str) {
         let (hub, link, service) = (hub.clone(), self.link.clone(), service.to_owned());
-        tokio::spawn(async move {
-            let Ok(name) = names::escape(&service) else { return };
-            if let Err(error) = hub.ask(&link, &hub.space.subscribe(&name, false)).await {
+        self.asked.spawn(async move {
+            let outcome = match names::escape(&service) {
+                Ok(name) => hub.ask(&link, &hub.space.subscribe(&name, false)).await.map(drop),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
                 tracing::debug!(source = %hub.source, service, %error, "still subscribed to");
             }
+            Answer::Left { service }
         });
     }
 
