@@ -77,7 +77,7 @@ impl Nacos {
     }
 
     pub fn rows(&self, service: &str) -> Vec<Value> {
-        let body = self.http("GET", "instance/list", service, "");
+        let body = self.http("GET", "instance/list", service, "&healthyOnly=false");
         let list: Value = serde_json::from_str(&body).unwrap();
         list["hosts"].as_array().cloned().unwrap_or_default()
     }

@@ -206,7 +206,7 @@ fn write(
         held.sent = link.epoch;
         rows.push(match step {
             Step::Announce(_) => bare(&held.entry, cluster),
-            _ => instance(&held.entry, held.since, cluster),
+            _ => instance(&held.entry, held.since, cluster, link.flavour),
         });
         about.insert(place.clone(), held.entry.clone());
     }

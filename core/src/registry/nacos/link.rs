@@ -124,11 +124,10 @@ impl Link {
             Err(_) => {}
         }
         let answer = judged(self.label(), answered?)?;
-        answer.map_err(|refusal| {
-            if is_unregistered(&refusal) {
+        answer.inspect_err(|refusal| {
+            if is_unregistered(refusal) {
                 self.lose(refusal.clone());
             }
-            refusal
         })
     }
 

@@ -6,7 +6,7 @@
 //! **rnacos** keeps each instance by itself, and a batch only adds to them. Its first metadata outlives an instance by
 //! a minute, and stands against whatever is registered meanwhile, deregistered before or not; but only if there was any.
 //! So an instance is registered without a word first, not to be called, and then as it is: from then on each
-//! registration replaces what it says. And a weight of 1 counts there as none given: it takes a new instance.
+//! registration replaces what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::SystemTime;
@@ -75,11 +75,6 @@ impl Held {
     fn is_known(&self, epoch: u64) -> bool {
         self.written.as_ref().is_some_and(|written| written.epoch == epoch)
     }
-
-    fn falls_to_one(&self) -> bool {
-        self.entry.instance.weight == 1
-            && self.written.as_ref().is_some_and(|written| written.instance.weight != 1)
-    }
 }
 
 impl Ours {
@@ -131,11 +126,8 @@ impl Ours {
                 _ => vec![Step::Tell(places(&mut self.held.iter()))],
             },
             Flavour::Rnacos => {
-                let anew =
-                    places(&mut untold().filter(|(_, held)| held.is_known(epoch) && held.falls_to_one()));
-                let mut steps: Vec<Step> = leaving.chain(anew.iter().cloned()).map(Step::Remove).collect();
-                let mut new = places(&mut untold().filter(|(_, held)| !held.is_known(epoch)));
-                new.extend(anew);
+                let new = places(&mut untold().filter(|(_, held)| !held.is_known(epoch)));
+                let mut steps: Vec<Step> = leaving.map(Step::Remove).collect();
                 steps.extend([Step::Announce(new), Step::Tell(places(&mut untold()))]);
                 steps.retain(|step| !step.is_empty());
                 steps
@@ -227,17 +219,6 @@ mod tests {
         let steps = ours.plan(Flavour::Rnacos, 1);
         assert_eq!(steps, [Step::Remove(one(3)), Step::Announce(at([4])), Step::Tell(at([2, 4]))]);
         assert_eq!(ours.plan(Flavour::Rnacos, 2), [Step::Announce(at([1, 2, 4])), Step::Tell(at([1, 2, 4]))]);
-    }
-
-    #[test]
-    fn a_weight_of_1_takes_a_new_instance_at_rnacos() {
-        let mut ours = holding([1]);
-        let mut light = entry(1, "g");
-        light.instance.weight = 1;
-        put(&mut ours, &light);
-        let steps = ours.plan(Flavour::Rnacos, 1);
-        assert_eq!(steps, [Step::Remove(one(1)), Step::Announce(at([1])), Step::Tell(at([1]))]);
-        assert_eq!(ours.plan(Flavour::Nacos, 1), [Step::Tell(at([1]))]);
     }
 
     #[test]

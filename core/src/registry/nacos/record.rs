@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::link::Flavour;
 use crate::model::{Endpoint, Labels, default_instance_id};
 use crate::registry::{DEFAULT_TTL, Entry, Health, carried_labels};
 
@@ -18,6 +19,8 @@ use crate::registry::{DEFAULT_TTL, Entry, Health, carried_labels};
 const OWN: [&str; 7] = ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
 /// Where an instance lies unless it says so.
 const CLUSTER: &str = "DEFAULT";
+/// A weight of exactly 1 counts as none given at rnacos, and leaves whatever was.
+const ALMOST_ONE: f64 = 1.000_001;
 
 /// An instance, as a server lists it.
 #[derive(Debug, Deserialize)]
@@ -72,9 +75,9 @@ impl Listed {
         self.enabled && cluster.is_none_or(|cluster| cluster == own)
     }
 
-    /// Whether it is what [`bare`] leaves for a moment.
+    /// Whether it is what [`bare`] leaves for a moment. It may be listed as healthy: so are all while none is.
     pub(super) fn is_bare(&self) -> bool {
-        !self.healthy && self.metadata.as_ref().is_none_or(BTreeMap::is_empty)
+        self.weight == 0.0 && self.metadata.as_ref().is_none_or(BTreeMap::is_empty)
     }
 
     /// The endpoint at one of its addresses.
@@ -115,7 +118,12 @@ fn weight_of(weight: f64) -> u32 {
 }
 
 /// What a server is to store of an entry. `since`: since when it is registered, and since when so.
-pub(super) fn instance(entry: &Entry, since: (SystemTime, SystemTime), cluster: Option<&str>) -> Value {
+pub(super) fn instance(
+    entry: &Entry,
+    since: (SystemTime, SystemTime),
+    cluster: Option<&str>,
+    flavour: Flavour,
+) -> Value {
     let instance = &entry.instance;
     let mut metadata = carried_labels(instance);
     metadata.remove("weight"); // it has a field of its own
@@ -130,8 +138,12 @@ pub(super) fn instance(entry: &Entry, since: (SystemTime, SystemTime), cluster: 
         go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
     ];
     metadata.extend(OWN.iter().map(ToString::to_string).zip(own));
+    let weight = match (flavour, instance.weight) {
+        (Flavour::Rnacos, 1) => json!(ALMOST_ONE),
+        (_, weight) => json!(weight),
+    };
     json!({
-        "ip": instance.host, "port": instance.port, "weight": instance.weight, "healthy": says_well(entry),
+        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": says_well(entry),
         "enabled": true, "ephemeral": true, "clusterName": cluster.unwrap_or(CLUSTER), "metadata": metadata
     })
 }
@@ -140,7 +152,7 @@ pub(super) fn instance(entry: &Entry, since: (SystemTime, SystemTime), cluster: 
 pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
     let instance = &entry.instance;
     json!({
-        "ip": instance.host, "port": instance.port, "weight": instance.weight, "healthy": false,
+        "ip": instance.host, "port": instance.port, "weight": 0, "healthy": false,
         "enabled": true, "ephemeral": true, "clusterName": cluster.unwrap_or(CLUSTER), "metadata": {}
     })
 }
@@ -211,7 +223,7 @@ mod tests {
             .tag("user")
             .ttl(Duration::from_secs(30));
         let at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5);
-        let mut ours = instance(&entry(mine), (at, at), None);
+        let mut ours = instance(&entry(mine), (at, at), None, Flavour::Nacos);
         let mut theirs = seen();
         theirs.as_object_mut().unwrap().remove("instanceId");
         theirs["weight"] = 10.into();
@@ -228,7 +240,8 @@ mod tests {
             Instance::new("user-service", 80).host("h").weight(7).zone("z").ttl(Duration::from_millis(1500)),
         );
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let row = instance(&Entry { health: Health::Says(false), ..mine }, (at, at), Some("c"));
+        let row =
+            instance(&Entry { health: Health::Says(false), ..mine }, (at, at), Some("c"), Flavour::Nacos);
         assert_eq!(
             (row["metadata"]["ttl"].as_str(), row["clusterName"].as_str()),
             (Some("1500ms"), Some("c"))
@@ -282,6 +295,16 @@ mod tests {
 
     #[test]
     fn what_is_bare_is_known_for_it() {
+        let of_one = |flavour| {
+            let at = (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
+            instance(&entry(Instance::new("s", 1).host("h")), at, None, flavour)
+        };
+        assert_eq!(of_one(Flavour::Nacos)["weight"], 1);
+        let of_one = of_one(Flavour::Rnacos);
+        assert_eq!((of_one["weight"].as_f64(), endpoint(&of_one).weight), (Some(ALMOST_ONE), 1));
+        let mut saved = bare(&entry(Instance::new("s", 1).host("h")), None);
+        saved["healthy"] = true.into();
+        assert!(Listed::read(&saved).unwrap().is_bare());
         assert!(Listed::read(&bare(&entry(Instance::new("s", 1).host("h")), None)).unwrap().is_bare());
         assert!(!Listed::read(&seen()).unwrap().is_bare());
         assert!(!Listed::read(&json!({"ip": "h", "port": 1})).unwrap().is_bare());
