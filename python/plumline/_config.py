@@ -74,6 +74,11 @@ class RegistryConfig(TypedDict, total=False):
     addresses: Sequence[str]
     """Their addresses; empty: `PLUMLINE_REGISTRY`."""
 
+    mode: Literal["failover", "merge"]
+    """How several of them are read: `failover`, the first that answers, or `merge`, all together;
+    registrations go to each.
+    """
+
     poll_interval: Duration
     """How often to look where a registry cannot be watched (±20 %)."""
 
@@ -149,6 +154,14 @@ class TlsConfig(TypedDict, total=False):
 
     ca: str | os.PathLike[str] | None
     """A file of PEM certificates to trust beside the system's."""
+
+    cert: str | None
+    """A file of PEM certificates to show to whoever asks who we are: ours first, then those it was signed
+    with.
+    """
+
+    key: str | None
+    """The file of the private key to `cert`, in PEM."""
 
     server_name: str | None
     """The name to verify instead of the endpoint's host."""

@@ -1,178 +1,20 @@
-//! Consul 1.14, built from its Go module.
+//! What only Consul has, and what every registry keeps.
 
-use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use plumline::{Endpoint, Instance, Kind};
-use plumline_tests::{ask, client, until};
-use rustix::process::Pid;
+use plumline::{Client, Instance, Kind};
+use plumline_servers::certificates::Authority;
+use plumline_servers::consul::Consul;
+use plumline_servers::toxiproxy::Toxiproxy;
+use plumline_servers::{Server, alone, among_others, free_port};
+use plumline_tests::{client, ports, stays, until};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::promises::{at, promises, registering};
-use crate::server::{Record, Running, Server, among_others, free_port, program, run};
+use crate::promises::{TTL, at, promises, registering};
 
-const VERSION: &str = "1.14.5";
-const GO_MOD: &str = "module servers\n\ngo 1.22\n\nexclude (\n\tgithub.com/hashicorp/go-msgpack v1.1.5\n\tgithub.com/hashicorp/go-msgpack v1.1.6\n)\n";
+const SOON: Duration = Duration::from_secs(5);
 
 promises!(Consul, seen within 200 ms);
-
-pub struct Consul {
-    running: Running,
-    http: u16,
-    folder: TempDir,
-    config: Value,
-}
-
-impl Consul {
-    fn with(more: &Value) -> Consul {
-        let folder = tempfile::tempdir().unwrap();
-        let http = free_port();
-        let mut config = json!({
-            "server": true, "bootstrap_expect": 1, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
-            "data_dir": folder.path().join("data"),
-            "ports": {"http": http, "dns": -1, "grpc": -1, "grpc_tls": -1, "serf_wan": -1,
-                      "serf_lan": free_port(), "server": free_port()},
-            "performance": {"raft_multiplier": 1}, "disable_update_check": true, "log_level": "error"
-        });
-        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        let running = launch(&folder, &config);
-        let consul = Consul { running, http, folder, config };
-        consul.await_leader();
-        consul
-    }
-
-    fn await_leader(&self) {
-        let is_led = || ask_maybe(self.place(), "/v1/status/leader").is_some_and(|leader| leader.len() > 2);
-        until("Consul has a leader", Duration::from_secs(20), is_led);
-    }
-
-    fn place(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.http).into()
-    }
-
-    fn get(&self, path: &str) -> Value {
-        let (status, body) = ask(self.place(), "GET", path, "");
-        assert_eq!(status, 200, "{path}: {body}");
-        serde_json::from_str(&body).unwrap()
-    }
-
-    fn put(&self, path: &str, body: &Value) -> (u16, String) {
-        ask(self.place(), "PUT", path, &body.to_string())
-    }
-
-    fn rows(&self, service: &str) -> Vec<Value> {
-        self.get(&format!("/v1/health/service/{service}?passing=1")).as_array().cloned().unwrap()
-    }
-}
-
-fn launch(folder: &TempDir, config: &Value) -> Running {
-    let consul = program(&format!("consul-{VERSION}"), "consul", |folder| {
-        std::fs::write(folder.join("go.mod"), GO_MOD).unwrap();
-        let mut go = Command::new("go");
-        run(go.current_dir(folder).args([
-            "get",
-            "-tool",
-            &format!("github.com/hashicorp/consul@v{VERSION}"),
-        ]));
-        let mut go = Command::new("go");
-        run(go.current_dir(folder).args(["build", "-o", "consul", "github.com/hashicorp/consul"]));
-    });
-    let file = folder.path().join("consul.json");
-    std::fs::write(&file, config.to_string()).unwrap();
-    let mut command = Command::new(consul);
-    command.arg("agent").arg("-config-file").arg(file).stdout(Stdio::null()).stderr(Stdio::null());
-    Running(command.spawn().unwrap())
-}
-
-/// As [`ask`], where nobody may be listening yet: the body of a 200.
-fn ask_maybe(place: SocketAddr, path: &str) -> Option<String> {
-    std::net::TcpStream::connect(place).ok()?;
-    let (status, body) = ask(place, "GET", path, "");
-    (status == 200).then(|| body.trim().to_owned())
-}
-
-fn port_of(row: &Value) -> u16 {
-    row["Service"]["Port"].as_u64().and_then(|port| port.try_into().ok()).unwrap()
-}
-
-impl Server for Consul {
-    fn start() -> Consul {
-        Consul::with(&json!({}))
-    }
-
-    fn address(&self) -> String {
-        format!("consul://127.0.0.1:{}", self.http)
-    }
-
-    fn kill(&mut self) {
-        self.running.kill();
-    }
-
-    fn revive(&mut self) {
-        self.running = launch(&self.folder, &self.config);
-        self.await_leader();
-    }
-
-    fn empty(&self) {
-        std::fs::remove_dir_all(self.folder.path().join("data")).unwrap();
-    }
-
-    fn pid(&self) -> Pid {
-        self.running.pid()
-    }
-
-    fn listed(&self, service: &str) -> Vec<u16> {
-        let mut ports: Vec<u16> = self.rows(service).iter().map(port_of).collect();
-        ports.sort_unstable();
-        ports
-    }
-
-    fn record(&self, service: &str, port: u16) -> Record {
-        let rows = self.rows(service);
-        let service = &rows.iter().find(|row| port_of(row) == port).expect("it is listed")["Service"];
-        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        let meta = &service["Meta"];
-        let weight = service["Weights"]["Passing"].as_u64().unwrap();
-        assert_eq!(meta["weight"], weight.to_string());
-        Record {
-            host: text(&service["Address"]),
-            version: text(&meta["version"]),
-            weight: u32::try_from(weight).unwrap(),
-            env: text(&meta["env"]),
-        }
-    }
-
-    fn write_by_hand(&self, endpoint: &Endpoint, tags: &[&str]) {
-        let mut meta = json!(endpoint.labels);
-        meta["weight"] = endpoint.weight.to_string().into();
-        let body = json!({"ID": endpoint.instance_id, "Name": endpoint.service, "Address": endpoint.host,
-                          "Port": endpoint.port, "Tags": tags, "Meta": meta});
-        assert_eq!(self.put("/v1/agent/service/register", &body).0, 200);
-        let aside = json!({"version": endpoint.version, "protocol": endpoint.protocol, "health": "healthy",
-                           "created_at": "0001-01-01T00:00:00Z", "ttl": "30s"});
-        let key =
-            format!("/v1/kv/laravel-go/services/{}/{}/metadata", endpoint.service, endpoint.instance_id);
-        assert_eq!(self.put(&key, &aside).0, 200);
-    }
-
-    /// Consul itself keeps rubbish out of its catalog; beside it, it does not.
-    fn write_rubbish(&self, service: &str) {
-        let key = format!("/v1/kv/laravel-go/services/{service}/other-1/metadata");
-        let (status, _) = ask(self.place(), "PUT", &key, "{no json");
-        assert_eq!(status, 200);
-        let (status, _) =
-            ask(self.place(), "PUT", &format!("/v1/kv/laravel-go/services/{service}/"), "\u{1}");
-        assert_eq!(status, 200);
-    }
-
-    fn delete_by_hand(&self, service: &str, port: u16) {
-        let path = format!("/v1/agent/service/deregister/{service}-127.0.0.1-{port}");
-        // Without a body: one that is not read turns Consul's farewell into a reset.
-        assert_eq!(ask(self.place(), "PUT", &path, "").0, 200);
-    }
-}
 
 #[test]
 fn an_index_that_goes_backwards_begins_from_0() {
@@ -288,4 +130,116 @@ fn the_next_agent_is_used_when_one_dies() {
     until("it is registered at the second", Duration::from_secs(5), || second.listed("orders") == [1]);
     assert_eq!(plum.discover("orders").unwrap().len(), 1);
     drop(me);
+}
+
+#[test]
+fn trap_6_a_query_whose_path_swallows_everything_is_noticed_and_asked_anew() {
+    let _turn = among_others();
+    let server = Consul::start();
+    let plum = registering(&server.address());
+    let me = plum.register(at("orders", 1)).unwrap();
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.http);
+    let other = client(&format!("consul://127.0.0.1:{through}"), json!({}));
+    until("it is seen", SOON, || ports(&other, "orders") == [1]);
+    let watch = other.watch("orders").unwrap();
+    toxiproxy.swallow(through);
+    // A query waits 10 s for news, and we a little longer for its answer.
+    until("the silence is noticed", Duration::from_secs(20), || {
+        !other.stats().unwrap().cache.registries[0].up
+    });
+    me.update(at("orders", 1).version("v2")).unwrap();
+    toxiproxy.heal(through);
+    until("what happened meanwhile is told", SOON, || {
+        watch
+            .next_within(SOON)
+            .unwrap()
+            .is_some_and(|change| change.endpoints.iter().any(|found| found.version == "v2"))
+    });
+}
+
+#[test]
+fn what_was_deregistered_while_the_path_was_cut_is_told() {
+    let _turn = among_others();
+    let server = Consul::start();
+    let plum = registering(&server.address());
+    let one = plum.register(at("orders", 1)).unwrap();
+    let two = plum.register(at("orders", 2)).unwrap();
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.http);
+    let other = client(&format!("consul://127.0.0.1:{through}"), json!({}));
+    until("both are seen", SOON, || ports(&other, "orders") == [1, 2]);
+    toxiproxy.cut(through);
+    until("the loss is noticed", SOON, || !other.stats().unwrap().cache.registries[0].up);
+    two.close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+    assert_eq!(ports(&other, "orders"), [1, 2], "the last list serves on");
+    toxiproxy.heal(through);
+    // Consul does not say how long it keeps anything: twice the usual 15 s.
+    until("its end is told", Duration::from_secs(35), || ports(&other, "orders") == [1]);
+    drop(one);
+}
+
+#[test]
+fn a_leader_that_is_killed_costs_nobody() {
+    let _turn = alone();
+    let mut members = Consul::cluster();
+    let hosts: Vec<String> = members.iter().map(|member| format!("127.0.0.1:{}", member.http)).collect();
+    let address = format!("consul://{}", hosts.join(","));
+    let plum = registering(&address);
+    let all: Vec<_> = (1..=20).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    let other = client(&address, json!({}));
+    let watch = other.watch("orders").unwrap();
+    until("all are seen", SOON, || ports(&other, "orders").len() == 20);
+    let victim = members.iter().position(Consul::leads).expect("somebody leads");
+    members.remove(victim);
+    stays("nobody is lost", 3 * TTL, || ports(&other, "orders").len() == 20);
+    while watch.next_within(Duration::ZERO).unwrap().is_some() {}
+    all[6].update(at("orders", 7).version("v2")).unwrap();
+    until("news is told by those that are left", 2 * SOON, || {
+        watch
+            .next_within(SOON)
+            .unwrap()
+            .is_some_and(|change| change.endpoints.iter().any(|found| found.version == "v2"))
+    });
+}
+
+fn over_tls(port: u16, tls: &Value) -> Client {
+    let settings = json!({"tls": tls, "registration": {"wait_listening": "0s"}});
+    client(&format!("consul+tls://127.0.0.1:{port}"), settings)
+}
+
+#[test]
+fn tls_and_client_certificates_are_spoken() {
+    let _turn = among_others();
+    let (authority, https) = (Authority::found(), free_port());
+    let (own, ours) = (authority.sign("127.0.0.1"), authority.sign("billing"));
+    let https_only = json!({"ca_file": authority.ca(), "cert_file": own.cert, "key_file": own.key,
+                            "verify_incoming": true});
+    let _server = Consul::with(&json!({"ports": {"https": https}, "tls": {"https": https_only}}));
+    let plum = over_tls(https, &json!({"ca": authority.ca(), "cert": ours.cert, "key": ours.key}));
+    let me = plum.register(at("orders", 1)).unwrap();
+    until("it is seen", SOON, || ports(&plum, "orders") == [1]);
+    drop(me);
+    let nobody = over_tls(https, &json!({"ca": authority.ca()})).discover("orders").unwrap_err();
+    assert!(matches!(nobody.kind(), Kind::Protocol | Kind::Unavailable), "{nobody}");
+    let files =
+        json!({"ca": authority.ca(), "cert": ours.cert, "key": ours.key, "server_name": "consul.example"});
+    let error = over_tls(https, &files).discover("orders").unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol, "{error}");
+}
+
+#[test]
+fn names_of_every_script_come_back_as_they_were() {
+    let _turn = among_others();
+    let server = Consul::start();
+    let plum = registering(&server.address());
+    let names = ["a/b", "with space", "поиск", "検索/索引", "50%", "a?b#c", "🦀"];
+    let all: Vec<_> = names.iter().map(|name| plum.register(at(name, 1)).unwrap()).collect();
+    let other = client(&server.address(), json!({}));
+    for name in names {
+        until(name, SOON, || ports(&other, name) == [1]);
+    }
+    let known = other.services().unwrap();
+    assert!(names.iter().all(|name| known.iter().any(|known| known == name)), "{known:?}");
+    drop(all);
 }

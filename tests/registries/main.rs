@@ -1,14 +1,14 @@
-//! The same promises for every registry, against its real server.
+//! The same promises for every registry, against its real server (from `tests/servers`).
 //!
 //! ```text
-//!  server     a real server: started on free ports, killed, stopped, revived with its data or without
 //!  promises   what every registry keeps, as one test each
-//!  wire       a wire to a server, to be cut
-//!  consul …   what only one of them has
+//!  consul …   one file for each registry: what only it has
 //! ```
 
 mod consul;
+mod dns;
+mod etcd;
+mod etcd_cluster;
 mod nacos;
 mod promises;
-mod server;
-mod wire;
+mod zookeeper;

@@ -11,7 +11,7 @@ use plumline::{Client, Endpoint, Instance, Registration};
 use plumline_tests::{client, listener, ports, stays, until};
 use serde_json::json;
 
-use crate::server::{Record, Running, Server, alone, among_others};
+use plumline_servers::{Record, Running, Server, alone, among_others};
 
 /// So long an instance is kept; a beat comes each second.
 pub const TTL: Duration = Duration::from_secs(3);

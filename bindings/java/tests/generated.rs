@@ -229,6 +229,7 @@ fn java_type(key: &str, value: &Value, definitions: &Map<String, Value>) -> Java
             "Duration" => Java::Value("Duration", "Times.text(\"#\", $)"),
             "Strategy" => Java::Value("Strategy", "$.word()"),
             "BackoffKind" => Java::Value("BackoffKind", "$.word()"),
+            "RegistryMode" => Java::Value("RegistryMode", "$.word()"),
             _ => {
                 assert!(definitions[name]["properties"].is_object(), "no Java type for {name}");
                 Java::Section(class(name).to_owned())

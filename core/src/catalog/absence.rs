@@ -147,7 +147,8 @@ impl Belief {
         if anew || known.unconfirmed_until.is_some() {
             verdict.returned.push(endpoint.key());
         }
-        if known.unconfirmed_until.take().is_some() || !known.endpoint.same_as(&endpoint) {
+        let is_same = known.endpoint.same_as(&endpoint) && known.endpoint.source == endpoint.source;
+        if known.unconfirmed_until.take().is_some() || !is_same {
             verdict.changed = true;
             known.endpoint = Arc::new(endpoint);
         }

@@ -75,7 +75,8 @@ struct Inner {
     readers: Mutex<Readers>,
     /// Whether some watch wants every service.
     all: AtomicBool,
-    names: Mutex<Option<(Tick, BTreeSet<String>)>>,
+    /// What asking for all names came to, and when.
+    names: Mutex<Option<(Tick, Result<BTreeSet<String>>)>>,
     disk: Option<Disk>,
     runtime: Runtime,
     lane: Arc<Lane>,
@@ -348,8 +349,8 @@ impl Inner {
                 Ok(()) => outcome = Ok(()),
                 Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Closed) => return Err(error),
                 Err(error) => {
-                    // Our own impatience says nothing about the registry.
-                    if wait.left().is_ok() {
+                    // Our own impatience says nothing about the registry, nor does a name that can never be right.
+                    if wait.left().is_ok() && error.kind() != Kind::InvalidArgument {
                         self.lose(index, error.clone());
                     }
                     outcome = outcome.or(Err(error));
@@ -365,7 +366,7 @@ impl Inner {
         if let Some((at, names)) = &*cached
             && clock::now().since(*at) < NAMES_EVERY
         {
-            return Ok(names.clone());
+            return names.clone();
         }
         let mut names = self.names_offered();
         let mut failure = None;
@@ -375,11 +376,12 @@ impl Inner {
                 Err(error) => failure = Some(error),
             }
         }
-        *cached = Some((clock::now(), names.clone()));
-        match failure {
+        let outcome = match failure {
             Some(error) if names.is_empty() => Err(error),
             _ => Ok(names),
-        }
+        };
+        *cached = Some((clock::now(), outcome.clone()));
+        outcome
     }
 
     fn names_offered(&self) -> BTreeSet<String> {

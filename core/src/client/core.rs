@@ -19,11 +19,11 @@ use crate::balance::Balancer;
 use crate::call::{Call, Hooks, Policies, Request, Response, check_service};
 use crate::catalog::Catalog;
 use crate::clock::{self, Deadline};
-use crate::config::Config;
+use crate::config::{Config, RegistryMode};
 use crate::error::{Error, Result};
 use crate::interrupt::{Closing, Interrupt};
 use crate::registration::Registrations;
-use crate::registry::{self, Registry, Setup, Wait};
+use crate::registry::{self, Failover, Registry, Setup, Wait};
 use crate::runtime::{self, Lane, Runtime};
 use crate::snapshot::Selection;
 use crate::transport::tls;
@@ -170,7 +170,8 @@ impl Core {
         };
         let opened = config.registry.addresses.iter().map(|address| registry::open(address, &setup));
         let opened = opened.collect::<Result<Vec<_>>>()?;
-        let reads: Vec<Arc<dyn Registry>> = opened.iter().map(|opened| opened.reads.clone()).collect();
+        let reads =
+            together(opened.iter().map(|opened| opened.reads.clone()).collect(), config.registry.mode);
         let writes = opened.into_iter().flat_map(|opened| opened.writes).collect();
         let zone = config.settings.zone.clone();
         Ok(Core {
@@ -327,6 +328,14 @@ impl Core {
         self.registrations.close(drain, &limit);
         self.release();
         self.runtime.close(Deadline::new(clock::now(), CLOSE_LIMIT));
+    }
+}
+
+/// What the catalog reads of several registries.
+fn together(registries: Vec<Arc<dyn Registry>>, mode: RegistryMode) -> Vec<Arc<dyn Registry>> {
+    match mode {
+        RegistryMode::Failover if registries.len() > 1 => vec![Arc::new(Failover::new(registries))],
+        _ => registries,
     }
 }
 

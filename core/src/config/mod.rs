@@ -111,6 +111,9 @@ pub enum Strategy {
 pub struct RegistryConfig {
     /// Their addresses; empty: `PLUMLINE_REGISTRY`.
     pub addresses: Vec<String>,
+    /// How several of them are read: `failover`, the first that answers, or `merge`, all together; registrations go to
+    /// each.
+    pub mode: RegistryMode,
     /// How often to look where a registry cannot be watched (±20 %).
     #[serde(with = "duration")]
     #[schemars(with = "duration::Schema")]
@@ -121,10 +124,22 @@ pub struct RegistryConfig {
     pub timeout: Duration,
 }
 
+/// How several registries are read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RegistryMode {
+    /// The first of them that answers, in the order in which they are given.
+    #[default]
+    Failover,
+    /// All of them together; an endpoint that several list is one.
+    Merge,
+}
+
 impl Default for RegistryConfig {
     fn default() -> RegistryConfig {
         RegistryConfig {
             addresses: Vec::new(),
+            mode: RegistryMode::Failover,
             poll_interval: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
         }

@@ -267,10 +267,9 @@ fn read_user<'a>(scheme: &Scheme, authority: &'a str) -> Result<(Option<User>, &
 
 fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
     match scheme.hosts {
-        Hosts::Empty if authority.is_empty() => Ok((String::new(), Vec::new())),
+        Hosts::Empty | Hosts::MaybePorts(_) if authority.is_empty() => Ok((String::new(), Vec::new())),
         Hosts::Empty => Err(example(scheme, &format!("has a host, {authority:?}"))),
         Hosts::Name => Ok((decode(authority, "name")?, Vec::new())),
-        Hosts::MaybePorts(_) if authority.is_empty() => Ok((String::new(), Vec::new())),
         Hosts::MaybePorts(default) => read_hosts(scheme, authority, Some(default)),
         Hosts::Ports(default) => read_hosts(scheme, authority, default),
     }
@@ -316,13 +315,12 @@ fn read_path(scheme: &Scheme, path: &str) -> Result<String> {
         (Path::Prefix(default), "" | "/") => Ok(default.to_owned()),
         (Path::Prefix(_), path) => {
             let path = decode(path.trim_end_matches('/'), "path")?;
-            match path.contains("//") || path.chars().any(char::is_control) || path.is_empty() {
-                true => Err(example(
-                    scheme,
-                    &format!("has the path {path:?}: a step of it is empty, or holds control characters"),
-                )),
-                false => Ok(path),
+            if path.contains("//") || path.chars().any(char::is_control) || path.is_empty() {
+                let what =
+                    format!("has the path {path:?}: a step of it is empty, or holds control characters");
+                return Err(example(scheme, &what));
             }
+            Ok(path)
         }
     }
 }

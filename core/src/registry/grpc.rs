@@ -13,7 +13,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -29,6 +30,10 @@ use crate::transport::tls;
 
 /// As much of a first answer as is shown where it is not the right one.
 const SHOWN: usize = 60;
+/// How long is waited for what a server says that did not say it was the right one.
+const LISTEN: Duration = Duration::from_millis(300);
+/// What stands for first bytes that TLS hides: the beginning of a frame of settings.
+const ENCRYPTED: &[u8] = &[0, 0, 0, 4];
 
 /// One server of a registry.
 pub(super) struct Door {
@@ -47,6 +52,7 @@ pub(super) struct Door {
 pub(super) struct Line {
     pub(super) channel: Channel,
     said: Arc<Said>,
+    address: SocketAddr,
     label: Arc<str>,
 }
 
@@ -89,6 +95,9 @@ impl Door {
         let socket = socket.map_err(|error| away(error.to_string()))?;
         socket.set_nodelay(true).map_err(|error| away(error.to_string()))?;
         let said = Arc::new(Said::default());
+        if self.tls.is_some() {
+            said.note(ENCRYPTED);
+        }
         let socket = Socket { socket, said: self.tls.is_none().then(|| said.clone()) };
         let stream: Box<dyn Stream> = match &self.tls {
             None => Box::new(socket),
@@ -112,7 +121,7 @@ impl Door {
             async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
         let channel = endpoint.connect_with_connector(once).await.map_err(|error| away(deepest(&error)))?;
-        Ok(Line { channel, said, label: self.label().into() })
+        Ok(Line { channel, said, address, label: self.label().into() })
     }
 
     async fn address(&self) -> Result<SocketAddr> {
@@ -143,8 +152,28 @@ impl Line {
     ) -> Result<T> {
         match timeout(at_most, request).await {
             Ok(Ok(answer)) => Ok(answer.into_inner()),
-            Ok(Err(status)) => Err(self.failed(&status)),
+            Ok(Err(status)) => {
+                self.listen_again().await;
+                Err(self.failed(&status))
+            }
             Err(_) => Err(Error::new(Kind::Timeout, format!("{}: no answer in time", self.label))),
+        }
+    }
+
+    /// Some servers hang up on HTTP/2 without a word. Asked in HTTP/1.1 they say what they are.
+    async fn listen_again(&self) {
+        if self.said.is_something() {
+            return;
+        }
+        let word = async {
+            let mut socket = TcpStream::connect(self.address).await.ok()?;
+            socket.write_all(b"HEAD / HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n").await.ok()?;
+            let mut word = [0; SHOWN];
+            let length = socket.read(&mut word).await.ok()?;
+            Some(word[..length].to_vec())
+        };
+        if let Ok(Some(word)) = timeout(LISTEN, word).await {
+            self.said.note(&word);
         }
     }
 
@@ -190,6 +219,10 @@ impl Said {
         said.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    fn is_something(&self) -> bool {
+        !self.0.lock().is_empty()
+    }
+
     /// What it said, if that is not how HTTP/2 begins: with a frame of settings.
     fn something_else(&self) -> Option<String> {
         const SETTINGS: u8 = 4;
@@ -230,7 +263,15 @@ impl AsyncRead for Socket {
 
 impl AsyncWrite for Socket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if let (Poll::Ready(Err(_)), Some(said)) = (&written, &self.said) {
+            // Whoever hangs up may have said why, and nobody will read it after this.
+            let mut word = [0; SHOWN];
+            if let Ok((length, _)) = recv(&self.socket, &mut word[..], RecvFlags::DONTWAIT) {
+                said.note(&word[..length]);
+            }
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

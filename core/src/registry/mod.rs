@@ -19,6 +19,10 @@
 
 pub mod address;
 mod consul;
+mod dns;
+#[cfg(feature = "etcd")]
+mod etcd;
+mod failover;
 mod file;
 mod fixed;
 #[cfg(feature = "grpc")]
@@ -34,7 +38,11 @@ pub mod reconnect;
 #[cfg(any(feature = "etcd", feature = "zookeeper"))]
 mod record;
 pub mod resolve;
+#[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
+mod stamp;
 mod web;
+#[cfg(feature = "zookeeper")]
+mod zookeeper;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -48,6 +56,7 @@ use crate::model::{Endpoint, Instance, Labels};
 use crate::runtime::{Lane, Runtime};
 
 pub use address::Address;
+pub use failover::Failover;
 pub use memory::Memory;
 pub use plum::digest;
 
@@ -313,9 +322,14 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
         "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
         "consul" | "consul+tls" => consul::open(&address, setup),
+        "dns" | "dns+srv" => dns::open(address, setup),
+        #[cfg(feature = "etcd")]
+        "etcd" | "etcd+tls" => etcd::open(&address, setup),
         #[cfg(feature = "nacos")]
         "nacos" => nacos::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
+        #[cfg(feature = "zookeeper")]
+        "zookeeper" => zookeeper::open(&address, setup),
         other => Err(left_out(other)),
     }
 }
@@ -395,6 +409,8 @@ mod tests {
             ("file:///nowhere/s.yaml", "file:///nowhere/s.yaml", 0),
             ("plum://127.0.0.1:1,127.0.0.1:2?token=hush", "plum://127.0.0.1:1,127.0.0.1:2", 2),
             ("consul://127.0.0.1,127.0.0.1:2?token=hush&dc=a", "consul://127.0.0.1:8500,127.0.0.1:2?dc=a", 1),
+            ("dns://a/{service}.b:80?protocol=https", "dns://a:53/{service}.b:80?protocol=https", 0),
+            ("dns+srv:///_http._tcp.{service}.b", "dns+srv:///_http._tcp.{service}.b", 0),
         ] {
             let opened = open(address, &setup()).unwrap();
             assert_eq!((&**opened.reads.source(), opened.writes.len()), (source, writes));

@@ -74,8 +74,8 @@ pub(super) struct Queues {
     pub(super) polling: bool,
     #[cfg(feature = "tokio")]
     pub(super) tasks: Option<super::tasks::Tasks>,
-    /// Whether the tokio thread runs.
-    pub(super) tasking: bool,
+    /// How many tokio threads there are: one, or none.
+    pub(super) tokio_threads: usize,
     pub(super) stopped: bool,
 }
 
@@ -179,7 +179,7 @@ impl Queues {
 
     /// How many threads there are.
     pub(super) fn threads(&self) -> usize {
-        self.workers + usize::from(self.polling) + usize::from(self.tasking)
+        self.workers + usize::from(self.polling) + self.tokio_threads
     }
 
     pub(super) fn has_more(&self) -> bool {

@@ -32,7 +32,7 @@ impl Tasks {
             // It never gets a message: what ends the wait is that the other end is gone.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
-            shared.queues.lock().tasking = false;
+            shared.queues.lock().tokio_threads = 0;
             shared.ended.notify_all();
         })?;
         Ok(Tasks { handle, _running: running })
@@ -42,11 +42,19 @@ impl Tasks {
 /// A task on the tokio thread; dropping it ends the task.
 pub struct Task {
     handle: Own<AbortHandle>,
+    is_left: bool,
+}
+
+impl Task {
+    /// Lets it go on until it ends by itself, or the thread does.
+    pub fn leave(mut self) {
+        self.is_left = true;
+    }
 }
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if self.handle.is_own() {
+        if self.handle.is_own() && !self.is_left {
             self.handle.abort();
         }
     }
@@ -60,7 +68,7 @@ impl Runtime {
             if queues.tasks.is_none() {
                 match Tasks::start(shared) {
                     Ok(tasks) => {
-                        queues.tasking = true;
+                        queues.tokio_threads = 1;
                         queues.tasks = Some(tasks);
                     }
                     Err(error) => tracing::error!(%error, "the thread of connections could not be started"),
@@ -69,7 +77,7 @@ impl Runtime {
             queues.tasks.as_ref().map(|tasks| tasks.handle.clone())
         });
         let task = handle.flatten()?.spawn(future);
-        Some(Task { handle: Own::new(task.abort_handle()) })
+        Some(Task { handle: Own::new(task.abort_handle()), is_left: false })
     }
 }
 

@@ -17,9 +17,12 @@ pub mod http1;
 pub mod longpoll;
 pub mod tls;
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
+use crate::clock::Deadline;
 use crate::error::{Error, Kind};
+use crate::interrupt::Interrupt;
 
 pub use agent::{Agent, Exchange, Limits, Options};
 pub use answer::{Answer, Headers};
@@ -33,6 +36,16 @@ pub struct Target {
     pub host: String,
     /// The name to verify, if TLS is spoken.
     pub tls: Option<tls::Name>,
+}
+
+/// A connection for what is not HTTP, opened in slices: within `timeout` and before the deadline.
+pub fn connect(
+    address: SocketAddr,
+    timeout: Duration,
+    deadline: Deadline,
+    interrupt: &dyn Interrupt,
+) -> Result<TcpStream, Failure> {
+    connection::connect(address, timeout, &connection::Wait { deadline, interrupt })
 }
 
 /// Why an exchange brought no answer.

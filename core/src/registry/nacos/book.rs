@@ -11,7 +11,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -24,7 +24,7 @@ use super::plan::{Ours, Place, Step, Written, place_of};
 use super::record::{Listed, bare, instance};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Beat, Entry};
+use crate::registry::{Beat, Entry, stamp};
 use crate::sync::Mutex;
 
 /// So many services are told or looked at side by side.
@@ -76,9 +76,9 @@ pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<
         .into_iter()
         .filter_map(|service| Some((service.to_owned(), names::escape(service).err()?)))
         .collect();
-    let now = SystemTime::now();
+    let now = stamp::now();
     for entry in entries.iter().filter(|entry| !refusals.contains_key(&entry.instance.service)) {
-        hub.book.shelf(&entry.instance.service).ours.lock().put(entry, now);
+        hub.book.shelf(&entry.instance.service).ours.lock().put(entry, &now);
     }
     let services = services_of(&entries).into_iter().filter(|service| !refusals.contains_key(*service));
     let mut told =
@@ -101,13 +101,13 @@ pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<
 
 /// Keeps entries known.
 pub(super) async fn beat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<Beat>> {
-    let now = SystemTime::now();
+    let now = stamp::now();
     for entry in &entries {
         let shelf = hub.book.shelf(&entry.instance.service);
         let mut ours = shelf.ours.lock();
         // Only its health can be another: whatever else changes is registered.
         if ours.held.get(&place_of(entry)).is_some_and(|held| held.entry.generation == entry.generation) {
-            ours.put(entry, now);
+            ours.put(entry, &now);
         }
     }
     let services = services_of(&entries).into_iter();
@@ -206,7 +206,7 @@ fn write(
         held.sent = link.epoch;
         rows.push(match step {
             Step::Announce(_) => bare(&held.entry, cluster),
-            _ => instance(&held.entry, held.since, cluster, link.flavour),
+            _ => instance(&held.entry, &held.since, cluster, link.flavour),
         });
         about.insert(place.clone(), held.entry.clone());
     }

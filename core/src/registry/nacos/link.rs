@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
+use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
-use tonic::codegen::tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::message::{self, Message, Outcome};
 use super::proto::Payload;

@@ -9,7 +9,6 @@
 //! registration replaces what it says.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::SystemTime;
 
 use super::link::Flavour;
 use crate::model::Instance;
@@ -31,7 +30,7 @@ pub(super) struct Ours {
 pub(super) struct Held {
     pub(super) entry: Entry,
     /// Since when it is registered, and since when so.
-    pub(super) since: (SystemTime, SystemTime),
+    pub(super) since: (String, String),
     /// What was sent last, whether it arrived or not, and by which connection; 0: none.
     pub(super) sent: u64,
     /// What the server has taken.
@@ -79,22 +78,22 @@ impl Held {
 
 impl Ours {
     /// An entry as it is from now on.
-    pub(super) fn put(&mut self, entry: &Entry, now: SystemTime) {
+    pub(super) fn put(&mut self, entry: &Entry, now: &str) {
         let place = place_of(entry);
         let held = self.held.entry(place).or_insert_with(|| Held {
             entry: entry.clone(),
-            since: (now, now),
+            since: (now.to_owned(), now.to_owned()),
             sent: 0,
             written: None,
             confirmed: 0,
             missing: 0,
         });
         if held.entry.generation != entry.generation {
-            held.since = (now, now);
+            held.since = (now.to_owned(), now.to_owned());
             // What the server holds is somebody else's.
             held.confirmed = 0;
         } else if held.entry != *entry {
-            held.since.1 = now;
+            now.clone_into(&mut held.since.1);
         }
         held.entry = entry.clone();
     }
@@ -169,7 +168,7 @@ mod tests {
     }
 
     fn put(ours: &mut Ours, entry: &Entry) {
-        ours.put(entry, SystemTime::UNIX_EPOCH);
+        ours.put(entry, "now");
     }
 
     /// As if the server had taken all of it.

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -120,14 +120,14 @@ fn weight_of(weight: f64) -> u32 {
 /// What a server is to store of an entry. `since`: since when it is registered, and since when so.
 pub(super) fn instance(
     entry: &Entry,
-    since: (SystemTime, SystemTime),
+    since: &(String, String),
     cluster: Option<&str>,
     flavour: Flavour,
 ) -> Value {
     let instance = &entry.instance;
     let mut metadata = carried_labels(instance);
     metadata.remove("weight"); // it has a field of its own
-    let [created, updated] = [since.0, since.1].map(|at| humantime::format_rfc3339_nanos(at).to_string());
+    let (created, updated) = since.clone();
     let own = [
         instance.version.clone(),
         instance.protocol.clone(),
@@ -222,8 +222,8 @@ mod tests {
             .tag("api")
             .tag("user")
             .ttl(Duration::from_secs(30));
-        let at = SystemTime::UNIX_EPOCH + Duration::new(1_700_000_000, 5);
-        let mut ours = instance(&entry(mine), (at, at), None, Flavour::Nacos);
+        let at = "2023-11-14T22:13:20.000000005Z".to_owned();
+        let mut ours = instance(&entry(mine), &(at.clone(), at), None, Flavour::Nacos);
         let mut theirs = seen();
         theirs.as_object_mut().unwrap().remove("instanceId");
         theirs["weight"] = 10.into();
@@ -239,9 +239,13 @@ mod tests {
         let mine = entry(
             Instance::new("user-service", 80).host("h").weight(7).zone("z").ttl(Duration::from_millis(1500)),
         );
-        let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-        let row =
-            instance(&Entry { health: Health::Says(false), ..mine }, (at, at), Some("c"), Flavour::Nacos);
+        let at = "2023-11-14T22:13:20Z".to_owned();
+        let row = instance(
+            &Entry { health: Health::Says(false), ..mine },
+            &(at.clone(), at),
+            Some("c"),
+            Flavour::Nacos,
+        );
         assert_eq!(
             (row["metadata"]["ttl"].as_str(), row["clusterName"].as_str()),
             (Some("1500ms"), Some("c"))
@@ -296,8 +300,8 @@ mod tests {
     #[test]
     fn what_is_bare_is_known_for_it() {
         let of_one = |flavour| {
-            let at = (SystemTime::UNIX_EPOCH, SystemTime::UNIX_EPOCH);
-            instance(&entry(Instance::new("s", 1).host("h")), at, None, flavour)
+            let at = ("now".into(), "now".into());
+            instance(&entry(Instance::new("s", 1).host("h")), &at, None, flavour)
         };
         assert_eq!(of_one(Flavour::Nacos)["weight"], 1);
         let of_one = of_one(Flavour::Rnacos);

@@ -281,6 +281,18 @@ public final class PlumConfig {
         }
 
         /**
+         * How several of them are read: {@code failover}, the first that answers, or {@code merge}, all together;
+         * registrations go to each.
+         *
+         * @param mode the value
+         * @return this
+         */
+        public Registry mode(RegistryMode mode) {
+            values.put("mode", mode.word());
+            return this;
+        }
+
+        /**
          * How often to look where a registry cannot be watched (±20 %).
          *
          * @param pollInterval the value
@@ -300,6 +312,18 @@ public final class PlumConfig {
         public Registry timeout(Duration timeout) {
             values.put("timeout", Times.text("timeout", timeout));
             return this;
+        }
+    }
+
+    /** How several registries are read. */
+    public enum RegistryMode {
+        /** The first of them that answers, in the order in which they are given. */
+        FAILOVER,
+        /** All of them together; an endpoint that several list is one. */
+        MERGE;
+
+        String word() {
+            return name().toLowerCase(Locale.ROOT);
         }
     }
 
@@ -595,6 +619,28 @@ public final class PlumConfig {
          */
         public Tls ca(Path ca) {
             values.put("ca", ca.toString());
+            return this;
+        }
+
+        /**
+         * A file of PEM certificates to show to whoever asks who we are: ours first, then those it was signed with.
+         *
+         * @param cert the value
+         * @return this
+         */
+        public Tls cert(String cert) {
+            values.put("cert", Objects.requireNonNull(cert, "cert"));
+            return this;
+        }
+
+        /**
+         * The file of the private key to {@code cert}, in PEM.
+         *
+         * @param key the value
+         * @return this
+         */
+        public Tls key(String key) {
+            values.put("key", Objects.requireNonNull(key, "key"));
             return this;
         }
 

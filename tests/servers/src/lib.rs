@@ -1,4 +1,14 @@
 //! Real servers: had once and kept outside the checkout, started on free ports, ended by their pid.
+//!
+//! Each registry has one file here, with the same verbs ([`Server`]); who asks it in a test asks it without Plumline.
+
+pub mod certificates;
+pub mod consul;
+pub mod etcd;
+pub mod nacos;
+pub mod nsd;
+pub mod toxiproxy;
+pub mod zookeeper;
 
 use std::fs::File;
 use std::net::TcpListener;
@@ -61,9 +71,13 @@ pub fn alone() -> RwLockWriteGuard<'static, ()> {
 /// What others see of an instance.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Record {
+    /// Where it listens.
     pub host: String,
+    /// Its version.
     pub version: String,
+    /// Its weight.
     pub weight: u32,
+    /// Its label `env`.
     pub env: String,
 }
 
@@ -71,10 +85,12 @@ pub struct Record {
 pub struct Running(pub Child);
 
 impl Running {
+    /// The process.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap()
     }
 
+    /// `kill -9`.
     pub fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();

@@ -1,0 +1,146 @@
+//! `etcd://`: etcd v3, over gRPC.
+//!
+//! ```text
+//!  mod     Etcd: what the catalog and the registrations see; every question runs on the tokio thread
+//!  line    the one connection: to which member, as which user; left when it breaks
+//!  read    lists of endpoints and names, and which epoch they are of
+//!  leases  registrations: records under leases shared by up to 200 of them, renewed, checked, granted anew
+//!  watch   one stream for everything that is watched, resumed where it broke off
+//!  proto   etcd's messages (written by protocols/)
+//! ```
+//!
+//! The members of an address are doors to one cluster: everything goes to one of them, and to the next when it
+//! fails.
+
+mod leases;
+mod line;
+#[rustfmt::skip]
+#[allow(missing_docs, clippy::all, clippy::pedantic)]
+mod proto;
+mod read;
+mod watch;
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use self::leases::Leases;
+use self::line::Lines;
+use self::read::Reader;
+use super::pushed::{self, Names, ask};
+use super::resolve::Resolver;
+use super::{Address, Beat, DEFAULT_TTL, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
+use crate::error::Result;
+use crate::runtime::{Lane, Own, Runtime};
+
+/// A cluster of etcd, seen as one registry.
+pub(super) struct Etcd {
+    source: Arc<str>,
+    lane: Arc<Lane>,
+    runtime: Runtime,
+    inner: Own<Arc<Inner>>,
+}
+
+/// What lives on the tokio thread.
+struct Inner {
+    lines: Lines,
+    reader: Reader,
+    leases: tokio::sync::Mutex<Leases>,
+    /// The shortest time that anything of ours is kept there, in milliseconds.
+    ttl: Arc<AtomicU64>,
+}
+
+/// Opens the cluster that an address names.
+pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
+    let lane = Lane::new(2);
+    let source: Arc<str> = address.source().into();
+    let names = Names {
+        resolver: Arc::new(Resolver::new(setup)),
+        runtime: setup.runtime.clone(),
+        lane: lane.clone(),
+    };
+    let ttl = Arc::new(AtomicU64::new(DEFAULT_TTL.as_millis() as u64));
+    let inner = Inner {
+        lines: Lines::new(address, setup, &names, ttl.clone())?,
+        reader: Reader::new(source.clone(), &address.path, names, setup.connect_timeout),
+        leases: tokio::sync::Mutex::new(Leases::new(&address.path)),
+        ttl,
+    };
+    let (runtime, inner) = (setup.runtime.clone(), Own::new(Arc::new(inner)));
+    Ok(Opened::one(Arc::new(Etcd { source, lane, runtime, inner })))
+}
+
+impl Etcd {
+    /// A question about many, all of whom share its failure.
+    fn ask_for_each<T: Send + 'static>(
+        &self,
+        entries: &[Entry],
+        wait: &Wait<'_>,
+        question: impl Future<Output = Vec<Result<T>>> + Send + 'static,
+    ) -> Vec<Result<T>> {
+        let answered = ask(&self.runtime, wait, async { Ok(question.await) });
+        answered.unwrap_or_else(|error| entries.iter().map(|_| Err(error.clone())).collect())
+    }
+}
+
+impl Inner {
+    /// How long what we keep there lasts without us.
+    fn ttl(&self) -> Duration {
+        Duration::from_millis(self.ttl.load(Ordering::Relaxed))
+    }
+}
+
+impl Registry for Etcd {
+    fn source(&self) -> &Arc<str> {
+        &self.source
+    }
+
+    fn is_writable(&self) -> bool {
+        true
+    }
+
+    fn ttl(&self) -> Duration {
+        self.inner.ttl()
+    }
+
+    fn lane(&self) -> &Arc<Lane> {
+        &self.lane
+    }
+
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+        let (inner, service) = (self.inner.clone(), service.to_owned());
+        ask(&self.runtime, wait, async move { inner.reader.read(&inner.lines, &service).await })
+    }
+
+    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
+        let inner = self.inner.clone();
+        ask(&self.runtime, wait, async move { inner.reader.names(&inner.lines).await })
+    }
+
+    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+        let (inner, ear) = (self.inner.clone(), sink.clone());
+        pushed::begin(&self.runtime, &sink, |wishes| watch::follow(inner, ear, wishes))
+    }
+
+    fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
+        let (inner, own) = (self.inner.clone(), entries.to_vec());
+        self.ask_for_each(entries, wait, async move { inner.register(&own).await })
+    }
+
+    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+        let (inner, own) = (self.inner.clone(), entries.to_vec());
+        self.ask_for_each(entries, wait, async move { inner.beat(&own).await })
+    }
+
+    fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {
+        // Writes are done one after the other, and what a late one leaves behind the next beat removes.
+        let (inner, entry) = (self.inner.clone(), entry.clone());
+        ask(&self.runtime, wait, async move { inner.deregister(&entry).await })
+    }
+
+    fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
+        self.inner.lines.local_ip(wait)
+    }
+}

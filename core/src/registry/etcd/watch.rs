@@ -1,0 +1,414 @@
+//! One stream for everything that is watched.
+//!
+//! ```text
+//!  wanted ──► listed (read at revision R) ──► watched from R+1 ──► events, each told as the whole list
+//!                ▲                                 │ stream broke: resumed where it was, by the next member
+//!                ├── compacted ◄───────────────────┤
+//!                └── the cluster began anew ◄──────┘
+//! ```
+//!
+//! An event of deletion carries a key and nothing else, and says nothing about why: so we keep what each key held,
+//! tell the whole list, and leave it to the catalog whether what is missing is to be believed gone.
+//!
+//! The stream is asked for a sign of life every so often. A first watch that is always there, on a key that nobody
+//! writes, sees to it that there is something to answer about.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tonic::Streaming;
+
+use super::Inner;
+use super::line::Connected;
+use super::proto::event::EventType;
+use super::proto::watch_request::RequestUnion;
+use super::proto::{
+    Event, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
+};
+use super::read::{Answer, Found, Range};
+use crate::error::{Error, Kind, Result};
+use crate::model::Endpoint;
+use crate::registry::pushed::{Wish, Wishes};
+use crate::registry::reconnect::Reconnect;
+use crate::registry::web::is_away;
+use crate::registry::{DEFAULT_TTL, Heard, Listing, Sink};
+
+/// The watch that is only there to be answered about.
+const SENTINEL: i64 = 1;
+/// How many lists are asked for at a time.
+const AT_A_TIME: usize = 32;
+
+/// A service, or none for all of them.
+type Scope = Option<String>;
+type Asked = (Scope, Result<Answer>);
+
+/// Follows what is wished for until nobody listens any more.
+pub(super) async fn follow(inner: Arc<Inner>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
+    let mut following =
+        Following { inner, sink, scopes: HashMap::new(), ttls: BTreeMap::new(), ids: SENTINEL };
+    let mut reconnect = Reconnect::default();
+    loop {
+        let Err(error) = following.attend(&mut wishes, &mut reconnect).await else { return };
+        following.sink.lost(error);
+        let wait = reconnect.lost(following.inner.ttl(), fastrand::f64());
+        tokio::time::sleep(wait).await;
+    }
+}
+
+struct Following {
+    inner: Arc<Inner>,
+    sink: Arc<dyn Sink>,
+    scopes: HashMap<Scope, Followed>,
+    /// How many records name each TTL; the longest is how long the cluster may keep silent about a death.
+    ttls: BTreeMap<Duration, usize>,
+    /// Counts watches.
+    ids: i64,
+}
+
+/// What is known of one scope.
+#[derive(Default)]
+struct Followed {
+    /// The watch of it on the present stream.
+    id: Option<i64>,
+    /// Everything up to this revision is known; 0: nothing is.
+    revision: i64,
+    records: HashMap<Vec<u8>, Found>,
+}
+
+/// One stream, as long as it lives.
+struct Stream {
+    connected: Connected,
+    requests: UnboundedSender<WatchRequest>,
+    answers: Streaming<WatchResponse>,
+    watches: HashMap<i64, Scope>,
+    due: BTreeSet<Scope>,
+    asking: JoinSet<Asked>,
+    /// What could not be read; tried again with the next sign of life.
+    refused: BTreeSet<Scope>,
+}
+
+impl Following {
+    /// One stream from its beginning to its end; well only once nobody listens any more.
+    async fn attend(&mut self, wishes: &mut Wishes, reconnect: &mut Reconnect) -> Result<()> {
+        let mut stream = self.begin().await?;
+        reconnect.found();
+        let outcome = self.attend_to(&mut stream, wishes).await;
+        if outcome.is_err() {
+            self.inner.lines.broken(&stream.connected).await;
+        }
+        outcome
+    }
+
+    /// Opens a stream, and watches there what was watched before.
+    async fn begin(&mut self) -> Result<Stream> {
+        let before = self.inner.reader.epoch();
+        let look = self.inner.reader.look(&self.inner.lines).await?;
+        self.inner.reader.heard(&look);
+        let is_another = self.inner.reader.epoch() != before;
+        let connected = self.inner.lines.connected().await?;
+        let (requests, sent) = unbounded_channel();
+        let sentinel = self.inner.reader.range(None).from;
+        // A stream begins with an answer, and there is none before a question.
+        let first = WatchCreateRequest { key: sentinel, watch_id: SENTINEL, ..WatchCreateRequest::default() };
+        let _ = requests.send(asking(RequestUnion::CreateRequest(first)));
+        let request = connected.request(UnboundedReceiverStream::new(sent));
+        let mut client = connected.watch();
+        let opened = timeout(self.inner.lines.request_timeout(), client.watch(request)).await;
+        let late = |_| Error::new(Kind::Timeout, format!("{}: no answer in time", connected.label()));
+        let answers = opened.map_err(late)?.map_err(|status| connected.failed(&status))?.into_inner();
+        let mut stream = Stream {
+            connected,
+            requests,
+            answers,
+            watches: HashMap::new(),
+            due: BTreeSet::new(),
+            asking: JoinSet::new(),
+            refused: BTreeSet::new(),
+        };
+        let scopes: Vec<Scope> = self.scopes.keys().cloned().collect();
+        for scope in scopes {
+            let followed = self.scopes.entry(scope.clone()).or_default();
+            followed.id = None;
+            if is_another || followed.revision == 0 {
+                stream.due.insert(scope);
+            } else {
+                self.watch(&mut stream, scope);
+            }
+        }
+        Ok(stream)
+    }
+
+    async fn attend_to(&mut self, stream: &mut Stream, wishes: &mut Wishes) -> Result<()> {
+        let interval = self.inner.ttl().min(DEFAULT_TTL) / 3;
+        let (mut alive, mut ask_at) = (true, Instant::now());
+        loop {
+            while stream.asking.len() < AT_A_TIME
+                && let Some(scope) = stream.due.pop_first()
+            {
+                let (inner, own) = (self.inner.clone(), scope.clone());
+                stream
+                    .asking
+                    .spawn(async move { (scope, inner.reader.list(&inner.lines, own.as_deref()).await) });
+            }
+            tokio::select! {
+                wish = wishes.recv() => match wish {
+                    Some(wish) => self.wish(stream, wish),
+                    None => return Ok(()),
+                },
+                answer = stream.answers.message() => {
+                    alive = true;
+                    match answer {
+                        Ok(Some(answer)) => self.answered(stream, answer).await?,
+                        Ok(None) => return Err(ended(stream)),
+                        Err(status) => return Err(stream.connected.failed(&status)),
+                    }
+                }
+                Some(asked) = stream.asking.join_next(), if !stream.asking.is_empty() => match asked {
+                    Ok(asked) => self.listed(stream, asked).await?,
+                    Err(_) => return Err(Error::new(Kind::Internal, "reading a list panicked; please report it")),
+                },
+                () = sleep_until(ask_at) => {
+                    if !std::mem::replace(&mut alive, false) {
+                        let message = format!("{}: nothing heard for {interval:?}", stream.connected.label());
+                        return Err(Error::new(Kind::Timeout, message));
+                    }
+                    stream.due.append(&mut stream.refused);
+                    let _ = stream.requests.send(asking(RequestUnion::ProgressRequest(WatchProgressRequest {})));
+                    ask_at = Instant::now() + interval;
+                }
+            }
+        }
+    }
+
+    fn wish(&mut self, stream: &mut Stream, wish: Wish) {
+        let follows_all = self.scopes.contains_key(&None);
+        match wish {
+            Wish::Want(service) if follows_all => self.tell(vec![service]),
+            Wish::Want(service) => self.enter(stream, Some(service)),
+            Wish::All => {
+                self.enter(stream, None);
+                let single: Vec<Scope> =
+                    self.scopes.keys().filter(|scope| scope.is_some()).cloned().collect();
+                single.into_iter().for_each(|scope| self.leave(stream, &scope));
+            }
+            Wish::Forget(service) => self.leave(stream, &Some(service)),
+            Wish::Refresh(_) if follows_all => drop(stream.due.insert(None)),
+            Wish::Refresh(service) => drop(stream.due.insert(Some(service))),
+        }
+    }
+
+    fn enter(&mut self, stream: &mut Stream, scope: Scope) {
+        if !self.scopes.contains_key(&scope) {
+            self.scopes.insert(scope.clone(), Followed::default());
+            stream.due.insert(scope);
+        }
+    }
+
+    fn leave(&mut self, stream: &mut Stream, scope: &Scope) {
+        if let Some(followed) = self.scopes.remove(scope) {
+            followed.records.into_values().for_each(|found| self.uncount(found.ttl));
+            if let Some(id) = followed.id.filter(|id| stream.watches.remove(id).is_some()) {
+                let cancel = WatchCancelRequest { watch_id: id };
+                let _ = stream.requests.send(asking(RequestUnion::CancelRequest(cancel)));
+            }
+        }
+    }
+
+    /// Watches a scope from where it is known.
+    fn watch(&mut self, stream: &mut Stream, scope: Scope) {
+        let Some(followed) = self.scopes.get_mut(&scope).filter(|followed| followed.id.is_none()) else {
+            return;
+        };
+        self.ids += 1;
+        followed.id = Some(self.ids);
+        let Range { from, to } = self.inner.reader.range(scope.as_deref());
+        let create = WatchCreateRequest {
+            key: from,
+            range_end: to,
+            start_revision: followed.revision + 1,
+            progress_notify: true,
+            watch_id: self.ids,
+        };
+        stream.watches.insert(self.ids, scope);
+        let _ = stream.requests.send(asking(RequestUnion::CreateRequest(create)));
+    }
+
+    // === what is heard ===
+
+    /// A list was read: it is all there is, as of its revision.
+    async fn listed(&mut self, stream: &mut Stream, (scope, answer): Asked) -> Result<()> {
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if is_away(&error) => return Err(error),
+            Err(error) => {
+                tracing::warn!(service = scope.as_deref().unwrap_or("*"), %error, "cannot be read");
+                self.sink.lost(error);
+                stream.refused.insert(scope);
+                return Ok(());
+            }
+        };
+        let mut records = HashMap::new();
+        for kv in &answer.kvs {
+            if let Some(found) = self.inner.reader.found(kv).await {
+                records.insert(kv.key.clone(), found);
+            }
+        }
+        let heard = self.inner.reader.heard(&answer);
+        if !self.scopes.contains_key(&scope) {
+            // Only looked at: it is told, and not followed.
+            let service = scope.unwrap_or_default();
+            let lists = vec![(service, listing(records.values()))];
+            self.sink.heard(Heard { lists, ..heard });
+            return Ok(());
+        }
+        let is_overtaken =
+            |followed: &Followed| followed.id.is_some() && followed.revision > answer.header.revision;
+        if self.scopes.get(&scope).is_some_and(is_overtaken) {
+            self.tell(scope);
+            return Ok(());
+        }
+        records.values().for_each(|found| self.count(found.ttl));
+        let followed = self.scopes.entry(scope.clone()).or_default();
+        // Another epoch counts from its own beginning.
+        followed.revision = answer.header.revision;
+        let before = std::mem::replace(&mut followed.records, records);
+        before.values().for_each(|found| self.uncount(found.ttl));
+        // Where all are read, those that are gone are told of too.
+        let now = self.scopes.get(&scope).into_iter().flat_map(|followed| followed.records.values());
+        let all = before.values().chain(now).map(|found| found.place.service.clone());
+        let services: BTreeSet<String> = all.chain(scope.clone()).collect();
+        self.tell(services);
+        self.watch(stream, scope);
+        Ok(())
+    }
+
+    async fn answered(&mut self, stream: &mut Stream, answer: WatchResponse) -> Result<()> {
+        if answer.watch_id == SENTINEL || answer.watch_id < 0 {
+            if answer.canceled {
+                return Err(refused(stream, &answer));
+            }
+            // Everything watched is as it was, but for what is still being read.
+            let confirms_all = stream.asking.is_empty() && stream.due.is_empty() && stream.refused.is_empty();
+            self.sink.heard(Heard { confirms_all, ttl: self.ttl(), ..self.inner.reader.as_before() });
+            return Ok(());
+        }
+        let Some(scope) = stream.watches.get(&answer.watch_id).cloned() else { return Ok(()) };
+        if answer.canceled {
+            stream.watches.remove(&answer.watch_id);
+            if let Some(followed) = self.scopes.get_mut(&scope) {
+                followed.id = None;
+            }
+            if answer.compact_revision == 0 {
+                tracing::warn!(
+                    service = scope.as_deref().unwrap_or("*"),
+                    why = answer.cancel_reason,
+                    "a watch was ended"
+                );
+            }
+            // What happened since is forgotten there, or may not be told: the list says what came of it.
+            stream.due.insert(scope);
+            return Ok(());
+        }
+        // Where there is much to catch up with it comes in several answers, and each names the present revision:
+        // only one without events says that all until then has been told.
+        let told = answer.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)).max();
+        let told = told.or_else(|| Some(answer.header.filter(|_| !answer.created)?.revision));
+        let mut changed = BTreeSet::new();
+        for event in answer.events {
+            changed.extend(self.happened(&scope, event).await);
+        }
+        if let Some(followed) = self.scopes.get_mut(&scope) {
+            followed.revision = followed.revision.max(told.unwrap_or_default());
+        }
+        self.tell(changed);
+        Ok(())
+    }
+
+    /// The service that an event changed.
+    async fn happened(&mut self, scope: &Scope, event: Event) -> Option<String> {
+        let kind = event.r#type();
+        let kv = event.kv?;
+        let revision = self.scopes.get(scope)?.revision;
+        // A list that was read meanwhile knew it already.
+        if kv.mod_revision <= revision {
+            return None;
+        }
+        let found = if kind == EventType::Put { self.inner.reader.found(&kv).await } else { None };
+        let service = self.inner.reader.place(&kv)?.service;
+        self.count(found.as_ref().and_then(|found| found.ttl));
+        let records = &mut self.scopes.get_mut(scope)?.records;
+        let before = match found {
+            Some(found) => records.insert(kv.key, found),
+            None => records.remove(&kv.key),
+        };
+        self.uncount(before.and_then(|found| found.ttl));
+        Some(service)
+    }
+
+    /// Tells the lists of these services as they are now.
+    fn tell(&self, services: impl IntoIterator<Item = String>) {
+        let lists: Vec<(String, Listing)> = services
+            .into_iter()
+            .map(|service| {
+                let followed = self.scopes.get(&Some(service.clone())).or_else(|| self.scopes.get(&None));
+                let records = followed.into_iter().flat_map(|followed| followed.records.values());
+                let own = records.filter(|found| found.place.service == service);
+                let listing = listing(own);
+                (service, listing)
+            })
+            .collect();
+        if !lists.is_empty() {
+            self.sink.heard(Heard { lists, ttl: self.ttl(), ..self.inner.reader.as_before() });
+        }
+    }
+
+    // === how long they are kept ===
+
+    fn ttl(&self) -> Option<Duration> {
+        self.ttls.last_key_value().map(|(ttl, _)| *ttl)
+    }
+
+    fn count(&mut self, ttl: Option<Duration>) {
+        if let Some(ttl) = ttl {
+            *self.ttls.entry(ttl).or_default() += 1;
+        }
+    }
+
+    fn uncount(&mut self, ttl: Option<Duration>) {
+        if let Some(ttl) = ttl
+            && let Some(count) = self.ttls.get_mut(&ttl)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.ttls.remove(&ttl);
+            }
+        }
+    }
+}
+
+fn listing<'a>(records: impl Iterator<Item = &'a Found>) -> Listing {
+    let endpoints: Vec<Endpoint> = records.flat_map(|found| found.endpoints.iter().cloned()).collect();
+    Listing { endpoints, removed: Vec::new() }
+}
+
+fn asking(request: RequestUnion) -> WatchRequest {
+    WatchRequest { request_union: Some(request) }
+}
+
+fn ended(stream: &Stream) -> Error {
+    Error::new(Kind::Unavailable, format!("{} ended the watch", stream.connected.label()))
+}
+
+fn refused(stream: &Stream, answer: &WatchResponse) -> Error {
+    let kind = if answer.cancel_reason.contains("permission denied") {
+        Kind::PermissionDenied
+    } else {
+        Kind::Unavailable
+    };
+    Error::new(kind, format!("{} refused to watch: {}", stream.connected.label(), answer.cancel_reason))
+}

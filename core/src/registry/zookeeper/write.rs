@@ -1,0 +1,278 @@
+//! An ephemeral node for each registration: created, kept, deleted.
+//!
+//! A node is ours if its owner is our present session. One that lies there already is told by that: our own is
+//! written anew; any other, left by a session of ours that is over or by another process of the same instance id, is
+//! deleted and ours created, so that the end of the other session does not take it along.
+
+use std::collections::HashSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::line::{Fault, Line, TOGETHER};
+use super::{Core, Written, is_away};
+use crate::error::{Error, Kind, Result};
+use crate::registry::record::{Place, Record, path_of, says_well};
+use crate::registry::{Beat, Entry, Health, stamp};
+
+/// How often something that others change at the same time is tried.
+const TRIES: usize = 5;
+/// What a server takes in one message (`jute.maxbuffer`), and what beside the record is in it.
+const LARGEST: usize = 0xf_ffff - 1024;
+/// How long a registration may be on its way.
+const ON_ITS_WAY: Duration = Duration::from_mins(1);
+
+impl Core {
+    pub(super) async fn register(self: Arc<Self>, entries: &[Entry]) -> Vec<Result<()>> {
+        let mut outcomes = Vec::with_capacity(entries.len());
+        let mut away = None;
+        for together in entries.chunks(TOGETHER) {
+            match away.clone() {
+                Some(error) => outcomes.extend(together.iter().map(|_| Err(Error::clone(&error)))),
+                None => outcomes.extend(self.register_together(together).await),
+            }
+            let last = outcomes.last().and_then(|outcome| outcome.as_ref().err());
+            away = away.or_else(|| last.filter(|error| is_away(error)).cloned());
+        }
+        outcomes
+    }
+
+    async fn register_together(self: &Arc<Self>, entries: &[Entry]) -> Vec<Result<()>> {
+        let line = match self.line().await {
+            Ok(line) => line,
+            Err(error) => return entries.iter().map(|_| Err(error.clone())).collect(),
+        };
+        self.foresee_parents(&line, entries);
+        let mut puts = JoinSet::new();
+        for (index, entry) in entries.iter().enumerate() {
+            let (core, line, entry) = (self.clone(), line.clone(), entry.clone());
+            puts.spawn(async move { (index, core.put(&line, &entry).await) });
+        }
+        let panicked = || Error::new(Kind::Internal, "a registration panicked; please report it");
+        let mut outcomes: Vec<Result<()>> = entries.iter().map(|_| Err(panicked())).collect();
+        while let Some(put) = puts.join_next().await {
+            if let Ok((index, outcome)) = put {
+                outcomes[index] = outcome;
+            }
+        }
+        outcomes
+    }
+
+    /// Sends ahead what creates the parents of these nodes; what becomes of it shows when the nodes are created.
+    fn foresee_parents(&self, line: &Arc<Line>, entries: &[Entry]) {
+        let mut made = self.parents.lock();
+        if made.0 != line.session {
+            *made = (line.session, HashSet::new());
+        }
+        for entry in entries {
+            let parent = path_of(&self.prefix, &entry.instance.service);
+            if !made.1.contains(&parent) {
+                for path in ancestors(&format!("{parent}/")) {
+                    if made.1.insert(path.to_owned()) {
+                        drop(line.create(path, b"", false));
+                    }
+                }
+            }
+        }
+    }
+
+    async fn put(&self, line: &Arc<Line>, entry: &Entry) -> Result<()> {
+        let path = Place::of(entry).path(&self.prefix);
+        let data = Record::of(entry, &stamp::now()).write()?;
+        let size = path.len() + data.len();
+        if size > LARGEST {
+            return Err(Error::invalid(format!(
+                "{}: the record would take {size} bytes; ZooKeeper takes {LARGEST}",
+                entry.instance.instance_id
+            )));
+        }
+        let key = (path, entry.generation.clone());
+        let is_ended = || self.ended.lock().contains_key(&key);
+        place(line, &key.0, &data, is_ended).await?;
+        self.written.lock().insert(key.0, Written { session: line.session, well: says_well(entry) });
+        Ok(())
+    }
+
+    pub(super) async fn beat(self: Arc<Self>, entries: &[Entry]) -> Vec<Result<Beat>> {
+        let paths: Vec<String> = entries.iter().map(|entry| Place::of(entry).path(&self.prefix)).collect();
+        let owned = async {
+            let line = self.line().await?;
+            let ours = self.ours(&line, &paths).await?;
+            Ok::<_, Error>((line, ours))
+        };
+        let (line, ours) = match owned.await {
+            Ok(owned) => owned,
+            Err(error) => return entries.iter().map(|_| Err(error.clone())).collect(),
+        };
+        let mut outcomes = Vec::with_capacity(entries.len());
+        for (path, entry) in paths.iter().zip(entries) {
+            let known = self.written.lock().get(path).copied();
+            let known = known.filter(|known| known.session == line.session && ours.contains(path));
+            outcomes.push(match (known, entry.health) {
+                (None, _) => Ok(Beat::Unknown),
+                (Some(known), Health::Says(well)) if well != known.well => {
+                    self.write_anew(&line, path, entry).await
+                }
+                _ => Ok(Beat::Kept),
+            });
+        }
+        outcomes
+    }
+
+    /// Which of these paths are nodes of this session.
+    async fn ours(&self, line: &Arc<Line>, paths: &[String]) -> Result<HashSet<String>> {
+        if self.lists_ephemerals.load(Ordering::Relaxed) {
+            match line.ephemerals(&format!("{}/", self.prefix)).await {
+                Err(Fault::Unimplemented) => self.lists_ephemerals.store(false, Ordering::Relaxed),
+                listed => return Ok(listed?.into_iter().collect()),
+            }
+        }
+        let mut ours = HashSet::new();
+        for together in paths.chunks(TOGETHER) {
+            let asked: Vec<_> = together.iter().map(|path| line.exists(path, false)).collect();
+            for (path, stat) in together.iter().zip(asked) {
+                if stat.await?.is_some_and(|stat| stat.owner == line.session) {
+                    ours.insert(path.clone());
+                }
+            }
+        }
+        Ok(ours)
+    }
+
+    /// Says in the record of a node of ours what its program says of its health.
+    async fn write_anew(&self, line: &Arc<Line>, path: &str, entry: &Entry) -> Result<Beat> {
+        let data = Record::of(entry, &stamp::now()).write()?;
+        match line.set_data(path, &data, -1).await {
+            Ok(()) => {
+                let written = Written { session: line.session, well: says_well(entry) };
+                self.written.lock().insert(path.to_owned(), written);
+                Ok(Beat::Kept)
+            }
+            Err(Fault::NoNode) => Ok(Beat::Unknown),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// Its path; and what may still be on its way to create it there does so no more.
+    pub(super) fn forget(&self, entry: &Entry, doubtful: bool) -> String {
+        let path = Place::of(entry).path(&self.prefix);
+        if doubtful {
+            let (now, mut ended) = (Instant::now(), self.ended.lock());
+            ended.retain(|_, at| now.duration_since(*at) < ON_ITS_WAY);
+            ended.insert((path.clone(), entry.generation.clone()), now);
+        }
+        self.written.lock().remove(&path);
+        path
+    }
+}
+
+/// Deletes a node of ours. Says what came of the first try; where the servers were away goes on until it is gone, is
+/// registered anew, or the client is.
+pub(super) async fn see_off(core: Weak<Core>, path: String, tell: oneshot::Sender<Result<()>>) {
+    let mut tell = Some(tell);
+    while let Some(core) = core.upgrade() {
+        if tell.is_none() && core.written.lock().contains_key(&path) {
+            return;
+        }
+        let outcome = match core.line().await {
+            Ok(line) => remove(&line, &path).await.map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        let is_over = !outcome.as_ref().is_err_and(is_away);
+        if let Some(tell) = tell.take() {
+            // The caller may have given up.
+            let _ = tell.send(outcome);
+        }
+        if is_over {
+            return;
+        }
+        let pace = core.terms.session_timeout / 6;
+        drop(core);
+        sleep(pace).await;
+    }
+}
+
+/// Creates a node of ours, or writes the one that there is.
+async fn place(line: &Arc<Line>, path: &str, data: &[u8], is_ended: impl Fn() -> bool) -> Result<()> {
+    let mut outcome = Error::from(Fault::NoNode);
+    for _ in 0..TRIES {
+        if is_ended() {
+            return Err(Error::new(Kind::Closed, "the registration was closed"));
+        }
+        // Sent at once: whoever ends it now deletes what this creates.
+        match line.create(path, data, true).await {
+            Ok(()) => return Ok(()),
+            Err(Fault::NoNode) => {
+                if let Some(refused) = make_parents(line, path).await {
+                    outcome = refused;
+                }
+            }
+            Err(Fault::NodeExists) => {
+                let Some(stat) = line.exists(path, false).await? else { continue };
+                let changed = if stat.owner == line.session {
+                    line.set_data(path, data, stat.version).await.map(|()| true)
+                } else {
+                    line.delete(path, stat.version).await.map(|()| false)
+                };
+                match changed {
+                    Ok(true) => return Ok(()),
+                    Ok(false) | Err(Fault::NoNode) => {}
+                    Err(Fault::BadVersion) => outcome = Fault::BadVersion.into(),
+                    Err(fault) => return Err(fault.into()),
+                }
+            }
+            Err(fault) => return Err(fault.into()),
+        }
+    }
+    Err(outcome)
+}
+
+/// Creates what a path lies below; why that was refused, if it was.
+async fn make_parents(line: &Arc<Line>, path: &str) -> Option<Error> {
+    let made: Vec<_> = ancestors(path).map(|path| line.create(path, b"", false)).collect();
+    let mut refused = None;
+    for made in made {
+        match made.await {
+            // Below one that may not be created, others are missing in consequence.
+            Ok(()) | Err(Fault::NodeExists | Fault::NoNode) => {}
+            Err(fault) => refused = Some(fault.into()),
+        }
+    }
+    refused
+}
+
+/// The paths above a path, from the top.
+fn ancestors(path: &str) -> impl Iterator<Item = &str> {
+    path.match_indices('/').skip(1).map(move |(end, _)| &path[..end])
+}
+
+/// Deletes a node if it is ours.
+async fn remove(line: &Arc<Line>, path: &str) -> std::result::Result<(), Fault> {
+    for _ in 0..TRIES {
+        let Some(stat) = line.exists(path, false).await?.filter(|stat| stat.owner == line.session) else {
+            return Ok(());
+        };
+        match line.delete(path, stat.version).await {
+            Err(Fault::BadVersion) => {}
+            Ok(()) | Err(Fault::NoNode) => return Ok(()),
+            Err(fault) => return Err(fault),
+        }
+    }
+    Err(Fault::BadVersion)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_lies_below_others() {
+        assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a", "/a/b"]);
+        assert_eq!(ancestors("/a/b/").collect::<Vec<_>>(), ["/a", "/a/b"]);
+        assert_eq!(ancestors("/a").count(), 0);
+    }
+}

@@ -1,0 +1,252 @@
+//! What only etcd has, and what every registry keeps, with both versions.
+
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD as BASE64;
+use plumline::{Client, Kind};
+use plumline_servers::etcd::{Etcd, New, Old, PREFIX, Version};
+use plumline_servers::toxiproxy::Toxiproxy;
+use plumline_servers::{Server, alone, among_others};
+use plumline_tests::{client, ports, stays, until};
+use serde_json::{Value, json};
+
+use crate::promises::{TTL, at, promises, registering};
+
+const SOON: Duration = Duration::from_secs(5);
+
+mod new {
+    use super::*;
+    promises!(Etcd<New>, seen within 200 ms);
+}
+
+mod old {
+    use super::*;
+    promises!(Etcd<Old>, seen within 200 ms);
+}
+
+#[test]
+fn etcdctl_sees_what_is_registered_and_one_lease_holds_two_hundred() {
+    let _turn = among_others();
+    let server = Etcd::<New>::start();
+    let plum = registering(&server.address());
+    let all: Vec<_> = (1..=201).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    until("all are registered", SOON, || server.listed("orders").len() == 201);
+    let mut command = Command::new(New::program().with_file_name("etcdctl"));
+    let endpoint = format!("--endpoints=127.0.0.1:{}", server.port);
+    let seen = command.args([&endpoint, "get", "--prefix", "--count-only", "--write-out=fields", PREFIX]);
+    let seen = String::from_utf8(seen.output().unwrap().stdout).unwrap();
+    assert!(seen.contains("\"Count\" : 201"), "{seen}");
+    stays("they are kept by their leases", TTL + Duration::from_secs(1), || {
+        server.listed("orders").len() == 201
+    });
+    // Registered in several rounds, the first lease may be granted before the others are known: two or three.
+    assert!((2..=3).contains(&server.leases()), "{}", server.leases());
+    drop(all);
+    until("no lease is left behind", SOON, || server.leases() == 0);
+}
+
+#[test]
+fn trap_5_two_thousand_registrations_and_a_server_killed_twenty_times_end_in_the_exact_set() {
+    let _turn = alone();
+    let mut server = Etcd::<New>::start();
+    let plum = registering(&server.address());
+    let all: Vec<_> = (1..=2_000).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    for round in 0..20 {
+        server.kill();
+        if round % 5 == 4 {
+            server.empty();
+        }
+        server.revive();
+        // Some have been registered again, as a rule not all.
+        until("registering goes on", SOON, || !server.listed("orders").is_empty());
+    }
+    all[1_234].update(at("orders", 1_235).version("latest")).unwrap();
+    let expected: Vec<u16> = (1..=2_000).collect();
+    until("everybody is back, once", Duration::from_secs(15), || server.listed("orders") == expected);
+    until("with the latest data", SOON, || server.record("orders", 1_235).version == "latest");
+}
+
+#[test]
+fn trap_9_what_a_compaction_hides_from_a_watch_that_was_cut_off_is_told_all_the_same() {
+    let _turn = among_others();
+    let server = Etcd::<New>::start();
+    let plum = registering(&server.address());
+    let all: Vec<_> = (1..=3).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    until("all are registered", SOON, || server.listed("orders").len() == 3);
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.port);
+    let other = client(&format!("etcd://127.0.0.1:{through}"), json!({}));
+    assert_eq!(ports(&other, "orders"), [1, 2, 3]);
+    let watch = other.watch("orders").unwrap();
+    assert_eq!(watch.next_within(SOON).unwrap().unwrap().endpoints.len(), 3);
+    toxiproxy.cut(through);
+    until("the loss is noticed", SOON, || !other.stats().unwrap().cache.registries[0].up);
+    let mut all = all;
+    all.pop().unwrap().close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+    (0..10).for_each(|n| all[0].update(at("orders", 1).version(format!("v{n}"))).unwrap());
+    until("the last update is there", SOON, || server.record("orders", 1).version == "v9");
+    server
+        .gateway("/v3/kv/compaction", &json!({"revision": server.revision().to_string(), "physical": true}));
+    assert_eq!(ports(&other, "orders"), [1, 2, 3], "the last list serves on");
+    toxiproxy.heal(through);
+    // Its absence is believed after twice the TTL, for the registry was away.
+    until("the end of the third is told", 2 * TTL + SOON, || ports(&other, "orders") == [1, 2]);
+    until("and the update", SOON, || {
+        other.discover("orders").unwrap().iter().any(|found| found.version == "v9")
+    });
+}
+
+#[test]
+fn trap_6_a_watch_whose_path_swallows_everything_is_noticed_and_resumed() {
+    let _turn = among_others();
+    let server = Etcd::<New>::start();
+    let plum = registering(&server.address());
+    let me = plum.register(at("orders", 1)).unwrap();
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.port);
+    let other = client(&format!("etcd://127.0.0.1:{through}"), json!({}));
+    until("it is seen", SOON, || ports(&other, "orders") == [1]);
+    let watch = other.watch("orders").unwrap();
+    toxiproxy.swallow(through);
+    // A reader keeps alive every 5 s.
+    until("the silence is noticed", Duration::from_secs(11), || {
+        !other.stats().unwrap().cache.registries[0].up
+    });
+    me.update(at("orders", 1).version("v2")).unwrap();
+    toxiproxy.heal(through);
+    until("what happened meanwhile is told", SOON, || {
+        watch
+            .next_within(SOON)
+            .unwrap()
+            .is_some_and(|change| change.endpoints.iter().any(|found| found.version == "v2"))
+    });
+}
+
+fn with_auth(server: &Etcd<New>) {
+    let call = |path: &str, body: Value| server.gateway(path, &body);
+    for (user, password) in
+        [("root", "root-secret"), ("reader", "reader-secret"), ("writer", "writer-secret")]
+    {
+        call("/v3/auth/user/add", json!({"name": user, "password": password}));
+    }
+    call("/v3/auth/role/add", json!({"name": "root"}));
+    call("/v3/auth/user/grant", json!({"user": "root", "role": "root"}));
+    for (user, permission) in [("reader", "READ"), ("writer", "READWRITE")] {
+        call("/v3/auth/role/add", json!({"name": user}));
+        let range = json!({"permType": permission, "key": BASE64.encode(format!("{PREFIX}/")),
+                           "range_end": BASE64.encode(format!("{PREFIX}0"))});
+        call("/v3/auth/role/grant", json!({"name": user, "perm": range}));
+        call("/v3/auth/user/grant", json!({"user": user, "role": user}));
+    }
+    call("/v3/auth/enable", json!({}));
+}
+
+fn as_user(server: &Etcd<New>, user: &str) -> Client {
+    registering(&server.address().replace("://", &format!("://{user}@")))
+}
+
+#[test]
+fn a_user_is_asked_for_known_and_obeyed_and_a_token_renewed() {
+    let _turn = among_others();
+    // Tokens live for two seconds without being used.
+    let server = Etcd::<New>::with(&["--auth-token-ttl", "2"]);
+    with_auth(&server);
+    let (_listener, port) = plumline_tests::listener();
+    let writer = as_user(&server, "writer:writer-secret");
+    let me = writer.register(at("orders", port)).unwrap();
+    let reader = as_user(&server, "reader:reader-secret");
+    until("it is seen", SOON, || ports(&reader, "orders") == [port]);
+
+    let error = reader.register(at("billing", port)).unwrap_err();
+    assert_eq!(error.kind(), Kind::PermissionDenied, "{error}");
+    let error = as_user(&server, "writer:wrong-secret").discover("orders").unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthenticated, "{error}");
+    assert!(!error.to_string().contains("secret"), "{error}");
+    let error = client(&server.address(), json!({})).discover("orders").unwrap_err();
+    assert_eq!(error.kind(), Kind::Unauthenticated, "{error}");
+    assert!(error.message().contains("user:password@"), "{error}");
+
+    stays("the token is renewed", Duration::from_secs(5), || ports(&reader, "orders") == [port]);
+    me.update(at("orders", port).version("v2")).unwrap();
+    until("and the update is told", SOON, || {
+        reader.discover("orders").unwrap().iter().any(|found| found.version == "v2")
+    });
+    reader.clear_cache().unwrap();
+    assert_eq!(ports(&reader, "orders"), [port]);
+}
+
+#[test]
+fn names_of_every_script_come_back_as_they_were() {
+    let _turn = among_others();
+    let server = Etcd::<New>::start();
+    let plum = registering(&server.address());
+    let names = ["a/b", "with space", "поиск", "検索/索引", "50%", "..", "a.b:c", "🦀"];
+    let all: Vec<_> = names
+        .iter()
+        .map(|name| plum.register(at(name, 1).instance_id(format!("{name}/1"))).unwrap())
+        .collect();
+    let other = client(&server.address(), json!({}));
+    for name in names {
+        until(name, SOON, || ports(&other, name) == [1]);
+        assert_eq!(other.discover(name).unwrap()[0].instance_id, format!("{name}/1"));
+    }
+    let mut expected: Vec<String> = names.iter().map(ToString::to_string).collect();
+    expected.sort_unstable();
+    assert_eq!(other.services().unwrap(), expected);
+    drop(all);
+}
+
+#[test]
+fn labels_of_more_than_a_megabyte_are_refused_before_they_are_sent() {
+    let _turn = among_others();
+    let server = Etcd::<New>::start();
+    let plum = registering(&server.address());
+    let (_listener, port) = plumline_tests::listener();
+    let fine = plum.register(at("orders", 1)).unwrap();
+    let me = plum.register(at("orders", port).label("long", "x".repeat(1 << 20))).unwrap();
+    let error = me.last_error().expect("it is refused");
+    assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
+    assert!(error.message().contains("its labels are too long"), "{error}");
+    assert_eq!(server.listed("orders"), [1], "the other is not held up by it");
+    drop(fine);
+}
+
+#[test]
+fn whatever_else_answers_at_the_port_is_named() {
+    let _turn = among_others();
+    let controller = plumline_controller::Controller::start(
+        plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()),
+    );
+    let controller = controller.unwrap();
+    let plum = client(&format!("etcd://{}", controller.address()), json!({}));
+    let error = plum.discover("orders").unwrap_err();
+    assert_eq!(error.kind(), Kind::Protocol, "{error}");
+    assert!(error.message().contains("does not speak gRPC"), "{error}");
+}
+
+#[test]
+fn every_service_is_watched_by_one_watch() {
+    let _turn = among_others();
+    let server = Etcd::<Old>::start();
+    let plum = registering(&server.address());
+    let first = plum.register(at("orders", 1)).unwrap();
+    let other = client(&server.address(), json!({}));
+    let watch = other.watch_all().unwrap();
+    let mut told = std::collections::BTreeMap::new();
+    let mut until_told = |what: &str, count: usize| {
+        until(what, SOON, || {
+            if let Some(change) = watch.next_within(Duration::from_millis(50)).unwrap() {
+                told.insert(change.service.clone(), change.endpoints.len());
+            }
+            told.values().sum::<usize>() == count
+        });
+    };
+    until_told("what is there", 1);
+    let second = plum.register(at("billing", 2)).unwrap();
+    until_told("what comes later", 2);
+    first.update(at("orders", 1).healthy(false)).unwrap();
+    until("one that is unwell is spared", SOON, || other.discover("orders").unwrap().is_empty());
+    drop(second);
+}
