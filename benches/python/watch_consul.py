@@ -13,4 +13,4 @@ while True:
     rows = json.load(answer)
     index = answer.headers["X-Consul-Index"]
     for row in rows:
-        print(row["Service"]["Port"], flush=True)
+        print(f"127.0.0.1:{row['Service']['Port']}", flush=True)

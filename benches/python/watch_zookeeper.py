@@ -21,7 +21,7 @@ def changed(children):
             value, _ = client.get(f"{path}/{child}")
         except NoNodeError:
             continue
-        print(json.loads(value)["port"], flush=True)
+        print(f"127.0.0.1:{json.loads(value)['port']}", flush=True)
 
 
 threading.Event().wait()

@@ -30,7 +30,8 @@ struct Cost {
 }
 
 fn measure(place: &Place) -> Vec<Row> {
-    let trusting = json!({"retry": {"attempts": 1}, "outlier": {"enabled": false}, "balancer": "round_robin"});
+    let trusting =
+        json!({"retry": {"attempts": 1}, "outlier": {"enabled": false}, "balancer": "round_robin"});
     let rows = [("a client that trusts the registry", trusting), ("ours", json!({}))]
         .map(|(name, settings)| (name, run(place, &client(&place.address, settings))));
     let row = |group: &str, name: &str, unit: &str, figure: f64| Row {
@@ -66,8 +67,8 @@ fn run(place: &Place, plum: &Client) -> Cost {
         }
         let outcome = plum.get("orders", "/");
         let trace: Vec<String> = match &outcome {
-            Ok(answer) => answer.trace().iter().map(|attempt| attempt.endpoint().to_owned()).collect(),
-            Err(error) => error.trace().iter().map(|attempt| attempt.endpoint().to_owned()).collect(),
+            Ok(answer) => answer.trace().iter().map(|attempt| attempt.endpoint.address()).collect(),
+            Err(error) => error.trace().iter().map(|attempt| attempt.endpoint.address()).collect(),
         };
         failed += u32::from(outcome.is_err());
         if dead.as_ref().is_some_and(|dead| trace.contains(dead)) {

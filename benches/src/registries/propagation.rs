@@ -1,13 +1,13 @@
 //! One program registers, another sees it: ours, and beside it the registry's own client watching the same.
 
-use std::collections::HashMap;
+use std::any::Any;
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use plumline::interrupt::Never;
 use plumline::Instance;
+use plumline::interrupt::Never;
 use plumline_servers::etcd::{New, PREFIX, Version};
 use serde_json::json;
 
@@ -68,37 +68,49 @@ fn measure(place: &Place) -> Vec<Row> {
     relate(rows.collect())
 }
 
-/// The registry's own client, which tells each port that it sees.
-fn own_client(place: &Place) -> (Running, Receiver<Seen>) {
-    let host = place.address.split("://").nth(1).expect("a host").split(['/', '?']).next().unwrap_or_default();
-    let mut command = match place.name {
+/// The registry's own client, which tells each port that it sees; it ends with the first of the two.
+fn own_client(place: &Place) -> (Box<dyn Any>, Receiver<Seen>) {
+    let host =
+        place.address.split("://").nth(1).expect("a host").split(['/', '?']).next().unwrap_or_default();
+    let (running, lines): (Box<dyn Any>, BufReader<ChildStdout>) = match place.name {
+        "Nacos" => {
+            let (running, lines) = plumline_servers::nacos::own_client(&[host, "orders", "9"]);
+            (Box::new(running), lines)
+        }
         "etcd" => {
             let mut etcdctl = Command::new(New::program().with_file_name("etcdctl"));
-            etcdctl.arg(format!("--endpoints={host}")).args(["watch", "--prefix", &format!("{PREFIX}/orders")]);
-            etcdctl
+            let prefix = format!("{PREFIX}/orders");
+            start(etcdctl.arg(format!("--endpoints={host}")).args(["watch", "--prefix", &prefix]))
         }
-        "Nacos" => plumline_servers::nacos::own_client(host, "orders"),
-        script => {
+        name => {
             let mut python = Command::new(".venv/bin/python");
-            python.arg(format!("benches/python/watch_{}.py", script.to_lowercase())).args([host, "orders"]);
-            python
+            python.arg(format!("benches/python/watch_{}.py", name.to_lowercase()));
+            start(python.args([host, "orders"]))
         }
     };
-    let mut child = command.stdout(Stdio::piped()).spawn().expect("the registry's own client starts");
-    let lines = BufReader::new(child.stdout.take().expect("it is piped")).lines();
     let (tell, hear) = channel();
     std::thread::spawn(move || {
-        let mut known = HashMap::new();
-        for line in lines.map_while(Result::ok) {
+        for line in lines.lines().map_while(Result::ok) {
             let at = Instant::now();
-            // Whatever it prints, what ends with a port is what was seen.
-            let port = line.rsplit(['-', ' ', ':', '/']).next().and_then(|end| end.parse::<u16>().ok());
-            if let Some(port) = port.filter(|port| known.insert(*port, ()).is_none())
+            if let Some(port) = port_in(&line)
                 && tell.send((port, at)).is_err()
             {
                 return;
             }
         }
     });
-    (Running(child), hear)
+    (running, hear)
+}
+
+fn start(command: &mut Command) -> (Box<dyn Any>, BufReader<ChildStdout>) {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the registry's own client starts");
+    let lines = BufReader::new(child.stdout.take().expect("it is piped"));
+    (Box::new(Running(child)), lines)
+}
+
+/// Whatever a client prints: the port that stands behind the address.
+fn port_in(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once("127.0.0.1")?;
+    let digits = rest.strip_prefix([':', '-'])?;
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }

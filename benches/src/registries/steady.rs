@@ -40,7 +40,7 @@ fn measure(place: &Place) -> Vec<Row> {
     std::thread::sleep(WINDOW);
     let took = began.elapsed().as_secs_f64();
     let rate = (counter.count() - messages) as f64 / took;
-    let share = (self::cpu() - cpu).as_secs_f64() / took * 100.0;
+    let share = self::cpu().saturating_sub(cpu).as_secs_f64() / took * 100.0;
     drop(all);
     let row = |group: &str, name: &str, unit: &str, figure: f64| Row {
         group: format!("registrations: {}, {group}", place.name),
@@ -61,9 +61,12 @@ fn measure(place: &Place) -> Vec<Row> {
 
 /// The address of the registry by way of paths on which messages are counted.
 fn through(place: &Place, counter: &Counter) -> String {
-    let port: u16 = place.address.rsplit(':').next().and_then(|rest| {
-        rest.split(['/', '?']).next()?.parse().ok()
-    }).expect("an address ends with its port");
+    let port: u16 = place
+        .address
+        .rsplit(':')
+        .next()
+        .and_then(|rest| rest.split(['/', '?']).next()?.parse().ok())
+        .expect("an address ends with its port");
     let path = match place.name {
         "Nacos" => {
             // Its gRPC port is the other one and 1,000.

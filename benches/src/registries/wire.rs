@@ -46,7 +46,9 @@ impl Counter {
     fn note(&self, framing: Framing, bytes: &[u8]) {
         let count = match framing {
             Framing::Http1 => bytes.windows(10).filter(|window| *window == b" HTTP/1.1\r").count(),
-            Framing::Grpc => frames(bytes, 9, |head| (length(&head[..3]), head[3] == 0 && length(&head[..3]) > 0)),
+            Framing::Grpc => {
+                frames(bytes, 9, |head| (length(&head[..3]), head[3] == 0 && length(&head[..3]) > 0))
+            }
             Framing::Length => frames(bytes, 4, |head| (length(head), true)),
         };
         self.0.fetch_add(count as u64, Ordering::Relaxed);
