@@ -9,5 +9,6 @@ mod consul;
 mod dns;
 mod etcd;
 mod etcd_cluster;
+mod nacos;
 mod promises;
 mod zookeeper;

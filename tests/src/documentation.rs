@@ -40,6 +40,7 @@ pages! {
     Consul: "docs/consul.md",
     Dns: "docs/dns.md",
     Etcd: "docs/etcd.md",
+    Nacos: "docs/nacos.md",
     ZooKeeper: "docs/zookeeper.md",
     TheCommand: "docs/the-command.md",
     Controller: "docs/controller.md",

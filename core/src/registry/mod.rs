@@ -28,6 +28,8 @@ mod fixed;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod memory;
+#[cfg(feature = "nacos")]
+mod nacos;
 mod plum;
 pub mod polling;
 #[cfg(feature = "tokio")]
@@ -323,6 +325,8 @@ pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
         "dns" | "dns+srv" => dns::open(address, setup),
         #[cfg(feature = "etcd")]
         "etcd" | "etcd+tls" => etcd::open(&address, setup),
+        #[cfg(feature = "nacos")]
+        "nacos" => nacos::open(&address, setup),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         #[cfg(feature = "zookeeper")]
         "zookeeper" => zookeeper::open(&address, setup),

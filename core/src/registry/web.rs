@@ -43,23 +43,33 @@ pub(super) struct Ask<'a> {
     method: &'a str,
     path: &'a str,
     body: Option<&'a [u8]>,
+    content_type: &'static str,
 }
+
+const JSON: &str = "application/json";
 
 impl<'a> Ask<'a> {
     pub(super) const fn get(path: &'a str) -> Ask<'a> {
-        Ask { method: "GET", path, body: None }
+        Ask { method: "GET", path, body: None, content_type: JSON }
     }
 
     pub(super) const fn post(path: &'a str, body: &'a [u8]) -> Ask<'a> {
-        Ask { method: "POST", path, body: Some(body) }
+        Ask { method: "POST", path, body: Some(body), content_type: JSON }
+    }
+
+    /// The body is a form.
+    #[cfg(feature = "nacos")]
+    pub(super) const fn form(path: &'a str, body: &'a [u8]) -> Ask<'a> {
+        let content_type = "application/x-www-form-urlencoded";
+        Ask { method: "POST", path, body: Some(body), content_type }
     }
 
     pub(super) const fn put(path: &'a str, body: &'a [u8]) -> Ask<'a> {
-        Ask { method: "PUT", path, body: Some(body) }
+        Ask { method: "PUT", path, body: Some(body), content_type: JSON }
     }
 
     pub(super) const fn delete(path: &'a str) -> Ask<'a> {
-        Ask { method: "DELETE", path, body: None }
+        Ask { method: "DELETE", path, body: None, content_type: JSON }
     }
 
     /// Hands over the exchange with its headers.
@@ -68,8 +78,8 @@ impl<'a> Ask<'a> {
         credentials: Option<(&str, &str)>,
         then: impl FnOnce(&Exchange<'_>) -> T,
     ) -> T {
-        let json = self.body.map(|_| ("Content-Type", "application/json"));
-        let headers: Vec<(&str, &str)> = json.into_iter().chain(credentials).collect();
+        let content = self.body.map(|_| ("Content-Type", self.content_type));
+        let headers: Vec<(&str, &str)> = content.into_iter().chain(credentials).collect();
         let (method, path, body) = (self.method, self.path, self.body);
         // Every request of ours can be sent twice: the second does what the first did.
         then(&Exchange { method, path, host: None, headers: &headers, body, repeatable: true })

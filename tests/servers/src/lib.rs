@@ -5,6 +5,7 @@
 pub mod certificates;
 pub mod consul;
 pub mod etcd;
+pub mod nacos;
 pub mod nsd;
 pub mod toxiproxy;
 pub mod zookeeper;

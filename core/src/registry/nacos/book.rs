@@ -1,0 +1,302 @@
+//! What this program has registered: one set for each service, told anew on every connection.
+//!
+//! ```text
+//!  register ─► put into the set ─┐
+//!  beat ─────► health, a look ───┼─► tell: whatever the connection has not been told of that service, in turn
+//!  deregister ► out of the set ──┤
+//!  a new connection ─────────────┘
+//! ```
+//!
+//! The set is what is wanted, even while the server is away: whoever connects next tells the latest.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use super::hub::Hub;
+use super::link::Link;
+use super::message::{Message, Told};
+use super::names;
+use super::plan::{Ours, Place, Step, Written, place_of};
+use super::record::{Listed, bare, instance};
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::registry::{Beat, Entry, stamp};
+use crate::sync::Mutex;
+
+/// So many services are told or looked at side by side.
+const SIDE_BY_SIDE: usize = 64;
+/// Just after a change a look may be behind it.
+const BEHIND: Duration = Duration::from_millis(500);
+
+/// Everything that is registered, by service.
+#[derive(Default)]
+pub(super) struct Book {
+    shelves: Mutex<HashMap<String, Arc<Shelf>>>,
+}
+
+/// One service.
+#[derive(Default)]
+struct Shelf {
+    /// Whoever tells the server of it.
+    turn: tokio::sync::Mutex<()>,
+    ours: Mutex<Ours>,
+}
+
+impl Book {
+    fn shelf(&self, service: &str) -> Arc<Shelf> {
+        self.shelves.lock().entry(service.to_owned()).or_default().clone()
+    }
+
+    /// An entry is no more.
+    pub(super) fn strike(&self, entry: &Entry) {
+        self.shelf(&entry.instance.service).ours.lock().strike(entry);
+    }
+
+    /// Forgets a service of which there is nothing.
+    fn tidy(&self, service: &str) {
+        let mut shelves = self.shelves.lock();
+        let is_empty = |shelf: &Shelf| {
+            let ours = shelf.ours.lock();
+            ours.held.is_empty() && ours.leaving.is_empty()
+        };
+        // Whoever else holds it is about to put something there.
+        if shelves.get(service).is_some_and(|shelf| Arc::strong_count(shelf) == 1 && is_empty(shelf)) {
+            shelves.remove(service);
+        }
+    }
+}
+
+/// Makes entries known.
+pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<()>> {
+    let refusals: HashMap<String, Error> = services_of(&entries)
+        .into_iter()
+        .filter_map(|service| Some((service.to_owned(), names::escape(service).err()?)))
+        .collect();
+    let now = stamp::now();
+    for entry in entries.iter().filter(|entry| !refusals.contains_key(&entry.instance.service)) {
+        hub.book.shelf(&entry.instance.service).ours.lock().put(entry, &now);
+    }
+    let services = services_of(&entries).into_iter().filter(|service| !refusals.contains_key(*service));
+    let mut told =
+        side_by_side(hub, services, |hub, service| async move { tell(&hub, &service).await }).await;
+    told.extend(refusals.into_iter().map(|(service, error)| (service, Err(error))));
+    entries
+        .iter()
+        .map(|entry| {
+            let service = &entry.instance.service;
+            told.get(service).cloned().unwrap_or_else(|| Err(lost_sight()))?;
+            let shelf = hub.book.shelf(service);
+            let mut ours = shelf.ours.lock();
+            if let Some(held) = ours.held.get_mut(&place_of(entry)) {
+                held.confirmed = held.written.as_ref().map_or(0, |written| written.epoch);
+            }
+            Ok(())
+        })
+        .collect()
+}
+
+/// Keeps entries known.
+pub(super) async fn beat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<Beat>> {
+    let now = stamp::now();
+    for entry in &entries {
+        let shelf = hub.book.shelf(&entry.instance.service);
+        let mut ours = shelf.ours.lock();
+        // Only its health can be another: whatever else changes is registered.
+        if ours.held.get(&place_of(entry)).is_some_and(|held| held.entry.generation == entry.generation) {
+            ours.put(entry, &now);
+        }
+    }
+    let services = services_of(&entries).into_iter();
+    let looked = side_by_side(hub, services, |hub, service| async move {
+        let link = hub.link().await?;
+        let is_held = !hub.book.shelf(&service).ours.lock().held.is_empty();
+        if is_held {
+            tell_on(&hub, &link, &service).await?;
+            look(&hub, &link, &service).await?;
+        }
+        Ok(link.epoch)
+    })
+    .await;
+    let outcome = |entry: &Entry| {
+        let service = &entry.instance.service;
+        let epoch = looked.get(service).cloned().unwrap_or_else(|| Err(lost_sight()))?;
+        let shelf = hub.book.shelf(service);
+        let ours = shelf.ours.lock();
+        let held = ours.held.get(&place_of(entry));
+        let is_kept = held.is_some_and(|held| held.is_told(epoch) && held.confirmed == epoch);
+        Ok(if is_kept { Beat::Kept } else { Beat::Unknown })
+    };
+    let outcomes = entries.iter().map(outcome).collect();
+    services_of(&entries).into_iter().for_each(|service| hub.book.tidy(service));
+    outcomes
+}
+
+/// Tells a new connection of everything.
+pub(super) async fn redo(hub: Arc<Hub>, link: Arc<Link>) {
+    let services: Vec<String> = hub.book.shelves.lock().keys().cloned().collect();
+    let told = side_by_side(&hub, services.iter().map(String::as_str), |hub, service| {
+        let link = link.clone();
+        async move { tell_on(&hub, &link, &service).await }
+    });
+    for (service, outcome) in told.await {
+        if let Err(error) = outcome {
+            tracing::debug!(source = %hub.source, service, %error, "not registered again; the next beat tries on");
+        }
+    }
+}
+
+/// Tells the present connection what it has not been told of a service.
+pub(super) async fn tell(hub: &Arc<Hub>, service: &str) -> Result<()> {
+    let link = hub.link().await?;
+    let outcome = tell_on(hub, &link, service).await;
+    hub.book.tidy(service);
+    outcome
+}
+
+async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
+    let name = names::escape(service)?;
+    let shelf = hub.book.shelf(service);
+    let _turn = shelf.turn.lock().await;
+    let (steps, left) = {
+        let mut ours = shelf.ours.lock();
+        let Ours { held, leaving } = &mut *ours;
+        // What other connections held ended with them; and whoever has taken a place is told instead.
+        leaving.retain(|place, (_, by)| *by == link.epoch && !held.contains_key(place));
+        (ours.plan(link.flavour, link.epoch), ours.leaving.clone())
+    };
+    for step in steps {
+        // As it is by now: something may have changed, or left.
+        let Some((message, about)) = write(hub, link, &name, &step, &mut shelf.ours.lock()) else { continue };
+        hub.ask(link, &message).await?;
+        settle(&mut shelf.ours.lock(), &step, link.epoch, about);
+    }
+    // On Nacos a set without them says that they have left. Whoever left meanwhile has still to be told.
+    let is_told = |place: &Place, entry: &Entry| {
+        left.get(place).is_some_and(|(told, _)| told.generation == entry.generation)
+    };
+    shelf.ours.lock().leaving.retain(|place, (entry, _)| !is_told(place, entry));
+    Ok(())
+}
+
+/// The request of a step, and what it says of whom.
+fn write(
+    hub: &Hub,
+    link: &Link,
+    name: &str,
+    step: &Step,
+    ours: &mut Ours,
+) -> Option<(Message, BTreeMap<Place, Entry>)> {
+    let cluster = hub.cluster.as_deref();
+    let places = match step {
+        Step::Remove(place) => {
+            let left = ours.leaving.get(place).map(|(entry, _)| entry);
+            let entry = left.or_else(|| ours.held.get(place).map(|held| &held.entry))?;
+            return Some((hub.space.deregister(name, &bare(entry, cluster)), BTreeMap::new()));
+        }
+        Step::Tell(places) | Step::Announce(places) => places,
+    };
+    let mut rows = Vec::with_capacity(places.len());
+    let mut about = BTreeMap::new();
+    for place in places {
+        let Some(held) = ours.held.get_mut(place) else { continue };
+        held.sent = link.epoch;
+        rows.push(match step {
+            Step::Announce(_) => bare(&held.entry, cluster),
+            _ => instance(&held.entry, &held.since, cluster, link.flavour),
+        });
+        about.insert(place.clone(), held.entry.clone());
+    }
+    match rows.as_slice() {
+        [] => None,
+        [row] => Some((hub.space.register(name, row), about)),
+        rows => Some((hub.space.batch(name, rows), about)),
+    }
+}
+
+/// The server has taken a step.
+fn settle(ours: &mut Ours, step: &Step, epoch: u64, about: BTreeMap<Place, Entry>) {
+    match step {
+        Step::Remove(place) => {
+            ours.leaving.remove(place);
+            if let Some(held) = ours.held.get_mut(place) {
+                held.written = None;
+            }
+        }
+        Step::Announce(_) => {}
+        Step::Tell(_) => {
+            for (place, Entry { instance, health, .. }) in about {
+                if let Some(held) = ours.held.get_mut(&place) {
+                    held.written = Some(Written { epoch, instance, health, at: clock::now() });
+                }
+            }
+        }
+    }
+}
+
+/// Looks whether the server still lists what it has taken. What it does not is to be told again: at once the first
+/// time, ever more rarely where that does not help, for somebody may have switched it off on purpose.
+async fn look(hub: &Hub, link: &Link, service: &str) -> Result<()> {
+    let asked = clock::now();
+    let told: Told = hub.ask_for(link, &hub.space.query(&names::escape(service)?)).await?;
+    let rows = told.service_info.and_then(|info| info.hosts).unwrap_or_default();
+    let listed: HashSet<Place> =
+        rows.iter().filter_map(|row| Some(Listed::read(row).ok()?.place())).collect();
+    let shelf = hub.book.shelf(service);
+    let mut ours = shelf.ours.lock();
+    for (place, held) in &mut ours.held {
+        if listed.contains(place) {
+            held.missing = 0;
+        } else if held.written.as_ref().is_some_and(|written| asked.since(written.at) > BEHIND) {
+            held.missing += 1;
+            if held.missing.is_power_of_two() {
+                held.written = None;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Does something for each of many services, some at a time.
+async fn side_by_side<'a, T, F>(
+    hub: &Arc<Hub>,
+    services: impl Iterator<Item = &'a str>,
+    what: impl Fn(Arc<Hub>, String) -> F,
+) -> HashMap<String, Result<T>>
+where
+    T: Send + 'static,
+    F: std::future::Future<Output = Result<T>> + Send + 'static,
+{
+    let (mut all, gate) = (JoinSet::new(), Arc::new(Semaphore::new(SIDE_BY_SIDE)));
+    for service in services {
+        let (work, service, gate) = (what(hub.clone(), service.to_owned()), service.to_owned(), gate.clone());
+        all.spawn(async move {
+            let _place = gate.acquire_owned().await;
+            (service, work.await)
+        });
+    }
+    let mut outcomes = HashMap::new();
+    while let Some(done) = all.join_next().await {
+        match done {
+            Ok((service, outcome)) => {
+                outcomes.insert(service, outcome);
+            }
+            Err(error) => {
+                tracing::error!(source = %hub.source, %error, "a request broke off; please report it");
+            }
+        }
+    }
+    outcomes
+}
+
+/// The services of some entries.
+fn services_of(entries: &[Entry]) -> BTreeSet<&str> {
+    entries.iter().map(|entry| entry.instance.service.as_str()).collect()
+}
+
+fn lost_sight() -> Error {
+    Error::new(Kind::Internal, "a request broke off; please report it")
+}

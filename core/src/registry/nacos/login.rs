@@ -1,0 +1,146 @@
+//! The token of a user: fetched over HTTP, renewed before it ends, and once more when it is refused.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+use tokio::sync::oneshot;
+
+use super::hub::Hub;
+use crate::clock::{self, Tick};
+use crate::error::{Error, Kind, Result};
+use crate::interrupt::Never;
+use crate::registry::Wait;
+use crate::registry::address::User;
+use crate::registry::web::{self, Ask, Host, escape};
+use crate::runtime::Priority;
+use crate::transport::Answer;
+
+/// Where servers take logins: up to 2.x, and from 3.x on.
+const PATHS: [&str; 2] = ["/nacos/v1/auth/login", "/nacos/v3/auth/user/login"];
+/// A refusal this soon after a login is not the token's fault.
+const FRESH: Duration = Duration::from_secs(2);
+/// A login that failed while the old token still holds is tried again after this.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// What a login gives.
+#[derive(Clone)]
+pub(super) struct Token {
+    pub(super) text: Arc<str>,
+    since: Tick,
+    renew_at: Tick,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LoggedIn {
+    access_token: String,
+    /// In seconds.
+    #[serde(default)]
+    token_ttl: u64,
+}
+
+impl Hub {
+    /// The token to send; none where nobody is to be logged in.
+    pub(super) fn token(&self) -> Option<Arc<str>> {
+        self.token.lock().as_ref().map(|token| token.text.clone())
+    }
+
+    /// Sees to it that there is a token, where there is a user.
+    pub(super) async fn log_in(&self) -> Result<()> {
+        let is_due = |token: &Token| token.renew_at <= clock::now();
+        if self.user.is_none() || self.token.lock().as_ref().is_some_and(|token| !is_due(token)) {
+            return Ok(());
+        }
+        self.fetch(None).await
+    }
+
+    /// A token was refused: fetches another. Says no where that cannot help.
+    pub(super) async fn log_in_again(&self, refused: Option<&str>) -> Result<bool> {
+        if self.user.is_none() {
+            return Ok(false);
+        }
+        let is_fresh =
+            self.token.lock().as_ref().is_some_and(|token| {
+                Some(&*token.text) == refused && clock::now().since(token.since) < FRESH
+            });
+        if is_fresh {
+            return Ok(false);
+        }
+        self.fetch(refused).await.map(|()| true)
+    }
+
+    /// Fetches a token, unless somebody else has put another in the place of `refused` meanwhile.
+    async fn fetch(&self, refused: Option<&str>) -> Result<()> {
+        let Some(user) = self.user.clone() else { return Ok(()) };
+        let _turn = self.logging_in.lock().await;
+        let known = self.token();
+        if refused.is_some() && known.is_some() && known.as_deref() != refused {
+            return Ok(());
+        }
+        let (tell, hear) = oneshot::channel();
+        let (host, resolver, timeout) = (self.site().host.clone(), self.names.resolver.clone(), self.timeout);
+        self.names.runtime.post(&self.names.lane, Priority::Beat, move || {
+            let outcome = log_in(&host, &user, &resolver, &Wait::new(timeout, &Never));
+            // Whoever asked may have given up.
+            let _ = tell.send(outcome);
+        });
+        let closed = || Error::new(Kind::Closed, "the client was closed");
+        let logged_in = hear.await.unwrap_or_else(|_| Err(closed()))?;
+        let now = clock::now();
+        let life = Duration::from_secs(logged_in.token_ttl.clamp(1, 1 << 30));
+        let token =
+            Token { text: logged_in.access_token.into(), since: now, renew_at: now.after(life.mul_f64(0.9)) };
+        *self.token.lock() = Some(token);
+        Ok(())
+    }
+
+    /// Renews the token before it ends, for as long as somebody waits for it.
+    pub(super) async fn renew(&self) {
+        loop {
+            let renew_at = self.token.lock().as_ref().map(|token| token.renew_at);
+            let Some(renew_at) = renew_at else { return std::future::pending().await };
+            tokio::time::sleep(renew_at.remaining(clock::now())).await;
+            if let Err(error) = self.log_in().await {
+                tracing::warn!(source = %self.source, %error, "the token cannot be renewed; trying on");
+                tokio::time::sleep(AGAIN).await;
+            }
+        }
+    }
+}
+
+/// One login.
+fn log_in(
+    host: &Host,
+    user: &User,
+    resolver: &crate::registry::resolve::Resolver,
+    wait: &Wait<'_>,
+) -> Result<LoggedIn> {
+    let form = format!("username={}&password={}", escape(&user.name), escape(&user.password));
+    let mut answer = None;
+    for path in PATHS {
+        let given = host.exchange(&Ask::form(path, form.as_bytes()), None, resolver, wait)?;
+        let is_elsewhere = matches!(given.status, 404 | 405 | 410 | 501);
+        answer = Some(given);
+        if !is_elsewhere {
+            break;
+        }
+    }
+    judge(host, &answer.ok_or_else(|| Error::new(Kind::Internal, "no path"))?)
+}
+
+fn judge(host: &Host, answer: &Answer) -> Result<LoggedIn> {
+    match answer.status {
+        200 => web::read(answer, &host.label()),
+        // Nacos 3 says 500 of a wrong password.
+        401 | 403 | 500 => {
+            let message =
+                format!("{} does not know this user with this password ({})", host.label(), answer.status);
+            Err(Error::new(Kind::Unauthenticated, message))
+        }
+        status => {
+            let kind = if status >= 502 || status == 429 { Kind::Unavailable } else { Kind::Protocol };
+            Err(Error::new(kind, format!("{} answered a login with {status}", host.label())))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Names of services as Nacos takes them.
+//!
+//! Nacos allows neither blanks nor Chinese characters, no `@` at the beginning, no `@@` anywhere, and nothing longer
+//! than 512 characters. What it would refuse is percent-encoded, and comes back as it was; every other name stays as
+//! it is, so that services of other writers are found under the names they gave.
+
+use percent_encoding::percent_decode_str;
+
+use crate::error::{Error, Result};
+
+/// What Nacos takes.
+const LONGEST: usize = 512;
+
+/// A service's name, as it is sent.
+pub(super) fn escape(service: &str) -> Result<String> {
+    let mut name = String::with_capacity(service.len());
+    let mut before = '@';
+    for (at, c) in service.char_indices() {
+        let is_taken = match c {
+            '@' => before != '@',
+            // Only what would be read as an escape needs one itself.
+            '%' => !begins_escape(&service[at..]),
+            c => c.is_ascii_graphic(),
+        };
+        if is_taken {
+            name.push(c);
+        } else {
+            c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}")));
+        }
+        before = c;
+    }
+    if name.is_empty() || name.len() > LONGEST {
+        let message = format!("{service:?} is no name for Nacos: it takes 1 to {LONGEST} characters");
+        return Err(Error::invalid(message));
+    }
+    Ok(name)
+}
+
+/// The service that a name of Nacos stands for.
+pub(super) fn unescape(name: &str) -> String {
+    let decoded = percent_decode_str(name).decode_utf8().map_or_else(|_| name.to_owned(), Into::into);
+    // A name that somebody else chose, which only looks like an escape.
+    if escape(&decoded).is_ok_and(|again| again == name) { decoded } else { name.to_owned() }
+}
+
+fn begins_escape(text: &str) -> bool {
+    text.as_bytes().get(1..3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_nacos_takes_stays_and_what_it_refuses_is_encoded() {
+        for same in ["orders", "com.shop.Orders:1.0", "a/b", "a@b", "100%", "providers:a.B::"] {
+            assert_eq!(escape(same).unwrap(), same);
+            assert_eq!(unescape(same), same);
+        }
+        for (service, name) in [
+            ("订单", "%E8%AE%A2%E5%8D%95"),
+            ("a b", "a%20b"),
+            ("@a", "%40a"),
+            ("a@@b", "a@%40b"),
+            ("a%20b", "a%2520b"),
+        ] {
+            assert_eq!(escape(service).unwrap(), name);
+            assert_eq!(unescape(name), service);
+        }
+        assert_eq!(unescape("%61"), "%61", "not ours");
+        assert!(escape("").is_err());
+        assert!(escape(&"订".repeat(100)).unwrap_err().message().contains("512"));
+    }
+
+    proptest! {
+        #[test]
+        fn every_name_comes_back_as_it_was(service in "\\PC{1,30}|[@%a0 ]{1,8}") {
+            let name = escape(&service).unwrap();
+            prop_assert!(!name.contains("@@") && !name.starts_with('@'));
+            prop_assert!(name.chars().all(|c| c.is_ascii_graphic()));
+            prop_assert_eq!(unescape(&name), service);
+        }
+    }
+}

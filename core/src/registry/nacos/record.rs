@@ -1,0 +1,316 @@
+//! What a server lists, and what it is to store.
+//!
+//! Nacos has fields for address, port, weight and health. Everything else lies in the metadata: the labels, and beside
+//! them `version`, `protocol`, `health`, `created_at`, `updated_at`, `last_check`, `ttl`, `tags`, `zone`. There is no
+//! field for an id: readers know an instance by service, address and port.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::link::Flavour;
+use crate::model::{Endpoint, Labels, default_instance_id};
+use crate::registry::{DEFAULT_TTL, Entry, Health, carried_labels};
+
+/// What the metadata says beside the labels.
+const OWN: [&str; 7] = ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
+/// Where an instance lies unless it says so.
+const CLUSTER: &str = "DEFAULT";
+/// A weight of exactly 1 counts as none given at rnacos, and leaves whatever was.
+const ALMOST_ONE: f64 = 1.000_001;
+
+/// An instance, as a server lists it.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Listed {
+    ip: String,
+    port: u16,
+    #[serde(default = "one")]
+    weight: f64,
+    #[serde(default = "yes")]
+    healthy: bool,
+    #[serde(default = "yes")]
+    enabled: bool,
+    #[serde(default)]
+    cluster_name: Option<String>,
+    #[serde(default)]
+    metadata: Option<BTreeMap<String, Value>>,
+}
+
+const fn one() -> f64 {
+    1.0
+}
+
+const fn yes() -> bool {
+    true
+}
+
+impl Listed {
+    /// The instance in a row, or why there is none.
+    pub(super) fn read(row: &Value) -> Result<Listed, String> {
+        let listed = Listed::deserialize(row).map_err(|error| error.to_string())?;
+        match (listed.ip.is_empty(), listed.port) {
+            (true, _) => Err("its ip is empty".into()),
+            (_, 0) => Err("its port is 0".into()),
+            _ => Ok(listed),
+        }
+    }
+
+    /// Where it listens: a name or an address.
+    pub(super) fn host(&self) -> &str {
+        &self.ip
+    }
+
+    /// Which instance it is, within its service.
+    pub(super) fn place(&self) -> (String, u16) {
+        (self.ip.clone(), self.port)
+    }
+
+    /// Whether it is to be seen: not switched off, and in the cluster that is asked for.
+    pub(super) fn is_shown(&self, cluster: Option<&str>) -> bool {
+        let own = self.cluster_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(CLUSTER);
+        self.enabled && cluster.is_none_or(|cluster| cluster == own)
+    }
+
+    /// Whether it is what [`bare`] leaves for a moment. It may be listed as healthy: so are all while none is.
+    pub(super) fn is_bare(&self) -> bool {
+        self.weight == 0.0 && self.metadata.as_ref().is_none_or(BTreeMap::is_empty)
+    }
+
+    /// The endpoint at one of its addresses.
+    pub(super) fn endpoint(&self, service: &str, ip: IpAddr, source: &str) -> Endpoint {
+        let mut labels: Labels = self.metadata.iter().flatten().filter_map(text_of).collect();
+        let [version, protocol, health, created, ..] =
+            OWN.map(|name| labels.remove(name).unwrap_or_default());
+        let endpoint = Endpoint::new(service, ip, self.port);
+        Endpoint {
+            instance_id: default_instance_id(service, &self.ip, self.port),
+            host: self.ip.clone(),
+            protocol: if protocol.is_empty() { "http".into() } else { protocol },
+            version,
+            zone: labels.get("zone").cloned().unwrap_or_default(),
+            labels,
+            weight: weight_of(self.weight),
+            healthy: self.healthy && health != "unhealthy",
+            // Some leave the time empty in their way: it tells nothing.
+            generation: if created.starts_with("0001-") { String::new() } else { created },
+            source: source.to_owned(),
+            ..endpoint
+        }
+    }
+}
+
+fn text_of((name, value): (&String, &Value)) -> Option<(String, String)> {
+    let text = match value {
+        Value::Null => return None,
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    Some((name.clone(), text))
+}
+
+/// Nacos knows fractions; whoever has any weight gets some calls.
+fn weight_of(weight: f64) -> u32 {
+    if weight > 0.0 { weight.round().clamp(1.0, f64::from(u32::MAX)) as u32 } else { 0 }
+}
+
+/// What a server is to store of an entry. `since`: since when it is registered, and since when so.
+pub(super) fn instance(
+    entry: &Entry,
+    since: &(String, String),
+    cluster: Option<&str>,
+    flavour: Flavour,
+) -> Value {
+    let instance = &entry.instance;
+    let mut metadata = carried_labels(instance);
+    metadata.remove("weight"); // it has a field of its own
+    let (created, updated) = since.clone();
+    let own = [
+        instance.version.clone(),
+        instance.protocol.clone(),
+        if says_well(entry) { "healthy" } else { "unhealthy" }.into(),
+        created,
+        updated.clone(),
+        updated,
+        go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
+    ];
+    metadata.extend(OWN.iter().map(ToString::to_string).zip(own));
+    let weight = match (flavour, instance.weight) {
+        (Flavour::Rnacos, 1) => json!(ALMOST_ONE),
+        (_, weight) => json!(weight),
+    };
+    json!({
+        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": says_well(entry),
+        "enabled": true, "ephemeral": true, "clusterName": cluster.unwrap_or(CLUSTER), "metadata": metadata
+    })
+}
+
+/// The same without a word, and not to be called.
+pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
+    let instance = &entry.instance;
+    json!({
+        "ip": instance.host, "port": instance.port, "weight": 0, "healthy": false,
+        "enabled": true, "ephemeral": true, "clusterName": cluster.unwrap_or(CLUSTER), "metadata": {}
+    })
+}
+
+/// Whether an entry wants to be called.
+fn says_well(entry: &Entry) -> bool {
+    entry.health != Health::Says(false)
+}
+
+/// As Go writes durations.
+fn go_duration(duration: Duration) -> String {
+    match (duration.as_secs(), duration.subsec_millis()) {
+        (seconds, 0) => format!("{seconds}s"),
+        _ => format!("{}ms", duration.as_millis()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Instance;
+
+    const SOURCE: &str = "nacos://127.0.0.1:8848";
+
+    fn entry(instance: Instance) -> Entry {
+        Entry { instance, generation: "g".into(), health: Health::Unsaid }
+    }
+
+    fn endpoint(row: &Value) -> Endpoint {
+        let listed = Listed::read(row).unwrap();
+        listed.endpoint("user-service", "127.0.0.1".parse().unwrap(), SOURCE)
+    }
+
+    /// What a service of another writer was seen to leave.
+    fn seen() -> Value {
+        json!({
+            "ip": "127.0.0.1", "port": 8080, "clusterName": "DEFAULT", "weight": 10.0, "healthy": true,
+            "enabled": true, "ephemeral": true, "instanceId": "127.0.0.1#8080", "metadata": {
+                "ttl": "30s", "created_at": "0001-01-01T00:00:00Z", "last_check": "0001-01-01T00:00:00Z",
+                "tags": "[\"api\",\"user\"]", "version": "1.0.0", "health": "healthy",
+                "updated_at": "0001-01-01T00:00:00Z", "environment": "production", "region": "us-west-1",
+                "protocol": "http"}
+        })
+    }
+
+    #[test]
+    fn what_an_existing_service_left_is_read() {
+        let endpoint = endpoint(&seen());
+        assert_eq!(
+            (endpoint.version.as_str(), endpoint.protocol.as_str(), endpoint.weight),
+            ("1.0.0", "http", 10)
+        );
+        assert_eq!(endpoint.instance_id, "user-service-127.0.0.1-8080");
+        let labels: Vec<&str> = endpoint.labels.keys().map(String::as_str).collect();
+        assert_eq!(labels, ["environment", "region", "tags"]);
+        assert_eq!((endpoint.healthy, endpoint.generation.as_str()), (true, ""));
+    }
+
+    #[test]
+    fn ours_differs_from_theirs_in_nothing_but_the_time() {
+        let mine = Instance::new("user-service", 8080)
+            .host("127.0.0.1")
+            .version("1.0.0")
+            .label("region", "us-west-1")
+            .label("environment", "production")
+            .weight(10)
+            .tag("api")
+            .tag("user")
+            .ttl(Duration::from_secs(30));
+        let at = "2023-11-14T22:13:20.000000005Z".to_owned();
+        let mut ours = instance(&entry(mine), &(at.clone(), at), None, Flavour::Nacos);
+        let mut theirs = seen();
+        theirs.as_object_mut().unwrap().remove("instanceId");
+        theirs["weight"] = 10.into();
+        for time in ["created_at", "updated_at", "last_check"] {
+            assert_eq!(ours["metadata"][time], "2023-11-14T22:13:20.000000005Z");
+            ours["metadata"][time] = theirs["metadata"][time].clone();
+        }
+        assert_eq!(ours, theirs);
+    }
+
+    #[test]
+    fn weight_zone_health_and_generation_come_back() {
+        let mine = entry(
+            Instance::new("user-service", 80).host("h").weight(7).zone("z").ttl(Duration::from_millis(1500)),
+        );
+        let at = "2023-11-14T22:13:20Z".to_owned();
+        let row = instance(
+            &Entry { health: Health::Says(false), ..mine },
+            &(at.clone(), at),
+            Some("c"),
+            Flavour::Nacos,
+        );
+        assert_eq!(
+            (row["metadata"]["ttl"].as_str(), row["clusterName"].as_str()),
+            (Some("1500ms"), Some("c"))
+        );
+        let mut saved = row.clone();
+        saved["healthy"] = true.into(); // as servers do while nobody is healthy
+        for row in [row, saved] {
+            let back = endpoint(&row);
+            assert_eq!((back.weight, back.zone.as_str(), back.healthy), (7, "z", false));
+            assert_eq!((back.host.as_str(), back.labels.len()), ("h", 1));
+            assert!(back.generation.starts_with("2023-"));
+        }
+    }
+
+    #[test]
+    fn a_weight_is_rounded_but_never_to_nothing() {
+        for (nacos, ours) in
+            [(0.0, 0), (-1.0, 0), (0.01, 1), (1.4, 1), (2.5, 3), (1e30, u32::MAX), (f64::NAN, 0)]
+        {
+            assert_eq!(weight_of(nacos), ours, "{nacos}");
+        }
+    }
+
+    #[test]
+    fn what_is_switched_off_elsewhere_or_no_record_is_left_out() {
+        let shown = |more: Value, cluster| {
+            let mut row = json!({"ip": "h", "port": 1});
+            row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            Listed::read(&row).unwrap().is_shown(cluster)
+        };
+        assert!(shown(json!({}), None) && shown(json!({}), Some("DEFAULT")));
+        assert!(!shown(json!({"enabled": false}), None));
+        assert!(
+            !shown(json!({"clusterName": "a"}), Some("b")) && shown(json!({"clusterName": "a"}), Some("a"))
+        );
+        for none in [
+            json!({}),
+            json!([]),
+            json!(null),
+            json!({"ip": "h"}),
+            json!({"ip": "", "port": 1}),
+            json!({"ip": "h", "port": 0}),
+            json!({"ip": "h", "port": 70_000}),
+        ] {
+            assert!(Listed::read(&none).is_err(), "{none}");
+        }
+        let odd = json!({"ip": "h", "port": 1, "metadata": {"a": 1, "b": null, "c": "x"}, "more": 1});
+        let labels: Vec<_> = endpoint(&odd).labels.into_iter().collect();
+        assert_eq!(labels, [("a".into(), "1".into()), ("c".into(), "x".into())]);
+    }
+
+    #[test]
+    fn what_is_bare_is_known_for_it() {
+        let of_one = |flavour| {
+            let at = ("now".into(), "now".into());
+            instance(&entry(Instance::new("s", 1).host("h")), &at, None, flavour)
+        };
+        assert_eq!(of_one(Flavour::Nacos)["weight"], 1);
+        let of_one = of_one(Flavour::Rnacos);
+        assert_eq!((of_one["weight"].as_f64(), endpoint(&of_one).weight), (Some(ALMOST_ONE), 1));
+        let mut saved = bare(&entry(Instance::new("s", 1).host("h")), None);
+        saved["healthy"] = true.into();
+        assert!(Listed::read(&saved).unwrap().is_bare());
+        assert!(Listed::read(&bare(&entry(Instance::new("s", 1).host("h")), None)).unwrap().is_bare());
+        assert!(!Listed::read(&seen()).unwrap().is_bare());
+        assert!(!Listed::read(&json!({"ip": "h", "port": 1})).unwrap().is_bare());
+    }
+}
