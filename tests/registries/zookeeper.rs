@@ -114,6 +114,27 @@ fn whoever_leaves_while_the_servers_are_away_is_gone_once_they_are_back() {
 }
 
 #[test]
+fn those_who_come_and_go_beside_others_are_told_of_too() {
+    let _turn = alone();
+    let server = ZooKeeper::start();
+    let plum = registering(&server.address());
+    let one = plum.register(at("orders", 1)).unwrap();
+    let other = client(&server.address(), json!({}));
+    let watch = other.watch("orders").unwrap();
+    assert_eq!(watch.next_within(SOON).unwrap().unwrap().endpoints.len(), 1);
+    settled(&other);
+    for _ in 0..3 {
+        let two = plum.register(at("orders", 2)).unwrap();
+        let change = watch.next_within(Duration::from_millis(200)).unwrap().expect("it has come");
+        assert_eq!((change.added.len(), change.endpoints.len()), (1, 2));
+        two.close(Duration::ZERO, &Never).unwrap();
+        let change = watch.next_within(Duration::from_millis(200)).unwrap().expect("it has gone");
+        assert_eq!((change.removed.len(), change.endpoints.len()), (1, 1));
+    }
+    assert_eq!(one.state(), State::Registered);
+}
+
+#[test]
 fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
     let _turn = among_others();
     let server = ZooKeeper::start();
@@ -180,6 +201,8 @@ fn a_black_hole_in_the_path_is_noticed_within_two_keepalives_and_heals() {
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
     until("it is seen", SOON, || ports(&through, "orders") == [1]);
+    // Nothing is under way any more: only a ping can tell.
+    settled(&through);
     paths.swallow(path);
     let is_up = || through.stats().unwrap().cache.registries[0].up;
     // A keepalive comes every third of the session's time.
