@@ -137,6 +137,12 @@ fn namespaces_groups_and_clusters_keep_apart() {
     drop(all);
 }
 
+/// Waits until the server knows the user of this address. With one client: it limits how often a user may try.
+fn await_user(address: &str) {
+    let plum = client(address, json!({}));
+    until("the user is known", Duration::from_secs(20), || plum.discover("orders").is_ok());
+}
+
 #[test]
 fn a_user_is_asked_for_known_and_obeyed() {
     let _turn = among_others();
@@ -148,7 +154,7 @@ fn a_user_is_asked_for_known_and_obeyed() {
     ]);
     let with = |user: &str| format!("nacos://{user}127.0.0.1:{}", server.http);
     let right = with("me:right%40secret@");
-    until("the user is known", SOON, || client(&right, json!({})).discover("orders").is_ok());
+    await_user(&right);
     let one = registering(&right);
     let me = one.register(at("orders", 1)).unwrap();
     let other = client(&right, json!({}));
@@ -174,7 +180,7 @@ fn a_token_that_the_server_has_forgotten_is_fetched_anew() {
     let _turn = among_others();
     let mut server = Nacos::with(&[("RNACOS_ENABLE_OPEN_API_AUTH", "true")]);
     let address = format!("nacos://admin:admin@127.0.0.1:{}", server.http);
-    until("the user is known", SOON, || client(&address, json!({})).discover("orders").is_ok());
+    await_user(&address);
     let plum = registering(&address);
     let me = plum.register(at("orders", 1)).unwrap();
     until("it is seen", SOON, || ports(&plum, "orders") == [1]);
