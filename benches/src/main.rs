@@ -6,6 +6,7 @@ mod faces;
 mod foreign;
 mod pick;
 mod pressure;
+mod registries;
 mod server;
 mod table;
 
@@ -18,7 +19,7 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 type Group = (&'static str, fn() -> Vec<table::Row>);
 
 /// What can be measured, in the order it is.
-const GROUPS: [Group; 9] = [
+const GROUPS: [Group; 12] = [
     ("call-rust", call::call_rust),
     ("call-python", faces::call_python),
     ("call-java", faces::call_java),
@@ -28,6 +29,9 @@ const GROUPS: [Group; 9] = [
     ("many-endpoints", call::many_endpoints),
     ("controller", controller::controller),
     ("scale", controller::scale),
+    ("propagation", registries::propagation),
+    ("failover", registries::failover),
+    ("registrations", registries::registrations),
 ];
 
 fn main() -> std::io::Result<()> {

@@ -67,7 +67,10 @@ fn reexports() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for statement in lib.split(';').filter_map(|statement| statement.trim().split("pub use ").nth(1)) {
         let (part, names) = statement.split_once("::").unwrap();
-        for name in names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|name| !name.is_empty()) {
+        for name in names
+            .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-'))
+            .filter(|name| !name.is_empty())
+        {
             found.insert(name.to_owned(), part.to_owned());
         }
     }
@@ -79,7 +82,9 @@ fn imports(path: &Path) -> Vec<String> {
     let code = code(path);
     let after = code.split("crate::").skip(1);
     after
-        .map(|rest| rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap().to_owned())
+        .map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-')).next().unwrap().to_owned()
+        })
         .collect()
 }
 
@@ -105,7 +110,9 @@ fn imports_only_go_down() {
 fn unsafe_stands_only_in_ffi() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let uses_it = |path: &PathBuf| {
-        code(path).split(|c: char| !c.is_alphanumeric() && c != '_').any(|word| word == "unsafe")
+        code(path)
+            .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '-'))
+            .any(|word| word == "unsafe")
     };
     // A file of that name, or a folder where one file would be too long.
     let is_ffi = |path: &PathBuf| {

@@ -9,6 +9,7 @@
 
 use std::borrow::Cow;
 use std::net::IpAddr;
+#[cfg(any(feature = "etcd", test))]
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;

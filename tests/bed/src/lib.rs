@@ -2,6 +2,7 @@
 //! judges what comes of it. What the two say to each other is in `tests/conformance/README.md`.
 #![forbid(unsafe_code)]
 
+mod door;
 pub mod names;
 pub mod pattern;
 pub mod play;
@@ -11,4 +12,5 @@ pub mod results;
 pub mod runner;
 pub mod scenario;
 pub mod server;
+pub mod systems;
 pub mod tls;

@@ -11,6 +11,7 @@ use plumline_testbed::play::play;
 use plumline_testbed::results::{self, Verdict};
 use plumline_testbed::runner::Runner;
 use plumline_testbed::scenario;
+use plumline_testbed::systems::Systems;
 use plumline_testbed::tls::Authority;
 
 fn main() -> ExitCode {
@@ -54,7 +55,7 @@ fn run(language: &str, filter: &str) -> Result<bool, String> {
     let files = scenario::read(&scenarios)?;
     let (authority, runner) = (Arc::new(Authority::new()?), Runner::at_the_pipes());
     let mut verdicts = Vec::new();
-    let mut is_lost = false;
+    let (mut is_lost, mut systems) = (false, Systems::default());
     for file in &files {
         let is_meant = |name: &str| file.topic.contains(filter) || name.contains(filter);
         for scenario in file.scenarios.iter().filter(|scenario| is_meant(&scenario.name)) {
@@ -62,7 +63,7 @@ fn run(language: &str, filter: &str) -> Result<bool, String> {
             let played = if is_lost {
                 Err("not played: the runner stopped answering".to_owned())
             } else {
-                play(scenario, &runner, &authority).map_err(|failure| {
+                play(scenario, &runner, &authority, &mut systems).map_err(|failure| {
                     is_lost = failure.is_final;
                     failure.reason
                 })

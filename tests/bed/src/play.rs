@@ -13,6 +13,7 @@ use crate::registry::Registry;
 use crate::runner::{Lost, Outcome, Runner};
 use crate::scenario::{Happening, Saw, Scenario, Step};
 use crate::server::Server;
+use crate::systems::{Systems, Way};
 use crate::tls::Authority;
 
 /// How often a step is tried anew that is given time.
@@ -44,8 +45,13 @@ impl From<Lost> for Failure {
 }
 
 /// Plays it; whatever becomes of it, the runner is told to let go.
-pub fn play(scenario: &Scenario, runner: &Runner, authority: &Arc<Authority>) -> Result<(), Failure> {
-    let mut stage = Stage::set(scenario, authority)?;
+pub fn play(
+    scenario: &Scenario,
+    runner: &Runner,
+    authority: &Arc<Authority>,
+    systems: &mut Systems,
+) -> Result<(), Failure> {
+    let mut stage = Stage::set(scenario, authority, systems)?;
     let until = Instant::now() + Duration::from_millis(scenario.limit);
     let played = stage.go_through(scenario, runner, until);
     if played.as_ref().is_err_and(|failure| failure.is_final) {
@@ -61,15 +67,21 @@ pub fn play(scenario: &Scenario, runner: &Runner, authority: &Arc<Authority>) ->
     Ok(scenario.saw.iter().try_for_each(saw)?)
 }
 
-struct Stage {
+struct Stage<'a> {
     names: Names,
     servers: BTreeMap<String, Server>,
     registry: Option<Registry>,
+    systems: &'a Systems,
+    way: Option<Way>,
     folder: TempDir,
 }
 
-impl Stage {
-    fn set(scenario: &Scenario, authority: &Arc<Authority>) -> Result<Stage, String> {
+impl Stage<'_> {
+    fn set<'a>(
+        scenario: &Scenario,
+        authority: &Arc<Authority>,
+        systems: &'a mut Systems,
+    ) -> Result<Stage<'a>, String> {
         let in_words = |error: std::io::Error| format!("the scenario's folder: {error}");
         let folder = TempDir::new().map_err(in_words)?;
         let mut names = Names::default();
@@ -91,7 +103,12 @@ impl Stage {
             script.knows.iter().try_for_each(|known| started.register(known, names.of(&known.endpoint)?))?;
             registry = Some(started);
         }
-        let stage = Stage { names, servers, registry, folder };
+        names.text("unique", systems.unique());
+        let way = scenario.on.first().map(|system| systems.way_to(*system)).transpose()?;
+        if let Some(way) = &way {
+            names.text("registry", way.address.clone());
+        }
+        let stage = Stage { names, servers, registry, systems, way, folder };
         scenario.files.iter().try_for_each(|(name, text)| stage.write(name, text))?;
         Ok(stage)
     }
@@ -196,6 +213,14 @@ impl Stage {
                 self.names.read(&mut listed);
                 return Ok(listed);
             }
+            Happening::RegistryDown {} => self.way()?.shut(),
+            Happening::RegistryUp {} => self.way()?.open()?,
+            Happening::Listed { service } => {
+                let system = self.way()?.system;
+                let mut listed = self.systems.listed(system, &self.names.fill_text(service)?);
+                self.names.read(&mut listed);
+                return Ok(listed);
+            }
             Happening::Down { endpoint } => self.server(endpoint)?.down(),
             Happening::Up { endpoint } => self.server(endpoint)?.up().map_err(|error| error.to_string())?,
             Happening::Cut { endpoint } => self.server(endpoint)?.cut(),
@@ -209,6 +234,10 @@ impl Stage {
 
     fn server(&mut self, name: &str) -> Result<&mut Server, String> {
         self.servers.get_mut(name).ok_or_else(|| format!("there is no endpoint {name:?}"))
+    }
+
+    fn way(&mut self) -> Result<&mut Way, String> {
+        self.way.as_mut().ok_or_else(|| "the scenario is not played on a registry of others".to_owned())
     }
 
     fn registry(&mut self) -> Result<&mut Registry, String> {

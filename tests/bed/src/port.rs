@@ -24,6 +24,14 @@ impl Port {
         Ok(Port { address, _kept: kept })
     }
 
+    /// Takes this one.
+    pub fn at(port: u16) -> Result<Port> {
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        // Shared only with listeners of ours: one that somebody else has is not free.
+        drop(TcpListener::bind(address)?);
+        Ok(Port { address, _kept: bound(address)? })
+    }
+
     /// Where it is.
     pub fn address(&self) -> SocketAddr {
         self.address

@@ -1,17 +1,15 @@
 //! The real controller, behind a door that can be shut: an outage keeps what it knows, a restart does not.
 
 use std::io::Write;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use plumline::sync::Mutex;
 use plumline_controller::{Config, Controller, TlsFiles};
 use serde_json::{Value, json};
 
+use crate::door::Door;
 use crate::port::Port;
 use crate::scenario::{ControllerScript, Known};
 use crate::server::{Stream, read_answer};
@@ -25,14 +23,6 @@ pub struct Registry {
     door: Option<Door>,
     token: Option<String>,
     authority: Option<Arc<Authority>>,
-}
-
-/// Passes on what comes, or holds it.
-struct Door {
-    listener: Arc<TcpListener>,
-    stopped: Arc<AtomicBool>,
-    thread: JoinHandle<()>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
 }
 
 impl Registry {
@@ -181,55 +171,4 @@ impl Drop for Registry {
 
 fn instance_id(known: &Known) -> String {
     format!("{}-{}", known.service, known.endpoint)
-}
-
-impl Door {
-    fn open(listener: TcpListener, to: Option<SocketAddr>) -> Door {
-        let (listener, open) = (Arc::new(listener), Arc::<Mutex<Vec<TcpStream>>>::default());
-        let stopped = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::spawn({
-            let (listener, stopped, open) = (listener.clone(), stopped.clone(), open.clone());
-            move || {
-                while let Ok((connection, _)) = listener.accept() {
-                    if stopped.load(Ordering::Acquire) {
-                        return;
-                    }
-                    let passed = to.map_or(Ok(()), |to| pass(&connection, to, &open));
-                    if passed.is_ok() {
-                        open.lock().push(connection);
-                    }
-                }
-            }
-        });
-        Door { listener, stopped, thread, open }
-    }
-
-    fn shut(self) {
-        self.stopped.store(true, Ordering::Release);
-        // It may not be accepting any more; the connections may have ended.
-        let _ = rustix::net::shutdown(&*self.listener, rustix::net::Shutdown::Both);
-        let _ = self.thread.join();
-        for connection in self.open.lock().drain(..) {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
-    }
-}
-
-/// Both directions, until one of them ends.
-fn pass(from: &TcpStream, to: SocketAddr, open: &Mutex<Vec<TcpStream>>) -> std::io::Result<()> {
-    let upstream = TcpStream::connect(to)?;
-    from.set_nodelay(true)?;
-    upstream.set_nodelay(true)?;
-    for (mut source, mut target) in
-        [(from.try_clone()?, upstream.try_clone()?), (upstream.try_clone()?, from.try_clone()?)]
-    {
-        std::thread::spawn(move || {
-            // How it ended is for the two sides to see.
-            let _ = std::io::copy(&mut source, &mut target);
-            let _ = source.shutdown(Shutdown::Both);
-            let _ = target.shutdown(Shutdown::Both);
-        });
-    }
-    open.lock().push(upstream);
-    Ok(())
 }

@@ -26,6 +26,15 @@ pub enum Happening {
         /// The service.
         service: String,
     },
+    /// The registry it is played on cannot be reached.
+    RegistryDown {},
+    /// It can be reached again.
+    RegistryUp {},
+    /// What that registry lists for a service, asked without Plumline: a list of addresses is compared.
+    Listed {
+        /// The service.
+        service: String,
+    },
     /// An endpoint's process dies: its connections break, nobody listens.
     Down {
         /// The endpoint.

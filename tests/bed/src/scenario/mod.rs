@@ -41,6 +41,9 @@ pub struct Scenario {
     /// A controller.
     #[serde(default)]
     pub controller: Option<ControllerScript>,
+    /// It is played once on each of these; `${registry}` is its address, `${unique}` makes names of services its own.
+    #[serde(default)]
+    pub on: Vec<System>,
     /// Files in `${tmp}`, by name.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
@@ -96,6 +99,20 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
+/// A registry that others make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum System {
+    /// etcd.
+    Etcd,
+    /// Consul.
+    Consul,
+    /// Nacos.
+    Nacos,
+    /// `ZooKeeper`.
+    Zookeeper,
+}
+
 /// Patterns of what an endpoint must have seen.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -134,7 +151,11 @@ fn read_file(path: &Path) -> Result<File, String> {
 
 /// Reads a file of scenarios and refuses what cannot be meant.
 pub fn parse(text: &str) -> Result<File, String> {
-    let file: File = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut file: Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    if let Some(scenarios) = file.get_mut("scenarios").and_then(Value::as_array_mut) {
+        *scenarios = std::mem::take(scenarios).into_iter().flat_map(on_each).collect();
+    }
+    let file: File = serde_json::from_value(file).map_err(|error| error.to_string())?;
     let mut names = std::collections::BTreeSet::new();
     for scenario in &file.scenarios {
         let of_scenario = |what: String| format!("{:?}: {what}", scenario.name);
@@ -144,6 +165,23 @@ pub fn parse(text: &str) -> Result<File, String> {
         scenario.check().map_err(of_scenario)?;
     }
     Ok(file)
+}
+
+/// A scenario that is played on several systems is one for each of them.
+fn on_each(scenario: Value) -> Vec<Value> {
+    let systems = scenario.get("on").and_then(Value::as_array).cloned().unwrap_or_default();
+    if systems.is_empty() {
+        return vec![scenario];
+    }
+    let on = |system: Value| {
+        let mut scenario = scenario.clone();
+        let (name, system_name) =
+            (scenario["name"].as_str().unwrap_or_default(), system.as_str().unwrap_or_default());
+        scenario["name"] = format!("{name} ({system_name})").into();
+        scenario["on"] = Value::Array(vec![system]);
+        scenario
+    };
+    systems.into_iter().map(on).collect()
 }
 
 impl Scenario {

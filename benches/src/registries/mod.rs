@@ -1,0 +1,51 @@
+//! Every registry with its real server: how soon a change is seen, what a death costs, what staying registered costs.
+
+mod deaths;
+mod propagation;
+mod steady;
+mod wire;
+
+use std::any::Any;
+
+use plumline::{Client, Config};
+use plumline_servers::Server;
+use plumline_servers::consul::Consul;
+use plumline_servers::etcd::{Etcd, New};
+use plumline_servers::nacos::Nacos;
+use plumline_servers::zookeeper::ZooKeeper;
+use serde_json::{Value, json};
+
+pub use deaths::failover;
+pub use propagation::propagation;
+pub use steady::registrations;
+
+/// A registry that runs.
+struct Place {
+    name: &'static str,
+    address: String,
+    _server: Box<dyn Any>,
+}
+
+/// One after the other, so that only one runs at a time.
+fn places() -> impl Iterator<Item = Place> {
+    let start: [fn() -> Place; 4] = [
+        || place::<Etcd<New>>("etcd"),
+        || place::<Consul>("Consul"),
+        || place::<Nacos>("Nacos"),
+        || place::<ZooKeeper>("ZooKeeper"),
+    ];
+    start.into_iter().map(|start| start())
+}
+
+fn place<S: Server + 'static>(name: &'static str) -> Place {
+    let server = S::start();
+    Place { name, address: server.address(), _server: Box::new(server) }
+}
+
+/// A client of this registry with these settings, whose instances are registered without a look at their ports.
+fn client(address: &str, settings: Value) -> Client {
+    let mut config = settings;
+    config["registry"] = json!({"addresses": [address]});
+    config["registration"] = json!({"wait_listening": "0s"});
+    Client::with_config(Config::from_value(config).expect("these settings are right")).expect("a client")
+}
