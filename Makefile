@@ -63,7 +63,8 @@ face-python: $(VENV)/.ready
 
 bench: build packages ## Measure side by side with the alternatives; writes target/bench/results.json
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement benches/requirements.txt
-	$(CARGO) build --release --quiet --package plumline-benches --package plumline-examples --package plumline-tests --bins
+	$(CARGO) build --release --quiet --package plumline-benches --package plumline-examples --package plumline-tests \
+	    --bin plumline-benches --bin register --bin scale
 	$(MVN) -f java install -DskipTests
 	$(MVN) -f benches/java package
 	mkdir -p target/bench

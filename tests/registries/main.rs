@@ -9,6 +9,7 @@ mod consul;
 mod dns;
 mod etcd;
 mod etcd_cluster;
+mod failover;
 mod nacos;
 mod promises;
 mod zookeeper;

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use plumline::interrupt::Never;
@@ -150,8 +153,9 @@ fn outlast<S: Server>(empty: bool) {
     let plum = registering(&server.address());
     let all = register_many(&plum, 200);
     until("all are registered", SOON, || all.iter().all(|one| one.state() == State::Registered));
-    let other = client(&server.address(), json!({}));
+    let other = Arc::new(client(&server.address(), json!({})));
     until("all are seen", SOON, || ports(&other, "orders").len() == 200);
+    let calls = Calls::of_an_instance(&plum, &other);
     server.kill();
     all[7].update(at("orders", 8).version("v2")).unwrap();
     stays("the list stays", TTL + Duration::from_secs(2), || ports(&other, "orders").len() == 200);
@@ -170,6 +174,40 @@ fn outlast<S: Server>(empty: bool) {
     let versions: BTreeSet<String> =
         other.discover("orders").unwrap().iter().map(|e| e.version.clone()).collect();
     assert_eq!(versions.len(), 2, "the update is seen by others");
+    calls.none_failed();
+}
+
+/// Calls, one after the other, of an instance that lives.
+struct Calls {
+    _instance: (Running, Registration),
+    ended: Arc<AtomicBool>,
+    caller: JoinHandle<Vec<String>>,
+}
+
+impl Calls {
+    fn of_an_instance(registering: &Client, calling: &Arc<Client>) -> Calls {
+        let mut child =
+            Command::new(env!("CARGO_BIN_EXE_test-instance")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let port = said.trim().rsplit(':').next().unwrap().parse().unwrap();
+        let me = registering.register(at("alive", port)).unwrap();
+        until("it is seen", SOON, || ports(calling, "alive") == [port]);
+        let ended = Arc::new(AtomicBool::new(false));
+        let (plum, until_ended) = (calling.clone(), ended.clone());
+        let caller = std::thread::spawn(move || {
+            let outcomes = std::iter::repeat_with(|| plum.get("alive", "/"));
+            let during = outcomes.take_while(|_| !until_ended.load(Ordering::Relaxed));
+            during.filter_map(|outcome| outcome.err().map(|error| error.to_string())).collect()
+        });
+        Calls { _instance: (Running(child), me), ended, caller }
+    }
+
+    fn none_failed(self) {
+        self.ended.store(true, Ordering::Relaxed);
+        let failed = self.caller.join().unwrap();
+        assert!(failed.is_empty(), "{} calls failed: {}", failed.len(), failed[0]);
+    }
 }
 
 pub fn an_outage_longer_than_the_ttl_loses_nobody<S: Server>(empty: bool) {

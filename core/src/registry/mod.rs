@@ -30,6 +30,7 @@ mod grpc;
 mod memory;
 #[cfg(feature = "nacos")]
 mod nacos;
+mod pace;
 mod plum;
 pub mod polling;
 #[cfg(feature = "tokio")]

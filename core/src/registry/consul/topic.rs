@@ -18,6 +18,7 @@ use super::watch::Hub;
 use super::{index_of, judge};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Result};
+use crate::registry::pace::Pace;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::web::{Ask, Host, MAX_BODY, is_away};
 use crate::registry::{Registry, Wait};
@@ -29,7 +30,7 @@ use crate::transport::{Answer, Failure};
 const WAIT: Duration = Duration::from_secs(10);
 /// How much longer we wait for the answer before we take the agent for deaf: Consul itself adds a sixteenth.
 const GRACE: Duration = Duration::from_millis(2_625);
-/// The least time between two questions.
+/// The time between two questions where there is much news.
 const PACE: Duration = Duration::from_millis(20);
 /// An answer to a wait that comes sooner than this without news did not wait.
 const HASTY: Duration = Duration::from_secs(1);
@@ -52,7 +53,6 @@ pub(super) struct Topic {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
 struct State {
     ended: bool,
     /// The largest index heard of; 0: none.
@@ -63,12 +63,29 @@ struct State {
     parking: Option<Parking>,
     kept: Option<LongPoll>,
     reconnect: Reconnect,
+    pace: Pace,
+}
+
+impl State {
+    fn new() -> State {
+        State {
+            ended: false,
+            index: 0,
+            epoch: 0,
+            agent: None,
+            asked_at: Tick::ZERO,
+            parking: None,
+            kept: None,
+            reconnect: Reconnect::default(),
+            pace: Pace::new(PACE),
+        }
+    }
 }
 
 impl Topic {
     /// Begins to ask.
     pub(super) fn begin(hub: &Arc<Hub>, subject: Subject) -> Arc<Topic> {
-        let topic = Arc::new(Topic { hub: Arc::downgrade(hub), subject, state: Mutex::default() });
+        let topic = Arc::new(Topic { hub: Arc::downgrade(hub), subject, state: Mutex::new(State::new()) });
         topic.appoint(hub, Duration::ZERO);
         topic
     }
@@ -192,9 +209,10 @@ impl Topic {
                 return Ok(if took < HASTY { HASTY } else { PACE });
             }
             hub.answered(&self.subject, agent, &answer, epoch)?;
-            self.state.lock().index = index.max(1);
+            let mut state = self.state.lock();
+            state.index = index.max(1);
             let is_hasty = index == asked && took < HASTY;
-            Ok(if is_hasty { HASTY } else { PACE.saturating_sub(took) })
+            Ok(if is_hasty { HASTY } else { state.pace.next(clock::now()) })
         });
         match told {
             Err(error) => self.lost(hub, error),

@@ -20,13 +20,15 @@ use super::jute::{Event, What};
 use super::line::{Fault, Line, TOGETHER};
 use super::read::{Look, is_about_one};
 use super::session::{Session, State, Told};
+use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::registry::pace::Pace;
 use crate::registry::pushed::{Wish, Wishes};
 use crate::registry::reconnect::Reconnect;
 use crate::registry::record::{path_of, unescape};
 use crate::registry::{Listing, Sink};
 
-/// The least time between two looks: the first of many changes is told at once, the others together.
+/// The time between two looks where much changes: the first changes are told at once, the others together.
 const PACE: Duration = Duration::from_millis(10);
 /// Names of hosts are looked up again after this.
 const RESOLVED: Duration = Duration::from_secs(30);
@@ -71,6 +73,7 @@ struct Follower {
     next_look: Instant,
     resolved: Instant,
     reconnect: Reconnect,
+    pace: Pace,
 }
 
 /// A service that is looked at, by the last steps of its nodes' paths.
@@ -104,6 +107,7 @@ impl Follower {
             next_look: now,
             resolved: now,
             reconnect: Reconnect::default(),
+            pace: Pace::new(PACE),
         }
     }
 
@@ -216,7 +220,7 @@ impl Follower {
         match self.look_at_due(&line).await {
             Ok(lists) => {
                 self.reconnect.found();
-                self.next_look = Instant::now() + PACE;
+                self.next_look = Instant::now() + self.pace.next(clock::now());
                 let confirms_all = !self.is_due() && self.refused.is_empty();
                 if confirms_all || !lists.is_empty() {
                     self.sink.heard(self.core.heard(&line, lists, confirms_all));
