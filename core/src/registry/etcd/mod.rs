@@ -5,7 +5,8 @@
 //!  line    the one connection: to which member, as which user; left when it breaks
 //!  read    lists of endpoints and names, and which epoch they are of
 //!  leases  registrations: records under leases shared by up to 200 of them, renewed, checked, granted anew
-//!  watch   one stream for everything that is watched, resumed where it broke off
+//!  watch   what is watched, and what becomes of what is heard
+//!  stream  one stream for everything that is watched, resumed where it broke off
 //!  proto   etcd's messages (written by protocols/)
 //! ```
 //!
@@ -18,6 +19,7 @@ mod line;
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod proto;
 mod read;
+mod stream;
 mod watch;
 
 use std::future::Future;

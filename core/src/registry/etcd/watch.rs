@@ -1,4 +1,4 @@
-//! One stream for everything that is watched.
+//! What is watched, and what becomes of what is heard, over one stream.
 //!
 //! ```text
 //!  wanted ──► listed (read at revision R) ──► watched from R+1 ──► events, each told as the whole list
@@ -12,28 +12,18 @@
 //!
 //! An event of deletion carries a key and nothing else, and says nothing about why: so we keep what each key held,
 //! tell the whole list, and leave it to the catalog whether what is missing is to be believed gone.
-//!
-//! The stream is asked for a sign of life every so often. A first watch that is always there, on a key that nobody
-//! writes, sees to it that there is something to answer about.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout};
-use tokio_stream::wrappers::UnboundedReceiverStream;
-use tonic::Streaming;
+use tokio::time::{Instant, sleep_until};
 
 use super::Inner;
-use super::line::Connected;
 use super::proto::event::EventType;
-use super::proto::watch_request::RequestUnion;
-use super::proto::{
-    Event, WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
-};
-use super::read::{Answer, Found, Range};
+use super::proto::{Event, WatchResponse};
+use super::read::Found;
+use super::stream::{Asked, SENTINEL, Scope, Stream};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::pushed::{Wish, Wishes};
@@ -41,21 +31,14 @@ use crate::registry::reconnect::Reconnect;
 use crate::registry::web::is_away;
 use crate::registry::{DEFAULT_TTL, Heard, Listing, Sink};
 
-/// The watch that is only there to be answered about.
-const SENTINEL: i64 = 1;
 /// Hosts that are names are looked up again after this.
 const RESOLVED: Duration = Duration::from_secs(30);
 /// How many lists are asked for at a time.
 const AT_A_TIME: usize = 32;
 
-/// A service, or none for all of them.
-type Scope = Option<String>;
-type Asked = (Scope, Result<Answer>);
-
 /// Follows what is wished for until nobody listens any more.
 pub(super) async fn follow(inner: Arc<Inner>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
-    let mut following =
-        Following { inner, sink, scopes: HashMap::new(), ttls: BTreeMap::new(), ids: SENTINEL };
+    let mut following = Following { inner, sink, scopes: HashMap::new(), ttls: BTreeMap::new() };
     let mut reconnect = Reconnect::default();
     loop {
         let Err(error) = following.attend(&mut wishes, &mut reconnect).await else { return };
@@ -71,8 +54,6 @@ struct Following {
     scopes: HashMap<Scope, Followed>,
     /// How many records name each TTL; the longest is how long the cluster may keep silent about a death.
     ttls: BTreeMap<Duration, usize>,
-    /// Counts watches.
-    ids: i64,
 }
 
 /// What is known of one scope.
@@ -84,19 +65,6 @@ struct Followed {
     revision: i64,
     epoch: u64,
     records: HashMap<Vec<u8>, Found>,
-}
-
-/// One stream, as long as it lives.
-struct Stream {
-    connected: Connected,
-    requests: UnboundedSender<WatchRequest>,
-    answers: Streaming<WatchResponse>,
-    watches: HashMap<i64, Scope>,
-    due: BTreeSet<Scope>,
-    asking: JoinSet<Asked>,
-    /// What may not be read; tried again with the next sign of life.
-    refused: BTreeSet<Scope>,
-    refused_before: BTreeSet<Scope>,
 }
 
 impl Following {
@@ -116,27 +84,7 @@ impl Following {
         let look = self.inner.reader.look(&self.inner.lines).await?;
         self.inner.reader.heard(&look);
         let epoch = self.inner.reader.epoch();
-        let connected = self.inner.lines.connected().await?;
-        let (requests, sent) = unbounded_channel();
-        let sentinel = self.inner.reader.range(None).from;
-        // A stream begins with an answer, and there is none before a question.
-        let first = WatchCreateRequest { key: sentinel, watch_id: SENTINEL, ..WatchCreateRequest::default() };
-        let _ = requests.send(asking(RequestUnion::CreateRequest(first)));
-        let request = connected.request(UnboundedReceiverStream::new(sent));
-        let mut client = connected.watch();
-        let opened = timeout(self.inner.lines.request_timeout(), client.watch(request)).await;
-        let late = |_| Error::new(Kind::Timeout, format!("{}: no answer in time", connected.label()));
-        let answers = opened.map_err(late)?.map_err(|status| connected.failed(&status))?.into_inner();
-        let mut stream = Stream {
-            connected,
-            requests,
-            answers,
-            watches: HashMap::new(),
-            due: BTreeSet::new(),
-            asking: JoinSet::new(),
-            refused: BTreeSet::new(),
-            refused_before: BTreeSet::new(),
-        };
+        let mut stream = Stream::open(&self.inner).await?;
         let scopes: Vec<Scope> = self.scopes.keys().cloned().collect();
         for scope in scopes {
             let followed = self.scopes.entry(scope.clone()).or_default();
@@ -170,7 +118,7 @@ impl Following {
                     alive = true;
                     match answer {
                         Ok(Some(answer)) => self.answered(stream, answer).await?,
-                        Ok(None) => return Err(ended(stream)),
+                        Ok(None) => return Err(stream.ended()),
                         Err(status) => return Err(stream.connected.failed(&status)),
                     }
                 }
@@ -188,7 +136,7 @@ impl Following {
                         resolved = Instant::now();
                         stream.due.extend(self.named());
                     }
-                    let _ = stream.requests.send(asking(RequestUnion::ProgressRequest(WatchProgressRequest {})));
+                    stream.ask_for_life();
                     ask_at = Instant::now() + interval;
                 }
             }
@@ -237,18 +185,11 @@ impl Following {
         let Some(followed) = self.scopes.get_mut(&scope).filter(|followed| followed.id.is_none()) else {
             return;
         };
-        self.ids += 1;
-        followed.id = Some(self.ids);
-        let Range { from, to } = self.inner.reader.range(scope.as_deref());
-        let create = WatchCreateRequest {
-            key: from,
-            range_end: to,
-            start_revision: followed.revision + 1,
-            progress_notify: true,
-            watch_id: self.ids,
-        };
-        stream.watches.insert(self.ids, scope);
-        let _ = stream.requests.send(asking(RequestUnion::CreateRequest(create)));
+        followed.id = Some(stream.watch(
+            scope.clone(),
+            self.inner.reader.range(scope.as_deref()),
+            followed.revision + 1,
+        ));
     }
 
     /// What holds hosts that are names.
@@ -317,7 +258,7 @@ impl Following {
     async fn answered(&mut self, stream: &mut Stream, answer: WatchResponse) -> Result<()> {
         if answer.watch_id == SENTINEL || answer.watch_id < 0 {
             if answer.canceled {
-                return Err(refused(stream, &answer));
+                return Err(stream.refused(&answer));
             }
             // Everything watched is as it was, but for what is still being read.
             let confirms_all = stream.asking.is_empty() && stream.due.is_empty() && stream.refused.is_empty();
@@ -332,7 +273,7 @@ impl Following {
             }
             if answer.compact_revision == 0 {
                 // The stream may still carry a token that is no longer good: only another one helps.
-                return Err(refused(stream, &answer));
+                return Err(stream.refused(&answer));
             }
             // What happened since is forgotten there: the list says what came of it.
             stream.due.insert(scope);
@@ -415,33 +356,7 @@ impl Following {
     }
 }
 
-impl Stream {
-    /// Ends a watch, if there is one.
-    fn cancel(&mut self, id: Option<i64>) {
-        if let Some(watch_id) = id.filter(|id| self.watches.remove(id).is_some()) {
-            let _ = self.requests.send(asking(RequestUnion::CancelRequest(WatchCancelRequest { watch_id })));
-        }
-    }
-}
-
 fn listing<'a>(records: impl Iterator<Item = &'a Found>) -> Listing {
     let endpoints: Vec<Endpoint> = records.flat_map(|found| found.endpoints.iter().cloned()).collect();
     Listing { endpoints, removed: Vec::new() }
-}
-
-fn asking(request: RequestUnion) -> WatchRequest {
-    WatchRequest { request_union: Some(request) }
-}
-
-fn ended(stream: &Stream) -> Error {
-    Error::new(Kind::Unavailable, format!("{} ended the watch", stream.connected.label()))
-}
-
-fn refused(stream: &Stream, answer: &WatchResponse) -> Error {
-    let kind = if answer.cancel_reason.contains("permission denied") {
-        Kind::PermissionDenied
-    } else {
-        Kind::Unavailable
-    };
-    Error::new(kind, format!("{} refused to watch: {}", stream.connected.label(), answer.cancel_reason))
 }
