@@ -10,7 +10,7 @@ use plumline::{Client, Instance};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::{Value, json};
 
-use self::server::Server;
+use self::server::{Refusal, Server};
 
 const SOON: Duration = Duration::from_secs(5);
 const ONE_BEAT: Duration = Duration::from_millis(500 + 1_150);
@@ -157,4 +157,29 @@ fn what_somebody_switched_off_is_not_registered_for_ever() {
     let told = server.count("InstanceRequest", heard);
     assert!((1..=4).contains(&told), "registered {told} times in nine beats");
     drop(me);
+}
+
+#[test]
+fn the_last_instance_is_gone_though_the_server_refused_to_hear_of_it_at_first() {
+    let server = Server::start();
+    let plum = registering(&server.address());
+    let me = plum.register(at(1)).unwrap();
+    server.state().refusals = vec![Refusal { what: "deregisterInstance", service: "", code: 500, times: 2 }];
+    // Whether the end is told in time is the server's affair; that it is told in the end is ours.
+    let _ = me.close(Duration::ZERO, &Never);
+    until("it is gone", Duration::from_secs(10), || server.listed("orders").is_empty());
+    let heard = server.state().heard.len();
+    stays("told once, that is enough", Duration::from_secs(3), || {
+        server.count("InstanceRequest", heard) == 0
+    });
+    drop(plum);
+}
+
+#[test]
+fn names_that_never_end_are_an_error_and_not_a_wait() {
+    let server = Server::start();
+    server.state().lists_without_end = true;
+    let plum = client(&server.address(), json!({"timeout": "60s"}));
+    let error = plum.services().unwrap_err();
+    assert!(error.to_string().contains("no end of them"), "{error}");
 }

@@ -33,7 +33,23 @@ pub struct State {
     forgotten: BTreeSet<u64>,
     /// Ports that somebody has switched off.
     pub switched_off: BTreeSet<u64>,
+    /// What is answered with a failure, and how often: by the message or its `type`, and by the service or "".
+    pub refusals: Vec<Refusal>,
+    /// Each page of names is full, and none is the last.
+    pub lists_without_end: bool,
     clock: i64,
+}
+
+/// Something that it does not do.
+pub struct Refusal {
+    /// The message's type, or what its body says for one.
+    pub what: &'static str,
+    /// The only service that it is about; empty: any.
+    pub service: &'static str,
+    /// What it answers: `errorCode`.
+    pub code: u16,
+    /// So many times.
+    pub times: usize,
 }
 
 impl Server {
@@ -150,8 +166,20 @@ impl State {
             return ("ErrorResponse".into(), refusal);
         }
         let service = body["serviceName"].as_str().unwrap_or_default().to_owned();
+        let kind_of_it = body["type"].as_str().unwrap_or_default();
+        let is_meant = |refusal: &&mut Refusal| {
+            refusal.times > 0
+                && (refusal.what == kind || refusal.what == kind_of_it)
+                && (refusal.service.is_empty() || refusal.service == service)
+        };
+        if let Some(refusal) = self.refusals.iter_mut().find(is_meant) {
+            refusal.times -= 1;
+            let refused = json!({"resultCode": 500, "errorCode": refusal.code, "success": false,
+                                 "message": "as scripted"});
+            return ("ErrorResponse".into(), refused);
+        }
         let key = (connection, service.clone());
-        match (kind, body["type"].as_str().unwrap_or_default()) {
+        match (kind, kind_of_it) {
             ("ServerCheckRequest", _) => answer["connectionId"] = connection.to_string().into(),
             ("InstanceRequest", "registerInstance") => {
                 self.sets.insert(key, vec![body["instance"].clone()]);
@@ -175,6 +203,11 @@ impl State {
             }
             ("ServiceQueryRequest", _) => answer["serviceInfo"] = self.info(&service),
             ("ServiceListRequest", _) => {
+                if self.lists_without_end {
+                    answer["count"] = i64::MAX.into();
+                    answer["serviceNames"] = json!(vec!["again"; 500]);
+                    return ("ServiceListResponse".into(), answer);
+                }
                 let names: BTreeSet<&String> = self.sets.keys().map(|(_, name)| name).collect();
                 answer["count"] = names.len().into();
                 answer["serviceNames"] = json!(names);
