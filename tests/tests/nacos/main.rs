@@ -183,3 +183,25 @@ fn names_that_never_end_are_an_error_and_not_a_wait() {
     let error = plum.services().unwrap_err();
     assert!(error.to_string().contains("no end of them"), "{error}");
 }
+
+#[test]
+fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
+    let server = Server::start();
+    server.state().refusals = ["SubscribeServiceRequest", "ServiceQueryRequest"]
+        .map(|what| Refusal { what, service: "secret", code: 400, times: usize::MAX })
+        .into();
+    let plum = client(&server.address(), json!({}));
+    let losses = |plum: &Client| plum.stats().unwrap().cache.registries[0].losses;
+    let watch = plum.watch("orders").unwrap();
+    assert!(watch.next_within(SOON).unwrap().unwrap().endpoints.is_empty());
+    server.push("orders", &json!([row(1)]), i64::MAX);
+    until("it is read", SOON, || ports(&plum, "orders") == [1]);
+    let secret = plum.watch("secret").unwrap();
+    let asked = || server.state().heard.iter().any(|(_, _, body)| body["serviceName"] == "secret");
+    until("the other one is asked for", SOON, asked);
+    stays("the registry is up", Duration::from_secs(2), || losses(&plum) == 0);
+    let poor = client(&server.address(), json!({}));
+    let only = poor.watch("secret").unwrap();
+    until("whoever may read nothing hears of it", SOON, || losses(&poor) == 1);
+    drop((watch, secret, only));
+}
