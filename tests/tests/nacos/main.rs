@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use plumline::interrupt::Never;
 use plumline::registration::State;
-use plumline::{Client, Instance};
+use plumline::{Client, Instance, Kind};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::{Value, json};
 
@@ -204,4 +204,27 @@ fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none(
     let only = poor.watch("secret").unwrap();
     until("whoever may read nothing hears of it", SOON, || losses(&poor) == 1);
     drop((watch, secret, only));
+}
+
+#[test]
+fn metadata_that_the_server_refuses_costs_nobody_else_its_place() {
+    let server = Server::start();
+    server.state().checks_metadata = true;
+    let plum = registering(&server.address());
+    let all: Vec<_> = (1..=2).map(|port| plum.register(at(port)).unwrap()).collect();
+    let large = plum.register(at(3).label("note", "x".repeat(1_500))).unwrap();
+    until("the refusal is heard", SOON, || large.state() == State::Refused);
+    let error = large.last_error().unwrap();
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+    assert!(error.message().contains("1500 of them the label \"note\"; Nacos takes 1024"), "{error}");
+    let later = plum.register(at(4)).unwrap();
+    until("who comes later is listed", SOON, || server.listed("orders") == [1, 2, 4]);
+    stays("they stay", 2 * ONE_BEAT, || all.iter().all(|one| one.state() == State::Registered));
+    large.update(at(3).label("note", "x")).unwrap();
+    until("what fits is taken", SOON, || server.listed("orders") == [1, 2, 3, 4]);
+    let lenient = Server::start();
+    let plum = registering(&lenient.address());
+    let taken = plum.register(at(3).label("note", "x".repeat(1_500))).unwrap();
+    until("a server that does not check takes it", SOON, || lenient.listed("orders") == [3]);
+    drop((all, later, taken));
 }

@@ -37,7 +37,14 @@ pub struct State {
     pub refusals: Vec<Refusal>,
     /// Each page of names is full, and none is the last.
     pub lists_without_end: bool,
+    /// Whether it takes 1024 characters of metadata only.
+    pub checks_metadata: bool,
     clock: i64,
+}
+
+fn length_of(metadata: &Value) -> usize {
+    let rows = metadata.as_object().into_iter().flatten();
+    rows.map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum()
 }
 
 /// Something that it does not do.
@@ -176,6 +183,12 @@ impl State {
             refusal.times -= 1;
             let refused = json!({"resultCode": 500, "errorCode": refusal.code, "success": false,
                                  "message": "as scripted"});
+            return ("ErrorResponse".into(), refused);
+        }
+        let rows = body["instances"].as_array().cloned().unwrap_or_else(|| vec![body["instance"].clone()]);
+        if self.checks_metadata && rows.iter().any(|row| length_of(&row["metadata"]) > 1024) {
+            let refused = json!({"resultCode": 500, "errorCode": 400, "success": false,
+                                 "message": "Param 'Metadata' is illegal"});
             return ("ErrorResponse".into(), refused);
         }
         let key = (connection, service.clone());

@@ -23,7 +23,7 @@ use super::link::Link;
 use super::message::{Message, Told};
 use super::names;
 use super::plan::{Ours, Place, Step, Written, place_of};
-use super::record::{Listed, bare, instance};
+use super::record::{Listed, bare, instance, too_much};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::registry::reconnect::Reconnect;
@@ -104,6 +104,9 @@ pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<
             let shelf = hub.book.shelf(service);
             let mut ours = shelf.ours.lock();
             if let Some(held) = ours.held.get_mut(&place_of(entry)) {
+                if let Some((_, error)) = &held.refused {
+                    return Err(error.clone());
+                }
                 held.confirmed = held.written.as_ref().map_or(0, |written| written.epoch);
             }
             Ok(())
@@ -139,6 +142,9 @@ pub(super) async fn beat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<Beat
         let shelf = hub.book.shelf(service);
         let ours = shelf.ours.lock();
         let held = ours.held.get(&place_of(entry));
+        if let Some(error) = held.and_then(|held| held.refusal(epoch)) {
+            return Err(error.clone());
+        }
         let is_kept = held.is_some_and(|held| held.is_told(epoch) && held.confirmed == epoch);
         Ok(if is_kept { Beat::Kept } else { Beat::Unknown })
     };
@@ -217,6 +223,16 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     let name = names::escape(service)?;
     let shelf = hub.book.shelf(service);
     let _turn = shelf.turn.lock().await;
+    loop {
+        match tell_in_turn(hub, link, &name, &shelf).await {
+            // One that is refused would take the others of its set along: they are told without it.
+            Err(error) if blame(hub, link, &mut shelf.ours.lock(), &error) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn tell_in_turn(hub: &Hub, link: &Link, name: &str, shelf: &Shelf) -> Result<()> {
     let (steps, left) = {
         let mut ours = shelf.ours.lock();
         let Ours { held, leaving } = &mut *ours;
@@ -229,7 +245,7 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     };
     for step in steps {
         // As it is by now: something may have changed, or left.
-        let Some((message, about)) = write(hub, link, &name, &step, &mut shelf.ours.lock()) else { continue };
+        let Some((message, about)) = write(hub, link, name, &step, &mut shelf.ours.lock()) else { continue };
         hub.ask(link, &message).await?;
         settle(&mut shelf.ours.lock(), &step, link.epoch, about);
     }
@@ -239,6 +255,22 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     };
     shelf.ours.lock().leaving.retain(|place, (entry, _)| !is_told(place, entry));
     Ok(())
+}
+
+/// Marks those that are to blame for a refusal, if that can be seen.
+fn blame(hub: &Hub, link: &Link, ours: &mut Ours, refusal: &Error) -> bool {
+    if refusal.kind() != Kind::InvalidArgument {
+        return false;
+    }
+    let mut is_found = false;
+    for held in ours.held.values_mut().filter(|held| held.refusal(link.epoch).is_none()) {
+        let row = instance(&held.entry, &held.since, hub.cluster.as_deref(), link.flavour);
+        if let Some(why) = too_much(&row) {
+            held.refused = Some((link.epoch, Error::invalid(format!("{}: {why}", refusal.message()))));
+            is_found = true;
+        }
+    }
+    is_found
 }
 
 /// The request of a step, and what it says of whom.
