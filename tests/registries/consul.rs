@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(5);
 promises!(Consul, seen within 200 ms);
 
 #[test]
-fn an_index_that_goes_backwards_begins_from_0() {
+fn trap_8_an_index_that_goes_backwards_begins_from_0() {
     let _turn = among_others();
     let mut server = Consul::start();
     let one = registering(&server.address());

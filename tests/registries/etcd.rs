@@ -48,6 +48,47 @@ fn etcdctl_sees_what_is_registered_and_one_lease_holds_two_hundred() {
 }
 
 #[test]
+fn trap_4_a_partition_longer_than_the_ttl_ends_in_a_registration_under_a_new_lease() {
+    let _turn = among_others();
+    let server = Etcd::<New>::start();
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.port);
+    let plum = registering(&format!("etcd://127.0.0.1:{through}"));
+    let me = plum.register(at("orders", 1)).unwrap();
+    until("it is registered", SOON, || server.listed("orders") == [1]);
+    let lease = server.lease_of("orders", 1);
+    toxiproxy.swallow(through);
+    until("its lease is over and its key gone", TTL + SOON, || server.listed("orders").is_empty());
+    // Trap 7: what is said meanwhile is what is registered.
+    me.update(at("orders", 1).version("v2").healthy(false)).unwrap();
+    toxiproxy.heal(through);
+    until("it is registered again", SOON, || server.listed("orders") == [1]);
+    assert_ne!(server.lease_of("orders", 1), lease);
+    assert_eq!(server.record("orders", 1).version, "v2");
+    let other = client(&server.address(), json!({}));
+    stays("it is unwell beyond the next beats", TTL, || other.discover("orders").unwrap().is_empty());
+}
+
+#[test]
+fn trap_7_a_beat_that_comes_late_does_not_bring_back_what_was_closed() {
+    let _turn = among_others();
+    let server = Etcd::<New>::start();
+    let plum = registering(&server.address());
+    let all: Vec<_> = (1..=3).map(|port| plum.register(at("orders", port)).unwrap()).collect();
+    until("all are registered", SOON, || server.listed("orders") == [1, 2, 3]);
+    // Answers stop; whatever is written now arrives later, in whatever order.
+    server.stop();
+    all[0].update(at("orders", 1).version("v2")).unwrap();
+    all[1].update(at("orders", 2).version("v2")).unwrap();
+    let began = std::time::Instant::now();
+    all[1].close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+    assert!(began.elapsed() < Duration::from_secs(3), "closing waits for nobody for long");
+    server.go_on();
+    until("the others are there", SOON, || server.listed("orders") == [1, 3]);
+    stays("and it stays closed", TTL + Duration::from_secs(1), || server.listed("orders") == [1, 3]);
+}
+
+#[test]
 fn trap_5_two_thousand_registrations_and_a_server_killed_twenty_times_end_in_the_exact_set() {
     let _turn = alone();
     let mut server = Etcd::<New>::start();
@@ -124,7 +165,7 @@ fn trap_6_a_watch_whose_path_swallows_everything_is_noticed_and_resumed() {
     });
 }
 
-fn with_auth(server: &Etcd<New>) {
+fn with_auth<V: Version>(server: &Etcd<V>) {
     let call = |path: &str, body: Value| server.gateway(path, &body);
     for (user, password) in
         [("root", "root-secret"), ("reader", "reader-secret"), ("writer", "writer-secret")]
@@ -143,25 +184,34 @@ fn with_auth(server: &Etcd<New>) {
     call("/v3/auth/enable", json!({}));
 }
 
-fn as_user(server: &Etcd<New>, user: &str) -> Client {
+fn as_user<V: Version>(server: &Etcd<V>, user: &str) -> Client {
     registering(&server.address().replace("://", &format!("://{user}@")))
 }
 
 #[test]
 fn a_user_is_asked_for_known_and_obeyed_and_a_token_renewed() {
     let _turn = among_others();
-    // Tokens live for two seconds without being used.
-    let server = Etcd::<New>::with(&["--auth-token-ttl", "2"]);
-    with_auth(&server);
+    user_and_token(&Etcd::<New>::with(&["--auth-token-ttl", "2"]));
+}
+
+#[test]
+fn a_user_is_asked_for_known_and_obeyed_by_the_old_version_too() {
+    let _turn = among_others();
+    user_and_token(&Etcd::<Old>::with(&["--auth-token-ttl", "2"]));
+}
+
+/// Tokens live for two seconds without being used.
+fn user_and_token<V: Version>(server: &Etcd<V>) {
+    with_auth(server);
     let (_listener, port) = plumline_tests::listener();
-    let writer = as_user(&server, "writer:writer-secret");
+    let writer = as_user(server, "writer:writer-secret");
     let me = writer.register(at("orders", port)).unwrap();
-    let reader = as_user(&server, "reader:reader-secret");
+    let reader = as_user(server, "reader:reader-secret");
     until("it is seen", SOON, || ports(&reader, "orders") == [port]);
 
     let error = reader.register(at("billing", port)).unwrap_err();
     assert_eq!(error.kind(), Kind::PermissionDenied, "{error}");
-    let error = as_user(&server, "writer:wrong-secret").discover("orders").unwrap_err();
+    let error = as_user(server, "writer:wrong-secret").discover("orders").unwrap_err();
     assert_eq!(error.kind(), Kind::Unauthenticated, "{error}");
     assert!(!error.to_string().contains("secret"), "{error}");
     let error = client(&server.address(), json!({})).discover("orders").unwrap_err();
@@ -175,6 +225,13 @@ fn a_user_is_asked_for_known_and_obeyed_and_a_token_renewed() {
     });
     reader.clear_cache().unwrap();
     assert_eq!(ports(&reader, "orders"), [port]);
+    // What is watched only now goes over a stream that was opened with another token.
+    let watch = reader.watch("late").unwrap();
+    let late = writer.register(at("late", port)).unwrap();
+    until("it is told", 2 * SOON, || {
+        watch.next_within(SOON).unwrap().is_some_and(|change| !change.endpoints.is_empty())
+    });
+    drop(late);
 }
 
 #[test]

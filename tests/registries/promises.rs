@@ -33,9 +33,9 @@ macro_rules! promises {
                 whoever_registers_is_seen_by_others_and_by_the_servers_own_clients(Duration::from_millis($ms)),
                 what_others_wrote_is_read_and_rubbish_left_out(),
                 whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once(),
-                an_outage_longer_than_the_ttl_loses_nobody(false),
-                a_server_that_comes_back_empty_is_filled_again(true),
-                a_server_that_is_stopped_and_continued_loses_nobody(),
+                trap_11_an_outage_longer_than_the_ttl_loses_nobody(false),
+                trap_11_a_server_that_comes_back_empty_is_filled_again(true),
+                trap_11_a_server_that_is_stopped_and_continued_loses_nobody(),
                 what_somebody_deletes_by_hand_is_back_within_a_beat(),
                 two_thousand_instances_are_seen_by_a_hundred_watchers(),
             }
@@ -210,15 +210,15 @@ impl Calls {
     }
 }
 
-pub fn an_outage_longer_than_the_ttl_loses_nobody<S: Server>(empty: bool) {
+pub fn trap_11_an_outage_longer_than_the_ttl_loses_nobody<S: Server>(empty: bool) {
     outlast::<S>(empty);
 }
 
-pub fn a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: bool) {
+pub fn trap_11_a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: bool) {
     outlast::<S>(empty);
 }
 
-pub fn a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
+pub fn trap_11_a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
     let _turn = among_others();
     let server = S::start();
     let plum = registering(&server.address());
@@ -266,4 +266,21 @@ pub fn two_thousand_instances_are_seen_by_a_hundred_watchers<S: Server>() {
     all[42].update(at("s042", 43).version("v2").ttl(Duration::from_mins(1))).unwrap();
     let change = watches[42].next_within(SOON).unwrap().expect("the one change");
     assert_eq!(change.updated[0].version, "v2");
+    // The other way round: many watch the same.
+    let watches: Vec<_> = (0..100).map(|_| other.watch("s007").unwrap()).collect();
+    for watch in &watches {
+        assert_eq!(watch.next_within(SOON).unwrap().expect("what is there").endpoints.len(), 20);
+    }
+    all[7].update(at("s007", 8).version("v2").ttl(Duration::from_mins(1))).unwrap();
+    for watch in &watches {
+        let change = watch.next_within(SOON).unwrap().expect("the one change");
+        assert_eq!(change.updated[0].version, "v2");
+    }
+    println!("{} MiB in all, both clients and the tests included", resident_mib());
+}
+
+/// The memory that this process holds.
+fn resident_mib() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    pages.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4 / 1_024
 }

@@ -165,6 +165,7 @@ impl Address {
             )));
         };
         let scheme = find_scheme(scheme)?;
+        check_secret(scheme, rest)?;
         let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
         let (authority, path) = match rest.find('/') {
             Some(slash) => rest.split_at(slash),
@@ -246,6 +247,18 @@ fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
         params.push((name.to_owned(), value));
     }
     Ok(params)
+}
+
+/// A password that is not escaped would be read as hosts, path and parameters, and shown in errors about them.
+fn check_secret(scheme: &Scheme, rest: &str) -> Result<()> {
+    let is_split = |at: usize| rest.find(['/', '?']).is_some_and(|end| end < at);
+    if scheme.has_user && rest.rfind('@').is_some_and(is_split) {
+        return Err(refuse(format!(
+            "the {}:// address has an @ behind a / or ?; in a user, a password or a path write %2F for /, %3F for ?, %40 for @",
+            scheme.name
+        )));
+    }
+    Ok(())
 }
 
 /// The user and the password before the hosts, and what follows them.
@@ -370,6 +383,9 @@ mod tests {
         assert!(!format!("{address:?} {}", address.source()).contains("hush"));
         assert!(!refused("user:hush@a:1?token=hush").contains("hush"));
         assert!(!refused("plum://user:hush@a:1").contains("hush"));
+        for odd in ["hu/hush", "hu?hush", "hush@x/hush", "hush:hush/hush"] {
+            assert!(!refused(&format!("etcd://me:{odd}@a:x")).contains("hush"), "{odd}");
+        }
     }
 
     #[test]
@@ -398,6 +414,8 @@ mod tests {
             ("static://u:p@a:1", "takes no user and password"),
             ("etcd://u@a:1", "a user without a password"),
             ("etcd://:p@a:1", "or the reverse"),
+            ("etcd://me:hu/sh@a:1", "write %2F for /"),
+            ("etcd://me:hu?sh@a:1", "%3F for ?"),
             ("etcd://a:1?prefix=/services", "it stands behind the hosts: etcd://127.0.0.1:2379/prefix"),
             ("etcd://a:1//services", "a step of it is empty"),
             ("nacos://a:1/services", "has a path"),

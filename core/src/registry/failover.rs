@@ -197,6 +197,9 @@ impl Hub {
         }
         self.turn_to(active);
         let speaking = self.speaking.lock();
+        if index != self.failover.active() {
+            return; // one before it answered meanwhile
+        }
         let is_switch = {
             let mut wishes = self.wishes.lock();
             // A name once told is asked about ever after: its end is to be seen too.

@@ -120,7 +120,9 @@ impl Door {
             let stream = stream.lock().take().map(TokioIo::new);
             async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
-        let channel = endpoint.connect_with_connector(once).await.map_err(|error| away(deepest(&error)))?;
+        let spoken =
+            timeout(self.connect_timeout, endpoint.connect_with_connector(once)).await.map_err(late)?;
+        let channel = spoken.map_err(|error| away(deepest(&error)))?;
         Ok(Line { channel, said, address, label: self.label().into() })
     }
 
@@ -189,6 +191,9 @@ impl Line {
             Code::DeadlineExceeded => Kind::Timeout,
             Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => Kind::InvalidArgument,
             Code::Unimplemented | Code::DataLoss => Kind::Protocol,
+            // An answer, and a clear one: the line is as good as before.
+            Code::NotFound => Kind::NotFound,
+            Code::ResourceExhausted => Kind::Overloaded,
             _ => Kind::Unavailable,
         };
         let why = std::error::Error::source(status).map(deepest);

@@ -127,7 +127,7 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// The addresses of a name, or the one that it already is.
+    /// The addresses of a name, or the one that it already is; within `timeout`, its turn included.
     pub(super) async fn resolve(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>> {
         if let Ok(ip) = host.parse() {
             return Ok(vec![ip]);
@@ -138,7 +138,12 @@ impl Names {
             // Whoever asked may have given up.
             let _ = tell.send(resolver.resolve(&host, &Wait::new(timeout, &Never)));
         });
-        hear.await.unwrap_or_else(|_| Err(Error::new(Kind::Closed, "the client was closed")))
+        match tokio::time::timeout(timeout, hear).await {
+            Ok(Ok(found)) => found,
+            Ok(Err(_)) => Err(Error::new(Kind::Closed, "the client was closed")),
+            // The names before it may have taken all the time there was.
+            Err(_) => Err(Error::new(Kind::Timeout, "the address of a name was not found in time")),
+        }
     }
 }
 

@@ -181,9 +181,10 @@ pub(super) fn escape(name: &str) -> Cow<'_, str> {
     step.into()
 }
 
-/// The name that a step of a path stands for.
+/// The name that a step of a path stands for: a step that we would not have written so stands for itself.
 pub(super) fn unescape(step: &str) -> String {
-    percent_decode_str(step).decode_utf8().map_or_else(|_| step.to_owned(), Cow::into_owned)
+    let decoded = percent_decode_str(step).decode_utf8().map_or_else(|_| step.to_owned(), Cow::into_owned);
+    if escape(&decoded) == step { decoded } else { step.to_owned() }
 }
 
 /// What would end a step, what escapes are written with, and what ZooKeeper does not take: among it whatever takes two

@@ -141,6 +141,13 @@ impl<V: Version> Etcd<V> {
         answer["header"]["revision"].as_str().unwrap().parse().unwrap()
     }
 
+    /// The lease that an instance's record lies under.
+    pub fn lease_of(&self, service: &str, port: u16) -> String {
+        let key = BASE64.encode(key_of(service, port));
+        let answer = self.gateway("/v3/kv/range", &json!({"key": key}));
+        answer["kvs"][0]["lease"].as_str().unwrap_or("0").to_owned()
+    }
+
     /// How many leases there are.
     pub fn leases(&self) -> usize {
         let answer = self.gateway("/v3/lease/leases", &json!({}));

@@ -221,8 +221,10 @@ impl Inner {
     pub(super) async fn beat(&self, entries: &[Entry]) -> Vec<Result<Beat>> {
         let mut leases = self.leases.lock().await;
         let ids: Vec<i64> = leases.granted.keys().copied().collect();
+        let key = |entry| Place::of(entry).path(&leases.prefix).into_bytes();
+        let open: HashSet<Vec<u8>> = entries.iter().map(key).collect();
         for lease in ids {
-            if let Err(error) = self.see_to(&mut leases, lease).await {
+            if let Err(error) = self.see_to(&mut leases, lease, &open).await {
                 return entries.iter().map(|_| Err(error.clone())).collect();
             }
         }
@@ -234,8 +236,9 @@ impl Inner {
         outcomes
     }
 
-    /// Renews a lease, and holds what it holds against what it should.
-    async fn see_to(&self, leases: &mut Leases, lease: i64) -> Result<()> {
+    /// Renews a lease, and holds what it holds against what it should. `open`: the keys of all that is registered;
+    /// one that was put without our hearing of it is put again, not taken away.
+    async fn see_to(&self, leases: &mut Leases, lease: i64, open: &HashSet<Vec<u8>>) -> Result<()> {
         if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
             leases.lost(lease);
             return self.revoke(lease).await;
@@ -251,8 +254,8 @@ impl Inner {
         for place in &gone {
             leases.forget(place);
         }
-        for key in keys {
-            self.delete(lease, key).await?;
+        for key in keys.difference(open) {
+            self.delete(lease, key.clone()).await?;
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Lists of endpoints and names, and which epoch they are of.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub(super) struct Found {
     pub(super) place: Place,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) ttl: Option<Duration>,
+    /// Whether its host is a name, whose addresses may change.
+    pub(super) is_named: bool,
 }
 
 impl Reader {
@@ -179,7 +182,8 @@ impl Reader {
         let generation = if kv.lease == 0 { String::new() } else { format!("{:x}", kv.lease) };
         let endpoint = |ip| record.endpoint(&place, ip, &generation, &self.source);
         let endpoints = ips.into_iter().map(endpoint).collect();
-        Some(Found { endpoints, ttl: record.ttl().map(|ttl| ttl.min(LONGEST_TTL)), place })
+        let is_named = record.host().parse::<IpAddr>().is_err();
+        Some(Found { endpoints, ttl: record.ttl().map(|ttl| ttl.min(LONGEST_TTL)), place, is_named })
     }
 }
 

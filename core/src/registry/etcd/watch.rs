@@ -2,10 +2,13 @@
 //!
 //! ```text
 //!  wanted ──► listed (read at revision R) ──► watched from R+1 ──► events, each told as the whole list
-//!                ▲                                 │ stream broke: resumed where it was, by the next member
-//!                ├── compacted ◄───────────────────┤
-//!                └── the cluster began anew ◄──────┘
+//!                ▲                                 │ stream broke: resumed where it was, by the next member,
+//!                ├── and listed beside that ◄──────┤   unless the cluster began anew
+//!                └── compacted ◄───────────────────┘
 //! ```
+//!
+//! Resuming tells at once what happened meanwhile. The list beside it is for what no event tells: a cluster that was
+//! begun anew and has outrun the revision that we knew takes our question for one about its own past.
 //!
 //! An event of deletion carries a key and nothing else, and says nothing about why: so we keep what each key held,
 //! tell the whole list, and leave it to the catalog whether what is missing is to be believed gone.
@@ -40,6 +43,8 @@ use crate::registry::{DEFAULT_TTL, Heard, Listing, Sink};
 
 /// The watch that is only there to be answered about.
 const SENTINEL: i64 = 1;
+/// Hosts that are names are looked up again after this.
+const RESOLVED: Duration = Duration::from_secs(30);
 /// How many lists are asked for at a time.
 const AT_A_TIME: usize = 32;
 
@@ -75,8 +80,9 @@ struct Following {
 struct Followed {
     /// The watch of it on the present stream.
     id: Option<i64>,
-    /// Everything up to this revision is known; 0: nothing is.
+    /// Everything up to this revision of this epoch is known; 0: nothing is.
     revision: i64,
+    epoch: u64,
     records: HashMap<Vec<u8>, Found>,
 }
 
@@ -88,8 +94,9 @@ struct Stream {
     watches: HashMap<i64, Scope>,
     due: BTreeSet<Scope>,
     asking: JoinSet<Asked>,
-    /// What could not be read; tried again with the next sign of life.
+    /// What may not be read; tried again with the next sign of life.
     refused: BTreeSet<Scope>,
+    refused_before: BTreeSet<Scope>,
 }
 
 impl Following {
@@ -106,10 +113,9 @@ impl Following {
 
     /// Opens a stream, and watches there what was watched before.
     async fn begin(&mut self) -> Result<Stream> {
-        let before = self.inner.reader.epoch();
         let look = self.inner.reader.look(&self.inner.lines).await?;
         self.inner.reader.heard(&look);
-        let is_another = self.inner.reader.epoch() != before;
+        let epoch = self.inner.reader.epoch();
         let connected = self.inner.lines.connected().await?;
         let (requests, sent) = unbounded_channel();
         let sentinel = self.inner.reader.range(None).from;
@@ -129,23 +135,23 @@ impl Following {
             due: BTreeSet::new(),
             asking: JoinSet::new(),
             refused: BTreeSet::new(),
+            refused_before: BTreeSet::new(),
         };
         let scopes: Vec<Scope> = self.scopes.keys().cloned().collect();
         for scope in scopes {
             let followed = self.scopes.entry(scope.clone()).or_default();
             followed.id = None;
-            if is_another || followed.revision == 0 {
-                stream.due.insert(scope);
-            } else {
-                self.watch(&mut stream, scope);
+            if followed.epoch == epoch && followed.revision > 0 {
+                self.watch(&mut stream, scope.clone());
             }
+            stream.due.insert(scope);
         }
         Ok(stream)
     }
 
     async fn attend_to(&mut self, stream: &mut Stream, wishes: &mut Wishes) -> Result<()> {
         let interval = self.inner.ttl().min(DEFAULT_TTL) / 3;
-        let (mut alive, mut ask_at) = (true, Instant::now());
+        let (mut alive, mut ask_at, mut resolved) = (true, Instant::now(), Instant::now());
         loop {
             while stream.asking.len() < AT_A_TIME
                 && let Some(scope) = stream.due.pop_first()
@@ -178,6 +184,10 @@ impl Following {
                         return Err(Error::new(Kind::Timeout, message));
                     }
                     stream.due.append(&mut stream.refused);
+                    if resolved.elapsed() > RESOLVED {
+                        resolved = Instant::now();
+                        stream.due.extend(self.named());
+                    }
                     let _ = stream.requests.send(asking(RequestUnion::ProgressRequest(WatchProgressRequest {})));
                     ask_at = Instant::now() + interval;
                 }
@@ -212,10 +222,13 @@ impl Following {
     fn leave(&mut self, stream: &mut Stream, scope: &Scope) {
         if let Some(followed) = self.scopes.remove(scope) {
             followed.records.into_values().for_each(|found| self.uncount(found.ttl));
-            if let Some(id) = followed.id.filter(|id| stream.watches.remove(id).is_some()) {
-                let cancel = WatchCancelRequest { watch_id: id };
-                let _ = stream.requests.send(asking(RequestUnion::CancelRequest(cancel)));
-            }
+            stream.cancel(followed.id);
+        }
+    }
+
+    fn unwatch(&mut self, stream: &mut Stream, scope: &Scope) {
+        if let Some(followed) = self.scopes.get_mut(scope) {
+            stream.cancel(followed.id.take());
         }
     }
 
@@ -238,6 +251,12 @@ impl Following {
         let _ = stream.requests.send(asking(RequestUnion::CreateRequest(create)));
     }
 
+    /// What holds hosts that are names.
+    fn named(&self) -> impl Iterator<Item = Scope> + '_ {
+        let is_named = |followed: &Followed| followed.records.values().any(|found| found.is_named);
+        self.scopes.iter().filter(move |(_, followed)| is_named(followed)).map(|(scope, _)| scope.clone())
+    }
+
     // === what is heard ===
 
     /// A list was read: it is all there is, as of its revision.
@@ -246,9 +265,14 @@ impl Following {
             Ok(answer) => answer,
             Err(error) if is_away(&error) => return Err(error),
             Err(error) => {
-                tracing::warn!(service = scope.as_deref().unwrap_or("*"), %error, "cannot be read");
-                self.sink.lost(error);
+                if stream.refused_before.insert(scope.clone()) {
+                    tracing::warn!(service = scope.as_deref().unwrap_or("*"), %error, "cannot be read");
+                }
                 stream.refused.insert(scope);
+                // What one may not read says nothing about the others, unless there are none.
+                if stream.watches.is_empty() {
+                    self.sink.lost(error);
+                }
                 return Ok(());
             }
         };
@@ -266,16 +290,19 @@ impl Following {
             self.sink.heard(Heard { lists, ..heard });
             return Ok(());
         }
-        let is_overtaken =
-            |followed: &Followed| followed.id.is_some() && followed.revision > answer.header.revision;
-        if self.scopes.get(&scope).is_some_and(is_overtaken) {
+        let epoch = self.inner.reader.epoch();
+        stream.refused_before.remove(&scope);
+        let followed = self.scopes.entry(scope.clone()).or_default();
+        if followed.epoch != epoch {
+            // Its watch waits for what the cluster called the future before it began anew.
+            self.unwatch(stream, &scope);
+        } else if followed.id.is_some() && followed.revision > answer.header.revision {
             self.tell(scope);
             return Ok(());
         }
         records.values().for_each(|found| self.count(found.ttl));
         let followed = self.scopes.entry(scope.clone()).or_default();
-        // Another epoch counts from its own beginning.
-        followed.revision = answer.header.revision;
+        (followed.epoch, followed.revision) = (epoch, answer.header.revision);
         let before = std::mem::replace(&mut followed.records, records);
         before.values().for_each(|found| self.uncount(found.ttl));
         // Where all are read, those that are gone are told of too.
@@ -304,13 +331,10 @@ impl Following {
                 followed.id = None;
             }
             if answer.compact_revision == 0 {
-                tracing::warn!(
-                    service = scope.as_deref().unwrap_or("*"),
-                    why = answer.cancel_reason,
-                    "a watch was ended"
-                );
+                // The stream may still carry a token that is no longer good: only another one helps.
+                return Err(refused(stream, &answer));
             }
-            // What happened since is forgotten there, or may not be told: the list says what came of it.
+            // What happened since is forgotten there: the list says what came of it.
             stream.due.insert(scope);
             return Ok(());
         }
@@ -387,6 +411,15 @@ impl Following {
             if *count == 0 {
                 self.ttls.remove(&ttl);
             }
+        }
+    }
+}
+
+impl Stream {
+    /// Ends a watch, if there is one.
+    fn cancel(&mut self, id: Option<i64>) {
+        if let Some(watch_id) = id.filter(|id| self.watches.remove(id).is_some()) {
+            let _ = self.requests.send(asking(RequestUnion::CancelRequest(WatchCancelRequest { watch_id })));
         }
     }
 }
