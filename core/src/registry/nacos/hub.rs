@@ -34,8 +34,6 @@ const GROUP: &str = "DEFAULT_GROUP";
 const OFFSET: u16 = 1000;
 /// So many records that cannot be read are warned of.
 const MOST_WARNINGS: usize = 1000;
-/// So many pages of names are read; a server that still has more of them never ends.
-const MOST_PAGES: usize = 200;
 
 /// One server: its gRPC port, and its HTTP port for logins.
 pub(super) struct Site {
@@ -240,12 +238,11 @@ impl Hub {
     }
 
     pub(super) async fn services_of(&self, link: &Link) -> Result<Vec<String>> {
-        let mut all = Vec::new();
-        for page in 1..=MOST_PAGES {
+        let (mut all, group) = (Vec::new(), format!("{}@@", self.space.group));
+        for page in 1..=message::MOST_PAGES {
             let answer: Page = self.ask_for(link, &self.space.list(page)).await?;
             let names = answer.service_names.unwrap_or_default();
             let is_last = names.len() < PAGE || page * PAGE >= answer.count;
-            let group = format!("{}@@", self.space.group);
             all.extend(names.iter().map(|name| names::unescape(name.strip_prefix(&group).unwrap_or(name))));
             if is_last {
                 all.sort_unstable();
@@ -253,8 +250,7 @@ impl Hub {
                 return Ok(all);
             }
         }
-        let message = format!("{}: {MOST_PAGES} full pages of names, and no end of them", link.label());
-        Err(Error::new(Kind::Protocol, message))
+        Err(Error::new(Kind::Protocol, format!("{}: full pages of names, and no end of them", link.label())))
     }
 
     /// The endpoints in a list; names become addresses.
