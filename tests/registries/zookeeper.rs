@@ -275,6 +275,29 @@ fn an_access_list_lets_in_who_is_on_it_and_nobody_else() {
 }
 
 #[test]
+fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
+    let _turn = among_others();
+    let server = ZooKeeper::start();
+    let plum = registering(&server.address());
+    let me = plum.register(at("orders", 1)).unwrap();
+    me.wait(SOON, &Never).unwrap();
+    server.by_hand(
+        &json!({"do": "lock", "path": "/laravel-go/services/secret", "user": "me", "password": "hush-1"}),
+    );
+    let losses = |plum: &Client| plum.stats().unwrap().cache.registries[0].losses;
+    let reader = client(&server.address(), json!({}));
+    let watch = reader.watch("orders").unwrap();
+    until("it is read", SOON, || ports(&reader, "orders") == [1]);
+    let hidden = reader.watch("secret").unwrap();
+    assert_eq!(reader.discover("secret").unwrap_err().kind(), Kind::PermissionDenied);
+    stays("the registry is up", TTL, || losses(&reader) == 0);
+    let poor = client(&server.address(), json!({}));
+    let only = poor.watch("secret").unwrap();
+    until("whoever may read nothing hears of it", SOON, || losses(&poor) == 1);
+    drop((watch, hidden, only));
+}
+
+#[test]
 fn names_of_every_kind_come_back_as_they_were() {
     let _turn = among_others();
     let server = ZooKeeper::start();

@@ -25,6 +25,8 @@ struct Agent {
     has_no_leader_for_keys: AtomicBool,
     /// Services whose next reading fails.
     fails_once: Mutex<Vec<String>>,
+    /// The service that nobody may read.
+    secret: Mutex<String>,
     asked: AtomicUsize,
 }
 
@@ -110,6 +112,9 @@ impl Agent {
         let services = self.services.lock();
         let body = match path.strip_prefix("/v1/health/service/") {
             Some(name) => {
+                if *self.secret.lock() == name {
+                    return (403, "Permission denied".into());
+                }
                 let mut failing = self.fails_once.lock();
                 if let Some(at) = failing.iter().position(|fails| fails == name) {
                     failing.remove(at);
@@ -177,4 +182,24 @@ fn what_could_not_be_read_among_many_services_is_read_again() {
     until("the one whose reading failed", 2 * SOON, || !is_well(&names[60]));
     until("the one behind it", 2 * SOON, || !is_well(&names[110]));
     drop(watches);
+}
+
+#[test]
+fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
+    let agent = Arc::new(Agent::default());
+    agent.put("orders", 80, "passing");
+    "secret".clone_into(&mut agent.secret.lock());
+    let address = format!("consul://{}", agent.start());
+    let losses = |plum: &plumline::Client| plum.stats().unwrap().cache.registries[0].losses;
+    let plum = client(&address, json!({}));
+    let watch = plum.watch("orders").unwrap();
+    until("it is read", SOON, || plum.discover("orders").is_ok_and(|found| found.len() == 1));
+    let asked = agent.asked.load(Relaxed);
+    let secret = plum.watch("secret").unwrap();
+    until("the other one is asked for", SOON, || agent.asked.load(Relaxed) > asked + 1);
+    stays("the registry is up", Duration::from_secs(2), || losses(&plum) == 0);
+    let poor = client(&address, json!({}));
+    let only = poor.watch("secret").unwrap();
+    until("whoever may read nothing hears of it", SOON, || losses(&poor) == 1);
+    drop((watch, secret, only));
 }

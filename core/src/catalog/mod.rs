@@ -349,8 +349,10 @@ impl Inner {
                 Ok(()) => outcome = Ok(()),
                 Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Closed) => return Err(error),
                 Err(error) => {
-                    // Our own impatience says nothing about the registry, nor does a name that can never be right.
-                    if wait.left().is_ok() && error.kind() != Kind::InvalidArgument {
+                    // Our own impatience says nothing about the registry, nor does a name that can never be right, nor
+                    // one that we may not read: where that is so of all of them, the watch says so.
+                    let is_about_one = matches!(error.kind(), Kind::InvalidArgument | Kind::PermissionDenied);
+                    if wait.left().is_ok() && !is_about_one {
                         self.lose(index, error.clone());
                     }
                     outcome = outcome.or(Err(error));

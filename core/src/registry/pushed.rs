@@ -82,7 +82,7 @@ pub(super) fn begin<F: Future<Output = ()> + Send + 'static>(
 }
 
 /// The future's output, or none where it panicked.
-async fn caught<F: Future>(future: F) -> Option<F::Output> {
+pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     std::future::poll_fn(|context| {
         let polled = std::panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));

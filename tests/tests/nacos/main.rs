@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use plumline::interrupt::Never;
 use plumline::registration::State;
-use plumline::{Client, Instance};
+use plumline::{Client, Instance, Kind};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::{Value, json};
 
-use self::server::Server;
+use self::server::{Refusal, Server};
 
 const SOON: Duration = Duration::from_secs(5);
 const ONE_BEAT: Duration = Duration::from_millis(500 + 1_150);
@@ -157,4 +157,74 @@ fn what_somebody_switched_off_is_not_registered_for_ever() {
     let told = server.count("InstanceRequest", heard);
     assert!((1..=4).contains(&told), "registered {told} times in nine beats");
     drop(me);
+}
+
+#[test]
+fn the_last_instance_is_gone_though_the_server_refused_to_hear_of_it_at_first() {
+    let server = Server::start();
+    let plum = registering(&server.address());
+    let me = plum.register(at(1)).unwrap();
+    server.state().refusals = vec![Refusal { what: "deregisterInstance", service: "", code: 500, times: 2 }];
+    // Whether the end is told in time is the server's affair; that it is told in the end is ours.
+    let _ = me.close(Duration::ZERO, &Never);
+    until("it is gone", Duration::from_secs(10), || server.listed("orders").is_empty());
+    let heard = server.state().heard.len();
+    stays("told once, that is enough", Duration::from_secs(3), || {
+        server.count("InstanceRequest", heard) == 0
+    });
+    drop(plum);
+}
+
+#[test]
+fn names_that_never_end_are_an_error_and_not_a_wait() {
+    let server = Server::start();
+    server.state().lists_without_end = true;
+    let plum = client(&server.address(), json!({"timeout": "60s"}));
+    let error = plum.services().unwrap_err();
+    assert!(error.to_string().contains("no end of them"), "{error}");
+}
+
+#[test]
+fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
+    let server = Server::start();
+    server.state().refusals = ["SubscribeServiceRequest", "ServiceQueryRequest"]
+        .map(|what| Refusal { what, service: "secret", code: 400, times: usize::MAX })
+        .into();
+    let plum = client(&server.address(), json!({}));
+    let losses = |plum: &Client| plum.stats().unwrap().cache.registries[0].losses;
+    let watch = plum.watch("orders").unwrap();
+    assert!(watch.next_within(SOON).unwrap().unwrap().endpoints.is_empty());
+    server.push("orders", &json!([row(1)]), i64::MAX);
+    until("it is read", SOON, || ports(&plum, "orders") == [1]);
+    let secret = plum.watch("secret").unwrap();
+    let asked = || server.state().heard.iter().any(|(_, _, body)| body["serviceName"] == "secret");
+    until("the other one is asked for", SOON, asked);
+    stays("the registry is up", Duration::from_secs(2), || losses(&plum) == 0);
+    let poor = client(&server.address(), json!({}));
+    let only = poor.watch("secret").unwrap();
+    until("whoever may read nothing hears of it", SOON, || losses(&poor) == 1);
+    drop((watch, secret, only));
+}
+
+#[test]
+fn metadata_that_the_server_refuses_costs_nobody_else_its_place() {
+    let server = Server::start();
+    server.state().checks_metadata = true;
+    let plum = registering(&server.address());
+    let all: Vec<_> = (1..=2).map(|port| plum.register(at(port)).unwrap()).collect();
+    let large = plum.register(at(3).label("note", "x".repeat(1_500))).unwrap();
+    until("the refusal is heard", SOON, || large.state() == State::Refused);
+    let error = large.last_error().unwrap();
+    assert_eq!(error.kind(), Kind::InvalidArgument);
+    assert!(error.message().contains("1500 of them the label \"note\"; Nacos takes 1024"), "{error}");
+    let later = plum.register(at(4)).unwrap();
+    until("who comes later is listed", SOON, || server.listed("orders") == [1, 2, 4]);
+    stays("they stay", 2 * ONE_BEAT, || all.iter().all(|one| one.state() == State::Registered));
+    large.update(at(3).label("note", "x")).unwrap();
+    until("what fits is taken", SOON, || server.listed("orders") == [1, 2, 3, 4]);
+    let lenient = Server::start();
+    let plum = registering(&lenient.address());
+    let taken = plum.register(at(3).label("note", "x".repeat(1_500))).unwrap();
+    until("a server that does not check takes it", SOON, || lenient.listed("orders") == [3]);
+    drop((all, later, taken));
 }

@@ -33,7 +33,30 @@ pub struct State {
     forgotten: BTreeSet<u64>,
     /// Ports that somebody has switched off.
     pub switched_off: BTreeSet<u64>,
+    /// What is answered with a failure, and how often: by the message or its `type`, and by the service or "".
+    pub refusals: Vec<Refusal>,
+    /// Each page of names is full, and none is the last.
+    pub lists_without_end: bool,
+    /// Whether it takes 1024 characters of metadata only.
+    pub checks_metadata: bool,
     clock: i64,
+}
+
+fn length_of(metadata: &Value) -> usize {
+    let rows = metadata.as_object().into_iter().flatten();
+    rows.map(|(name, value)| name.len() + value.as_str().map_or(0, str::len)).sum()
+}
+
+/// Something that it does not do.
+pub struct Refusal {
+    /// The message's type, or what its body says for one.
+    pub what: &'static str,
+    /// The only service that it is about; empty: any.
+    pub service: &'static str,
+    /// What it answers: `errorCode`.
+    pub code: u16,
+    /// So many times.
+    pub times: usize,
 }
 
 impl Server {
@@ -150,8 +173,26 @@ impl State {
             return ("ErrorResponse".into(), refusal);
         }
         let service = body["serviceName"].as_str().unwrap_or_default().to_owned();
+        let kind_of_it = body["type"].as_str().unwrap_or_default();
+        let is_meant = |refusal: &&mut Refusal| {
+            refusal.times > 0
+                && (refusal.what == kind || refusal.what == kind_of_it)
+                && (refusal.service.is_empty() || refusal.service == service)
+        };
+        if let Some(refusal) = self.refusals.iter_mut().find(is_meant) {
+            refusal.times -= 1;
+            let refused = json!({"resultCode": 500, "errorCode": refusal.code, "success": false,
+                                 "message": "as scripted"});
+            return ("ErrorResponse".into(), refused);
+        }
+        let rows = body["instances"].as_array().cloned().unwrap_or_else(|| vec![body["instance"].clone()]);
+        if self.checks_metadata && rows.iter().any(|row| length_of(&row["metadata"]) > 1024) {
+            let refused = json!({"resultCode": 500, "errorCode": 400, "success": false,
+                                 "message": "Param 'Metadata' is illegal"});
+            return ("ErrorResponse".into(), refused);
+        }
         let key = (connection, service.clone());
-        match (kind, body["type"].as_str().unwrap_or_default()) {
+        match (kind, kind_of_it) {
             ("ServerCheckRequest", _) => answer["connectionId"] = connection.to_string().into(),
             ("InstanceRequest", "registerInstance") => {
                 self.sets.insert(key, vec![body["instance"].clone()]);
@@ -175,6 +216,11 @@ impl State {
             }
             ("ServiceQueryRequest", _) => answer["serviceInfo"] = self.info(&service),
             ("ServiceListRequest", _) => {
+                if self.lists_without_end {
+                    answer["count"] = i64::MAX.into();
+                    answer["serviceNames"] = json!(vec!["again"; 500]);
+                    return ("ServiceListResponse".into(), answer);
+                }
                 let names: BTreeSet<&String> = self.sets.keys().map(|(_, name)| name).collect();
                 answer["count"] = names.len().into();
                 answer["serviceNames"] = json!(names);

@@ -17,7 +17,7 @@ use crate::sync::Mutex;
 use super::watch::Hub;
 use super::{index_of, judge};
 use crate::clock::{self, Tick};
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::registry::pace::Pace;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::web::{Ask, Host, MAX_BODY, is_away};
@@ -64,6 +64,8 @@ struct State {
     kept: Option<LongPoll>,
     reconnect: Reconnect,
     pace: Pace,
+    /// Whether it was said that the agent does not want to tell of it.
+    is_warned: bool,
 }
 
 impl State {
@@ -78,6 +80,7 @@ impl State {
             kept: None,
             reconnect: Reconnect::default(),
             pace: Pace::new(PACE),
+            is_warned: false,
         }
     }
 }
@@ -220,6 +223,7 @@ impl Topic {
                 let mut state = self.state.lock();
                 state.kept = Some(connection);
                 state.reconnect.found();
+                state.is_warned = false;
                 drop(state);
                 self.appoint(hub, wait);
             }
@@ -230,16 +234,32 @@ impl Topic {
         if hub.closing.is_closed() {
             return;
         }
-        let wait = {
+        let is_refused = error.kind() == Kind::PermissionDenied;
+        let (wait, is_news) = {
             let mut state = self.state.lock();
             // One that says no would be followed by one that says no.
             if is_away(&error) {
                 hub.consul.leave(state.epoch);
             }
             state.kept = None;
-            state.reconnect.lost(hub.consul.ttl(), fastrand::f64())
+            let is_news = is_refused && !std::mem::replace(&mut state.is_warned, true);
+            (state.reconnect.lost(hub.consul.ttl(), fastrand::f64()), is_news)
         };
-        hub.sink.lost(error);
+        // What the agent does not want to tell of one service is that service's affair, as long as it tells of others.
+        match &self.subject {
+            Subject::Service(service) if is_refused && hub.has_well(&self.subject) => {
+                if is_news {
+                    tracing::warn!(source = %hub.consul.source, service, %error, "cannot be read");
+                }
+            }
+            _ => hub.sink.lost(error),
+        }
         self.appoint(hub, wait);
+    }
+
+    /// Whether the last question was answered.
+    pub(super) fn is_well(&self) -> bool {
+        let state = self.state.lock();
+        state.index > 0 && !state.reconnect.is_lost()
     }
 }

@@ -131,6 +131,21 @@ impl Hub {
         }
     }
 
+    /// Whether any service but this one is told of.
+    pub(super) fn has_well(&self, but: &Subject) -> bool {
+        let topics: Vec<_> = {
+            let state = self.state.lock();
+            let is_other = |subject: &Subject| matches!(subject, Subject::Service(_)) && subject != but;
+            state
+                .topics
+                .iter()
+                .filter(|(subject, _)| is_other(subject))
+                .map(|(_, topic)| topic.clone())
+                .collect()
+        };
+        topics.iter().any(|topic| topic.is_well())
+    }
+
     /// What an answer to one of the queries tells.
     pub(super) fn answered(
         self: &Arc<Self>,

@@ -10,21 +10,24 @@
 //! The set is what is wanted, even while the server is away: whoever connects next tells the latest.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use super::hub::Hub;
+use super::hub::{Hub, State};
 use super::link::Link;
 use super::message::{Message, Told};
 use super::names;
 use super::plan::{Ours, Place, Step, Written, place_of};
-use super::record::{Listed, bare, instance};
+use super::record::{Listed, bare, instance, too_much};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Beat, Entry, stamp};
+use crate::registry::reconnect::Reconnect;
+use crate::registry::{Beat, DEFAULT_TTL, Entry, stamp};
 use crate::sync::Mutex;
 
 /// So many services are told or looked at side by side.
@@ -44,6 +47,15 @@ struct Shelf {
     /// Whoever tells the server of it.
     turn: tokio::sync::Mutex<()>,
     ours: Mutex<Ours>,
+    /// Whether somebody tries on to tell of those that have left.
+    is_seeing_off: AtomicBool,
+}
+
+impl Shelf {
+    /// Whether a connection may hold something that has left.
+    fn has_leaving(&self, epoch: u64) -> bool {
+        self.ours.lock().leaving.values().any(|(_, by)| *by == epoch)
+    }
 }
 
 impl Book {
@@ -92,6 +104,9 @@ pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<
             let shelf = hub.book.shelf(service);
             let mut ours = shelf.ours.lock();
             if let Some(held) = ours.held.get_mut(&place_of(entry)) {
+                if let Some((_, error)) = &held.refused {
+                    return Err(error.clone());
+                }
                 held.confirmed = held.written.as_ref().map_or(0, |written| written.epoch);
             }
             Ok(())
@@ -127,6 +142,9 @@ pub(super) async fn beat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<Beat
         let shelf = hub.book.shelf(service);
         let ours = shelf.ours.lock();
         let held = ours.held.get(&place_of(entry));
+        if let Some(error) = held.and_then(|held| held.refusal(epoch)) {
+            return Err(error.clone());
+        }
         let is_kept = held.is_some_and(|held| held.is_told(epoch) && held.confirmed == epoch);
         Ok(if is_kept { Beat::Kept } else { Beat::Unknown })
     };
@@ -147,6 +165,50 @@ pub(super) async fn redo(hub: Arc<Hub>, link: Arc<Link>) {
             tracing::debug!(source = %hub.source, service, %error, "not registered again; the next beat tries on");
         }
     }
+    services.iter().for_each(|service| hub.book.tidy(service));
+}
+
+/// Tells that somebody has left, and answers how that went. Where it failed this goes on until it is told or the
+/// connection is another: a connection that lives keeps what it has registered, and without the last instance of a
+/// service no beat would tell of it any more.
+pub(super) async fn see_off(hub: Weak<Hub>, service: String, answer: oneshot::Sender<Result<()>>) {
+    let Some(now) = hub.upgrade() else { return };
+    let outcome = tell(&now, &service).await;
+    let is_first = outcome.is_err() && !now.book.shelf(&service).is_seeing_off.swap(true, Ordering::Relaxed);
+    drop(now);
+    // The caller may have given up.
+    let _ = answer.send(outcome);
+    if is_first {
+        tell_on_and_on(&hub, &service).await;
+    }
+}
+
+async fn tell_on_and_on(hub: &Weak<Hub>, service: &str) {
+    let mut reconnect = Reconnect::default();
+    loop {
+        sleep(reconnect.lost(DEFAULT_TTL, fastrand::f64())).await;
+        let Some(hub) = hub.upgrade() else { return };
+        let link = match &*hub.state.borrow() {
+            State::Up(link) => Some(link.clone()),
+            _ => None,
+        };
+        let shelf = hub.book.shelf(service);
+        let is_left = || link.as_ref().is_some_and(|link| shelf.has_leaving(link.epoch));
+        if let Some(link) = link.as_ref().filter(|_| is_left())
+            && let Err(error) = tell_on(&hub, link, service).await
+        {
+            tracing::debug!(source = %hub.source, service, %error, "not told that an instance has left; told again");
+            continue;
+        }
+        shelf.is_seeing_off.store(false, Ordering::Release);
+        // Whoever failed in the meantime left it to us; from now on they see to it themselves.
+        if is_left() && !shelf.is_seeing_off.swap(true, Ordering::Acquire) {
+            continue;
+        }
+        drop(shelf);
+        hub.book.tidy(service);
+        return;
+    }
 }
 
 /// Tells the present connection what it has not been told of a service.
@@ -161,16 +223,29 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     let name = names::escape(service)?;
     let shelf = hub.book.shelf(service);
     let _turn = shelf.turn.lock().await;
+    loop {
+        match tell_in_turn(hub, link, &name, &shelf).await {
+            // One that is refused would take the others of its set along: they are told without it.
+            Err(error) if blame(hub, link, &mut shelf.ours.lock(), &error) => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+async fn tell_in_turn(hub: &Hub, link: &Link, name: &str, shelf: &Shelf) -> Result<()> {
     let (steps, left) = {
         let mut ours = shelf.ours.lock();
         let Ours { held, leaving } = &mut *ours;
-        // What other connections held ended with them; and whoever has taken a place is told instead.
-        leaving.retain(|place, (_, by)| *by == link.epoch && !held.contains_key(place));
-        (ours.plan(link.flavour, link.epoch), ours.leaving.clone())
+        // What earlier connections held ended with them (but this may be an earlier one, late in its turn); and
+        // whoever has taken a place is told instead.
+        leaving.retain(|place, (_, by)| *by >= link.epoch && !held.contains_key(place));
+        let mut left = ours.leaving.clone();
+        left.retain(|_, (_, by)| *by == link.epoch);
+        (ours.plan(link.flavour, link.epoch), left)
     };
     for step in steps {
         // As it is by now: something may have changed, or left.
-        let Some((message, about)) = write(hub, link, &name, &step, &mut shelf.ours.lock()) else { continue };
+        let Some((message, about)) = write(hub, link, name, &step, &mut shelf.ours.lock()) else { continue };
         hub.ask(link, &message).await?;
         settle(&mut shelf.ours.lock(), &step, link.epoch, about);
     }
@@ -180,6 +255,22 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     };
     shelf.ours.lock().leaving.retain(|place, (entry, _)| !is_told(place, entry));
     Ok(())
+}
+
+/// Marks those that are to blame for a refusal, if that can be seen.
+fn blame(hub: &Hub, link: &Link, ours: &mut Ours, refusal: &Error) -> bool {
+    if refusal.kind() != Kind::InvalidArgument {
+        return false;
+    }
+    let mut is_found = false;
+    for held in ours.held.values_mut().filter(|held| held.refusal(link.epoch).is_none()) {
+        let row = instance(&held.entry, &held.since, hub.cluster.as_deref(), link.flavour);
+        if let Some(why) = too_much(&row) {
+            held.refused = Some((link.epoch, Error::invalid(format!("{}: {why}", refusal.message()))));
+            is_found = true;
+        }
+    }
+    is_found
 }
 
 /// The request of a step, and what it says of whom.
@@ -203,7 +294,7 @@ fn write(
     let mut about = BTreeMap::new();
     for place in places {
         let Some(held) = ours.held.get_mut(place) else { continue };
-        held.sent = link.epoch;
+        held.sent = held.sent.max(link.epoch);
         rows.push(match step {
             Step::Announce(_) => bare(&held.entry, cluster),
             _ => instance(&held.entry, &held.since, cluster, link.flavour),

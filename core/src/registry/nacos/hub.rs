@@ -238,20 +238,19 @@ impl Hub {
     }
 
     pub(super) async fn services_of(&self, link: &Link) -> Result<Vec<String>> {
-        let mut all = Vec::new();
-        for page in 1.. {
+        let (mut all, group) = (Vec::new(), format!("{}@@", self.space.group));
+        for page in 1..=message::MOST_PAGES {
             let answer: Page = self.ask_for(link, &self.space.list(page)).await?;
             let names = answer.service_names.unwrap_or_default();
             let is_last = names.len() < PAGE || page * PAGE >= answer.count;
-            let group = format!("{}@@", self.space.group);
             all.extend(names.iter().map(|name| names::unescape(name.strip_prefix(&group).unwrap_or(name))));
             if is_last {
-                break;
+                all.sort_unstable();
+                all.dedup();
+                return Ok(all);
             }
         }
-        all.sort_unstable();
-        all.dedup();
-        Ok(all)
+        Err(Error::new(Kind::Protocol, format!("{}: full pages of names, and no end of them", link.label())))
     }
 
     /// The endpoints in a list; names become addresses.

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::registry::DEFAULT_TTL;
 use crate::registry::address::HostPort;
+use crate::registry::pushed::caught;
 use crate::registry::reconnect::Reconnect;
 
 /// A connection that was sent away before it was so old is paced like one that was lost.
@@ -27,24 +28,38 @@ enum End {
     Moved(Option<HostPort>),
 }
 
-/// Keeps a connection for as long as this is not dropped.
+/// Keeps a connection for as long as this is not dropped. What panics is begun anew: without a connection nothing
+/// would be known to anybody any more.
 pub(super) async fn keep(hub: Arc<Hub>) {
     let mut reconnect = Reconnect::default();
     let mut epoch = 0;
+    while caught(keep_on(&hub, &mut epoch)).await.is_none() {
+        let error =
+            Error::new(Kind::Internal, "what keeps the connection to Nacos panicked; please report it");
+        tracing::error!(source = %hub.source, %error, "it is begun anew");
+        if let State::Up(link) = hub.state.send_replace(State::Down(error.clone())) {
+            link.lose(error);
+        }
+        sleep(reconnect.lost(DEFAULT_TTL, fastrand::f64())).await;
+    }
+}
+
+async fn keep_on(hub: &Arc<Hub>, epoch: &mut u64) {
+    let mut reconnect = Reconnect::default();
     loop {
-        match connect(&hub, &mut epoch).await {
+        match connect(hub, epoch).await {
             Ok((link, inbox)) => {
                 reconnect.found();
                 let since = clock::now();
                 hub.state.send_replace(State::Up(link.clone()));
                 let redo = tokio::spawn(book::redo(hub.clone(), link.clone()));
-                let end = follow(&hub, &link, inbox).await;
+                let end = follow(hub, &link, inbox).await;
                 redo.abort();
                 let was_young = clock::now().since(since) < YOUNG;
                 match end {
                     End::Moved(target) => {
                         link.lose(Error::new(Kind::Unavailable, format!("{} sent us away", link.label())));
-                        move_on(&hub, target);
+                        move_on(hub, target);
                         if !was_young {
                             hub.state.send_replace(State::Opening);
                             continue;

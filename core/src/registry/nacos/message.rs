@@ -13,6 +13,8 @@ use crate::error::{Error, Kind, Result};
 const VERSION: &str = concat!("Plumline:v", env!("CARGO_PKG_VERSION"));
 /// Names on one page of a list.
 pub(super) const PAGE: usize = 500;
+/// So many pages of names are read; a server that still has more of them never ends.
+pub(super) const MOST_PAGES: usize = 200;
 
 /// A message, before it is sent.
 #[derive(Clone, Debug, PartialEq)]

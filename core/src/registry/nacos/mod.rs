@@ -36,9 +36,11 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::oneshot;
+
 use self::hub::Hub;
 use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch, pushed};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Own, Runtime, Task};
 use crate::sync::Mutex;
 
@@ -148,10 +150,13 @@ impl Registry for Nacos {
         if self.hub.is_own() {
             self.hub.book.strike(entry);
         }
-        let service = entry.instance.service.clone();
-        self.ask(wait, |hub| async move {
-            hub::to_its_end(async move { book::tell(&hub, &service).await }).await?
-        })
+        let (tell, told) = oneshot::channel();
+        let hub = Arc::downgrade(&self.hub);
+        let task = self.runtime.spawn(book::see_off(hub, entry.instance.service.clone(), tell));
+        let closed = || Error::new(Kind::Closed, "the client was closed");
+        // It goes on where the caller gives up: while the connection lives, what it has registered does.
+        task.ok_or_else(closed)?.leave();
+        self.ask(wait, |_| async move { told.await.unwrap_or_else(|_| Err(closed())) })
     }
 
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {

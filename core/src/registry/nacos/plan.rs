@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::link::Flavour;
+use crate::error::Error;
 use crate::model::Instance;
 use crate::registry::{Entry, Health};
 
@@ -39,6 +40,8 @@ pub(super) struct Held {
     pub(super) confirmed: u64,
     /// How many looks in a row have not found it.
     pub(super) missing: u32,
+    /// Why the server does not take it as it is, and the connection that was told so.
+    pub(super) refused: Option<(u64, Error)>,
 }
 
 /// What the server has taken.
@@ -71,6 +74,11 @@ impl Held {
         })
     }
 
+    /// Why this connection has nothing to say of it.
+    pub(super) fn refusal(&self, epoch: u64) -> Option<&Error> {
+        self.refused.as_ref().filter(|(by, _)| *by == epoch).map(|(_, error)| error)
+    }
+
     fn is_known(&self, epoch: u64) -> bool {
         self.written.as_ref().is_some_and(|written| written.epoch == epoch)
     }
@@ -87,7 +95,11 @@ impl Ours {
             written: None,
             confirmed: 0,
             missing: 0,
+            refused: None,
         });
+        if held.entry.instance != entry.instance {
+            held.refused = None;
+        }
         if held.entry.generation != entry.generation {
             held.since = (now.to_owned(), now.to_owned());
             // What the server holds is somebody else's.
@@ -114,15 +126,16 @@ impl Ours {
         let leaving =
             self.leaving.iter().filter(|(place, (_, by))| *by == epoch && !self.held.contains_key(*place));
         let mut leaving = leaving.map(|(place, _)| place.clone());
-        let untold = || self.held.iter().filter(|(_, held)| !held.is_told(epoch));
+        let meant = || self.held.iter().filter(|(_, held)| held.refusal(epoch).is_none());
+        let untold = || meant().filter(|(_, held)| !held.is_told(epoch));
         let places = |of: &mut dyn Iterator<Item = (&Place, &Held)>| -> BTreeSet<Place> {
             of.map(|(place, _)| place.clone()).collect()
         };
         match flavour {
             Flavour::Nacos => match leaving.next() {
-                Some(last) if self.held.is_empty() => vec![Step::Remove(last)],
+                Some(last) if meant().next().is_none() => vec![Step::Remove(last)],
                 None if untold().next().is_none() => Vec::new(),
-                _ => vec![Step::Tell(places(&mut self.held.iter()))],
+                _ => vec![Step::Tell(places(&mut meant()))],
             },
             Flavour::Rnacos => {
                 let new = places(&mut untold().filter(|(_, held)| !held.is_known(epoch)));
@@ -226,6 +239,21 @@ mod tests {
         put(&mut ours, &entry(1, "later"));
         ours.strike(&entry(1, "g"));
         assert_eq!((ours.held.len(), ours.leaving.len()), (1, 0));
+    }
+
+    #[test]
+    fn whoever_is_refused_is_left_out_until_it_is_another_or_the_connection_is() {
+        let mut ours = holding([1]);
+        put(&mut ours, &entry(2, "g"));
+        ours.held.get_mut(&one(2)).unwrap().refused = Some((1, Error::invalid("too much")));
+        assert!(ours.plan(Flavour::Nacos, 1).is_empty() && ours.plan(Flavour::Rnacos, 1).is_empty());
+        assert_eq!(ours.plan(Flavour::Nacos, 2), [Step::Tell(at([1, 2]))]);
+        ours.strike(&entry(1, "g"));
+        assert_eq!(ours.plan(Flavour::Nacos, 1), [Step::Remove(one(1))]);
+        let mut changed = entry(2, "g");
+        changed.instance.version = "v2".into();
+        put(&mut ours, &changed);
+        assert_eq!(ours.plan(Flavour::Nacos, 1), [Step::Tell(at([2]))]);
     }
 
     #[test]

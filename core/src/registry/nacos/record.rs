@@ -17,6 +17,8 @@ use crate::registry::{DEFAULT_TTL, Entry, Health, carried_labels};
 
 /// What the metadata says beside the labels.
 const OWN: [&str; 7] = ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
+/// So many characters of metadata Nacos takes since 2.3, unless it was configured not to check.
+const MOST_METADATA: usize = 1024;
 /// Where an instance lies unless it says so.
 const CLUSTER: &str = "DEFAULT";
 /// A weight of exactly 1 counts as none given at rnacos, and leaves whatever was.
@@ -148,6 +150,20 @@ pub(super) fn instance(
     })
 }
 
+/// What is wrong with a row whose metadata is longer than Nacos takes unless it was told to: names and values
+/// together, counted as Java counts.
+pub(super) fn too_much(row: &Value) -> Option<String> {
+    let metadata = row["metadata"].as_object()?;
+    let length = |text: &str| text.encode_utf16().count();
+    let value_of = |value: &Value| value.as_str().map_or(0, length);
+    let all: usize = metadata.iter().map(|(name, value)| length(name) + value_of(value)).sum();
+    let (name, longest) = metadata.iter().max_by_key(|(_, value)| value_of(value))?;
+    (all > MOST_METADATA).then(|| {
+        let longest = value_of(longest);
+        format!("the metadata is {all} characters long, {longest} of them the label {name:?}; Nacos takes {MOST_METADATA}")
+    })
+}
+
 /// The same without a word, and not to be called.
 pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
     let instance = &entry.instance;
@@ -258,6 +274,16 @@ mod tests {
             assert_eq!((back.host.as_str(), back.labels.len()), ("h", 1));
             assert!(back.generation.starts_with("2023-"));
         }
+    }
+
+    #[test]
+    fn metadata_is_measured_as_nacos_does() {
+        let row = |text: String| json!({"metadata": {"ab": "c", "note": text}});
+        assert_eq!(too_much(&row("x".repeat(1024 - 7))), None);
+        let why = too_much(&row("x".repeat(1024 - 6))).unwrap();
+        assert!(why.contains("1025 characters long, 1018 of them the label \"note\""), "{why}");
+        assert_eq!(too_much(&row("🦀".repeat(508))), None);
+        assert!(too_much(&row("🦀".repeat(509))).is_some());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::link::{KEEP_ALIVE, Link};
 use super::message::{Info, Told};
 use super::names;
 use crate::clock::Tick;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::registry::polling::jittered;
 use crate::registry::pushed::{Wish, Wishes};
 use crate::registry::web::is_away;
@@ -65,6 +65,8 @@ struct Topic {
     last_ref: i64,
     /// Whether the server has taken the subscription.
     subscribed: bool,
+    /// Whether the server did not want to tell of it when it was asked last.
+    refused: bool,
     /// When it is to be asked about next; none: it is being asked.
     due: Option<Instant>,
 }
@@ -72,7 +74,7 @@ struct Topic {
 /// What comes back of a question, or what a push told.
 enum Answer {
     Listed { service: String, last_ref: i64, listing: Listing, subscribed: bool },
-    Failed { service: String, error: crate::error::Error },
+    Failed { service: String, error: Error },
     Names(Result<Vec<String>>),
     Left { service: String },
 }
@@ -208,19 +210,13 @@ impl Watching {
                         return;
                     }
                     topic.last_ref = last_ref;
+                    topic.refused = false;
                 }
                 self.sink.heard(self.hub.heard(&following.link, &service, listing));
                 self.confirm(following);
             }
             Answer::Failed { service, error } => {
-                let again = if is_away(&error) { AGAIN } else { REFUSED };
-                if let Some(topic) = following.topics.get_mut(&service) {
-                    topic.due = Some(Instant::now() + jittered(again));
-                }
-                if is_away(&error) {
-                    tracing::debug!(source = %self.hub.source, service, %error, "not answered; asked again");
-                } else {
-                    tracing::warn!(source = %self.hub.source, service, %error, "cannot be read");
+                if let Some(error) = following.failed(&self.hub, &service, error) {
                     self.sink.lost(error);
                 }
             }
@@ -284,6 +280,24 @@ impl Watching {
 }
 
 impl Following {
+    /// A service could not be asked about: what is wrong with the registry for it. What the server does not want to
+    /// tell of is that service's affair, as long as it tells of others.
+    fn failed(&mut self, hub: &Hub, service: &str, error: Error) -> Option<Error> {
+        let is_refused = !is_away(&error);
+        let is_well = |topic: &Topic| topic.subscribed && !topic.refused;
+        let are_others_well = self.topics.iter().any(|(name, topic)| name != service && is_well(topic));
+        let topic = self.topics.get_mut(service)?;
+        topic.due = Some(Instant::now() + jittered(if is_refused { REFUSED } else { AGAIN }));
+        if !is_refused {
+            tracing::debug!(source = %hub.source, service, %error, "not answered; asked again");
+            return None;
+        }
+        if !std::mem::replace(&mut topic.refused, true) {
+            tracing::warn!(source = %hub.source, service, %error, "cannot be read");
+        }
+        (!are_others_well).then_some(error)
+    }
+
     /// Subscribes to a service; the answer is its list.
     fn subscribe(&mut self, hub: &Arc<Hub>, service: &str) {
         let topic = self.topics.entry(service.to_owned()).or_default();

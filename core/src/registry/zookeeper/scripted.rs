@@ -208,3 +208,31 @@ fn what_is_deregistered_while_on_its_way_is_not_created_any_more() {
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
     assert!(hear.try_recv().is_err(), "{path} was not created again");
 }
+
+#[test]
+fn a_keeper_that_panics_is_begun_anew() {
+    let zoo = server("", |_, _| {});
+    let known = &zoo.core.terms;
+    // Among no servers there is none to begin with.
+    let terms = session::Terms {
+        servers: Vec::new(),
+        user: None,
+        session_timeout: Duration::from_millis(60),
+        connect_timeout: known.connect_timeout,
+        request_timeout: known.request_timeout,
+        names: known.names.clone(),
+    };
+    let session = Session::begin(Arc::new(terms), &zoo.core.runtime).unwrap();
+    let mut state = session.state();
+    let seen = ask(&zoo.core.runtime, &wait(), async move {
+        let mut seen = Vec::new();
+        for _ in 0..3 {
+            state.changed().await.unwrap();
+            if let State::Away(error) = &*state.borrow_and_update() {
+                seen.push(error.kind());
+            }
+        }
+        Ok(seen)
+    });
+    assert_eq!(seen.unwrap(), [Kind::Internal; 3]);
+}

@@ -23,7 +23,7 @@ use super::line::Line;
 use super::wire::{Refused, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::{HostPort, User};
-use crate::registry::pushed::Names;
+use crate::registry::pushed::{Names, caught};
 use crate::registry::reconnect::Reconnect;
 use crate::runtime::{Own, Runtime};
 use crate::sync::Mutex;
@@ -127,7 +127,27 @@ struct Keeper {
 }
 
 impl Keeper {
+    /// What panics is begun anew, with the session that there is.
     async fn keep(mut self) {
+        let unused = self.state.clone();
+        let mut reconnect = Reconnect::default();
+        while caught(self.keep_on()).await.is_none() {
+            let error =
+                Error::new(Kind::Internal, "what keeps the ZooKeeper session panicked; please report it");
+            tracing::error!(session = self.id, %error, "it is begun anew");
+            if let State::Up(line) = self.state.send_replace(State::Away(error.clone())) {
+                line.broke(error);
+            }
+            let wait = reconnect.lost(self.terms.session_timeout, fastrand::f64());
+            tokio::select! {
+                biased;
+                () = unused.closed() => return,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    async fn keep_on(&mut self) {
         let unused = self.state.clone();
         // Clients that start together do not all go to the first server.
         self.turn = fastrand::usize(..self.terms.servers.len());

@@ -70,6 +70,8 @@ struct Follower {
     due: Due,
     /// What the servers will not show us is asked for with each ping.
     refused: BTreeSet<String>,
+    /// The last refusal, until it is told or known to concern some services only.
+    refusal: Option<Error>,
     next_look: Instant,
     resolved: Instant,
     reconnect: Reconnect,
@@ -82,6 +84,10 @@ struct Known {
     nodes: BTreeMap<String, Look>,
     /// Asked about once, not watched.
     is_passing: bool,
+    /// Whether the servers would not show it when they were asked last.
+    is_refused: bool,
+    /// Whether they have shown it on this connection.
+    is_shown: bool,
 }
 
 /// What is to be looked at.
@@ -104,6 +110,7 @@ impl Follower {
             all: false,
             due: Due::default(),
             refused: BTreeSet::new(),
+            refusal: None,
             next_look: now,
             resolved: now,
             reconnect: Reconnect::default(),
@@ -163,6 +170,7 @@ impl Follower {
         self.due.names = self.all;
         for (service, known) in &mut self.services {
             known.nodes.clear();
+            known.is_shown = false;
             self.due.services.insert(service.clone());
         }
     }
@@ -222,8 +230,14 @@ impl Follower {
                 self.reconnect.found();
                 self.next_look = Instant::now() + self.pace.next(clock::now());
                 let confirms_all = !self.is_due() && self.refused.is_empty();
-                if confirms_all || !lists.is_empty() {
+                // What they will not show of one service is that service's affair, as long as they show others.
+                let is_well = |known: &Known| known.is_shown && !known.is_refused;
+                let refusal = self.refusal.take().filter(|_| !self.services.values().any(is_well));
+                if confirms_all || !lists.is_empty() || (refusal.is_none() && !self.refused.is_empty()) {
                     self.sink.heard(self.core.heard(&line, lists, confirms_all));
+                }
+                if let Some(error) = refusal {
+                    self.sink.lost(error);
                 }
                 self.services
                     .retain(|service, known| !known.is_passing || self.due.services.contains(service));
@@ -305,12 +319,16 @@ impl Follower {
                     known.nodes.retain(|step, _| steps.contains(step));
                     let new = steps.into_iter().filter(|step| !known.nodes.contains_key(step));
                     self.due.nodes.extend(new.map(|step| (service.clone(), step)));
+                    (known.is_refused, known.is_shown) = (false, true);
                     changed.insert(service.clone());
                 }
                 Err((true, _)) => missing.push(service),
                 Err((_, error)) if is_about_one(&error) => {
+                    if !std::mem::replace(&mut known.is_refused, true) {
+                        tracing::warn!(source = %self.core.source, service, %error, "cannot be read");
+                    }
                     self.refused.insert(service.clone());
-                    self.sink.lost(error);
+                    self.refusal = Some(error);
                 }
                 Err((_, error)) => return Err(error),
             }
@@ -321,6 +339,7 @@ impl Follower {
                 self.due.services.insert(service.clone());
             } else if let Some(known) = self.services.get_mut(service) {
                 known.nodes.clear();
+                (known.is_refused, known.is_shown) = (false, true);
                 changed.insert(service.clone());
             }
         }
