@@ -48,6 +48,32 @@ fn etcdctl_sees_what_is_registered_and_one_lease_holds_two_hundred() {
 }
 
 #[test]
+fn a_quiet_cluster_is_not_taken_for_a_dead_one() {
+    let _turn = among_others();
+    quiet(&Etcd::<New>::start());
+}
+
+#[test]
+fn a_quiet_cluster_of_the_old_version_is_not_taken_for_a_dead_one() {
+    let _turn = among_others();
+    quiet(&Etcd::<Old>::start());
+}
+
+/// A sign of life is asked for every 5 s.
+fn quiet<V: Version>(server: &Etcd<V>) {
+    let plum = registering(&server.address());
+    let me = plum.register(at("orders", 1)).unwrap();
+    until("it is registered", SOON, || server.listed("orders") == [1]);
+    let other = client(&server.address(), json!({}));
+    let watches = [other.watch("orders").unwrap(), other.watch("nobody").unwrap()];
+    let registry = || other.stats().unwrap().cache.registries.remove(0);
+    until("it answers", SOON, || registry().up);
+    stays("it goes on answering", Duration::from_secs(17), || registry().losses == 0);
+    assert!(registry().settled, "and is believed");
+    drop((me, watches));
+}
+
+#[test]
 fn trap_4_a_partition_longer_than_the_ttl_ends_in_a_registration_under_a_new_lease() {
     let _turn = among_others();
     let server = Etcd::<New>::start();

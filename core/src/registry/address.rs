@@ -230,7 +230,7 @@ fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
             };
             let hint = match nearest(name, scheme.params.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None if name == "prefix" && matches!(scheme.path, Path::Prefix(_)) => {
+                None if nearest(name, ["prefix"]).is_some() && matches!(scheme.path, Path::Prefix(_)) => {
                     format!("it stands behind the hosts: {}/prefix", scheme.example)
                 }
                 None => format!("{}:// {}", scheme.name, known()),

@@ -198,7 +198,13 @@ impl Line {
         };
         let why = std::error::Error::source(status).map(deepest);
         let message = match why {
-            Some(why) => format!("{}: connection broke: {why}", self.label),
+            Some(why) if self.said.is_something() => format!("{}: connection broke: {why}", self.label),
+            Some(why) => {
+                format!("{} hung up without a word; does it want TLS, or speak no gRPC? ({why})", self.label)
+            }
+            None if status.code() == Code::Unimplemented => {
+                format!("{} is a gRPC server of another kind: {:?}", self.label, status.message())
+            }
             None => format!("{}: {}", self.label, status.message()),
         };
         Error::new(kind, message)

@@ -22,31 +22,37 @@ use crate::model::{Endpoint, Labels};
 /// An instance, as it is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     name: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     version: String,
     address: String,
     port: u16,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     protocol: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     health: String,
     #[serde(default)]
     metadata: Option<Labels>,
     #[serde(default)]
     tags: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     created_at: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     updated_at: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     last_check: String,
     /// Nanoseconds.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null_is_nothing")]
     ttl: i64,
+}
+
+fn null_is_nothing<'de, T: Default + Deserialize<'de>, D: serde::Deserializer<'de>>(
+    from: D,
+) -> std::result::Result<T, D::Error> {
+    Option::deserialize(from).map(Option::unwrap_or_default)
 }
 
 impl Record {
@@ -253,7 +259,7 @@ mod tests {
 
     #[test]
     fn an_older_writers_record_is_read_and_what_is_none_is_not() {
-        let old = br#"{"id":"a","name":"n","address":"h","port":1,"metadata":null,"tags":null,"more":[1]}"#;
+        let old = br#"{"id":"a","name":null,"version":null,"address":"h","port":1,"metadata":null,"tags":null,"ttl":null,"more":[1]}"#;
         let endpoint = Record::read(old).unwrap().endpoint(&place(), ip(), "", "");
         assert_eq!((endpoint.protocol.as_str(), endpoint.version.as_str()), ("http", ""));
         for none in [

@@ -23,10 +23,13 @@ pub struct Systems {
     played: u32,
 }
 
+/// What a server lists for a service: ports.
+type Listed = dyn Fn(&str) -> Vec<u16>;
+
 /// A server, and how it is asked without Plumline.
 struct Real {
     address: String,
-    listed: Box<dyn Fn(&str) -> Vec<u16>>,
+    listed: Box<Listed>,
 }
 
 impl Real {

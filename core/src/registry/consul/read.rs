@@ -8,7 +8,7 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::record::{Aside, Listed, Standing};
+use super::record::{Aside, Listed, Standing, check_name};
 use super::{Consul, index_of};
 use crate::error::{Kind, Result};
 use crate::model::Endpoint;
@@ -24,6 +24,7 @@ impl Consul {
     }
 
     pub(super) fn read_at(&self, agent: &Host, service: &str, epoch: u64, wait: &Wait<'_>) -> Result<Heard> {
+        check_name(service)?;
         let answer = self.exchange(agent, &Ask::get(&self.path_of(service)), wait)?;
         index_of(agent, &answer)?;
         self.heard(agent, service, &answer, epoch, wait)

@@ -195,6 +195,8 @@ struct Check {
 impl<'a> Registration<'a> {
     /// The body for an entry; an error that names what Consul would not take.
     pub(super) fn of(entry: &'a Entry) -> Result<Registration<'a>> {
+        check_name(&entry.instance.service)?;
+        check_name(&entry.instance.instance_id)?;
         let instance = &entry.instance;
         let Instance { instance_id, service, host, port, tags, weight, .. } = instance;
         let mut meta = carried_labels(instance);
@@ -228,6 +230,14 @@ pub(super) fn check_id(instance_id: &str) -> String {
 }
 
 /// Consul refuses with a status 400 what is larger than it likes; a name is kinder.
+/// Whoever keeps tidy paths takes these for a place above, escaped or not.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if matches!(name, "." | "..") {
+        return Err(Error::invalid(format!("{name:?} cannot be asked for in Consul's paths")));
+    }
+    Ok(())
+}
+
 fn check(meta: &Labels) -> Result<()> {
     if meta.len() > MOST_PAIRS {
         let message = format!("{} labels are too many: Consul keeps {MOST_PAIRS}, ours included", meta.len());

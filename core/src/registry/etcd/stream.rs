@@ -73,7 +73,8 @@ impl Stream {
         })
     }
 
-    /// Watches a range from a revision on; the number of the watch.
+    /// Watches a range from a revision on that the cluster has reached; the number of the watch. (etcd 3.6 gives no sign
+    /// of life to a stream one of whose watches begins in the future.)
     pub(super) fn watch(&mut self, scope: Scope, range: Range, start_revision: i64) -> i64 {
         self.last += 1;
         let Range { from, to } = range;

@@ -1,7 +1,7 @@
 //! What is watched, and what becomes of what is heard, over one stream.
 //!
 //! ```text
-//!  wanted ──► listed (read at revision R) ──► watched from R+1 ──► events, each told as the whole list
+//!  wanted ──► listed (read at revision R) ──► watched from R on ──► events, each told as the whole list
 //!                ▲                                 │ stream broke: resumed where it was, by the next member,
 //!                ├── and listed beside that ◄──────┤   unless the cluster began anew
 //!                └── compacted ◄───────────────────┘
@@ -90,7 +90,7 @@ impl Following {
             let followed = self.scopes.entry(scope.clone()).or_default();
             followed.id = None;
             if followed.epoch == epoch && followed.revision > 0 {
-                self.watch(&mut stream, scope.clone());
+                self.watch(&mut stream, &scope);
             }
             stream.due.insert(scope);
         }
@@ -181,15 +181,12 @@ impl Following {
     }
 
     /// Watches a scope from where it is known.
-    fn watch(&mut self, stream: &mut Stream, scope: Scope) {
-        let Some(followed) = self.scopes.get_mut(&scope).filter(|followed| followed.id.is_none()) else {
+    fn watch(&mut self, stream: &mut Stream, scope: &Scope) {
+        let Some(followed) = self.scopes.get_mut(scope).filter(|followed| followed.id.is_none()) else {
             return;
         };
-        followed.id = Some(stream.watch(
-            scope.clone(),
-            self.inner.reader.range(scope.as_deref()),
-            followed.revision + 1,
-        ));
+        followed.id =
+            Some(stream.watch(scope.clone(), self.inner.reader.range(scope.as_deref()), followed.revision));
     }
 
     /// What holds hosts that are names.
@@ -251,7 +248,7 @@ impl Following {
         let all = before.values().chain(now).map(|found| found.place.service.clone());
         let services: BTreeSet<String> = all.chain(scope.clone()).collect();
         self.tell(services);
-        self.watch(stream, scope);
+        self.watch(stream, &scope);
         Ok(())
     }
 

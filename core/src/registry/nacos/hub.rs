@@ -363,7 +363,7 @@ mod tests {
         for (address, says) in [
             ("nacos://a:64600", "the gRPC port lies 1000 above"),
             ("nacos://a?group=a%20b", "the group \"a b\" holds ' '"),
-            ("nacos://a?namespace=a@@b", "the namespace"),
+            ("nacos://a?namespace=a%40%40b", "the namespace"),
             ("nacos://a?cluster=a,b", "the cluster"),
         ] {
             let error = hub(address).err().expect(address);
