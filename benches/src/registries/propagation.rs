@@ -16,6 +16,8 @@ use crate::Running;
 use crate::table::{Row, relate, round_of};
 
 const TIMES: u16 = 200;
+/// So that each change is one by itself, and not part of a stream that may be told in pieces.
+const BETWEEN: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A port, and when it was seen.
@@ -51,6 +53,7 @@ fn measure(place: &Place) -> Vec<Row> {
         took[0].push((also - began).as_secs_f64() * 1e3);
         took[1].push((seen - began).as_secs_f64() * 1e3);
         me.close(Duration::ZERO, &Never).expect("deregistered");
+        std::thread::sleep(BETWEEN);
     }
     drop(own);
     let names = [format!("{}'s own client", place.name), "ours".to_owned()];
