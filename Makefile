@@ -81,8 +81,8 @@ lint-rust:
 	$(CARGO) deny check bans licenses sources
 
 lint-python: $(VENV)/.ready
-	$(VENV)/bin/ruff check python examples tests
-	$(VENV)/bin/ruff format --check python examples tests
+	$(VENV)/bin/ruff check python examples tests benches/python
+	$(VENV)/bin/ruff format --check python examples tests benches/python
 
 docs: $(VENV)/.ready ## Build the API documentation and refresh what is generated from the configuration
 	UPDATE=1 $(CARGO) test --quiet --package plumline-tests --test generated

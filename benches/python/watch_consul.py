@@ -8,7 +8,9 @@ host, service = sys.argv[1:]
 connection = http.client.HTTPConnection(host)
 index = "0"
 while True:
-    connection.request("GET", f"/v1/health/service/{service}?passing&index={index}&wait=60s")
+    connection.request(
+        "GET", f"/v1/health/service/{service}?passing&index={index}&wait=60s"
+    )
     answer = connection.getresponse()
     rows = json.load(answer)
     index = answer.headers["X-Consul-Index"]

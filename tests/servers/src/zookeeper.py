@@ -6,7 +6,8 @@ import sys
 import time
 
 from kazoo.client import KazooClient
-from kazoo.exceptions import NodeExistsError, NoNodeError
+from kazoo.exceptions import KazooException, NodeExistsError, NoNodeError
+from kazoo.handlers.threading import KazooTimeoutError
 from kazoo.retry import KazooRetry
 from kazoo.security import make_digest_acl
 
@@ -21,7 +22,12 @@ class Asker:
         self.zk = None
 
     def connect(self, **more):
-        zk = KazooClient(hosts=self.hosts, timeout=4.0, connection_retry=KazooRetry(max_tries=0), **more)
+        zk = KazooClient(
+            hosts=self.hosts,
+            timeout=4.0,
+            connection_retry=KazooRetry(max_tries=0),
+            **more,
+        )
         zk.start(timeout=2)
         return zk
 
@@ -35,7 +41,7 @@ class Asker:
                 return getattr(self, question.pop("do"))(**question)
             except (NoNodeError, NodeExistsError) as error:
                 return {"refused": type(error).__name__}
-            except Exception as error:  # the server is not there yet, or no longer
+            except (KazooException, KazooTimeoutError, OSError) as error:  # not there yet, or no longer
                 self.leave()
                 if time.monotonic() > until:
                     return {"refused": repr(error)}
@@ -71,7 +77,11 @@ class Asker:
 
     def stat(self, path):
         stat = self.zk.exists(path)
-        return None if stat is None else {"owner": stat.ephemeralOwner, "version": stat.version}
+        return (
+            None
+            if stat is None
+            else {"owner": stat.ephemeralOwner, "version": stat.version}
+        )
 
     def lock(self, path, user, password):
         """Only this user may do anything there."""
