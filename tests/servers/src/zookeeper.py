@@ -41,7 +41,11 @@ class Asker:
                 return getattr(self, question.pop("do"))(**question)
             except (NoNodeError, NodeExistsError) as error:
                 return {"refused": type(error).__name__}
-            except (KazooException, KazooTimeoutError, OSError) as error:  # not there yet, or no longer
+            except (
+                KazooException,
+                KazooTimeoutError,
+                OSError,
+            ) as error:  # not there yet, or no longer
                 self.leave()
                 if time.monotonic() > until:
                     return {"refused": repr(error)}
