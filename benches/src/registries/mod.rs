@@ -5,8 +5,6 @@ mod propagation;
 mod steady;
 mod wire;
 
-use std::any::Any;
-
 use plumline::{Client, Config};
 use plumline_servers::Server;
 use plumline_servers::consul::Consul;
@@ -19,11 +17,14 @@ pub use deaths::failover;
 pub use propagation::propagation;
 pub use steady::registrations;
 
+/// What a registry lists for a service, asked without Plumline: ports.
+type Listed = dyn Fn(&str) -> Vec<u16>;
+
 /// A registry that runs.
 struct Place {
     name: &'static str,
     address: String,
-    _server: Box<dyn Any>,
+    listed: Box<Listed>,
 }
 
 /// One after the other, so that only one runs at a time.
@@ -39,7 +40,7 @@ fn places() -> impl Iterator<Item = Place> {
 
 fn place<S: Server + 'static>(name: &'static str) -> Place {
     let server = S::start();
-    Place { name, address: server.address(), _server: Box::new(server) }
+    Place { name, address: server.address(), listed: Box::new(move |service| server.listed(service)) }
 }
 
 /// A client of this registry with these settings, whose instances are registered without a look at their ports.
