@@ -34,6 +34,7 @@ TEST(the_address_is_the_arguments_the_configs_or_the_environments) {
   plumline_client *client = NULL;
   OK(plumline_config_set(config, S("registry"), S("static://10.0.0.1:1 static://10.0.0.2:1"), &error));
   OK(plumline_config_set(config, S("registry.timeout"), S("300ms"), &error));
+  OK(plumline_config_set(config, S("registry.mode"), S("merge"), &error));
   client = client_of("", config);
   plumline_endpoints *endpoints = NULL;
   OK(plumline_client_discover(client, S("s"), NULL, &endpoints, &error));
