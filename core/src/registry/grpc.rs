@@ -135,8 +135,7 @@ impl Door {
 
     /// This machine's address on the way to it.
     pub(super) fn local_ip(&self, wait: &Wait<'_>) -> Option<std::net::IpAddr> {
-        let ip = *self.names.resolver.resolve(&self.name.host, wait).ok()?.first()?;
-        super::local_ip_towards((ip, self.name.port).into())
+        self.names.resolver.local_ip_towards(&self.name, wait)
     }
 }
 

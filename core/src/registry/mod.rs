@@ -263,6 +263,14 @@ pub struct Entry {
     pub health: Health,
 }
 
+impl Entry {
+    /// Whether it wants to be called: it does unless its program says otherwise.
+    #[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
+    fn is_well(&self) -> bool {
+        self.health != Health::Says(false)
+    }
+}
+
 /// What a beat says of an instance's health.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::resolve::Resolver;
-use super::{Sink, Wait, Watch};
+use super::{Entry, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{Never, SLICE};
 use crate::runtime::{Lane, Own, Priority, Runtime, Task};
@@ -44,6 +44,17 @@ pub(super) fn ask<T: Send + 'static>(
             Err(RecvTimeoutError::Disconnected) => return Err(gone()),
         }
     }
+}
+
+/// The same about many, all of whom share its failure.
+pub(super) fn ask_for_each<T: Send + 'static>(
+    runtime: &Runtime,
+    wait: &Wait<'_>,
+    entries: &[Entry],
+    question: impl Future<Output = Vec<Result<T>>> + Send + 'static,
+) -> Vec<Result<T>> {
+    let answered = ask(runtime, wait, async { Ok(question.await) });
+    answered.unwrap_or_else(|error| entries.iter().map(|_| Err(error.clone())).collect())
 }
 
 /// What a watch is told. A refresh asks about a service again, watched or not.

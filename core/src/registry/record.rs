@@ -15,7 +15,7 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 
-use super::{DEFAULT_TTL, Entry, Health, carried_labels, read_carried};
+use super::{DEFAULT_TTL, Entry, carried_labels, read_carried};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Endpoint, Labels};
 
@@ -69,7 +69,7 @@ impl Record {
             address: instance.host.clone(),
             port: instance.port,
             protocol: instance.protocol.clone(),
-            health: if says_well(entry) { "healthy" } else { "unhealthy" }.into(),
+            health: if entry.is_well() { "healthy" } else { "unhealthy" }.into(),
             metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
             tags: Some(instance.tags.clone()).filter(|tags| !tags.is_empty()),
             created_at: now.into(),
@@ -125,14 +125,6 @@ impl Record {
         };
         read_carried(&mut endpoint);
         endpoint
-    }
-}
-
-/// Whether an entry wants to be called.
-pub(super) fn says_well(entry: &Entry) -> bool {
-    match entry.health {
-        Health::Says(well) => well,
-        Health::Unsaid => true,
     }
 }
 
@@ -205,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::model::Instance;
+    use crate::registry::Health;
 
     /// What a service of another writer was seen to store.
     const SEEN: &str = r#"{"id":"user-service-1","name":"user-service","version":"1.0.0","address":"127.0.0.1","port":8080,"protocol":"http","health":"healthy","metadata":{"environment":"production","region":"us-west-1"},"tags":["api","user"],"created_at":"0001-01-01T00:00:00Z","updated_at":"0001-01-01T00:00:00Z","last_check":"0001-01-01T00:00:00Z","ttl":30000000000}"#;

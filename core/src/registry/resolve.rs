@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex};
 
+use super::address::HostPort;
 use super::{Setup, Wait};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
@@ -85,6 +86,12 @@ impl Resolver {
             })?;
             self.book.changed.wait_for(&mut names, left.min(SLICE));
         }
+    }
+
+    /// This machine's address on the way to a host.
+    pub(super) fn local_ip_towards(&self, host: &HostPort, wait: &Wait<'_>) -> Option<IpAddr> {
+        let ip = *self.resolve(&host.host, wait).ok()?.first()?;
+        super::local_ip_towards((ip, host.port).into())
     }
 
     fn ask(&self, host: &str) {

@@ -137,8 +137,7 @@ impl Host {
 
     /// This machine's address on the way to it.
     pub(super) fn local_ip(&self, resolver: &Resolver, wait: &Wait<'_>) -> Option<IpAddr> {
-        let address = *resolver.resolve(&self.name.host, wait).ok()?.first()?;
-        super::local_ip_towards((address, self.name.port).into())
+        resolver.local_ip_towards(&self.name, wait)
     }
 
     /// No answer came; the next try goes to the name's next address.

@@ -22,7 +22,7 @@ use super::proto::{
     LeaseTimeToLiveRequest, PutRequest, RequestOp, TxnRequest, TxnResponse,
 };
 use crate::error::{Error, Kind, Result};
-use crate::registry::record::{Place, Record, says_well};
+use crate::registry::record::{Place, Record};
 use crate::registry::web::is_away;
 use crate::registry::{Beat, DEFAULT_TTL, Entry, stamp};
 
@@ -172,7 +172,7 @@ impl Inner {
                 for put in batch {
                     let outcome = self.write(lease, std::slice::from_ref(&put)).await;
                     match &outcome {
-                        Ok(()) => leases.wrote(put.place, lease, says_well(put.entry)),
+                        Ok(()) => leases.wrote(put.place, lease, put.entry.is_well()),
                         Err(error) if is_away(error) => return outcome,
                         Err(_) => {}
                     }
@@ -186,7 +186,7 @@ impl Inner {
                 return if is_over { Err(error) } else { Ok(()) };
             }
         }
-        batch.into_iter().for_each(|put| leases.wrote(put.place, lease, says_well(put.entry)));
+        batch.into_iter().for_each(|put| leases.wrote(put.place, lease, put.entry.is_well()));
         Ok(())
     }
 
@@ -282,7 +282,7 @@ impl Inner {
     /// Whether an entry's record is there; what it says of its health is put where it says something else.
     async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<Beat> {
         let Some(written) = leases.written.get(&Place::of(entry)) else { return Ok(Beat::Unknown) };
-        let (lease, well) = (written.lease, says_well(entry));
+        let (lease, well) = (written.lease, entry.is_well());
         if written.well != well {
             let put = leases.put(0, entry)?;
             self.write(lease, std::slice::from_ref(&put)).await?;

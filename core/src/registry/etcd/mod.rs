@@ -22,7 +22,6 @@ mod read;
 mod stream;
 mod watch;
 
-use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +30,7 @@ use std::time::Duration;
 use self::leases::Leases;
 use self::line::Lines;
 use self::read::Reader;
-use super::pushed::{self, Names, ask};
+use super::pushed::{self, Names, ask, ask_for_each};
 use super::resolve::Resolver;
 use super::{Address, Beat, DEFAULT_TTL, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
 use crate::error::Result;
@@ -72,19 +71,6 @@ pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
     };
     let (runtime, inner) = (setup.runtime.clone(), Own::new(Arc::new(inner)));
     Ok(Opened::one(Arc::new(Etcd { source, lane, runtime, inner })))
-}
-
-impl Etcd {
-    /// A question about many, all of whom share its failure.
-    fn ask_for_each<T: Send + 'static>(
-        &self,
-        entries: &[Entry],
-        wait: &Wait<'_>,
-        question: impl Future<Output = Vec<Result<T>>> + Send + 'static,
-    ) -> Vec<Result<T>> {
-        let answered = ask(&self.runtime, wait, async { Ok(question.await) });
-        answered.unwrap_or_else(|error| entries.iter().map(|_| Err(error.clone())).collect())
-    }
 }
 
 impl Inner {
@@ -128,12 +114,12 @@ impl Registry for Etcd {
 
     fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
         let (inner, own) = (self.inner.clone(), entries.to_vec());
-        self.ask_for_each(entries, wait, async move { inner.register(&own).await })
+        ask_for_each(&self.runtime, wait, entries, async move { inner.register(&own).await })
     }
 
     fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
         let (inner, own) = (self.inner.clone(), entries.to_vec());
-        self.ask_for_each(entries, wait, async move { inner.beat(&own).await })
+        ask_for_each(&self.runtime, wait, entries, async move { inner.beat(&own).await })
     }
 
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {

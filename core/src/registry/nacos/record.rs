@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::link::Flavour;
 use crate::model::{Endpoint, Labels, default_instance_id};
-use crate::registry::{DEFAULT_TTL, Entry, Health, carried_labels};
+use crate::registry::{DEFAULT_TTL, Entry, carried_labels};
 
 /// What the metadata says beside the labels.
 const OWN: [&str; 7] = ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
@@ -133,7 +133,7 @@ pub(super) fn instance(
     let own = [
         instance.version.clone(),
         instance.protocol.clone(),
-        if says_well(entry) { "healthy" } else { "unhealthy" }.into(),
+        if entry.is_well() { "healthy" } else { "unhealthy" }.into(),
         created,
         updated.clone(),
         updated,
@@ -145,7 +145,7 @@ pub(super) fn instance(
         (_, weight) => json!(weight),
     };
     json!({
-        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": says_well(entry),
+        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": entry.is_well(),
         "enabled": true, "ephemeral": true, "clusterName": cluster.unwrap_or(CLUSTER), "metadata": metadata
     })
 }
@@ -173,11 +173,6 @@ pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
     })
 }
 
-/// Whether an entry wants to be called.
-fn says_well(entry: &Entry) -> bool {
-    entry.health != Health::Says(false)
-}
-
 /// As Go writes durations.
 fn go_duration(duration: Duration) -> String {
     match (duration.as_secs(), duration.subsec_millis()) {
@@ -190,6 +185,7 @@ fn go_duration(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::model::Instance;
+    use crate::registry::Health;
 
     const SOURCE: &str = "nacos://127.0.0.1:8848";
 

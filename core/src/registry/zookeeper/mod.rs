@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 use self::line::Line;
 use self::session::{Session, State, Terms};
-use super::pushed::{self, Names, ask};
+use super::pushed::{self, Names, ask, ask_for_each};
 use super::resolve::Resolver;
 use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
@@ -132,8 +132,7 @@ impl ZooKeeper {
         asked: impl FnOnce(Arc<Core>, Vec<Entry>) -> F,
     ) -> Vec<Result<T>> {
         let asked = asked(self.core.clone(), entries.to_vec());
-        ask(&self.core.runtime, wait, async { Ok(asked.await) })
-            .unwrap_or_else(|error| entries.iter().map(|_| Err(error.clone())).collect())
+        ask_for_each(&self.core.runtime, wait, entries, asked)
     }
 }
 
@@ -209,16 +208,13 @@ impl Registry for ZooKeeper {
     }
 
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
-        let towards = |server: &super::address::HostPort| {
-            let ip = *self.core.terms.names.resolver.resolve(&server.host, wait).ok()?.first()?;
-            super::local_ip_towards((ip, server.port).into())
-        };
-        self.core.terms.servers.iter().find_map(towards)
+        let resolver = &self.core.terms.names.resolver;
+        self.core.terms.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
     }
 }
 
 /// Whether it may be different in a moment.
-fn is_away(error: &Error) -> bool {
+fn may_pass(error: &Error) -> bool {
     matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }
 

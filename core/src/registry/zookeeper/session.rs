@@ -17,9 +17,9 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::is_away;
 use super::jute::Event;
 use super::line::Line;
+use super::may_pass;
 use super::wire::{Refused, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::{HostPort, User};
@@ -192,7 +192,7 @@ impl Keeper {
             match opened {
                 Ok(opened) => return Ok(opened),
                 // What a server says tells more than that another one is silent.
-                Err(error) if failed.is_none() || !is_away(&error) => failed = Some(error),
+                Err(error) if failed.is_none() || !may_pass(&error) => failed = Some(error),
                 Err(_) => {}
             }
             self.turn += 1;

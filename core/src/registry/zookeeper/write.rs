@@ -14,9 +14,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::line::{Fault, Line, TOGETHER};
-use super::{Core, Written, is_away};
+use super::{Core, Written, may_pass};
 use crate::error::{Error, Kind, Result};
-use crate::registry::record::{Place, Record, path_of, says_well};
+use crate::registry::record::{Place, Record, path_of};
 use crate::registry::{Beat, Entry, Health, stamp};
 
 /// How often something that others change at the same time is tried.
@@ -36,7 +36,7 @@ impl Core {
                 None => outcomes.extend(self.register_together(together).await),
             }
             let last = outcomes.last().and_then(|outcome| outcome.as_ref().err());
-            away = away.or_else(|| last.filter(|error| is_away(error)).cloned());
+            away = away.or_else(|| last.filter(|error| may_pass(error)).cloned());
         }
         outcomes
     }
@@ -93,7 +93,7 @@ impl Core {
         let key = (path, entry.generation.clone());
         let is_ended = || self.ended.lock().contains_key(&key);
         place(line, &key.0, &data, is_ended).await?;
-        self.written.lock().insert(key.0, Written { session: line.session, well: says_well(entry) });
+        self.written.lock().insert(key.0, Written { session: line.session, well: entry.is_well() });
         Ok(())
     }
 
@@ -148,7 +148,7 @@ impl Core {
         let data = Record::of(entry, &stamp::now()).write()?;
         match line.set_data(path, &data, -1).await {
             Ok(()) => {
-                let written = Written { session: line.session, well: says_well(entry) };
+                let written = Written { session: line.session, well: entry.is_well() };
                 self.written.lock().insert(path.to_owned(), written);
                 Ok(Beat::Kept)
             }
@@ -182,7 +182,7 @@ pub(super) async fn see_off(core: Weak<Core>, path: String, tell: oneshot::Sende
             Ok(line) => remove(&line, &path).await.map_err(Error::from),
             Err(error) => Err(error),
         };
-        let is_over = !outcome.as_ref().is_err_and(is_away);
+        let is_over = !outcome.as_ref().is_err_and(may_pass);
         if let Some(tell) = tell.take() {
             // The caller may have given up.
             let _ = tell.send(outcome);
