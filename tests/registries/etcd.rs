@@ -27,6 +27,11 @@ mod old {
 }
 
 #[test]
+fn a_process_has_one_connection() {
+    crate::promises::a_process_has_one_connection::<Etcd<New>>(0);
+}
+
+#[test]
 fn etcdctl_sees_what_is_registered_and_one_lease_holds_two_hundred() {
     let _turn = among_others();
     let server = Etcd::<New>::start();

@@ -190,8 +190,8 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::open::tests::setup;
     use crate::registry::resolve::Resolver;
-    use crate::registry::tests::setup;
     use crate::runtime::Lane;
 
     fn reader() -> Reader {
