@@ -142,10 +142,10 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
     until("the closed one is gone", Duration::from_secs(1), || ports(&plum, "orders").is_empty());
 }
 
-/// Waits until the registry's word on who is missing counts.
+/// Waits until the registry's word on who is missing counts: it has answered for as long as the longest TTL it knows.
 pub fn await_settled(plum: &Client) {
     let is_settled = || plum.stats().unwrap().cache.registries[0].settled;
-    until("its word on who is missing counts", Duration::from_secs(20), is_settled);
+    until("its word on who is missing counts", Duration::from_secs(45), is_settled);
 }
 
 fn register_many(plum: &Client, count: u16) -> Vec<Registration> {
@@ -170,9 +170,8 @@ fn outlast<S: Server>(empty: bool) {
     }
     server.revive();
     let expected: Vec<u16> = (1..=200).collect();
-    // A beat is a second, 200 writes to a disk are another; and a server that has just started may have taken what it
-    // has not yet passed on.
-    until("all are back, once each, with the latest data", SOON, || {
+    // Beside the beat 200 writes to a disk; and a server that has just started may have taken what it has not yet passed on.
+    until("all are back, once each, with the latest data", ONE_BEAT + Duration::from_secs(1), || {
         server.listed("orders") == expected && server.record("orders", 8).version == "v2"
     });
     until("and the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
