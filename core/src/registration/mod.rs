@@ -15,6 +15,7 @@ mod host;
 mod listening;
 mod round;
 mod slot;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -6,7 +6,8 @@ use crate::sync::{Condvar, Mutex};
 use serde::Serialize;
 
 use super::RegistrationStats;
-use crate::clock::{self, Tick};
+use super::standing::{AtStore, is_refusal};
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::model::Instance;
@@ -55,25 +56,6 @@ enum Closing {
     Open,
     Begun,
     Done,
-}
-
-/// How far one registry knows it.
-#[derive(Default)]
-struct AtStore {
-    /// The revision it holds; `None`: none, as far as we know.
-    known: Option<u64>,
-    /// What it was last told of its health.
-    health: Health,
-    /// Under which identity it was last sent, and whether it may have arrived without our knowing.
-    sent: bool,
-    doubtful: bool,
-    in_flight: bool,
-    /// Identities it had before, still to be removed.
-    former: Vec<Entry>,
-    confirmed: Option<Tick>,
-    beats: u64,
-    reregistrations: u64,
-    error: Option<Error>,
 }
 
 /// What is to be done for a slot at one registry.
@@ -242,12 +224,21 @@ impl Slot {
         let is_unknown = matches!(outcome, Ok(Beat::Unknown));
         match outcome {
             Ok(Beat::Kept) => {
-                at.beats += 1;
+                at.kept();
                 at.health = sent.entry.health;
                 at.confirm();
                 data.health_was_told(sent);
             }
-            Ok(Beat::Unknown) => at.known = None,
+            Ok(Beat::Unknown) => {
+                at.known = None;
+                if at.forgot() {
+                    let id = &sent.entry.instance.instance_id;
+                    tracing::warn!(
+                        instance_id = id,
+                        "forgotten at each beat, and registered again: does another program have this instance id?"
+                    );
+                }
+            }
             Err(error) => at.fail(error),
         }
         self.changed.notify_all();
@@ -407,20 +398,6 @@ impl Data {
     }
 }
 
-impl AtStore {
-    fn confirm(&mut self) {
-        self.confirmed = Some(clock::now());
-        self.error = None;
-        self.doubtful = false;
-    }
-
-    fn fail(&mut self, error: Error) {
-        // Whether the request was read nobody knows.
-        self.doubtful |= !is_refusal(&error);
-        self.error = Some(error);
-    }
-}
-
 fn address_of(instance: &Instance) -> String {
     let (host, port) = (&instance.host, instance.port);
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
@@ -432,11 +409,6 @@ fn identity(instance: &Instance) -> (&str, &str, &str, u16, &str) {
 
 fn is_denial(error: &Error) -> bool {
     matches!(error.kind(), Kind::Unauthenticated | Kind::PermissionDenied)
-}
-
-/// It answered, and said no.
-fn is_refusal(error: &Error) -> bool {
-    !matches!(error.kind(), Kind::Unavailable | Kind::Timeout | Kind::Cancelled | Kind::Closed)
 }
 
 /// Tells one `register()` from another.
