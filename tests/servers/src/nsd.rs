@@ -60,6 +60,11 @@ impl Nsd {
         kill_process(self.pid(), Signal::HUP).unwrap();
     }
 
+    /// Waits until it answers from the present content of `test`.
+    pub fn await_change(&self) {
+        self.await_answer(&format!("v{}.test.", self.serial));
+    }
+
     fn pid(&self) -> Pid {
         self.running.pid()
     }
@@ -110,7 +115,8 @@ impl Drop for Nsd {
 
 fn write_zone(folder: &Path, zone: &str, serial: u32, records: &str) {
     let text = format!(
-        "$ORIGIN {zone}.\n$TTL 1\n@ IN SOA ns me {serial} 60 60 60 1\n@ IN NS ns\nns IN A 127.0.0.1\n{records}\n"
+        "$ORIGIN {zone}.\n$TTL 1\n@ IN SOA ns me {serial} 60 60 60 1\n@ IN NS ns\nns IN A 127.0.0.1\n\
+         v{serial} IN A 127.0.0.1\n{records}\n"
     );
     std::fs::write(folder.join(format!("{zone}.zone")), text).unwrap();
 }
