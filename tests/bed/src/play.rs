@@ -98,7 +98,10 @@ impl<'a> Stage<'a> {
         let registry = registry::of(scenario, authority, folder.path(), systems)?;
         if let Some(registry) = &registry {
             let name = if scenario.controller.is_some() { "controller" } else { "registry" };
-            names.address(name, registry.place());
+            for (index, place) in registry.places().into_iter().enumerate() {
+                let suffix = if index == 0 { String::new() } else { format!("-{}", index + 1) };
+                names.address(&format!("{name}{suffix}"), place);
+            }
             names.text("registry", registry.address());
         }
         let mut stage = Stage { names, servers, registry, folder };

@@ -50,7 +50,7 @@ impl Nsd {
 
     fn await_answer(&self, name: &str) {
         let plum = client(&self.dns(&format!("{name}:1")), json!({}));
-        until("the name server answers", SOON, || plum.discover("ns").is_ok());
+        until("the name server answers", SOON, || plum.discover("ns").is_ok_and(|found| !found.is_empty()));
     }
 
     /// Another content of the zone `test`, told to the running server.

@@ -97,11 +97,11 @@ impl Own {
 
 impl Registry for Own {
     fn address(&self) -> String {
-        format!("plum://{}", self.place())
+        format!("plum://{}", self.port.address())
     }
 
-    fn place(&self) -> SocketAddr {
-        self.port.address()
+    fn places(&self) -> Vec<SocketAddr> {
+        vec![self.port.address()]
     }
 
     fn up(&mut self) -> Result<(), String> {

@@ -22,8 +22,8 @@ use shared::Shared;
 pub trait Registry {
     /// What clients are told.
     fn address(&self) -> String;
-    /// Where that is, also while nobody can reach it.
-    fn place(&self) -> SocketAddr;
+    /// Where that is, also while nobody can reach it; and what other ports of this machine belong to it.
+    fn places(&self) -> Vec<SocketAddr>;
     /// It can be reached.
     fn up(&mut self) -> Result<(), String>;
     /// It cannot be reached, and forgets nothing.

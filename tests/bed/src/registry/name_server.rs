@@ -56,8 +56,8 @@ impl Registry for NameServer {
         self.server.srv("{service}.test")
     }
 
-    fn place(&self) -> SocketAddr {
-        ([127, 0, 0, 1], self.server.port).into()
+    fn places(&self) -> Vec<SocketAddr> {
+        vec![([127, 0, 0, 1], self.server.port).into()]
     }
 
     fn up(&mut self) -> Result<(), String> {

@@ -63,8 +63,8 @@ impl Registry for Shared<'_> {
         self.address.clone()
     }
 
-    fn place(&self) -> SocketAddr {
-        self.ports[0].address()
+    fn places(&self) -> Vec<SocketAddr> {
+        self.ports.iter().map(Port::address).collect()
     }
 
     fn up(&mut self) -> Result<(), String> {
