@@ -21,6 +21,8 @@ pub struct Shared<'a> {
     ports: Vec<Port>,
     targets: Vec<SocketAddr>,
     doors: Vec<Door>,
+    /// By hand and not removed: services and ports.
+    written: Vec<(String, u16)>,
 }
 
 impl<'a> Shared<'a> {
@@ -34,7 +36,7 @@ impl<'a> Shared<'a> {
         let address = address.replace(&format!(":{target}"), &format!(":{}", ports[0].address().port()));
         let targets =
             offsets.iter().map(|offset| SocketAddr::from(([127, 0, 0, 1], target + offset))).collect();
-        Ok(Shared { server, address, ports, targets, doors: Vec::new() })
+        Ok(Shared { server, address, ports, targets, doors: Vec::new(), written: Vec::new() })
     }
 
     fn open(&mut self, to_server: bool) -> Result<(), String> {
@@ -85,16 +87,19 @@ impl Registry for Shared<'_> {
         self.server.kill();
         self.server.empty();
         self.server.revive();
+        self.written.clear();
         self.up()
     }
 
     fn register(&mut self, known: &Known, at: SocketAddr) -> Result<(), String> {
         self.server.write_by_hand(&endpoint(known, at)?, &[]);
+        self.written.push((known.service.clone(), at.port()));
         self.await_listing(&known.service, at.port(), true)
     }
 
     fn deregister(&mut self, known: &Known, at: SocketAddr) -> Result<(), String> {
         self.server.delete_by_hand(&known.service, at.port());
+        self.written.retain(|(service, port)| (service, *port) != (&known.service, at.port()));
         self.await_listing(&known.service, at.port(), false)
     }
 
@@ -105,8 +110,15 @@ impl Registry for Shared<'_> {
 }
 
 impl Drop for Shared<'_> {
+    /// The server is left as it was found: those who watch everything there would hear of these too.
     fn drop(&mut self) {
         self.down();
+        for (service, port) in std::mem::take(&mut self.written) {
+            // One may be written twice, and a server drops what nobody beats for.
+            if self.server.listed(&service).contains(&port) {
+                self.server.delete_by_hand(&service, port);
+            }
+        }
     }
 }
 
