@@ -49,8 +49,9 @@ impl Nsd {
     }
 
     fn await_answer(&self, name: &str) {
-        let plum = client(&self.dns(&format!("{name}:1")), json!({}));
-        until("the name server answers", SOON, || plum.discover("ns").is_ok_and(|found| !found.is_empty()));
+        // A new client each time: none keeps what it heard before.
+        let ask = || client(&self.dns(&format!("{name}:1")), json!({})).discover("ns");
+        until("the name server answers", SOON, || ask().is_ok_and(|found| !found.is_empty()));
     }
 
     /// Another content of the zone `test`, told to the running server.
