@@ -1,18 +1,20 @@
 //! What only etcd has, and what every registry keeps, with both versions.
 
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::{self, TryRecvError};
 use std::time::Duration;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD as BASE64;
-use plumline::{Client, Kind};
+use plumline::{Client, Endpoint, Kind};
 use plumline_servers::etcd::{Etcd, New, Old, PREFIX, Version};
 use plumline_servers::toxiproxy::Toxiproxy;
 use plumline_servers::{Server, alone, among_others};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::{Value, json};
 
-use crate::promises::{TTL, at, promises, registering};
+use crate::promises::{TTL, at, await_settled, promises, registering};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -24,6 +26,11 @@ mod new {
 mod old {
     use super::*;
     promises!(Etcd<Old>, seen within 200 ms);
+}
+
+#[test]
+fn a_process_has_one_connection() {
+    crate::promises::a_process_has_one_connection::<Etcd<New>>(0);
 }
 
 #[test]
@@ -113,6 +120,50 @@ fn trap_7_a_beat_that_comes_late_does_not_bring_back_what_was_closed() {
     server.go_on();
     until("the others are there", SOON, || server.listed("orders") == [1, 3]);
     stays("and it stays closed", TTL + Duration::from_secs(1), || server.listed("orders") == [1, 3]);
+}
+
+/// A record that another program writes, without a lease.
+fn write(server: &Etcd<New>, port: u16, version: &str) {
+    let mut endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), port);
+    endpoint.instance_id = format!("orders-127.0.0.1-{port}");
+    endpoint.version = version.into();
+    server.write_by_hand(&endpoint, &[]);
+}
+
+#[test]
+fn trap_11_a_cluster_that_begins_anew_and_outruns_what_was_known_takes_nobody_along() {
+    let _turn = among_others();
+    let mut server = Etcd::<New>::start();
+    let toxiproxy = Toxiproxy::start();
+    let through = toxiproxy.towards(server.port);
+    (1..=3).for_each(|port| write(&server, port, "v1"));
+    let plum = client(&format!("etcd://127.0.0.1:{through}"), json!({}));
+    until("all are seen", SOON, || ports(&plum, "orders") == [1, 2, 3]);
+    await_settled(&plum);
+    let known = server.revision();
+    toxiproxy.cut(through);
+    server.kill();
+    server.empty();
+    server.revive();
+    write(&server, 2, "v2");
+    while server.revision() <= known {
+        server.put("/elsewhere", "");
+    }
+    // Whatever is read is overtaken by what is told.
+    let (go_on, ended) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        let server = &server;
+        scope.spawn(move || {
+            while ended.try_recv() == Err(TryRecvError::Empty) {
+                write(server, 4, "v1");
+            }
+        });
+        let _go_on = go_on;
+        toxiproxy.heal(through);
+        let is_new = |endpoint: &Arc<Endpoint>| endpoint.port == 2 && endpoint.version == "v2";
+        until("what is new is told", SOON, || plum.discover("orders").unwrap().iter().any(is_new));
+    });
+    stays("who is not listed is kept", TTL, || ports(&plum, "orders") == [1, 2, 3, 4]);
 }
 
 #[test]

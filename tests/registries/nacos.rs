@@ -15,11 +15,16 @@ use plumline_servers::{Running, Server, alone, among_others};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::json;
 
-use crate::promises::{ONE_BEAT, at, promises, registering};
+use crate::promises::{ONE_BEAT, at, await_settled, promises, registering};
 
 const SOON: Duration = Duration::from_secs(5);
 
 promises!(Nacos, seen within 1500 ms);
+
+#[test]
+fn a_process_has_one_connection() {
+    crate::promises::a_process_has_one_connection::<Nacos>(1_000);
+}
 
 #[test]
 fn names_of_every_kind_come_back_as_they_were() {
@@ -226,8 +231,7 @@ fn what_went_while_the_wire_was_cut_is_gone_afterwards() {
     all.push(one.register(at("orders", 4)).unwrap());
     wires.heal(wire);
     until("who came is seen", SOON, || ports(&other, "orders").contains(&4));
-    let is_settled = || other.stats().unwrap().cache.registries[0].settled;
-    until("its word on who is missing counts", Duration::from_secs(20), is_settled);
+    await_settled(&other);
     until("who went is gone, kept twice its time at most", Duration::from_secs(31), || {
         ports(&other, "orders") == [2, 3, 4]
     });

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Endpoint, Instance, Registration};
-use plumline_tests::{client, listener, ports, stays, until};
+use plumline_tests::{client, listener, ports, sharing, stays, until};
 use serde_json::json;
 
 use plumline_servers::{Record, Running, Server, alone, among_others};
@@ -38,6 +38,7 @@ macro_rules! promises {
                 trap_11_a_server_that_is_stopped_and_continued_loses_nobody(),
                 what_somebody_deletes_by_hand_is_back_within_a_beat(),
                 two_thousand_instances_are_seen_by_a_hundred_watchers(),
+                clients_of_one_process_go_and_come_without_harm_to_each_other(),
             }
         }
     };
@@ -134,12 +135,17 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
     let me = one.register(at("orders", other)).unwrap();
     let plum = client(&server.address(), json!({}));
     until("both are seen", SOON, || ports(&plum, "orders").len() == 2);
-    let is_settled = || plum.stats().unwrap().cache.registries[0].settled;
-    until("its word on who is missing counts", Duration::from_secs(20), is_settled);
+    await_settled(&plum);
     child.kill();
     until("the killed one is gone", TTL + Duration::from_secs(2), || ports(&plum, "orders") == [other]);
     me.close(Duration::ZERO, &Never).unwrap();
     until("the closed one is gone", Duration::from_secs(1), || ports(&plum, "orders").is_empty());
+}
+
+/// Waits until the registry's word on who is missing counts: it has answered for as long as the longest TTL it knows.
+pub fn await_settled(plum: &Client) {
+    let is_settled = || plum.stats().unwrap().cache.registries[0].settled;
+    until("its word on who is missing counts", Duration::from_secs(45), is_settled);
 }
 
 fn register_many(plum: &Client, count: u16) -> Vec<Registration> {
@@ -164,9 +170,8 @@ fn outlast<S: Server>(empty: bool) {
     }
     server.revive();
     let expected: Vec<u16> = (1..=200).collect();
-    // A beat is a second, 200 writes to a disk are another; and a server that has just started may have taken what it
-    // has not yet passed on.
-    until("all are back, once each, with the latest data", SOON, || {
+    // Beside the beat 200 writes to a disk, one after the other at Consul; and a server that has just started may have taken what it has not yet passed on.
+    until("all are back, once each, with the latest data", ONE_BEAT + Duration::from_secs(2), || {
         server.listed("orders") == expected && server.record("orders", 8).version == "v2"
     });
     until("and the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
@@ -277,6 +282,73 @@ pub fn two_thousand_instances_are_seen_by_a_hundred_watchers<S: Server>() {
         assert_eq!(change.updated[0].version, "v2");
     }
     println!("{} MiB in all, both clients and the tests included", resident_mib());
+}
+
+pub fn clients_of_one_process_go_and_come_without_harm_to_each_other<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let (first, second) = (partner(&server.address()), partner(&server.address()));
+    let mine = first.register(at("orders", 1)).unwrap();
+    let theirs = second.register(at("orders", 2)).unwrap();
+    for plum in [&first, &second] {
+        until("each sees both", SOON, || ports(plum, "orders") == [1, 2]);
+        await_settled(plum);
+    }
+    first.close();
+    assert_eq!((mine.state(), theirs.state()), (State::Closed, State::Registered));
+    until("what the one took back is gone for the other", SOON, || ports(&second, "orders") == [2]);
+    stays("the other stays registered", TTL + Duration::from_secs(1), || server.listed("orders") == [2]);
+    let third = partner(&server.address());
+    let _late = third.register(at("late", 3)).unwrap();
+    let _more = third.register(at("orders", 4)).unwrap();
+    for plum in [&second, &third] {
+        until("all are seen", SOON, || ports(plum, "orders") == [2, 4] && ports(plum, "late") == [3]);
+        await_settled(plum);
+    }
+    second.close();
+    until("the last one sees that", SOON, || ports(&third, "orders") == [4]);
+    third.close();
+    until("nothing is left", SOON, || server.listed("orders").is_empty() && server.listed("late").is_empty());
+}
+
+/// A client that shares what others like it have opened.
+fn partner(address: &str) -> Client {
+    sharing(address, json!({"registration": {"ttl": "3s", "wait_listening": "0s"}}))
+}
+
+/// However many clients there are, and however many services each of them watches and offers. `above`: how far the port
+/// for it lies above the one in the address.
+pub fn a_process_has_one_connection<S: Server>(above: u16) {
+    let _turn = among_others();
+    let server = S::start();
+    let address = server.address();
+    let digits = address.rsplit(':').next().unwrap().split(['/', '?']).next().unwrap();
+    let port = digits.parse::<u16>().unwrap() + above;
+    let all: Vec<Client> = (0..3).map(|_| partner(&address)).collect();
+    let watches: Vec<_> =
+        all.iter().flat_map(|plum| (0..20).map(|n| plum.watch(&format!("s{n}")).unwrap())).collect();
+    let registered: Vec<Registration> =
+        (0..60).map(|n| all[n % 3].register(at(&format!("s{}", n % 20), 1 + n as u16)).unwrap()).collect();
+    for plum in &all {
+        until("all are seen", SOON, || (0..20).all(|n| ports(plum, &format!("s{n}")).len() == 3));
+    }
+    assert_eq!(connections_to(port), 1);
+    drop((watches, registered));
+}
+
+/// How many connections to this port this process has.
+fn connections_to(port: u16) -> usize {
+    let ours: BTreeSet<String> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok())
+        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.strip_suffix(']')?.to_owned()))
+        .collect();
+    let is_ours = |line: &&str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        let is_open = fields[3] == "01";
+        is_open && fields[2].ends_with(&format!(":{port:04X}")) && ours.contains(fields[9])
+    };
+    std::fs::read_to_string("/proc/net/tcp").unwrap().lines().skip(1).filter(is_ours).count()
 }
 
 /// The memory that this process holds.

@@ -14,16 +14,15 @@ use plumline_servers::{Running, Server, alone, among_others};
 use plumline_tests::{client, listener, ports, stays, until};
 use serde_json::json;
 
-use crate::promises::{ONE_BEAT, TTL, at, promises, registering};
+use crate::promises::{ONE_BEAT, TTL, at, await_settled, promises, registering};
 
 const SOON: Duration = Duration::from_secs(5);
 
 promises!(ZooKeeper, seen within 200 ms);
 
-/// Waits until the client's registry is settled: until its word on who is missing counts.
-fn settled(plum: &Client) {
-    let is_settled = || plum.stats().unwrap().cache.registries[0].settled;
-    until("its word on who is missing counts", Duration::from_secs(20), is_settled);
+#[test]
+fn a_process_has_one_connection() {
+    crate::promises::a_process_has_one_connection::<ZooKeeper>(0);
 }
 
 #[test]
@@ -122,7 +121,7 @@ fn those_who_come_and_go_beside_others_are_told_of_too() {
     let other = client(&server.address(), json!({}));
     let watch = other.watch("orders").unwrap();
     assert_eq!(watch.next_within(SOON).unwrap().unwrap().endpoints.len(), 1);
-    settled(&other);
+    await_settled(&other);
     for _ in 0..3 {
         let two = plum.register(at("orders", 2)).unwrap();
         let change = watch.next_within(Duration::from_millis(200)).unwrap().expect("it has come");
@@ -202,7 +201,7 @@ fn a_black_hole_in_the_path_is_noticed_within_two_keepalives_and_heals() {
     let me = one.register(at("orders", 1)).unwrap();
     until("it is seen", SOON, || ports(&through, "orders") == [1]);
     // Nothing is under way any more: only a ping can tell.
-    settled(&through);
+    await_settled(&through);
     paths.swallow(path);
     let is_up = || through.stats().unwrap().cache.registries[0].up;
     // A keepalive comes every third of the session's time.
@@ -225,7 +224,7 @@ fn what_was_deleted_while_we_were_cut_off_is_told_once_we_are_back() {
     let mut all: Vec<_> = (1..=5).map(|port| one.register(at("orders", port)).unwrap()).collect();
     let watch = through.watch("orders").unwrap();
     while watch.next_within(SOON).unwrap().expect("all are seen").endpoints.len() < 5 {}
-    settled(&through);
+    await_settled(&through);
     paths.cut(path);
     until("it is noticed", SOON, || !through.stats().unwrap().cache.registries[0].up);
     for gone in all.drain(3..) {

@@ -6,6 +6,7 @@ pub mod original;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plumline::{Client, Config};
@@ -31,8 +32,20 @@ pub fn stays(what: &str, how_long: Duration, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// A client of this address with these settings on top, and nothing from the environment.
+/// A client of this address with these settings on top, and nothing from the environment. It is a stranger to every
+/// other one, as a client in another process is: none has the same settings, so none shares its connections.
 pub fn client(address: &str, settings: Value) -> Client {
+    static STRANGERS: AtomicU64 = AtomicU64::new(0);
+    let mut config = settings;
+    if config["connect_timeout"].is_null() {
+        let number = STRANGERS.fetch_add(1, Ordering::Relaxed);
+        config["connect_timeout"] = json!(1.0 + number as f64 / 1e6);
+    }
+    sharing(address, config)
+}
+
+/// The same, but it shares what others of the same settings have opened.
+pub fn sharing(address: &str, settings: Value) -> Client {
     let mut config = settings;
     config["registry"]["addresses"] = json!([address]);
     Client::with_config(Config::from_value(config).unwrap()).unwrap()

@@ -427,7 +427,7 @@ mod tests {
         let path = folder.path().join("services.yaml");
         std::fs::write(&path, YAML).unwrap();
         let address = Address::parse(&format!("file://{}", path.display())).unwrap();
-        let file = File::new(&address, &super::super::tests::setup()).unwrap();
+        let file = File::new(&address, &super::super::open::tests::setup()).unwrap();
         let count = || {
             let heard = file.read("orders", &Wait::new(Duration::from_secs(1), &Never)).unwrap();
             heard.lists[0].1.endpoints.len()

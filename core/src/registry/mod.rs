@@ -8,7 +8,7 @@
 //! 2. In `watch`, tell the [`Sink`] what you hear and when you lose the system. Where there is nothing to
 //!    listen to, hand the work to [`polling`], which asks `read` again and again.
 //!    One that is only read leaves out `register`, `beat` and `deregister`.
-//! 3. Name the scheme and its parameters in [`address`], and its constructor in [`open`].
+//! 3. Name the scheme and its parameters in [`address`], and its constructor in [`open()`].
 //!
 //! What a registry must get right, and what it need not know:
 //!
@@ -30,6 +30,7 @@ mod grpc;
 mod memory;
 #[cfg(feature = "nacos")]
 mod nacos;
+mod open;
 mod pace;
 mod plum;
 pub mod polling;
@@ -50,15 +51,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Deadline;
-use crate::config::TlsConfig;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
 use crate::model::{Endpoint, Instance, Labels};
-use crate::runtime::{Lane, Runtime};
+use crate::runtime::Lane;
 
 pub use address::Address;
 pub use failover::Failover;
 pub use memory::Memory;
+pub use open::{Opened, Setup, open};
 pub use plum::digest;
 
 /// How long registries keep an instance without hearing from it, where they do not say.
@@ -290,67 +291,6 @@ pub enum Beat {
     Unknown,
 }
 
-/// What registries are made with.
-#[derive(Clone)]
-pub struct Setup {
-    /// The background.
-    pub runtime: Runtime,
-    /// How often to look where there is nothing to listen to.
-    pub poll_interval: Duration,
-    /// How long one request may take.
-    pub timeout: Duration,
-    /// Opening one connection.
-    pub connect_timeout: Duration,
-    /// How to speak TLS.
-    pub tls: TlsConfig,
-    /// Whether a stub plays the endpoints: then names need no address of their own.
-    pub is_stub: bool,
-}
-
-/// A registry address, opened: whom to ask, and where to register.
-pub struct Opened {
-    /// Answers every question.
-    pub reads: Arc<dyn Registry>,
-    /// Where registrations go: each of them. More than one where an address names independent stores.
-    pub writes: Vec<Arc<dyn Registry>>,
-}
-
-impl Opened {
-    /// One system for both.
-    fn one(registry: Arc<dyn Registry>) -> Opened {
-        let writes = if registry.is_writable() { vec![registry.clone()] } else { Vec::new() };
-        Opened { reads: registry, writes }
-    }
-}
-
-/// Opens the registry that an address names. Connects to nothing yet.
-pub fn open(address: &str, setup: &Setup) -> Result<Opened> {
-    let address = Address::parse(address)?;
-    match address.scheme {
-        "memory" => Ok(Opened::one(Memory::shared(&address.name))),
-        "static" => Ok(Opened::one(Arc::new(fixed::Fixed::new(address, setup)))),
-        "file" => Ok(Opened::one(Arc::new(file::File::new(&address, setup)?))),
-        "consul" | "consul+tls" => consul::open(&address, setup),
-        "dns" | "dns+srv" => dns::open(address, setup),
-        #[cfg(feature = "etcd")]
-        "etcd" | "etcd+tls" => etcd::open(&address, setup),
-        #[cfg(feature = "nacos")]
-        "nacos" => nacos::open(&address, setup),
-        "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
-        #[cfg(feature = "zookeeper")]
-        "zookeeper" => zookeeper::open(&address, setup),
-        other => Err(left_out(other)),
-    }
-}
-
-/// What is left out of a build that was not asked for it.
-fn left_out(scheme: &str) -> Error {
-    let feature = scheme.trim_end_matches("+tls");
-    let message =
-        format!("this build has no {scheme}://; turn on the feature {feature:?} of the crate plumline");
-    Error::new(Kind::Unsupported, message)
-}
-
 /// This machine's address on the way to another: no packet is sent for it.
 fn local_ip_towards(address: std::net::SocketAddr) -> Option<IpAddr> {
     let any: IpAddr = match address {
@@ -386,18 +326,6 @@ pub fn read_carried(endpoint: &mut Endpoint) {
 mod tests {
     use super::*;
 
-    /// What tests make registries with.
-    pub(super) fn setup() -> Setup {
-        Setup {
-            runtime: Runtime::get(),
-            poll_interval: Duration::from_millis(50),
-            timeout: Duration::from_secs(2),
-            connect_timeout: Duration::from_secs(1),
-            tls: TlsConfig::default(),
-            is_stub: false,
-        }
-    }
-
     #[test]
     fn weight_zone_and_tags_travel_as_labels() {
         let instance =
@@ -408,21 +336,5 @@ mod tests {
         endpoint.labels = labels;
         read_carried(&mut endpoint);
         assert_eq!((endpoint.weight, endpoint.zone.as_str(), endpoint.labels.len()), (7, "a", 4));
-    }
-
-    #[test]
-    fn an_address_opens_the_registry_it_names() {
-        for (address, source, writes) in [
-            ("memory://", "memory://", 1),
-            ("static://10.0.0.7:80", "static://10.0.0.7:80", 0),
-            ("file:///nowhere/s.yaml", "file:///nowhere/s.yaml", 0),
-            ("plum://127.0.0.1:1,127.0.0.1:2?token=hush", "plum://127.0.0.1:1,127.0.0.1:2", 2),
-            ("consul://127.0.0.1,127.0.0.1:2?token=hush&dc=a", "consul://127.0.0.1:8500,127.0.0.1:2?dc=a", 1),
-            ("dns://a/{service}.b:80?protocol=https", "dns://a:53/{service}.b:80?protocol=https", 0),
-            ("dns+srv:///_http._tcp.{service}.b", "dns+srv:///_http._tcp.{service}.b", 0),
-        ] {
-            let opened = open(address, &setup()).unwrap();
-            assert_eq!((&**opened.reads.source(), opened.writes.len()), (source, writes));
-        }
     }
 }

@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_name_becomes_its_addresses() {
-        let resolver = Resolver::new(&crate::registry::tests::setup());
+        let resolver = Resolver::new(&crate::registry::open::tests::setup());
         let wait = Wait::new(Duration::from_secs(5), &Never);
         assert_eq!(resolver.resolve("10.0.0.7", &wait).unwrap(), ["10.0.0.7".parse::<IpAddr>().unwrap()]);
         let found = resolver.resolve("localhost", &wait).unwrap();

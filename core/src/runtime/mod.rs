@@ -16,6 +16,7 @@
 //! * After a `fork` the child has none of these threads, and any lock may have been held. [`forked`] makes
 //!   every older runtime inert there: it is neither locked nor dropped, and a new one is made on demand.
 
+mod common;
 mod poller;
 mod queues;
 #[cfg(feature = "tokio")]

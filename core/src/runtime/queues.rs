@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
+use super::common::Common;
 use super::{Interest, Lane, Priority, Woken};
 use crate::clock::{self, Tick};
 
@@ -66,6 +67,7 @@ pub(super) struct Queues {
     /// Wakes the poller; there once it has been started.
     pub(super) bell: Option<Arc<OwnedFd>>,
     pub(super) holds: HashMap<u64, Arc<dyn Any + Send + Sync>>,
+    pub(super) common: HashMap<String, Common>,
     pub(super) counter: u64,
     pub(super) workers: usize,
     pub(super) idle: usize,

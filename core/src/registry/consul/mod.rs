@@ -24,7 +24,7 @@ use std::time::Duration;
 
 use super::resolve::Resolver;
 use super::web::{self, Ask, Host, is_away};
-use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
+use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Runtime};
 use crate::transport::Answer;
@@ -49,13 +49,9 @@ pub(super) struct Consul {
     timeout: Duration,
 }
 
-/// Opens the agents that an address names.
-pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
-    Ok(Opened::one(Arc::new(Consul::new(address, setup)?)))
-}
-
 impl Consul {
-    fn new(address: &Address, setup: &Setup) -> Result<Consul> {
+    /// The agents that an address names.
+    pub(super) fn new(address: &Address, setup: &Setup) -> Result<Consul> {
         let secure = address.scheme == "consul+tls";
         let agent = |name| Ok(Arc::new(Host::new(name, address.scheme, secure, setup)?));
         let dc = address.param("dc").map(|dc| format!("&dc={}", web::escape(dc)));
@@ -220,7 +216,7 @@ impl Registry for Consul {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::tests::setup;
+    use crate::registry::open::tests::setup;
 
     #[test]
     fn an_agent_is_left_once_however_many_notice_that_it_failed() {

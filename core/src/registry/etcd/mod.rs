@@ -32,7 +32,7 @@ use self::line::Lines;
 use self::read::Reader;
 use super::pushed::{self, Names, ask, ask_for_each};
 use super::resolve::Resolver;
-use super::{Address, Beat, DEFAULT_TTL, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
+use super::{Address, Beat, DEFAULT_TTL, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::Result;
 use crate::runtime::{Lane, Own, Runtime};
 
@@ -53,24 +53,25 @@ struct Inner {
     ttl: Arc<AtomicU64>,
 }
 
-/// Opens the cluster that an address names.
-pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
-    let lane = Lane::new(2);
-    let source: Arc<str> = address.source().into();
-    let names = Names {
-        resolver: Arc::new(Resolver::new(setup)),
-        runtime: setup.runtime.clone(),
-        lane: lane.clone(),
-    };
-    let ttl = Arc::new(AtomicU64::new(DEFAULT_TTL.as_millis() as u64));
-    let inner = Inner {
-        lines: Lines::new(address, setup, &names, ttl.clone())?,
-        reader: Reader::new(source.clone(), &address.path, names, setup.connect_timeout),
-        leases: tokio::sync::Mutex::new(Leases::new(&address.path)),
-        ttl,
-    };
-    let (runtime, inner) = (setup.runtime.clone(), Own::new(Arc::new(inner)));
-    Ok(Opened::one(Arc::new(Etcd { source, lane, runtime, inner })))
+impl Etcd {
+    /// The cluster that an address names.
+    pub(super) fn new(address: &Address, setup: &Setup) -> Result<Etcd> {
+        let lane = Lane::new(2);
+        let source: Arc<str> = address.source().into();
+        let names = Names {
+            resolver: Arc::new(Resolver::new(setup)),
+            runtime: setup.runtime.clone(),
+            lane: lane.clone(),
+        };
+        let ttl = Arc::new(AtomicU64::new(DEFAULT_TTL.as_millis() as u64));
+        let inner = Inner {
+            lines: Lines::new(address, setup, &names, ttl.clone())?,
+            reader: Reader::new(source.clone(), &address.path, names, setup.connect_timeout),
+            leases: tokio::sync::Mutex::new(Leases::new(&address.path)),
+            ttl,
+        };
+        Ok(Etcd { source, lane, runtime: setup.runtime.clone(), inner: Own::new(Arc::new(inner)) })
+    }
 }
 
 impl Inner {

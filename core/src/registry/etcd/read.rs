@@ -55,6 +55,8 @@ pub(super) struct Range {
 /// The endpoints of one record, and how long it is kept.
 pub(super) struct Found {
     pub(super) place: Place,
+    /// When it was written.
+    pub(super) revision: i64,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) ttl: Option<Duration>,
     /// Whether its host is a name, whose addresses may change.
@@ -141,6 +143,15 @@ impl Reader {
         Heard { epoch, absence: Absence::WhenSettled, ..Heard::default() }
     }
 
+    /// An answer cannot be of the cluster that was: it began anew, and has written more since than we knew of.
+    pub(super) fn began_anew(&self, answer: &Answer) {
+        let mut history = self.history.lock();
+        // Somebody may have noticed already.
+        if history.epoch == answer.asked.epoch {
+            history.epoch += 1;
+        }
+    }
+
     /// Which epoch it is, as far as has been heard.
     pub(super) fn epoch(&self) -> u64 {
         self.history.lock().epoch
@@ -183,15 +194,16 @@ impl Reader {
         let endpoint = |ip| record.endpoint(&place, ip, &generation, &self.source);
         let endpoints = ips.into_iter().map(endpoint).collect();
         let is_named = record.host().parse::<IpAddr>().is_err();
-        Some(Found { endpoints, ttl: record.ttl().map(|ttl| ttl.min(LONGEST_TTL)), place, is_named })
+        let (revision, ttl) = (kv.mod_revision, record.ttl().map(|ttl| ttl.min(LONGEST_TTL)));
+        Some(Found { place, revision, endpoints, ttl, is_named })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::registry::open::tests::setup;
     use crate::registry::resolve::Resolver;
-    use crate::registry::tests::setup;
     use crate::runtime::Lane;
 
     fn reader() -> Reader {

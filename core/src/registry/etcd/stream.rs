@@ -37,6 +37,8 @@ pub(super) struct Stream {
     /// What is to be read.
     pub(super) due: BTreeSet<Scope>,
     pub(super) asking: JoinSet<Asked>,
+    /// What has been read since the stream began.
+    pub(super) listed: BTreeSet<Scope>,
     /// What may not be read; tried again with the next sign of life.
     pub(super) refused: BTreeSet<Scope>,
     /// What has been warned of.
@@ -66,6 +68,7 @@ impl Stream {
             watches: HashMap::new(),
             due: BTreeSet::new(),
             asking: JoinSet::new(),
+            listed: BTreeSet::new(),
             refused: BTreeSet::new(),
             refused_before: BTreeSet::new(),
             requests,

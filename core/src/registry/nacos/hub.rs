@@ -1,6 +1,6 @@
 //! What all of it shares: servers, the state of the connection, one question and its answer.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,6 +72,8 @@ pub(super) struct Hub {
     pub(super) book: Book,
     /// Who hears of what is pushed.
     ears: Mutex<Vec<UnboundedSender<Info>>>,
+    /// How many watches follow a service.
+    followed: Mutex<HashMap<String, usize>>,
     /// Records that were warned of.
     warned: Mutex<HashSet<String>>,
 }
@@ -110,6 +112,7 @@ impl Hub {
             state: watch::Sender::new(State::Opening),
             book: Book::default(),
             ears: Mutex::default(),
+            followed: Mutex::default(),
             warned: Mutex::default(),
         })
     }
@@ -303,6 +306,27 @@ impl Hub {
         self.ears.lock().retain(|ear| ear.send(info.clone()).is_ok());
     }
 
+    /// One more watch follows a service.
+    pub(super) fn follow(&self, service: &str) {
+        *self.followed.lock().entry(service.to_owned()).or_default() += 1;
+    }
+
+    /// One less does.
+    pub(super) fn unfollow(&self, service: &str) {
+        let mut followed = self.followed.lock();
+        if let Some(count) = followed.get_mut(service) {
+            *count -= 1;
+            if *count == 0 {
+                followed.remove(service);
+            }
+        }
+    }
+
+    /// Whether any watch does: a connection has one subscription, whoever asked for it.
+    pub(super) fn is_followed(&self, service: &str) -> bool {
+        self.followed.lock().contains_key(service)
+    }
+
     /// The service that a push is about; none where it is another group's.
     pub(super) fn service_of(&self, info: &Info) -> Option<String> {
         let group = info.group_name.as_deref().filter(|group| !group.is_empty());
@@ -352,7 +376,7 @@ pub(super) async fn to_its_end<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::tests::setup;
+    use crate::registry::open::tests::setup;
 
     fn hub(address: &str) -> Result<Hub> {
         Hub::new(&Address::parse(address)?, &setup(), &Lane::new(1))

@@ -39,7 +39,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use self::hub::Hub;
-use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch, pushed};
+use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch, pushed};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Own, Runtime, Task};
 use crate::sync::Mutex;
@@ -55,20 +55,20 @@ pub(super) struct Nacos {
     keeper: Mutex<Option<Task>>,
 }
 
-/// Opens the servers that an address names.
-pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
-    let lane = Lane::new(2);
-    let hub = Hub::new(address, setup, &lane)?;
-    Ok(Opened::one(Arc::new(Nacos {
-        source: hub.source.clone(),
-        runtime: setup.runtime.clone(),
-        lane,
-        hub: Own::new(Arc::new(hub)),
-        keeper: Mutex::default(),
-    })))
-}
-
 impl Nacos {
+    /// The servers that an address names.
+    pub(super) fn new(address: &Address, setup: &Setup) -> Result<Nacos> {
+        let lane = Lane::new(2);
+        let hub = Hub::new(address, setup, &lane)?;
+        Ok(Nacos {
+            source: hub.source.clone(),
+            runtime: setup.runtime.clone(),
+            lane,
+            hub: Own::new(Arc::new(hub)),
+            keeper: Mutex::default(),
+        })
+    }
+
     /// Sees to it that somebody keeps the connection.
     fn wake(&self) {
         if !self.hub.is_own() {

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::Nacos;
-use super::hub::{Hub, State};
+use super::hub::{self, Hub, State};
 use super::link::{KEEP_ALIVE, Link};
 use super::message::{Info, Told};
 use super::names;
@@ -79,6 +79,12 @@ enum Answer {
     Left { service: String },
 }
 
+impl Drop for Watching {
+    fn drop(&mut self) {
+        self.wanted.iter().for_each(|service| self.hub.unfollow(service));
+    }
+}
+
 /// Follows what is wished for until nobody does any more.
 pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
     let hub = Arc::clone(&nacos.hub);
@@ -116,11 +122,11 @@ impl Watching {
     /// Notes a wish; the service that is to be asked about.
     fn note(&mut self, wish: &Wish) -> Option<String> {
         match wish {
-            Wish::Want(service) => self.wanted.insert(service.clone()).then(|| service.clone()),
+            Wish::Want(service) => self.want(service).then(|| service.clone()),
             Wish::Refresh(service) => Some(service.clone()),
             Wish::Forget(service) => {
-                if !self.all {
-                    self.wanted.remove(service);
+                if !self.all && self.wanted.remove(service) {
+                    self.hub.unfollow(service);
                 }
                 None
             }
@@ -129,6 +135,15 @@ impl Watching {
                 None
             }
         }
+    }
+
+    /// Whether it was not wanted before.
+    fn want(&mut self, service: &str) -> bool {
+        let is_new = self.wanted.insert(service.to_owned());
+        if is_new {
+            self.hub.follow(service);
+        }
+        is_new
     }
 
     /// Follows one connection to its end; false once nobody watches any more.
@@ -225,7 +240,7 @@ impl Watching {
                     names.into_iter().filter(|name| !self.wanted.contains(name)).collect();
                 for name in news {
                     following.subscribe(&self.hub, &name);
-                    self.wanted.insert(name);
+                    self.want(&name);
                 }
             }
             // It is wanted again meanwhile, and nobody knows what the server heard last.
@@ -328,9 +343,12 @@ impl Following {
 
     /// Reads what was pushed.
     fn read(&mut self, hub: &Arc<Hub>, info: Info) {
-        let Some(service) = hub.service_of(&info).filter(|service| self.topics.contains_key(service)) else {
+        let Some(service) = hub.service_of(&info) else { return };
+        if !self.topics.contains_key(&service) {
+            // Whoever wanted it may have gone without a word.
+            self.unsubscribe(hub, &service);
             return;
-        };
+        }
         let (hub, link) = (hub.clone(), self.link.clone());
         self.asked.spawn(async move {
             let last_ref = info.last_ref_time;
@@ -339,16 +357,17 @@ impl Following {
         });
     }
 
-    /// What is pushed all the same is left out.
+    /// Ends a subscription, unless another watch goes by it. What is pushed all the same is left out.
     fn unsubscribe(&mut self, hub: &Arc<Hub>, service: &str) {
+        if hub.is_followed(service) {
+            return;
+        }
         let (hub, link, service) = (hub.clone(), self.link.clone(), service.to_owned());
         self.asked.spawn(async move {
-            let outcome = match names::escape(&service) {
-                Ok(name) => hub.ask(&link, &hub.space.subscribe(&name, false)).await.map(drop),
-                Err(error) => Err(error),
-            };
-            if let Err(error) = outcome {
-                tracing::debug!(source = %hub.source, service, %error, "still subscribed to");
+            let (source, name) = (hub.source.clone(), service.clone());
+            let ended = hub::to_its_end(async move { end(&hub, &link, &name).await }).await;
+            if let Err(error) = ended.and_then(|ended| ended) {
+                tracing::debug!(%source, service, %error, "still subscribed to");
             }
             Answer::Left { service }
         });
@@ -366,4 +385,15 @@ async fn ask(hub: &Hub, link: &Link, service: &str, subscribe: bool) -> Result<I
     let question = if subscribe { hub.space.subscribe(&name, true) } else { hub.space.query(&name) };
     let told: Told = hub.ask_for(link, &question).await?;
     Ok(told.service_info.unwrap_or_default())
+}
+
+/// Ends a subscription; and begins it anew where a watch has come meanwhile, for nobody knows what the server heard
+/// last.
+async fn end(hub: &Hub, link: &Link, service: &str) -> Result<()> {
+    let name = names::escape(service)?;
+    hub.ask(link, &hub.space.subscribe(&name, false)).await?;
+    if hub.is_followed(service) {
+        hub.ask(link, &hub.space.subscribe(&name, true)).await?;
+    }
+    Ok(())
 }

@@ -38,7 +38,7 @@ use self::line::Line;
 use self::session::{Session, State, Terms};
 use super::pushed::{self, Names, ask, ask_for_each};
 use super::resolve::Resolver;
-use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
+use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Runtime};
 use crate::sync::Mutex;
@@ -82,13 +82,9 @@ struct Written {
     well: bool,
 }
 
-/// Opens the ensemble that an address names.
-pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
-    Ok(Opened::one(Arc::new(ZooKeeper::new(address, setup)?)))
-}
-
 impl ZooKeeper {
-    fn new(address: &Address, setup: &Setup) -> Result<ZooKeeper> {
+    /// The ensemble that an address names.
+    pub(super) fn new(address: &Address, setup: &Setup) -> Result<ZooKeeper> {
         if address.path.split('/').any(|step| matches!(step, "." | "..")) {
             return Err(Error::invalid(format!(
                 "the zookeeper:// address has the path {:?}; ZooKeeper takes neither . nor .. in paths",
@@ -221,7 +217,7 @@ fn may_pass(error: &Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::tests::setup;
+    use crate::registry::open::tests::setup;
 
     fn opened(address: &str) -> Result<ZooKeeper> {
         ZooKeeper::new(&Address::parse(address).unwrap(), &setup())

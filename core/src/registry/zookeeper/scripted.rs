@@ -10,7 +10,7 @@ use super::*;
 use crate::interrupt::Never;
 use crate::model::Instance;
 use crate::registry::Health;
-use crate::registry::tests::setup;
+use crate::registry::open::tests::setup;
 
 const SOON: Duration = Duration::from_secs(10);
 
