@@ -12,5 +12,4 @@ pub mod results;
 pub mod runner;
 pub mod scenario;
 pub mod server;
-pub mod systems;
 pub mod tls;

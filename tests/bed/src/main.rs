@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use plumline_testbed::play::play;
+use plumline_testbed::registry::Systems;
 use plumline_testbed::results::{self, Verdict};
 use plumline_testbed::runner::Runner;
 use plumline_testbed::scenario;
-use plumline_testbed::systems::Systems;
 use plumline_testbed::tls::Authority;
 
 fn main() -> ExitCode {

@@ -1,6 +1,7 @@
 //! Plays one scenario: sets the stage, goes through the steps, and looks afterwards at what was seen.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,10 @@ use tempfile::TempDir;
 
 use crate::names::Names;
 use crate::pattern::{brief, compare};
-use crate::registry::Registry;
+use crate::registry::{self, Registry, Systems};
 use crate::runner::{Lost, Outcome, Runner};
-use crate::scenario::{Happening, Saw, Scenario, Step};
+use crate::scenario::{Happening, Known, Saw, Scenario, Step};
 use crate::server::Server;
-use crate::systems::{Systems, Way};
 use crate::tls::Authority;
 
 /// How often a step is tried anew that is given time.
@@ -70,14 +70,12 @@ pub fn play(
 struct Stage<'a> {
     names: Names,
     servers: BTreeMap<String, Server>,
-    registry: Option<Registry>,
-    systems: &'a Systems,
-    way: Option<Way>,
+    registry: Option<Box<dyn Registry + 'a>>,
     folder: TempDir,
 }
 
-impl Stage<'_> {
-    fn set<'a>(
+impl<'a> Stage<'a> {
+    fn set(
         scenario: &Scenario,
         authority: &Arc<Authority>,
         systems: &'a mut Systems,
@@ -96,19 +94,24 @@ impl Stage<'_> {
         std::fs::write(&ca, authority.pem()).map_err(in_words)?;
         names.text("ca", ca.display().to_string());
         names.text("tmp", folder.path().display().to_string());
-        let mut registry = None;
-        if let Some(script) = &scenario.controller {
-            let started = Registry::start(script, authority, folder.path())?;
-            names.address("controller", started.address());
-            script.knows.iter().try_for_each(|known| started.register(known, names.of(&known.endpoint)?))?;
-            registry = Some(started);
-        }
         names.text("unique", systems.unique());
-        let way = scenario.on.first().map(|system| systems.way_to(*system)).transpose()?;
-        if let Some(way) = &way {
-            names.text("registry", way.address.clone());
+        let registry = registry::of(scenario, authority, folder.path(), systems)?;
+        if let Some(registry) = &registry {
+            let name = if scenario.controller.is_some() { "controller" } else { "registry" };
+            for (index, place) in registry.places().into_iter().enumerate() {
+                let suffix = if index == 0 { String::new() } else { format!("-{}", index + 1) };
+                names.address(&format!("{name}{suffix}"), place);
+            }
+            names.text("registry", registry.address());
         }
-        let stage = Stage { names, servers, registry, systems, way, folder };
+        let mut stage = Stage { names, servers, registry, folder };
+        if let Some(registry) = &mut stage.registry {
+            registry.up()?;
+        }
+        scenario.registry.knows.iter().try_for_each(|known| stage.register(known))?;
+        if scenario.registry.down {
+            stage.registry()?.down();
+        }
         scenario.files.iter().try_for_each(|(name, text)| stage.write(name, text))?;
         Ok(stage)
     }
@@ -199,25 +202,20 @@ impl Stage<'_> {
 
     fn happen(&mut self, happening: &Happening) -> Result<Value, String> {
         match happening {
-            Happening::Register(known) => {
-                let address = self.names.of(&known.endpoint)?;
-                self.registry()?.register(known, address)?;
+            Happening::Register(known) => self.register(known)?,
+            Happening::Deregister(known) => {
+                let (known, at) = self.filled(known)?;
+                self.registry()?.deregister(&known, at)?;
             }
-            Happening::Deregister(known) => self.registry()?.deregister(known)?,
-            Happening::ControllerDown {} => self.registry()?.down(),
-            Happening::ControllerUp {} => self.registry()?.up()?,
-            Happening::ControllerHangs {} => self.registry()?.hang()?,
-            Happening::ControllerRestarts {} => self.registry()?.restart()?,
-            Happening::Registered { service } => {
-                let mut listed = self.registry()?.listed(service)?;
-                self.names.read(&mut listed);
-                return Ok(listed);
-            }
-            Happening::RegistryDown {} => self.way()?.shut(),
-            Happening::RegistryUp {} => self.way()?.open()?,
+            Happening::RegistryDown {} => self.registry()?.down(),
+            Happening::RegistryUp {} => self.registry()?.up()?,
+            Happening::RegistryHangs {} => self.registry()?.hang()?,
+            Happening::RegistryRestarts {} => self.registry()?.restart()?,
             Happening::Listed { service } => {
-                let system = self.way()?.system;
-                let mut listed = self.systems.listed(system, &self.names.fill_text(service)?);
+                let service = self.names.fill_text(service)?;
+                let mut places = self.registry()?.listed(&service)?;
+                places.sort();
+                let mut listed = places.iter().map(|place| json!(place.to_string())).collect();
                 self.names.read(&mut listed);
                 return Ok(listed);
             }
@@ -236,12 +234,18 @@ impl Stage<'_> {
         self.servers.get_mut(name).ok_or_else(|| format!("there is no endpoint {name:?}"))
     }
 
-    fn way(&mut self) -> Result<&mut Way, String> {
-        self.way.as_mut().ok_or_else(|| "the scenario is not played on a registry of others".to_owned())
+    fn registry(&mut self) -> Result<&mut (dyn Registry + 'a), String> {
+        self.registry.as_deref_mut().ok_or_else(|| "the scenario has no registry".to_owned())
     }
 
-    fn registry(&mut self) -> Result<&mut Registry, String> {
-        self.registry.as_mut().ok_or_else(|| "the scenario has no controller".to_owned())
+    fn register(&mut self, known: &Known) -> Result<(), String> {
+        let (known, at) = self.filled(known)?;
+        self.registry()?.register(&known, at)
+    }
+
+    fn filled(&self, known: &Known) -> Result<(Known, SocketAddr), String> {
+        let service = self.names.fill_text(&known.service)?;
+        Ok((Known { service, ..known.clone() }, self.names.of(&known.endpoint)?))
     }
 
     fn check_saw(&self, name: &str, wanted: &Saw) -> Result<(), String> {

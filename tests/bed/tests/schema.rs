@@ -67,3 +67,27 @@ fn a_word_there_is_not_is_refused_wherever_it_stands() {
         assert!(scenario::parse(&broken).is_err(), "{wrong} was taken");
     }
 }
+
+#[test]
+fn a_registry_that_is_not_there_knows_nothing_and_one_is_enough() {
+    let scenario = |more: &str| {
+        format!(
+            r#"{{"topic": "t", "scenarios": [{{"name": "n", "why": "w", "endpoints": {{"a": {{}}}}, {more}
+            "steps": [{{"ask": {{"discover": {{"service": "s"}}}}}}]}}]}}"#
+        )
+    };
+    let knows = r#""registry": {"knows": [{"endpoint": "a", "service": "s"}]},"#;
+    let of_nobody = r#""registry": {"knows": [{"endpoint": "b", "service": "s"}]},"#;
+    for (more, is_taken) in [
+        (format!(r#""on": ["plum", "etcd"], {knows}"#), true),
+        (format!(r#""controller": {{"ttl": 600}}, {knows}"#), true),
+        (knows.to_owned(), false),
+        (r#""registry": {"down": true},"#.to_owned(), false),
+        (r#""on": ["plum"], "controller": {},"#.to_owned(), false),
+        (r#""on": ["eureka"],"#.to_owned(), false),
+        (format!(r#""on": ["dns"], {of_nobody}"#), false),
+    ] {
+        assert_eq!(scenario::parse(&scenario(&more)).is_ok(), is_taken, "{more}");
+    }
+    assert_eq!(scenario::parse(&scenario(r#""on": ["plum", "etcd"],"#)).unwrap().scenarios.len(), 2);
+}

@@ -183,12 +183,12 @@ impl Server for Consul {
         meta["weight"] = endpoint.weight.to_string().into();
         let body = json!({"ID": endpoint.instance_id, "Name": endpoint.service, "Address": endpoint.host,
                           "Port": endpoint.port, "Tags": tags, "Meta": meta});
-        assert_eq!(self.put("/v1/agent/service/register", &body).0, 200);
         let aside = json!({"version": endpoint.version, "protocol": endpoint.protocol, "health": "healthy",
                            "created_at": "0001-01-01T00:00:00Z", "ttl": "30s"});
         let key =
             format!("/v1/kv/laravel-go/services/{}/{}/metadata", endpoint.service, endpoint.instance_id);
         assert_eq!(self.put(&key, &aside).0, 200);
+        assert_eq!(self.put("/v1/agent/service/register", &body).0, 200);
     }
 
     /// Consul itself keeps rubbish out of its catalog; beside it, it does not.

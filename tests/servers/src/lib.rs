@@ -20,9 +20,11 @@ use plumline::Endpoint;
 use rustix::process::{Pid, Signal, kill_process};
 
 /// A registry's server, and a client of it that is not ours.
-pub trait Server: Sized {
+pub trait Server {
     /// Starts one with empty data; returns once it answers.
-    fn start() -> Self;
+    fn start() -> Self
+    where
+        Self: Sized;
     /// Its address as Plumline writes it.
     fn address(&self) -> String;
     /// `kill -9`.
@@ -37,7 +39,7 @@ pub trait Server: Sized {
     fn listed(&self, service: &str) -> Vec<u16>;
     /// One of these, asked without Plumline: its host, version, weight and one label.
     fn record(&self, service: &str, port: u16) -> Record;
-    /// Writes an instance as services of others do, without Plumline.
+    /// Writes an instance as services of others do, without Plumline; over what it has written of it before.
     fn write_by_hand(&self, endpoint: &Endpoint, tags: &[&str]);
     /// Writes something that is no instance where the service's instances are.
     fn write_rubbish(&self, service: &str);

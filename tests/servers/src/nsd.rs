@@ -49,8 +49,9 @@ impl Nsd {
     }
 
     fn await_answer(&self, name: &str) {
-        let plum = client(&self.dns(&format!("{name}:1")), json!({}));
-        until("the name server answers", SOON, || plum.discover("ns").is_ok());
+        // A new client each time: none keeps what it heard before.
+        let ask = || client(&self.dns(&format!("{name}:1")), json!({})).discover("ns");
+        until("the name server answers", SOON, || ask().is_ok_and(|found| !found.is_empty()));
     }
 
     /// Another content of the zone `test`, told to the running server.
@@ -58,6 +59,11 @@ impl Nsd {
         self.serial += 1;
         write_zone(self.folder.path(), "test", self.serial, records);
         kill_process(self.pid(), Signal::HUP).unwrap();
+    }
+
+    /// Waits until it answers from the present content of `test`.
+    pub fn await_change(&self) {
+        self.await_answer(&format!("v{}.test.", self.serial));
     }
 
     fn pid(&self) -> Pid {
@@ -110,7 +116,8 @@ impl Drop for Nsd {
 
 fn write_zone(folder: &Path, zone: &str, serial: u32, records: &str) {
     let text = format!(
-        "$ORIGIN {zone}.\n$TTL 1\n@ IN SOA ns me {serial} 60 60 60 1\n@ IN NS ns\nns IN A 127.0.0.1\n{records}\n"
+        "$ORIGIN {zone}.\n$TTL 1\n@ IN SOA ns me {serial} 60 60 60 1\n@ IN NS ns\nns IN A 127.0.0.1\n\
+         v{serial} IN A 127.0.0.1\n{records}\n"
     );
     std::fs::write(folder.join(format!("{zone}.zone")), text).unwrap();
 }

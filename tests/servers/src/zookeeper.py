@@ -74,7 +74,10 @@ class Asker:
         return found
 
     def put(self, path, data, ephemeral=False):
-        self.zk.create(path, data.encode(), ephemeral=ephemeral, makepath=True)
+        try:
+            self.zk.create(path, data.encode(), ephemeral=ephemeral, makepath=True)
+        except NodeExistsError:
+            self.zk.set(path, data.encode())
 
     def delete(self, path):
         self.zk.delete(path)

@@ -9,28 +9,19 @@ use super::server::{Known, Reply};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Happening {
-    /// An endpoint is registered with the controller.
+    /// Others register an endpoint, or register it anew.
     Register(Known),
-    /// It is no longer.
+    /// They deregister it.
     Deregister(Known),
-    /// The controller cannot be reached; what it knows is kept.
-    ControllerDown {},
-    /// It can be reached again.
-    ControllerUp {},
-    /// It takes connections and never answers.
-    ControllerHangs {},
-    /// It is started anew, empty, in the same place.
-    ControllerRestarts {},
-    /// What the controller lists for a service: `[{"address", "version", "labels", "instance_id"}]` is compared.
-    Registered {
-        /// The service.
-        service: String,
-    },
-    /// The registry it is played on cannot be reached.
+    /// The registry cannot be reached; what it knows is kept.
     RegistryDown {},
     /// It can be reached again.
     RegistryUp {},
-    /// What that registry lists for a service, asked without Plumline: a list of addresses is compared.
+    /// It takes what is asked and never answers.
+    RegistryHangs {},
+    /// It is started anew, empty, in the same place.
+    RegistryRestarts {},
+    /// What the registry lists of a service, asked without Plumline: a sorted list of addresses is compared.
     Listed {
         /// The service.
         service: String,

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 pub use ask::Ask;
 pub use happening::Happening;
-pub use server::{Broken, ControllerScript, Known, Reply, ServerScript};
+pub use server::{Broken, ControllerScript, Known, RegistryScript, Reply, ServerScript};
 
 use crate::pattern;
 
@@ -38,12 +38,15 @@ pub struct Scenario {
     /// Servers that do as they are told, by name.
     #[serde(default)]
     pub endpoints: BTreeMap<String, ServerScript>,
-    /// A controller.
-    #[serde(default)]
-    pub controller: Option<ControllerScript>,
     /// It is played once on each of these; `${registry}` is its address, `${unique}` makes names of services its own.
     #[serde(default)]
     pub on: Vec<System>,
+    /// It is played on our controller only, set like this; `${controller}` is where it listens.
+    #[serde(default)]
+    pub controller: Option<ControllerScript>,
+    /// How the registry is at first.
+    #[serde(default)]
+    pub registry: RegistryScript,
     /// Files in `${tmp}`, by name.
     #[serde(default)]
     pub files: BTreeMap<String, String>,
@@ -99,10 +102,12 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, 
     Value::deserialize(deserializer).map(Some)
 }
 
-/// A registry that others make.
+/// A registry, by its real server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum System {
+    /// Our own controller, one for each scenario.
+    Plum,
     /// etcd.
     Etcd,
     /// Consul.
@@ -111,6 +116,8 @@ pub enum System {
     Nacos,
     /// `ZooKeeper`.
     Zookeeper,
+    /// A name server with SRV records, one for each scenario; nobody registers there through Plumline.
+    Dns,
 }
 
 /// Patterns of what an endpoint must have seen.
@@ -189,6 +196,7 @@ impl Scenario {
         if self.why.is_empty() || self.steps.is_empty() {
             return Err("it needs a why and steps".into());
         }
+        self.check_registry()?;
         for (name, saw) in &self.saw {
             self.knows(name)?;
             let patterns = [&saw.requests, &saw.connections, &saw.list];
@@ -198,6 +206,17 @@ impl Scenario {
             self.check_step(step).map_err(|what| format!("step {}: {what}", index + 1))?;
         }
         Ok(())
+    }
+
+    fn check_registry(&self) -> Result<(), String> {
+        if !self.on.is_empty() && self.controller.is_some() {
+            return Err("on and controller exclude each other".into());
+        }
+        let is_played_on_one = !self.on.is_empty() || self.controller.is_some();
+        if !is_played_on_one && (self.registry.down || !self.registry.knows.is_empty()) {
+            return Err("it has no registry that could know anything: say on or controller".into());
+        }
+        self.registry.knows.iter().try_for_each(|known| self.knows(&known.endpoint))
     }
 
     fn check_step(&self, step: &Step) -> Result<(), String> {

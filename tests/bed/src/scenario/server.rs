@@ -60,7 +60,7 @@ pub enum Broken {
     After,
 }
 
-/// A real controller.
+/// How our controller is set, where that matters.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ControllerScript {
@@ -70,13 +70,19 @@ pub struct ControllerScript {
     pub token: Option<String>,
     /// Speaks TLS as `127.0.0.1`.
     pub tls: bool,
-    /// What is registered before the first step.
+}
+
+/// How the registry is at first.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RegistryScript {
+    /// What others have registered.
     pub knows: Vec<Known>,
-    /// It is away at first.
+    /// It cannot be reached.
     pub down: bool,
 }
 
-/// An endpoint that is registered with the controller, by nobody who beats.
+/// An endpoint that others register: by hand, as services written without Plumline do.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Known {
