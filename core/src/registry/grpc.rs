@@ -38,8 +38,8 @@ const ENCRYPTED: &[u8] = &[0, 0, 0, 4];
 /// One server of a registry.
 pub(super) struct Door {
     name: HostPort,
-    /// `etcd`, `etcd+tls`, …, for messages.
-    scheme: &'static str,
+    /// For messages.
+    label: Arc<str>,
     tls: Option<tls::Name>,
     connect_timeout: Duration,
     names: Names,
@@ -68,12 +68,14 @@ impl Door {
         let verified = setup.tls.server_name.as_deref().unwrap_or(&name.host);
         let tls = secure.then(|| tls::Name::over(verified, &setup.tls, tls::Protocol::Http2)).transpose()?;
         let connect_timeout = setup.connect_timeout;
-        Ok(Door { name: name.clone(), scheme, tls, connect_timeout, names, turn: AtomicUsize::new(0) })
+        let label = format!("{scheme}://{name}").into();
+        Ok(Door { name: name.clone(), label, tls, connect_timeout, names, turn: AtomicUsize::new(0) })
     }
 
-    /// For messages.
-    pub(super) fn label(&self) -> String {
-        format!("{}://{}", self.scheme, self.name)
+    /// The same, called otherwise in messages.
+    #[cfg(feature = "nacos")]
+    pub(super) fn called(self, label: String) -> Door {
+        Door { label: label.into(), ..self }
     }
 
     /// Connects. A server that does not answer a ping within `keep_alive`, sent after as long a silence, has
@@ -87,7 +89,7 @@ impl Door {
     }
 
     async fn open(&self, keep_alive: Duration) -> Result<Line> {
-        let failed = |kind: Kind, what: String| Error::new(kind, format!("{}: {what}", self.label()));
+        let failed = |kind: Kind, what: String| Error::new(kind, format!("{}: {what}", self.label));
         let away = |what: String| failed(Kind::Unavailable, format!("could not connect: {what}"));
         let late = |_| failed(Kind::Timeout, "could not connect in time".into());
         let address = self.address().await?;
@@ -110,7 +112,7 @@ impl Door {
         };
         let uri: Uri = format!("http://{}", self.name)
             .parse()
-            .map_err(|error| Error::invalid(format!("{}: no authority: {error}", self.label())))?;
+            .map_err(|error| Error::invalid(format!("{}: no authority: {error}", self.label)))?;
         let endpoint = Endpoint::from(uri)
             .http2_keep_alive_interval(keep_alive)
             .keep_alive_timeout(keep_alive)
@@ -123,7 +125,7 @@ impl Door {
         let spoken =
             timeout(self.connect_timeout, endpoint.connect_with_connector(once)).await.map_err(late)?;
         let channel = spoken.map_err(|error| away(deepest(&error)))?;
-        Ok(Line { channel, said, address, label: self.label().into() })
+        Ok(Line { channel, said, address, label: self.label.clone() })
     }
 
     async fn address(&self) -> Result<SocketAddr> {

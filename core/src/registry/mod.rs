@@ -8,7 +8,7 @@
 //! 2. In `watch`, tell the [`Sink`] what you hear and when you lose the system. Where there is nothing to
 //!    listen to, hand the work to [`polling`], which asks `read` again and again.
 //!    One that is only read leaves out `register`, `beat` and `deregister`.
-//! 3. Name the scheme and its parameters in [`address`], and its constructor in [`open()`].
+//! 3. Name the scheme and its parameters in `scheme.rs`, and its constructor in [`open()`].
 //!
 //! What a registry must get right, and what it need not know:
 //!
@@ -40,6 +40,7 @@ pub mod reconnect;
 #[cfg(any(feature = "etcd", feature = "zookeeper"))]
 mod record;
 pub mod resolve;
+mod scheme;
 #[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
 mod stamp;
 mod web;

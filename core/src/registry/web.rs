@@ -157,8 +157,10 @@ impl Host {
             408 | 429 | 500..=599 => Kind::Unavailable,
             _ => Kind::Protocol,
         };
-        let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]).trim().to_owned();
-        Error::new(kind, format!("{} answered {}: {text}", self.label(), answer.status))
+        let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]);
+        let why = text.trim();
+        let colon = if why.is_empty() { "" } else { ": " };
+        Error::new(kind, format!("{} answered {}{colon}{why}", self.label(), answer.status))
     }
 
     fn target(&self, resolver: &Resolver, wait: &Wait<'_>) -> Result<Target> {

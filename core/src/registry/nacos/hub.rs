@@ -11,19 +11,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
 use super::book::Book;
-use super::link::{Flavour, Link};
+use super::link::Link;
 use super::login::Token;
-use super::message::{self, Info, Message, PAGE, Page, Space, Told};
-use super::record::Listed;
+use super::message::{self, Info, Message, Space};
 use super::{names, request_timeout};
 use crate::error::{Error, Kind, Result};
-use crate::model::Endpoint;
 use crate::registry::address::{HostPort, User};
 use crate::registry::grpc::Door;
 use crate::registry::pushed::Names;
 use crate::registry::resolve::Resolver;
-use crate::registry::web::{Host, is_away};
-use crate::registry::{Absence, Address, Heard, Listing, Setup};
+use crate::registry::web::Host;
+use crate::registry::{Address, Setup};
 use crate::runtime::Lane;
 use crate::sync::Mutex;
 
@@ -32,8 +30,6 @@ pub(super) const PUBLIC: &str = "public";
 const GROUP: &str = "DEFAULT_GROUP";
 /// How far the gRPC port lies above the HTTP port.
 const OFFSET: u16 = 1000;
-/// So many records that cannot be read are warned of.
-const MOST_WARNINGS: usize = 1000;
 
 /// One server: its gRPC port, and its HTTP port for logins.
 pub(super) struct Site {
@@ -75,7 +71,7 @@ pub(super) struct Hub {
     /// How many watches follow a service.
     followed: Mutex<HashMap<String, usize>>,
     /// Records that were warned of.
-    warned: Mutex<HashSet<String>>,
+    pub(super) warned: Mutex<HashSet<String>>,
 }
 
 impl Hub {
@@ -164,7 +160,7 @@ impl Hub {
     }
 
     /// The connection; where it was lost, the next try is waited for.
-    async fn link_again(&self) -> Result<Arc<Link>> {
+    pub(super) async fn link_again(&self) -> Result<Arc<Link>> {
         let mut state = self.state.subscribe();
         let lost = match &*state.borrow_and_update() {
             State::Down(error) => Some(error.clone()),
@@ -206,90 +202,6 @@ impl Hub {
     pub(super) async fn ask_for<T: DeserializeOwned>(&self, link: &Link, message: &Message) -> Result<T> {
         let answer = self.ask(link, message).await?;
         message::read(&answer, link.label())
-    }
-
-    // === lists ===
-
-    /// All endpoints of a service, asked for once; once more where the connection breaks under the question.
-    pub(super) async fn read(&self, service: &str) -> Result<Heard> {
-        let name = names::escape(service)?;
-        let look = async |link: Arc<Link>| {
-            let told: Told = self.ask_for(&link, &self.space.query(&name)).await?;
-            let listing = self.listing(&link, service, told.service_info.unwrap_or_default()).await;
-            Ok(self.heard(&link, service, listing))
-        };
-        match look(self.link_again().await?).await {
-            Err(error) if is_away(&error) => look(self.link_again().await?).await,
-            outcome => outcome,
-        }
-    }
-
-    /// What there is to be told of one service.
-    pub(super) fn heard(&self, link: &Link, service: &str, listing: Listing) -> Heard {
-        Heard {
-            epoch: Some(self.epoch_of(link)),
-            absence: Absence::WhenSettled,
-            lists: vec![(service.to_owned(), listing)],
-            ..Heard::default()
-        }
-    }
-
-    /// The names of all services.
-    pub(super) async fn services(&self) -> Result<Vec<String>> {
-        let link = self.link_again().await?;
-        self.services_of(&link).await
-    }
-
-    pub(super) async fn services_of(&self, link: &Link) -> Result<Vec<String>> {
-        let (mut all, group) = (Vec::new(), format!("{}@@", self.space.group));
-        for page in 1..=message::MOST_PAGES {
-            let answer: Page = self.ask_for(link, &self.space.list(page)).await?;
-            let names = answer.service_names.unwrap_or_default();
-            let is_last = names.len() < PAGE || page * PAGE >= answer.count;
-            all.extend(names.iter().map(|name| names::unescape(name.strip_prefix(&group).unwrap_or(name))));
-            if is_last {
-                all.sort_unstable();
-                all.dedup();
-                return Ok(all);
-            }
-        }
-        Err(Error::new(Kind::Protocol, format!("{}: full pages of names, and no end of them", link.label())))
-    }
-
-    /// The endpoints in a list; names become addresses.
-    pub(super) async fn listing(&self, link: &Link, service: &str, info: Info) -> Listing {
-        let mut endpoints: Vec<Endpoint> = Vec::new();
-        for row in info.hosts.unwrap_or_default() {
-            let listed = match Listed::read(&row) {
-                Ok(listed) => listed,
-                Err(error) => {
-                    self.warn_once(service, &row.to_string(), &error);
-                    continue;
-                }
-            };
-            let is_half_told = link.flavour == Flavour::Rnacos && listed.is_bare();
-            if is_half_told || !listed.is_shown(self.cluster.as_deref()) {
-                continue;
-            }
-            match self.names.resolve(listed.host(), self.timeout).await {
-                Ok(ips) => {
-                    endpoints.extend(ips.into_iter().map(|ip| listed.endpoint(service, ip, &self.source)));
-                }
-                Err(error) => {
-                    tracing::debug!(source = %self.source, service, %error, "left out: its host is not known");
-                }
-            }
-        }
-        Listing { endpoints, removed: Vec::new() }
-    }
-
-    /// A record that is not as agreed is looked at again and again.
-    fn warn_once(&self, service: &str, row: &str, error: &str) {
-        let mut warned = self.warned.lock();
-        if warned.len() < MOST_WARNINGS && warned.insert(format!("{service} {row}")) {
-            drop(warned);
-            tracing::warn!(source = %self.source, service, error, "left out: a record that is not as agreed");
-        }
     }
 
     // === pushes ===
@@ -346,7 +258,8 @@ fn site(name: &HostPort, setup: &Setup, names: &Names) -> Result<Arc<Site>> {
         ))
     })?;
     let grpc = HostPort { host: name.host.clone(), port };
-    let door = Door::new(&grpc, "nacos", false, setup, names.clone())?;
+    let door = Door::new(&grpc, "nacos", false, setup, names.clone())?
+        .called(format!("nacos://{name} (gRPC port {port})"));
     let host = Arc::new(Host::new(name, "nacos", false, setup)?);
     Ok(Arc::new(Site { door, host, name: name.clone() }))
 }

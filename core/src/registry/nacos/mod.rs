@@ -9,6 +9,7 @@
 //!  book     what this program has registered: one set for each service, told anew on every connection
 //!  plan     what has to be sent so that a server knows such a set
 //!  watch    subscriptions, pushes, and a look now and then
+//!  read     lists of endpoints, read once
 //!  message  the JSON of every question and answer
 //!  record   what a server lists, and what it is to store
 //!  names    names of services as Nacos takes them
@@ -28,6 +29,7 @@ mod plan;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod proto;
+mod read;
 mod record;
 mod watch;
 
