@@ -39,6 +39,7 @@ macro_rules! promises {
                 what_somebody_deletes_by_hand_is_back_within_a_beat(),
                 two_thousand_instances_are_seen_by_a_hundred_watchers(),
                 clients_of_one_process_go_and_come_without_harm_to_each_other(),
+                an_instance_id_outlives_a_move_and_another_ones_end(),
             }
         }
     };
@@ -309,6 +310,28 @@ pub fn clients_of_one_process_go_and_come_without_harm_to_each_other<S: Server>(
     until("the last one sees that", SOON, || ports(&third, "orders") == [4]);
     third.close();
     until("nothing is left", SOON, || server.listed("orders").is_empty() && server.listed("late").is_empty());
+}
+
+pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let (first, second) = (partner(&server.address()), partner(&server.address()));
+    let me = |port: u16| at("orders", port).instance_id("orders-127.0.0.1-1");
+    let moving = first.register(me(1)).unwrap();
+    until("it is registered", SOON, || server.listed("orders") == [1]);
+    moving.update(me(2)).unwrap();
+    until("it has moved", SOON, || server.listed("orders") == [2]);
+    stays("its old place takes nothing along", TTL, || server.listed("orders") == [2]);
+    let other = second.register(me(2).version("v2")).unwrap();
+    until("the other is registered", SOON, || other.state() == State::Registered);
+    moving.close(Duration::ZERO, &Never).unwrap();
+    let is_there = || {
+        server.listed("orders") == [2] && {
+            second.discover("orders").unwrap().iter().any(|endpoint| endpoint.version == "v2")
+        }
+    };
+    until("the other's is there within a beat", SOON, is_there);
+    stays("and stays", TTL, is_there);
 }
 
 /// A client that shares what others like it have opened.

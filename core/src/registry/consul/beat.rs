@@ -18,9 +18,16 @@ impl Consul {
             wait,
         )?;
         match answer.status {
-            // Registering says "healthy"; what the program itself says follows at once.
-            200 if entry.health == Health::Says(false) => self.beat_at(agent, entry, wait).map(drop),
-            200 => Ok(()),
+            200 => {
+                let Entry { instance, generation, health } = entry;
+                self.registered.lock().insert(instance.instance_id.clone(), generation.clone());
+                // Registering says "healthy"; what the program itself says follows at once.
+                if *health == Health::Says(false) {
+                    self.beat_at(agent, entry, wait).map(drop)
+                } else {
+                    Ok(())
+                }
+            }
             status => {
                 let message = format!("{} answered a registration with {status}", agent.label());
                 Err(Error::new(Kind::Protocol, message))
@@ -29,6 +36,9 @@ impl Consul {
     }
 
     pub(super) fn beat_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<Beat> {
+        if self.is_taken(entry) {
+            return Ok(Beat::Unknown);
+        }
         // A check that fails without a word looks like one that an agent has just loaded.
         let (word, note) = match entry.health {
             Health::Says(false) => ("fail", "?note=said%20by%20the%20program"),
@@ -43,7 +53,18 @@ impl Consul {
     }
 
     pub(super) fn deregister_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
+        if self.is_taken(entry) {
+            return Ok(());
+        }
+        self.registered.lock().remove(&entry.instance.instance_id);
         let path = format!("/v1/agent/service/deregister/{}", escape(&entry.instance.instance_id));
         self.exchange(agent, &Ask::put(&path, b""), wait).map(drop)
+    }
+
+    /// Whether another registration, of another client perhaps, or of the same instance at another place, has taken this
+    /// one's id: an agent knows nothing else of it.
+    fn is_taken(&self, entry: &Entry) -> bool {
+        let registered = self.registered.lock();
+        registered.get(&entry.instance.instance_id).is_some_and(|by| *by != entry.generation)
     }
 }

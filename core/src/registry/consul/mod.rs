@@ -17,6 +17,7 @@ mod record;
 mod topic;
 mod watch;
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -27,6 +28,7 @@ use super::web::{self, Ask, Host, is_away};
 use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Runtime};
+use crate::sync::Mutex;
 use crate::transport::Answer;
 
 /// Where services registered by others keep what `Meta` does not say.
@@ -47,6 +49,8 @@ pub(super) struct Consul {
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
+    /// Which registration (its generation) was the last of an instance id.
+    registered: Mutex<HashMap<String, String>>,
 }
 
 impl Consul {
@@ -68,6 +72,7 @@ impl Consul {
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
+            registered: Mutex::default(),
         })
     }
 

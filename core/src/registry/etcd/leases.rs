@@ -48,6 +48,8 @@ struct Lease {
 /// What was written of an instance.
 struct Written {
     lease: i64,
+    /// Which registration wrote it.
+    generation: String,
     well: bool,
 }
 
@@ -65,12 +67,18 @@ impl Leases {
         Leases { prefix: prefix.to_owned(), granted: BTreeMap::new(), written: HashMap::new() }
     }
 
-    fn wrote(&mut self, place: Place, lease: i64, well: bool) {
+    fn wrote(&mut self, place: Place, lease: i64, entry: &Entry) {
         self.forget(&place);
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records += 1;
         }
-        self.written.insert(place, Written { lease, well });
+        let (generation, well) = (entry.generation.clone(), entry.is_well());
+        self.written.insert(place, Written { lease, generation, well });
+    }
+
+    /// Whether another registration, of another client perhaps, has taken this one's place.
+    fn is_taken(&self, place: &Place, entry: &Entry) -> bool {
+        self.written.get(place).is_some_and(|written| written.generation != entry.generation)
     }
 
     fn forget(&mut self, place: &Place) -> Option<i64> {
@@ -172,7 +180,7 @@ impl Inner {
                 for put in batch {
                     let outcome = self.write(lease, std::slice::from_ref(&put)).await;
                     match &outcome {
-                        Ok(()) => leases.wrote(put.place, lease, put.entry.is_well()),
+                        Ok(()) => leases.wrote(put.place, lease, put.entry),
                         Err(error) if is_away(error) => return outcome,
                         Err(_) => {}
                     }
@@ -186,7 +194,7 @@ impl Inner {
                 return if is_over { Err(error) } else { Ok(()) };
             }
         }
-        batch.into_iter().for_each(|put| leases.wrote(put.place, lease, put.entry.is_well()));
+        batch.into_iter().for_each(|put| leases.wrote(put.place, lease, put.entry));
         Ok(())
     }
 
@@ -281,12 +289,16 @@ impl Inner {
 
     /// Whether an entry's record is there; what it says of its health is put where it says something else.
     async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<Beat> {
-        let Some(written) = leases.written.get(&Place::of(entry)) else { return Ok(Beat::Unknown) };
+        let place = Place::of(entry);
+        if leases.is_taken(&place, entry) {
+            return Ok(Beat::Unknown);
+        }
+        let Some(written) = leases.written.get(&place) else { return Ok(Beat::Unknown) };
         let (lease, well) = (written.lease, entry.is_well());
         if written.well != well {
             let put = leases.put(0, entry)?;
             self.write(lease, std::slice::from_ref(&put)).await?;
-            leases.wrote(put.place, lease, well);
+            leases.wrote(put.place, lease, entry);
         }
         Ok(Beat::Kept)
     }
@@ -294,6 +306,9 @@ impl Inner {
     pub(super) async fn deregister(&self, entry: &Entry) -> Result<()> {
         let mut leases = self.leases.lock().await;
         let place = Place::of(entry);
+        if leases.is_taken(&place, entry) {
+            return Ok(());
+        }
         let key = place.path(&leases.prefix).into_bytes();
         let under = leases.forget(&place);
         // One whose write was not answered may lie under any of them.

@@ -76,10 +76,18 @@ struct Core {
 }
 
 /// A node that was written.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Written {
     session: i64,
+    /// By which registration.
+    generation: String,
     well: bool,
+}
+
+impl Written {
+    fn of(entry: &Entry, session: i64) -> Written {
+        Written { session, generation: entry.generation.clone(), well: entry.is_well() }
+    }
 }
 
 impl ZooKeeper {
@@ -194,8 +202,9 @@ impl Registry for ZooKeeper {
     }
 
     fn deregister(&self, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()> {
+        // Where another registration has taken the place, it is that one's to leave.
+        let Some(path) = self.core.forget(entry, doubtful) else { return Ok(()) };
         let (tell, told) = oneshot::channel();
-        let path = self.core.forget(entry, doubtful);
         let task = self.core.runtime.spawn(write::see_off(Arc::downgrade(&self.core), path, tell));
         let closed = || Error::new(Kind::Closed, "the client was closed");
         // It goes on where the caller gives up: while the session lives, its nodes do.

@@ -206,7 +206,7 @@ fn what_is_deregistered_while_on_its_way_is_not_created_any_more() {
     go.send(()).unwrap();
     let outcome = registering.join().unwrap().remove(0);
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
-    assert!(hear.try_recv().is_err(), "{path} was not created again");
+    assert!(hear.try_recv().is_err(), "{path:?} was not created again");
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl Core {
         let key = (path, entry.generation.clone());
         let is_ended = || self.ended.lock().contains_key(&key);
         place(line, &key.0, &data, is_ended).await?;
-        self.written.lock().insert(key.0, Written { session: line.session, well: entry.is_well() });
+        self.written.lock().insert(key.0, Written::of(entry, line.session));
         Ok(())
     }
 
@@ -110,8 +110,10 @@ impl Core {
         };
         let mut outcomes = Vec::with_capacity(entries.len());
         for (path, entry) in paths.iter().zip(entries) {
-            let known = self.written.lock().get(path).copied();
-            let known = known.filter(|known| known.session == line.session && ours.contains(path));
+            let is_this = |known: &Written| {
+                known.session == line.session && known.generation == entry.generation && ours.contains(path)
+            };
+            let known = self.written.lock().get(path).cloned().filter(is_this);
             outcomes.push(match (known, entry.health) {
                 (None, _) => Ok(Beat::Unknown),
                 (Some(known), Health::Says(well)) if well != known.well => {
@@ -148,8 +150,7 @@ impl Core {
         let data = Record::of(entry, &stamp::now()).write()?;
         match line.set_data(path, &data, -1).await {
             Ok(()) => {
-                let written = Written { session: line.session, well: entry.is_well() };
-                self.written.lock().insert(path.to_owned(), written);
+                self.written.lock().insert(path.to_owned(), Written::of(entry, line.session));
                 Ok(Beat::Kept)
             }
             Err(Fault::NoNode) => Ok(Beat::Unknown),
@@ -157,16 +158,21 @@ impl Core {
         }
     }
 
-    /// Its path; and what may still be on its way to create it there does so no more.
-    pub(super) fn forget(&self, entry: &Entry, doubtful: bool) -> String {
+    /// Its path, unless another registration has taken that; and what may still be on its way to create it there does so
+    /// no more.
+    pub(super) fn forget(&self, entry: &Entry, doubtful: bool) -> Option<String> {
         let path = Place::of(entry).path(&self.prefix);
         if doubtful {
             let (now, mut ended) = (Instant::now(), self.ended.lock());
             ended.retain(|_, at| now.duration_since(*at) < ON_ITS_WAY);
             ended.insert((path.clone(), entry.generation.clone()), now);
         }
-        self.written.lock().remove(&path);
-        path
+        let mut written = self.written.lock();
+        if written.get(&path).is_some_and(|known| known.generation != entry.generation) {
+            return None;
+        }
+        written.remove(&path);
+        Some(path)
     }
 }
 
