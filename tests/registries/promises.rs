@@ -40,6 +40,7 @@ macro_rules! promises {
                 two_thousand_instances_are_seen_by_a_hundred_watchers(),
                 clients_of_one_process_go_and_come_without_harm_to_each_other(),
                 an_instance_id_outlives_a_move_and_another_ones_end(),
+                what_is_closed_in_an_outage_ends_though_other_clients_go_on(),
             }
         }
     };
@@ -332,6 +333,25 @@ pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
     };
     until("the other's is there within a beat", SOON, is_there);
     stays("and stays", TTL, is_there);
+}
+
+pub fn what_is_closed_in_an_outage_ends_though_other_clients_go_on<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let all: Vec<Client> = (0..5).map(|_| partner(&server.address())).collect();
+    let registered: Vec<Registration> =
+        all.iter().zip(1..).map(|(plum, port)| plum.register(at("orders", port)).unwrap()).collect();
+    until("all are registered", SOON, || server.listed("orders") == [1, 2, 3, 4, 5]);
+    server.stop();
+    // Until their beats wait for it: a beat comes each second.
+    let is_doubted =
+        |plum: &Client| plum.stats().unwrap().registrations[0].last_beat_s.is_some_and(|ago| ago > 1.5);
+    until("beats are late", SOON, || all.iter().all(is_doubted));
+    registered[0].close(Duration::ZERO, &Never).unwrap();
+    all[1].close();
+    server.go_on();
+    until("those that closed are gone", 2 * TTL + SOON, || server.listed("orders") == [3, 4, 5]);
+    stays("and do not rise again", TTL, || server.listed("orders") == [3, 4, 5]);
 }
 
 /// A client that shares what others like it have opened.

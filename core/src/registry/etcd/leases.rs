@@ -5,9 +5,10 @@
 //! gone (the TTL has passed, or the cluster began anew) leaves its records unknown; they are put again under one
 //! that is granted anew.
 //!
-//! Everything here is done one after the other, so that what was closed is not brought back by a write that was on
-//! its way. What a write that timed out may leave behind lies under one of our leases: the next beat finds it there
-//! and removes it.
+//! Everything here is done one after the other. Whose a key is says [`Claims`], which is changed before anything is
+//! waited for: what was closed is not written any more, and what lies under one of our leases without anybody's claim
+//! (a write that timed out, a deletion that nobody waited for) the next beat removes. A connection may serve several
+//! clients, whose registrations share the leases.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -25,12 +26,40 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record};
 use crate::registry::web::is_away;
 use crate::registry::{Beat, DEFAULT_TTL, Entry, stamp};
+use crate::sync::Mutex;
 
 /// How many records share a lease.
 const SHARED_BY: usize = 200;
 /// What one transaction may hold; etcd's own limits are 128 and 1.5 MiB.
 const MOST_OPERATIONS: usize = 100;
 const MOST_BYTES: usize = 1 << 20;
+
+/// Which registration (its generation) a key is to say.
+#[derive(Default)]
+pub(super) struct Claims {
+    by: Mutex<HashMap<Place, String>>,
+}
+
+impl Claims {
+    /// From now on it is this one's.
+    pub(super) fn make(&self, entry: &Entry) {
+        self.by.lock().insert(Place::of(entry), entry.generation.clone());
+    }
+
+    /// It is nobody's any more; false where another registration, of another client perhaps, has taken the place.
+    pub(super) fn drop(&self, entry: &Entry) -> bool {
+        let (mut by, place) = (self.by.lock(), Place::of(entry));
+        let is_taken = by.get(&place).is_some_and(|generation| *generation != entry.generation);
+        if !is_taken {
+            by.remove(&place);
+        }
+        !is_taken
+    }
+
+    fn is_of(&self, entry: &Entry) -> bool {
+        self.by.lock().get(&Place::of(entry)) == Some(&entry.generation)
+    }
+}
 
 /// What is registered, and under which leases.
 pub(super) struct Leases {
@@ -48,8 +77,6 @@ struct Lease {
 /// What was written of an instance.
 struct Written {
     lease: i64,
-    /// Which registration wrote it.
-    generation: String,
     well: bool,
 }
 
@@ -72,13 +99,7 @@ impl Leases {
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records += 1;
         }
-        let (generation, well) = (entry.generation.clone(), entry.is_well());
-        self.written.insert(place, Written { lease, generation, well });
-    }
-
-    /// Whether another registration, of another client perhaps, has taken this one's place.
-    fn is_taken(&self, place: &Place, entry: &Entry) -> bool {
-        self.written.get(place).is_some_and(|written| written.generation != entry.generation)
+        self.written.insert(place, Written { lease, well: entry.is_well() });
     }
 
     fn forget(&mut self, place: &Place) -> Option<i64> {
@@ -131,6 +152,10 @@ impl Inner {
         let mut outcomes: Vec<Result<()>> = entries.iter().map(|_| Ok(())).collect();
         let mut by_ttl: BTreeMap<i64, Vec<Put<'_>>> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
+            if !self.claims.is_of(entry) {
+                outcomes[index] = Err(Error::new(Kind::Closed, "the registration was closed"));
+                continue;
+            }
             match leases.put(index, entry) {
                 Ok(put) => by_ttl.entry(seconds(entry.instance.ttl)).or_default().push(put),
                 Err(error) => outcomes[index] = Err(error),
@@ -229,10 +254,8 @@ impl Inner {
     pub(super) async fn beat(&self, entries: &[Entry]) -> Vec<Result<Beat>> {
         let mut leases = self.leases.lock().await;
         let ids: Vec<i64> = leases.granted.keys().copied().collect();
-        let key = |entry| Place::of(entry).path(&leases.prefix).into_bytes();
-        let open: HashSet<Vec<u8>> = entries.iter().map(key).collect();
         for lease in ids {
-            if let Err(error) = self.see_to(&mut leases, lease, &open).await {
+            if let Err(error) = self.see_to(&mut leases, lease).await {
                 return entries.iter().map(|_| Err(error.clone())).collect();
             }
         }
@@ -244,9 +267,8 @@ impl Inner {
         outcomes
     }
 
-    /// Renews a lease, and holds what it holds against what it should. `open`: the keys of all that is registered;
-    /// one that was put without our hearing of it is put again, not taken away.
-    async fn see_to(&self, leases: &mut Leases, lease: i64, open: &HashSet<Vec<u8>>) -> Result<()> {
+    /// Renews a lease, and holds what it holds against what it should.
+    async fn see_to(&self, leases: &mut Leases, lease: i64) -> Result<()> {
         if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
             leases.lost(lease);
             return self.revoke(lease).await;
@@ -257,13 +279,19 @@ impl Inner {
         };
         let mut keys: HashSet<Vec<u8>> = keys.into_iter().collect();
         let ours = leases.written.iter().filter(|(_, written)| written.lease == lease);
-        let is_gone = |place: &&Place| !keys.remove(place.path(&leases.prefix).as_bytes());
-        let gone: Vec<Place> = ours.map(|(place, _)| place).filter(is_gone).cloned().collect();
-        for place in &gone {
-            leases.forget(place);
+        let places: Vec<Place> = ours.map(|(place, _)| place.clone()).collect();
+        let claimed: HashSet<Place> = self.claims.by.lock().keys().cloned().collect();
+        for place in places {
+            if !claimed.contains(&place) || !keys.contains(place.path(&leases.prefix).as_bytes()) {
+                leases.forget(&place);
+            }
         }
-        for key in keys.difference(open) {
-            self.delete(lease, key.clone()).await?;
+        for place in &claimed {
+            // What was put without our hearing of it is put again by whoever claims it.
+            keys.remove(place.path(&leases.prefix).as_bytes());
+        }
+        for key in keys {
+            self.delete(lease, key).await?;
         }
         Ok(())
     }
@@ -289,11 +317,8 @@ impl Inner {
 
     /// Whether an entry's record is there; what it says of its health is put where it says something else.
     async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<Beat> {
-        let place = Place::of(entry);
-        if leases.is_taken(&place, entry) {
-            return Ok(Beat::Unknown);
-        }
-        let Some(written) = leases.written.get(&place) else { return Ok(Beat::Unknown) };
+        let written = leases.written.get(&Place::of(entry)).filter(|_| self.claims.is_of(entry));
+        let Some(written) = written else { return Ok(Beat::Unknown) };
         let (lease, well) = (written.lease, entry.is_well());
         if written.well != well {
             let put = leases.put(0, entry)?;
@@ -306,7 +331,8 @@ impl Inner {
     pub(super) async fn deregister(&self, entry: &Entry) -> Result<()> {
         let mut leases = self.leases.lock().await;
         let place = Place::of(entry);
-        if leases.is_taken(&place, entry) {
+        if self.claims.by.lock().contains_key(&place) {
+            // Somebody has taken it meanwhile.
             return Ok(());
         }
         let key = place.path(&leases.prefix).into_bytes();

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::leases::Leases;
+use self::leases::{Claims, Leases};
 use self::line::Lines;
 use self::read::Reader;
 use super::pushed::{self, Names, ask, ask_for_each};
@@ -48,6 +48,7 @@ pub(super) struct Etcd {
 struct Inner {
     lines: Lines,
     reader: Reader,
+    claims: Claims,
     leases: tokio::sync::Mutex<Leases>,
     /// The shortest time that anything of ours is kept there, in milliseconds.
     ttl: Arc<AtomicU64>,
@@ -67,6 +68,7 @@ impl Etcd {
         let inner = Inner {
             lines: Lines::new(address, setup, &names, ttl.clone())?,
             reader: Reader::new(source.clone(), &address.path, names, setup.connect_timeout),
+            claims: Claims::default(),
             leases: tokio::sync::Mutex::new(Leases::new(&address.path)),
             ttl,
         };
@@ -114,6 +116,7 @@ impl Registry for Etcd {
     }
 
     fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
+        entries.iter().for_each(|entry| self.inner.claims.make(entry));
         let (inner, own) = (self.inner.clone(), entries.to_vec());
         ask_for_each(&self.runtime, wait, entries, async move { inner.register(&own).await })
     }
@@ -124,7 +127,11 @@ impl Registry for Etcd {
     }
 
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {
-        // Writes are done one after the other, and what a late one leaves behind the next beat removes.
+        // Where another registration has taken the place, it is that one's to leave. And what comes late, or is given up
+        // here, the next beat of whoever shares the leases removes; without one they end.
+        if !self.inner.claims.drop(entry) {
+            return Ok(());
+        }
         let (inner, entry) = (self.inner.clone(), entry.clone());
         ask(&self.runtime, wait, async move { inner.deregister(&entry).await })
     }
