@@ -41,6 +41,7 @@ macro_rules! promises {
                 clients_of_one_process_go_and_come_without_harm_to_each_other(),
                 an_instance_id_outlives_a_move_and_another_ones_end(),
                 what_is_closed_in_an_outage_ends_though_other_clients_go_on(),
+                clients_that_know_a_server_by_name_do_not_wait_for_each_other(),
             }
         }
     };
@@ -352,6 +353,23 @@ pub fn what_is_closed_in_an_outage_ends_though_other_clients_go_on<S: Server>() 
     server.go_on();
     until("those that closed are gone", 2 * TTL + SOON, || server.listed("orders") == [3, 4, 5]);
     stays("and do not rise again", TTL, || server.listed("orders") == [3, 4, 5]);
+}
+
+pub fn clients_that_know_a_server_by_name_do_not_wait_for_each_other<S: Server>() {
+    let _turn = alone();
+    let server = S::start();
+    let address = server.address().replace("127.0.0.1", "localhost");
+    let all: Vec<Client> = (0..8).map(|_| partner(&address)).collect();
+    std::thread::scope(|scope| {
+        let register = |(plum, port): (&Client, u16)| {
+            let me = plum.register(at("orders", port)).unwrap();
+            me.wait(Duration::from_secs(2), &Never).unwrap();
+            me
+        };
+        let running: Vec<_> = all.iter().zip(1..).map(|one| scope.spawn(move || register(one))).collect();
+        let registered: Vec<Registration> = running.into_iter().map(|one| one.join().unwrap()).collect();
+        drop(registered);
+    });
 }
 
 /// A client that shares what others like it have opened.

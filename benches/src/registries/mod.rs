@@ -5,9 +5,7 @@ mod propagation;
 mod steady;
 mod wire;
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use plumline::{Client, Config};
+use plumline::Client;
 use plumline_servers::Server;
 use plumline_servers::consul::Consul;
 use plumline_servers::etcd::{Etcd, New};
@@ -45,13 +43,10 @@ fn place<S: Server + 'static>(name: &'static str) -> Place {
     Place { name, address: server.address(), listed: Box::new(move |service| server.listed(service)) }
 }
 
-/// A client of this registry with these settings, whose instances are registered without a look at their ports. As one
-/// in another process would, it has a connection of its own, for no other client has the same settings.
+/// A client of this registry with these settings, whose instances are registered without a look at their ports; a
+/// stranger to every other one, as one in another process is.
 fn client(address: &str, settings: Value) -> Client {
-    static STRANGERS: AtomicU64 = AtomicU64::new(0);
     let mut config = settings;
-    config["connect_timeout"] = json!(1.0 + STRANGERS.fetch_add(1, Ordering::Relaxed) as f64 / 1e6);
-    config["registry"] = json!({"addresses": [address]});
     config["registration"] = json!({"wait_listening": "0s"});
-    Client::with_config(Config::from_value(config).expect("these settings are right")).expect("a client")
+    plumline_tests::client(address, config)
 }

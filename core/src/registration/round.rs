@@ -188,12 +188,14 @@ impl Shared {
         let wait = Wait::new(LONGEST, &self.closing);
         let outcomes = self.stores[store].registry.beat(&entries(taken), &wait);
         let away = away(&outcomes);
-        let again =
-            taken.iter().zip(outcomes).map(|((slot, sent), outcome)| slot.beaten(store, sent, outcome));
+        let source = self.stores[store].registry.source();
+        let again = taken
+            .iter()
+            .zip(outcomes)
+            .map(|((slot, sent), outcome)| slot.beaten(store, source, sent, outcome));
         let again: Vec<bool> = again.collect();
         let lost = again.iter().filter(|again| **again).count();
         if lost > 0 {
-            let source = self.stores[store].registry.source();
             tracing::info!(%source, lost, "the registry does not know us any more; registering again");
         }
         away.map_or(Ok(again), Err)

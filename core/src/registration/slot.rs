@@ -218,7 +218,7 @@ impl Slot {
     }
 
     /// It was beaten for. Whether it has to be registered again.
-    pub(super) fn beaten(&self, store: usize, sent: &Sent, outcome: Result<Beat>) -> bool {
+    pub(super) fn beaten(&self, store: usize, source: &str, sent: &Sent, outcome: Result<Beat>) -> bool {
         let mut data = self.data.lock();
         let at = &mut data.at[store];
         let is_unknown = matches!(outcome, Ok(Beat::Unknown));
@@ -234,6 +234,7 @@ impl Slot {
                 if at.forgot() {
                     let id = &sent.entry.instance.instance_id;
                     tracing::warn!(
+                        source,
                         instance_id = id,
                         "forgotten at each beat, and registered again: does another program have this instance id?"
                     );

@@ -22,7 +22,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status};
 
 use super::address::HostPort;
-use super::pushed::Names;
+use super::resolve::Resolver;
 use super::{Setup, Wait};
 use crate::error::{Error, Kind, Result};
 use crate::sync::Mutex;
@@ -42,7 +42,7 @@ pub(super) struct Door {
     label: Arc<str>,
     tls: Option<tls::Name>,
     connect_timeout: Duration,
-    names: Names,
+    names: Arc<Resolver>,
     /// Which of the name's addresses is tried; moved on by every failure.
     turn: AtomicUsize,
 }
@@ -63,7 +63,7 @@ impl Door {
         scheme: &'static str,
         secure: bool,
         setup: &Setup,
-        names: Names,
+        names: Arc<Resolver>,
     ) -> Result<Door> {
         let verified = setup.tls.server_name.as_deref().unwrap_or(&name.host);
         let tls = secure.then(|| tls::Name::over(verified, &setup.tls, tls::Protocol::Http2)).transpose()?;
@@ -129,7 +129,7 @@ impl Door {
     }
 
     async fn address(&self) -> Result<SocketAddr> {
-        let ips = self.names.resolve(&self.name.host, self.connect_timeout).await?;
+        let ips = self.names.found(&self.name.host, self.connect_timeout).await?;
         let ip = ips.get(self.turn.load(Ordering::Relaxed) % ips.len().max(1));
         let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.name.host));
         ip.map(|ip| (*ip, self.name.port).into()).ok_or_else(none)
@@ -137,7 +137,7 @@ impl Door {
 
     /// This machine's address on the way to it.
     pub(super) fn local_ip(&self, wait: &Wait<'_>) -> Option<std::net::IpAddr> {
-        self.names.resolver.local_ip_towards(&self.name, wait)
+        self.names.local_ip_towards(&self.name, wait)
     }
 }
 

@@ -73,7 +73,7 @@ pub fn open(text: &str, setup: &Setup) -> Result<Opened> {
 
 /// The registry that another client has opened so, or a new one.
 fn shared<R: Registry>(text: &str, setup: &Setup, new: impl FnOnce(&Setup) -> Result<R>) -> Result<Opened> {
-    // What decides how it is spoken to. The interval of polls does not: it pushes.
+    // What decides how it is spoken to. The interval of polls does not: none of these is polled.
     let key = format!("{text} {:?}", (setup.timeout, setup.connect_timeout, &setup.tls, setup.is_stub));
     let unkept = Setup { runtime: setup.runtime.unkept(), ..setup.clone() };
     Ok(Opened::one(setup.runtime.common(&key, || new(&unkept).map(Arc::new))?))
@@ -117,5 +117,28 @@ pub(super) mod tests {
             let opened = open(address, &setup()).unwrap();
             assert_eq!((&**opened.reads.source(), opened.writes.len()), (source, writes));
         }
+    }
+
+    #[test]
+    fn what_is_opened_in_the_same_words_with_the_same_settings_is_shared() {
+        let setup = setup();
+        let opened = |address: &str, setup: &Setup| open(address, setup).unwrap().reads;
+        let address = "consul://127.0.0.1?token=a";
+        let first = opened(address, &setup);
+        let is_shared = |other: &Arc<dyn Registry>| Arc::ptr_eq(&first, other);
+        assert!(is_shared(&opened(address, &Setup { poll_interval: Duration::ZERO, ..setup.clone() })));
+        for other in ["consul://127.0.0.1?token=A", "consul://127.0.0.1", "consul+tls://127.0.0.1?token=a"] {
+            assert!(!is_shared(&opened(other, &setup)), "{other}");
+        }
+        let tls = TlsConfig { server_name: Some("other".into()), ..TlsConfig::default() };
+        for other in [
+            Setup { timeout: Duration::from_secs(3), ..setup.clone() },
+            Setup { connect_timeout: Duration::from_secs(3), ..setup.clone() },
+            Setup { tls, ..setup.clone() },
+            Setup { is_stub: true, ..setup.clone() },
+        ] {
+            assert!(!is_shared(&opened(address, &other)));
+        }
+        drop(first);
     }
 }

@@ -6,21 +6,18 @@
 //! ```
 
 use std::future::Future;
-use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::task::Poll;
-use std::time::Duration;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::resolve::Resolver;
 use super::{Entry, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::interrupt::{Never, SLICE};
-use crate::runtime::{Lane, Own, Priority, Runtime, Task};
+use crate::interrupt::SLICE;
+use crate::runtime::{Own, Runtime, Task};
 
 /// Runs a future on the tokio thread and waits for what comes of it; given up, it is dropped there.
 pub(super) fn ask<T: Send + 'static>(
@@ -129,39 +126,12 @@ impl Watch for Pushed {
     }
 }
 
-/// Names become addresses in the background, for whoever may not wait on a thread.
-#[derive(Clone)]
-pub(super) struct Names {
-    pub(super) resolver: Arc<Resolver>,
-    pub(super) runtime: Runtime,
-    pub(super) lane: Arc<Lane>,
-}
-
-impl Names {
-    /// The addresses of a name, or the one that it already is; within `timeout`, its turn included.
-    pub(super) async fn resolve(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>> {
-        if let Ok(ip) = host.parse() {
-            return Ok(vec![ip]);
-        }
-        let (tell, hear) = tokio::sync::oneshot::channel();
-        let (resolver, host) = (self.resolver.clone(), host.to_owned());
-        self.runtime.post(&self.lane, Priority::Poll, move || {
-            // Whoever asked may have given up.
-            let _ = tell.send(resolver.resolve(&host, &Wait::new(timeout, &Never)));
-        });
-        match tokio::time::timeout(timeout, hear).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(_)) => Err(Error::new(Kind::Closed, "the client was closed")),
-            // The names before it may have taken all the time there was.
-            Err(_) => Err(Error::new(Kind::Timeout, "the address of a name was not found in time")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interrupt::Closing;
+    use std::time::Duration;
+
+    use crate::interrupt::{Closing, Never};
 
     const SOON: Duration = Duration::from_secs(10);
 

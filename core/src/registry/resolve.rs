@@ -33,6 +33,9 @@ pub struct Resolver {
 struct Book {
     names: Mutex<HashMap<String, Name>>,
     changed: Condvar,
+    /// The same news for those who wait on no thread.
+    #[cfg(feature = "tokio")]
+    told: tokio::sync::Notify,
 }
 
 #[derive(Default)]
@@ -57,35 +60,56 @@ impl Resolver {
 
     /// The addresses of a name, or the one that it already is.
     pub fn resolve(&self, host: &str, wait: &Wait<'_>) -> Result<Vec<IpAddr>> {
-        if let Ok(address) = host.parse() {
-            return Ok(vec![address]);
-        }
-        if self.is_stub {
-            return Ok(vec![made_up(host)]);
-        }
         let mut names = self.book.names.lock();
         loop {
-            let name = names.entry(host.to_owned()).or_default();
-            let age = name.at.map(|at| clock::now().since(at));
-            let good_for = if name.error.is_some() { FAILED } else { FRESH };
-            if age.is_none_or(|age| age > good_for) && !name.asking {
-                name.asking = true;
-                self.ask(host);
-            }
-            if !name.addresses.is_empty() {
-                return Ok(name.addresses.clone());
-            }
-            if let Some(error) = name.error.as_ref().filter(|_| !name.asking) {
-                return Err(Error::new(Kind::Unavailable, format!("{host} has no address: {error}")));
+            if let Some(known) = self.look(&mut names, host) {
+                return known;
             }
             let left = wait.left().map_err(|error| match error.kind() {
-                Kind::Timeout => {
-                    Error::new(Kind::Timeout, format!("the address of {host} was not found in time"))
-                }
+                Kind::Timeout => late(host),
                 _ => error,
             })?;
             self.book.changed.wait_for(&mut names, left.min(SLICE));
         }
+    }
+
+    /// The same for whoever may not wait on a thread.
+    #[cfg(feature = "tokio")]
+    pub(super) async fn found(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>> {
+        let deadline = tokio::time::Instant::now() + timeout;
+        loop {
+            // What is answered between the look and the wait is not missed.
+            let told = self.book.told.notified();
+            let known = self.look(&mut self.book.names.lock(), host);
+            if let Some(known) = known {
+                return known;
+            }
+            if tokio::time::timeout_at(deadline, told).await.is_err() {
+                return Err(late(host));
+            }
+        }
+    }
+
+    /// What is known of a name by now; asks where nothing is, or where it is old.
+    fn look(&self, names: &mut HashMap<String, Name>, host: &str) -> Option<Result<Vec<IpAddr>>> {
+        if let Ok(address) = host.parse() {
+            return Some(Ok(vec![address]));
+        }
+        if self.is_stub {
+            return Some(Ok(vec![made_up(host)]));
+        }
+        let name = names.entry(host.to_owned()).or_default();
+        let age = name.at.map(|at| clock::now().since(at));
+        let good_for = if name.error.is_some() { FAILED } else { FRESH };
+        if age.is_none_or(|age| age > good_for) && !name.asking {
+            name.asking = true;
+            self.ask(host);
+        }
+        if !name.addresses.is_empty() {
+            return Some(Ok(name.addresses.clone()));
+        }
+        let error = name.error.as_ref().filter(|_| !name.asking)?;
+        Some(Err(Error::new(Kind::Unavailable, format!("{host} has no address: {error}"))))
     }
 
     /// This machine's address on the way to a host.
@@ -96,7 +120,8 @@ impl Resolver {
 
     fn ask(&self, host: &str) {
         let (book, host) = (self.book.clone(), host.to_owned());
-        self.runtime.post(&self.lane, Priority::Poll, move || {
+        // Beats may wait for it: it takes its turn among them, not after them.
+        self.runtime.post(&self.lane, Priority::Beat, move || {
             let found = (host.as_str(), 0).to_socket_addrs();
             let mut names = book.names.lock();
             let name = names.entry(host).or_default();
@@ -113,9 +138,16 @@ impl Resolver {
                 // What was known stays: a name server that is away does not move machines.
                 Err(error) => name.error = Some(error.to_string()),
             }
+            drop(names);
             book.changed.notify_all();
+            #[cfg(feature = "tokio")]
+            book.told.notify_waiters();
         });
     }
+}
+
+fn late(host: &str) -> Error {
+    Error::new(Kind::Timeout, format!("the address of {host} was not found in time"))
 }
 
 /// An address for a name that only a stub answers to, from the range kept for benchmarks (RFC 2544).

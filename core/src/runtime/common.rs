@@ -79,6 +79,27 @@ mod tests {
     }
 
     #[test]
+    fn whoever_asks_at_the_same_time_gets_the_same() {
+        let runtime = Runtime::alone();
+        let start = std::sync::Barrier::new(8);
+        let made: Vec<Arc<String>> = std::thread::scope(|scope| {
+            let ask = || {
+                start.wait();
+                // Slow to make, so that several are made at once.
+                runtime
+                    .common::<String, Infallible>("a", || {
+                        std::thread::yield_now();
+                        Ok(Arc::default())
+                    })
+                    .unwrap()
+            };
+            let asking: Vec<_> = (0..8).map(|_| scope.spawn(ask)).collect();
+            asking.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        assert!(made.iter().all(|one| Arc::ptr_eq(one, &made[0])));
+    }
+
+    #[test]
     fn whoever_does_not_keep_the_threads_uses_them_as_long_as_others_do() {
         let runtime = Runtime::alone();
         let unkept = runtime.unkept();
@@ -87,7 +108,12 @@ mod tests {
         unkept.post(&lane, super::super::Priority::Poll, move || told.send(()).unwrap());
         hears.recv_timeout(Duration::from_secs(10)).unwrap();
         runtime.close(Deadline::new(clock::now(), Duration::from_secs(10)));
-        unkept.post(&lane, super::super::Priority::Poll, || unreachable!("nobody keeps them"));
+        let (told, hears) = std::sync::mpsc::channel();
+        unkept.post(&lane, super::super::Priority::Poll, move || told.send(()).unwrap());
+        assert!(
+            hears.recv_timeout(Duration::from_secs(10)).is_err(),
+            "it was dropped, for nobody keeps them"
+        );
         let first = common(&unkept, "a", "first");
         assert!(!Arc::ptr_eq(&first, &common(&unkept, "a", "first")), "what has ended is in common no more");
     }

@@ -236,14 +236,14 @@ impl Inner {
             let request = request.clone();
             async move { connected.kv().txn(connected.request(request)).await }
         };
-        self.lines.ask(question).await
+        self.lines.ask_in_time(question).await
     }
 
     async fn grant(&self, leases: &mut Leases, ttl: i64) -> Result<i64> {
         let question = |connected: Connected| async move {
             connected.lease().lease_grant(connected.request(LeaseGrantRequest { ttl })).await
         };
-        let granted = self.lines.ask(question).await?;
+        let granted = self.lines.ask_in_time(question).await?;
         if granted.id == 0 || !granted.error.is_empty() {
             return Err(Error::new(Kind::Unavailable, format!("etcd granted no lease: {}", granted.error)));
         }
@@ -303,7 +303,7 @@ impl Inner {
             let mut answers = connected.lease().lease_keep_alive(connected.request(once)).await?.into_inner();
             answers.message().await.map(tonic::Response::new)
         };
-        let renewed = self.lines.ask(question).await?;
+        let renewed = self.lines.ask_in_time(question).await?;
         if renewed.is_none_or(|renewed| renewed.ttl <= 0) {
             return Ok(None);
         }
@@ -311,7 +311,7 @@ impl Inner {
             let request = LeaseTimeToLiveRequest { id: lease, keys: true };
             connected.lease().lease_time_to_live(connected.request(request)).await
         };
-        let held = self.lines.ask(question).await?;
+        let held = self.lines.ask_in_time(question).await?;
         Ok((held.ttl > 0).then_some(held.keys))
     }
 
@@ -369,7 +369,7 @@ impl Inner {
         let question = |connected: Connected| async move {
             connected.lease().lease_revoke(connected.request(LeaseRevokeRequest { id: lease })).await
         };
-        match self.lines.ask(question).await {
+        match self.lines.ask_in_time(question).await {
             Err(error) if !is_lease_lost(&error) => Err(error),
             _ => Ok(()),
         }

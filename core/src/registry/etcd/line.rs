@@ -17,7 +17,7 @@ use super::proto::watch_client::WatchClient;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::User;
 use crate::registry::grpc::{Door, Line};
-use crate::registry::pushed::Names;
+use crate::registry::resolve::Resolver;
 use crate::registry::web::is_away;
 use crate::registry::{Address, Setup, Wait};
 
@@ -53,7 +53,12 @@ pub(super) struct Connected {
 }
 
 impl Lines {
-    pub(super) fn new(address: &Address, setup: &Setup, names: &Names, ttl: Arc<AtomicU64>) -> Result<Lines> {
+    pub(super) fn new(
+        address: &Address,
+        setup: &Setup,
+        names: &Arc<Resolver>,
+        ttl: Arc<AtomicU64>,
+    ) -> Result<Lines> {
         let secure = address.scheme == "etcd+tls";
         let door = |host| Door::new(host, address.scheme, secure, setup, names.clone());
         Ok(Lines {
@@ -70,8 +75,13 @@ impl Lines {
         self.doors.iter().find_map(|door| door.local_ip(wait))
     }
 
-    /// How long one request may take: far less than a registration lasts.
-    pub(super) fn request_timeout(&self) -> Duration {
+    /// How long one request may take.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    /// The same for one that keeps something registered: far less than that lasts.
+    fn beat_timeout(&self) -> Duration {
         self.timeout.min(Duration::from_millis(self.ttl.load(Ordering::Relaxed)) / 6)
     }
 
@@ -109,7 +119,7 @@ impl Lines {
     async fn authenticate(&self, line: &Line, user: &User) -> Result<Option<AsciiMetadataValue>> {
         let request = AuthenticateRequest { name: user.name.clone(), password: user.password.clone() };
         let mut client = AuthClient::new(line.channel.clone());
-        match line.ask(self.request_timeout(), client.authenticate(request)).await {
+        match line.ask(self.timeout, client.authenticate(request)).await {
             Ok(answer) => answer.token.parse().map(Some).map_err(|_| {
                 Error::new(Kind::Protocol, format!("{} gave a token that is none", line.label()))
             }),
@@ -134,12 +144,27 @@ impl Lines {
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
     {
+        self.ask_within(self.timeout, question).await
+    }
+
+    /// The same for what keeps something registered.
+    pub(super) async fn ask_in_time<T, F>(&self, question: impl Fn(Connected) -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<Response<T>, Status>>,
+    {
+        self.ask_within(self.beat_timeout(), question).await
+    }
+
+    async fn ask_within<T, F>(&self, limit: Duration, question: impl Fn(Connected) -> F) -> Result<T>
+    where
+        F: Future<Output = std::result::Result<Response<T>, Status>>,
+    {
         let mut logins = 1;
         let mut tries = self.doors.len().max(2);
         loop {
             tries -= 1;
             let connected = self.connected().await?;
-            let error = match connected.line.ask(self.request_timeout(), question(connected.clone())).await {
+            let error = match connected.line.ask(limit, question(connected.clone())).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => connected.explained(error),
             };

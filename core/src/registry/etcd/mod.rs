@@ -6,6 +6,7 @@
 //!  read    lists of endpoints and names, and which epoch they are of
 //!  leases  registrations: records under leases shared by up to 200 of them, renewed, checked, granted anew
 //!  watch   what is watched, and what becomes of what is heard
+//!  followed  what is known of it, and whether a list fits (pure)
 //!  stream  one stream for everything that is watched, resumed where it broke off
 //!  proto   etcd's messages (written by protocols/)
 //! ```
@@ -13,6 +14,7 @@
 //! The members of an address are doors to one cluster: everything goes to one of them, and to the next when it
 //! fails.
 
+mod followed;
 mod leases;
 mod line;
 #[rustfmt::skip]
@@ -30,7 +32,7 @@ use std::time::Duration;
 use self::leases::{Claims, Leases};
 use self::line::Lines;
 use self::read::Reader;
-use super::pushed::{self, Names, ask, ask_for_each};
+use super::pushed::{self, ask, ask_for_each};
 use super::resolve::Resolver;
 use super::{Address, Beat, DEFAULT_TTL, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::Result;
@@ -59,11 +61,7 @@ impl Etcd {
     pub(super) fn new(address: &Address, setup: &Setup) -> Result<Etcd> {
         let lane = Lane::new(2);
         let source: Arc<str> = address.source().into();
-        let names = Names {
-            resolver: Arc::new(Resolver::new(setup)),
-            runtime: setup.runtime.clone(),
-            lane: lane.clone(),
-        };
+        let names = Arc::new(Resolver::new(setup));
         let ttl = Arc::new(AtomicU64::new(DEFAULT_TTL.as_millis() as u64));
         let inner = Inner {
             lines: Lines::new(address, setup, &names, ttl.clone())?,

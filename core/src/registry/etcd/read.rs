@@ -9,8 +9,8 @@ use super::line::{Connected, Lines};
 use super::proto::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
 use crate::error::Result;
 use crate::model::Endpoint;
-use crate::registry::pushed::Names;
 use crate::registry::record::{Place, Record, path_of};
+use crate::registry::resolve::Resolver;
 use crate::registry::{Absence, Heard, Listing};
 use crate::sync::Mutex;
 
@@ -24,7 +24,7 @@ const MOST_UNREADABLE: usize = 1_000;
 pub(super) struct Reader {
     source: Arc<str>,
     prefix: String,
-    names: Names,
+    names: Arc<Resolver>,
     resolve_timeout: Duration,
     history: Mutex<History>,
     /// Paths of records that could not be read, and have been warned of.
@@ -64,7 +64,12 @@ pub(super) struct Found {
 }
 
 impl Reader {
-    pub(super) fn new(source: Arc<str>, prefix: &str, names: Names, resolve_timeout: Duration) -> Reader {
+    pub(super) fn new(
+        source: Arc<str>,
+        prefix: &str,
+        names: Arc<Resolver>,
+        resolve_timeout: Duration,
+    ) -> Reader {
         let (history, unreadable) = (Mutex::default(), Mutex::default());
         Reader { source, prefix: prefix.to_owned(), names, resolve_timeout, history, unreadable }
     }
@@ -182,7 +187,7 @@ impl Reader {
             }
         };
         self.unreadable.lock().remove(path.as_ref());
-        let ips = match self.names.resolve(record.host(), self.resolve_timeout).await {
+        let ips = match self.names.found(record.host(), self.resolve_timeout).await {
             Ok(ips) => ips,
             Err(error) => {
                 tracing::debug!(source = %self.source, %path, %error, "left out: its host is not known");
@@ -203,13 +208,9 @@ impl Reader {
 mod tests {
     use super::*;
     use crate::registry::open::tests::setup;
-    use crate::registry::resolve::Resolver;
-    use crate::runtime::Lane;
 
     fn reader() -> Reader {
-        let setup = setup();
-        let resolver = Arc::new(Resolver::new(&setup));
-        let names = Names { resolver, runtime: setup.runtime, lane: Lane::new(1) };
+        let names = Arc::new(Resolver::new(&setup()));
         Reader::new("etcd://a:2379".into(), "/services", names, Duration::from_secs(1))
     }
 

@@ -59,7 +59,7 @@ impl Stream {
         let _ = requests.send(asking(RequestUnion::CreateRequest(first)));
         let request = connected.request(UnboundedReceiverStream::new(sent));
         let mut client = connected.watch();
-        let opened = timeout(inner.lines.request_timeout(), client.watch(request)).await;
+        let opened = timeout(inner.lines.timeout(), client.watch(request)).await;
         let late = |_| Error::new(Kind::Timeout, format!("{}: no answer in time", connected.label()));
         let answers = opened.map_err(late)?.map_err(|status| connected.failed(&status))?.into_inner();
         Ok(Stream {

@@ -18,7 +18,6 @@ use super::{names, request_timeout};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::{HostPort, User};
 use crate::registry::grpc::Door;
-use crate::registry::pushed::Names;
 use crate::registry::resolve::Resolver;
 use crate::registry::web::Host;
 use crate::registry::{Address, Setup};
@@ -58,12 +57,14 @@ pub(super) struct Hub {
     sites: Mutex<Vec<Arc<Site>>>,
     /// Which of them is turned to.
     pub(super) turn: AtomicUsize,
-    setup: Setup,
-    pub(super) names: Names,
+    pub(super) setup: Setup,
+    pub(super) names: Arc<Resolver>,
     pub(super) timeout: Duration,
     pub(super) user: Option<User>,
     pub(super) token: Mutex<Option<Token>>,
     pub(super) logging_in: tokio::sync::Mutex<()>,
+    /// Beats wait for a login: it has a queue of its own.
+    pub(super) logins: Arc<Lane>,
     pub(super) state: watch::Sender<State>,
     pub(super) book: Book,
     /// Who hears of what is pushed.
@@ -75,7 +76,7 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn new(address: &Address, setup: &Setup, lane: &Arc<Lane>) -> Result<Hub> {
+    pub(super) fn new(address: &Address, setup: &Setup) -> Result<Hub> {
         let param = |name: &str, default: &str| address.param(name).unwrap_or(default).to_owned();
         let space = Space { namespace: param("namespace", PUBLIC), group: param("group", GROUP) };
         for (what, value) in [
@@ -85,11 +86,7 @@ impl Hub {
         ] {
             check(what, value.map_or("", String::as_str))?;
         }
-        let names = Names {
-            resolver: Arc::new(Resolver::new(setup)),
-            runtime: setup.runtime.clone(),
-            lane: lane.clone(),
-        };
+        let names = Arc::new(Resolver::new(setup));
         let sites: Vec<Arc<Site>> =
             address.hosts.iter().map(|name| site(name, setup, &names)).collect::<Result<_>>()?;
         Ok(Hub {
@@ -105,6 +102,7 @@ impl Hub {
             user: address.user.clone(),
             token: Mutex::default(),
             logging_in: tokio::sync::Mutex::default(),
+            logins: Lane::new(1),
             state: watch::Sender::new(State::Opening),
             book: Book::default(),
             ears: Mutex::default(),
@@ -144,8 +142,8 @@ impl Hub {
 
     // === the connection ===
 
-    /// The connection, or what is wrong with it. One on its way is waited for, but not for long: whoever waits may
-    /// hold a thread that the login needs.
+    /// The connection, or what is wrong with it. One on its way is waited for, but not for long: whoever waits holds a
+    /// thread.
     pub(super) async fn link(&self) -> Result<Arc<Link>> {
         let mut state = self.state.subscribe();
         let found = state.wait_for(|state| !matches!(state, State::Opening));
@@ -251,7 +249,7 @@ impl Hub {
     }
 }
 
-fn site(name: &HostPort, setup: &Setup, names: &Names) -> Result<Arc<Site>> {
+fn site(name: &HostPort, setup: &Setup, names: &Arc<Resolver>) -> Result<Arc<Site>> {
     let port = name.port.checked_add(OFFSET).ok_or_else(|| {
         Error::invalid(format!(
             "nacos://{name}: the gRPC port lies {OFFSET} above this one, where there is none"
@@ -292,7 +290,7 @@ mod tests {
     use crate::registry::open::tests::setup;
 
     fn hub(address: &str) -> Result<Hub> {
-        Hub::new(&Address::parse(address)?, &setup(), &Lane::new(1))
+        Hub::new(&Address::parse(address)?, &setup())
     }
 
     #[test]

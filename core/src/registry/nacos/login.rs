@@ -79,8 +79,8 @@ impl Hub {
             return Ok(());
         }
         let (tell, hear) = oneshot::channel();
-        let (host, resolver, timeout) = (self.site().host.clone(), self.names.resolver.clone(), self.timeout);
-        self.names.runtime.post(&self.names.lane, Priority::Beat, move || {
+        let (host, resolver, timeout) = (self.site().host.clone(), self.names.clone(), self.timeout);
+        self.setup.runtime.post(&self.logins, Priority::Beat, move || {
             let outcome = log_in(&host, &user, &resolver, &Wait::new(timeout, &Never));
             // Whoever asked may have given up.
             let _ = tell.send(outcome);

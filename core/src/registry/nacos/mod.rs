@@ -60,12 +60,11 @@ pub(super) struct Nacos {
 impl Nacos {
     /// The servers that an address names.
     pub(super) fn new(address: &Address, setup: &Setup) -> Result<Nacos> {
-        let lane = Lane::new(2);
-        let hub = Hub::new(address, setup, &lane)?;
+        let hub = Hub::new(address, setup)?;
         Ok(Nacos {
             source: hub.source.clone(),
             runtime: setup.runtime.clone(),
-            lane,
+            lane: Lane::new(2),
             hub: Own::new(Arc::new(hub)),
             keeper: Mutex::default(),
         })

@@ -77,7 +77,7 @@ impl Hub {
             if is_half_told || !listed.is_shown(self.cluster.as_deref()) {
                 continue;
             }
-            match self.names.resolve(listed.host(), self.timeout).await {
+            match self.names.found(listed.host(), self.timeout).await {
                 Ok(ips) => {
                     endpoints.extend(ips.into_iter().map(|ip| listed.endpoint(service, ip, &self.source)));
                 }

@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::Nacos;
-use super::hub::{self, Hub, State};
+use super::hub::{Hub, State};
 use super::link::{KEEP_ALIVE, Link};
 use super::message::{Info, Told};
 use super::names;
@@ -76,7 +76,6 @@ enum Answer {
     Listed { service: String, last_ref: i64, listing: Listing, subscribed: bool },
     Failed { service: String, error: Error },
     Names(Result<Vec<String>>),
-    Left { service: String },
 }
 
 impl Drop for Watching {
@@ -243,11 +242,6 @@ impl Watching {
                     self.want(&name);
                 }
             }
-            // It is wanted again meanwhile, and nobody knows what the server heard last.
-            Answer::Left { service } if following.topics.contains_key(&service) => {
-                following.subscribe(&self.hub, &service);
-            }
-            Answer::Left { .. } => {}
             Answer::Names(Err(error)) => {
                 tracing::debug!(source = %self.hub.source, %error, "the names of services were not told");
             }
@@ -358,18 +352,16 @@ impl Following {
     }
 
     /// Ends a subscription, unless another watch goes by it. What is pushed all the same is left out.
-    fn unsubscribe(&mut self, hub: &Arc<Hub>, service: &str) {
+    fn unsubscribe(&self, hub: &Arc<Hub>, service: &str) {
         if hub.is_followed(service) {
             return;
         }
         let (hub, link, service) = (hub.clone(), self.link.clone(), service.to_owned());
-        self.asked.spawn(async move {
-            let (source, name) = (hub.source.clone(), service.clone());
-            let ended = hub::to_its_end(async move { end(&hub, &link, &name).await }).await;
-            if let Err(error) = ended.and_then(|ended| ended) {
-                tracing::debug!(%source, service, %error, "still subscribed to");
+        // Whoever wants it next counts on it being brought to its end.
+        tokio::spawn(async move {
+            if let Err(error) = end(&hub, &link, &service).await {
+                tracing::debug!(source = %hub.source, service, %error, "still subscribed to");
             }
-            Answer::Left { service }
         });
     }
 
@@ -388,12 +380,13 @@ async fn ask(hub: &Hub, link: &Link, service: &str, subscribe: bool) -> Result<I
 }
 
 /// Ends a subscription; and begins it anew where a watch has come meanwhile, for nobody knows what the server heard
-/// last.
+/// last. What it answers to that is told as what it pushes.
 async fn end(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     let name = names::escape(service)?;
     hub.ask(link, &hub.space.subscribe(&name, false)).await?;
     if hub.is_followed(service) {
-        hub.ask(link, &hub.space.subscribe(&name, true)).await?;
+        let told: Told = hub.ask_for(link, &hub.space.subscribe(&name, true)).await?;
+        told.service_info.iter().for_each(|info| hub.pushed(info));
     }
     Ok(())
 }

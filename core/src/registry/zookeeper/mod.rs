@@ -36,7 +36,7 @@ use tokio::time::Instant;
 
 use self::line::Line;
 use self::session::{Session, State, Terms};
-use super::pushed::{self, Names, ask, ask_for_each};
+use super::pushed::{self, ask, ask_for_each};
 use super::resolve::Resolver;
 use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
@@ -104,14 +104,13 @@ impl ZooKeeper {
             return Err(Error::invalid("registry parameter session_timeout: a session of no time is none"));
         }
         let lane = Lane::new(2);
-        let resolver = Arc::new(Resolver::new(setup));
         let terms = Terms {
             servers: address.hosts.clone(),
             user: address.user.clone(),
             session_timeout,
             connect_timeout: setup.connect_timeout,
             request_timeout: setup.timeout.min(REQUEST),
-            names: Names { resolver, runtime: setup.runtime.clone(), lane: lane.clone() },
+            names: Arc::new(Resolver::new(setup)),
         };
         let core = Core {
             source: address.source().into(),
@@ -213,7 +212,7 @@ impl Registry for ZooKeeper {
     }
 
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
-        let resolver = &self.core.terms.names.resolver;
+        let resolver = &self.core.terms.names;
         self.core.terms.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
     }
 }

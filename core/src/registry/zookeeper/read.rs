@@ -131,7 +131,7 @@ impl Core {
         for look in looks {
             let Look::Found(found) = look else { continue };
             let Found { place, record, generation } = &**found;
-            match self.terms.names.resolve(record.host(), self.terms.request_timeout).await {
+            match self.terms.names.found(record.host(), self.terms.request_timeout).await {
                 Ok(ips) => {
                     let endpoint = |ip| record.endpoint(place, ip, generation, &self.source);
                     endpoints.extend(ips.into_iter().map(endpoint));

@@ -23,8 +23,9 @@ use super::may_pass;
 use super::wire::{Refused, Wire};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::{HostPort, User};
-use crate::registry::pushed::{Names, caught};
+use crate::registry::pushed::caught;
 use crate::registry::reconnect::Reconnect;
+use crate::registry::resolve::Resolver;
 use crate::runtime::{Own, Runtime};
 use crate::sync::Mutex;
 
@@ -40,7 +41,7 @@ pub(super) struct Terms {
     pub(super) connect_timeout: Duration,
     /// How long one request may take, at most.
     pub(super) request_timeout: Duration,
-    pub(super) names: Names,
+    pub(super) names: Arc<Resolver>,
 }
 
 /// Where the session stands.
@@ -210,7 +211,7 @@ impl Keeper {
 
     /// Opens the session at one server: the old one, or a new one where that is over.
     async fn open_next(&mut self) -> Result<(Wire, Line)> {
-        let ips = self.terms.names.resolve(&self.server().host, self.terms.connect_timeout).await?;
+        let ips = self.terms.names.found(&self.server().host, self.terms.connect_timeout).await?;
         let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.server().host));
         // A name with several addresses is as good as several servers.
         let ip = *ips.get((self.turn / self.terms.servers.len()) % ips.len().max(1)).ok_or_else(none)?;
