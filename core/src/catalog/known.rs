@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use super::Inner;
 use super::absence::{Belief, Trust, Verdict};
@@ -197,8 +197,11 @@ impl Known {
     pub(super) fn first_look(&self, wait: &Wait<'_>, look: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut first = self.first.lock();
         while first.asking && !self.is_ready() {
-            let left = wait.left()?;
-            self.first_done.wait_for(&mut first, left.min(SLICE));
+            // The caller's own code is asked, which may call us: not under the lock.
+            let left = MutexGuard::unlocked(&mut first, || wait.left())?;
+            if first.asking {
+                self.first_done.wait_for(&mut first, left.min(SLICE));
+            }
         }
         if self.is_ready() {
             return Ok(());

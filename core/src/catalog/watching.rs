@@ -98,12 +98,13 @@ impl Watching {
     /// After `close()`: an error of kind `Closed`.
     pub fn next(&self, timeout: Option<Duration>, interrupt: &dyn Interrupt) -> Result<Option<Change>> {
         let until = timeout.map_or(clock::Tick::NEVER, |timeout| clock::now().after(timeout));
-        let mut pending = self.reader.pending.lock();
         loop {
+            // The caller's own code, which may ask and close this very watch: not under its lock.
+            interrupt.check()?;
+            let mut pending = self.reader.pending.lock();
             if pending.closed {
                 return Err(Error::new(Kind::Closed, "the watch was closed"));
             }
-            interrupt.check()?;
             if let Some(change) = self.take(&mut pending) {
                 return Ok(Some(change));
             }

@@ -276,8 +276,10 @@ impl Slot {
     /// Waits until some registry knows it, or all have answered; an error only if one wants to know who we are,
     /// or says no.
     pub(super) fn verdict(&self, wait: &Wait<'_>) -> Result<()> {
-        let mut data = self.data.lock();
         loop {
+            // The caller's own code, which may ask this very registration: not under its lock.
+            wait.interrupt.check()?;
+            let mut data = self.data.lock();
             let denied = data.at.iter().filter_map(|at| at.error.as_ref()).find(|error| is_denial(error));
             match data.state() {
                 State::Registered | State::Closed => return Ok(()),
@@ -286,7 +288,6 @@ impl Slot {
                 }
                 _ => {}
             }
-            wait.interrupt.check()?;
             let left = wait.deadline.left(clock::now());
             if left.is_zero() {
                 return denied.map_or(Ok(()), |error| Err(error.clone()));
@@ -297,18 +298,23 @@ impl Slot {
 
     /// Waits until it is registered.
     pub(super) fn wait_registered(&self, wait: &Wait<'_>) -> Result<()> {
-        let mut data = self.data.lock();
         loop {
-            match (data.state(), data.shown_error()) {
+            wait.interrupt.check()?;
+            let mut data = self.data.lock();
+            let state = data.state();
+            match (state, data.shown_error()) {
                 (State::Registered, _) => return Ok(()),
                 (State::Closed, _) => return Err(Error::new(Kind::Closed, "the registration was closed")),
-                (State::Refused, Some(error)) if is_denial(error) => return Err(error.clone()),
+                (State::Refused, Some(error)) if is_final(error) => return Err(error.clone()),
                 _ => {}
             }
-            wait.interrupt.check()?;
             let left = wait.deadline.left(clock::now());
             if left.is_zero() {
-                let still = Error::new(Kind::Timeout, "not registered in time: its port does not answer yet");
+                let why = match state {
+                    State::WaitingForPort => "its port does not answer yet",
+                    _ => "no registry has answered yet",
+                };
+                let still = Error::new(Kind::Timeout, format!("not registered in time: {why}"));
                 return Err(data.shown_error().cloned().unwrap_or(still));
             }
             self.changed.wait_for(&mut data, left.min(SLICE));
@@ -406,6 +412,11 @@ fn address_of(instance: &Instance) -> String {
 
 fn identity(instance: &Instance) -> (&str, &str, &str, u16, &str) {
     (&instance.service, &instance.instance_id, &instance.host, instance.port, &instance.protocol)
+}
+
+/// Waiting does not help: who asks, or what is said, has to be another.
+fn is_final(error: &Error) -> bool {
+    is_denial(error) || error.kind() == Kind::InvalidArgument
 }
 
 fn is_denial(error: &Error) -> bool {

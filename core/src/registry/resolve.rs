@@ -8,7 +8,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use super::address::HostPort;
 use super::{Setup, Wait};
@@ -65,11 +65,15 @@ impl Resolver {
             if let Some(known) = self.look(&mut names, host) {
                 return known;
             }
-            let left = wait.left().map_err(|error| match error.kind() {
-                Kind::Timeout => late(host),
-                _ => error,
-            })?;
-            self.book.changed.wait_for(&mut names, left.min(SLICE));
+            // The caller's own code is asked, which may call us: not under the lock.
+            let left =
+                MutexGuard::unlocked(&mut names, || wait.left()).map_err(|error| match error.kind() {
+                    Kind::Timeout => late(host),
+                    _ => error,
+                })?;
+            if names.get(host).is_none_or(|name| name.asking) {
+                self.book.changed.wait_for(&mut names, left.min(SLICE));
+            }
         }
     }
 

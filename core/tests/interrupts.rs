@@ -1,0 +1,89 @@
+//! Whoever waits asks his interrupt, which may be the user's own code: it may call Plumline, and close what is waited for.
+
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use plumline::interrupt::{Interrupt, Never};
+use plumline::{Client, Config, Endpoint, Instance, Kind, Result};
+use serde_json::json;
+
+const SOON: Duration = Duration::from_secs(10);
+
+fn client(settings: serde_json::Value) -> Client {
+    let mut config = settings;
+    config["registry"] = json!("memory://");
+    Client::with_config(Config::from_value(config).unwrap()).unwrap()
+}
+
+/// Does this each time it is asked.
+struct Does<F>(F);
+
+impl<F: Fn() + Send + Sync> Interrupt for Does<F> {
+    fn check(&self) -> Result<()> {
+        (self.0)();
+        Ok(())
+    }
+}
+
+/// What a wait comes to, on a thread of its own: one that hangs fails the test, not all of them.
+fn ended<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> T {
+    let (tell, hear) = channel();
+    let thread = std::thread::spawn(move || tell.send(wait()));
+    match hear.recv_timeout(SOON) {
+        Ok(outcome) => outcome,
+        Err(RecvTimeoutError::Timeout) => panic!("it hangs"),
+        Err(RecvTimeoutError::Disconnected) => panic!("{:?}", thread.join().unwrap_err()),
+    }
+}
+
+#[test]
+fn a_registration_that_is_waited_for_can_be_asked_and_closed() {
+    let plum = client(json!({}));
+    // Nobody listens there: it waits for its port.
+    let me = Arc::new(plum.register(Instance::new("orders", 1).host("127.0.0.1")).unwrap());
+    let asked = me.clone();
+    let outcome = ended(move || {
+        let asks = Does(|| {
+            asked.state();
+            asked.last_error();
+        });
+        asked.wait(Duration::from_millis(300), &asks)
+    });
+    let error = outcome.unwrap_err();
+    assert!(
+        error.kind() == Kind::Timeout && error.message().contains("its port does not answer yet"),
+        "{error}"
+    );
+    let outcome = ended(move || me.wait(SOON, &Does(|| me.close(Duration::ZERO, &Never).unwrap())));
+    assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
+}
+
+#[test]
+fn a_watch_that_is_waited_for_can_be_closed() {
+    let plum = client(json!({}));
+    let watch = Arc::new(plum.watch("orders").unwrap());
+    let closing = watch.clone();
+    let outcome = ended(move || {
+        let closes = Does(|| closing.close());
+        closing.next_interruptible(None, &closes)
+    });
+    assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
+}
+
+#[test]
+fn a_client_that_waits_can_be_used_and_closed() {
+    let plum = client(json!({}));
+    let user = plum.clone();
+    let outcome = ended(move || {
+        let endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 1);
+        let publishes = Does(|| user.publish("orders", vec![endpoint.clone()]).unwrap());
+        user.wait_for_interruptible("orders", SOON, &publishes)
+    });
+    outcome.unwrap();
+    let outcome = ended(move || {
+        let closes = Does(|| plum.close());
+        plum.wait_for_interruptible("nobody", SOON, &closes)
+    });
+    assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
+}
