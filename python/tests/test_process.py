@@ -31,6 +31,46 @@ WAITS = {
 }
 
 
+CLOSED_FROM_WITHIN = {
+    "wait_for": "plum.wait_for('orders', 20)",
+    "watch": "w = plum.watch('orders'); next(w); next(w)",
+    "registration": "plum.register('mine', port=1, host='127.0.0.1').wait(20)",
+}
+
+
+@pytest.mark.parametrize("wait", CLOSED_FROM_WITHIN.values(), ids=CLOSED_FROM_WITHIN.keys())
+def test_a_signal_handler_may_close_what_its_own_thread_waits_for(wait: str) -> None:
+    source = f"""
+        import plumline, signal
+        plum = plumline.Client("memory://")
+        signal.signal(signal.SIGALRM, lambda *_: plum.close())
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        try:
+            {wait}
+        except (plumline.PlumClosedError, StopIteration):
+            print("closed")
+    """
+    assert "closed" in run_python(source).stdout
+
+
+def test_a_registration_may_be_asked_while_another_thread_waits_for_it() -> None:
+    source = """
+        import plumline, threading
+        plum = plumline.Client("memory://")
+        mine = plum.register("mine", port=1, host="127.0.0.1")
+        def ask():
+            while True:
+                mine.state, mine.last_error, sum(range(20_000))
+        for _ in range(3):
+            threading.Thread(target=ask, daemon=True).start()
+        try:
+            mine.wait(1)
+        except plumline.PlumTimeoutError as error:
+            print(error)
+    """
+    assert "its port does not answer yet" in run_python(source).stdout
+
+
 @pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
 def test_ctrl_c_ends_any_wait(server: Server, wait: str) -> None:
     source = f"""
