@@ -204,7 +204,9 @@ impl Line {
                 format!("{} hung up without a word; does it want TLS, or speak no gRPC? ({why})", self.label)
             }
             None if status.code() == Code::Unimplemented => {
-                format!("{} is a gRPC server of another kind: {:?}", self.label, status.message())
+                let said = Some(status.message()).filter(|said| !said.is_empty());
+                let said = said.unwrap_or_else(|| status.code().description());
+                format!("{} is a gRPC server of another kind: {said:?}", self.label)
             }
             None => format!("{}: {}", self.label, status.message()),
         };

@@ -254,8 +254,9 @@ impl Inner {
     pub(super) async fn beat(&self, entries: &[Entry]) -> Vec<Result<Beat>> {
         let mut leases = self.leases.lock().await;
         let ids: Vec<i64> = leases.granted.keys().copied().collect();
+        let claimed: HashSet<Place> = self.claims.by.lock().keys().cloned().collect();
         for lease in ids {
-            if let Err(error) = self.see_to(&mut leases, lease).await {
+            if let Err(error) = self.see_to(&mut leases, lease, &claimed).await {
                 return entries.iter().map(|_| Err(error.clone())).collect();
             }
         }
@@ -268,7 +269,7 @@ impl Inner {
     }
 
     /// Renews a lease, and holds what it holds against what it should.
-    async fn see_to(&self, leases: &mut Leases, lease: i64) -> Result<()> {
+    async fn see_to(&self, leases: &mut Leases, lease: i64, claimed: &HashSet<Place>) -> Result<()> {
         if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
             leases.lost(lease);
             return self.revoke(lease).await;
@@ -280,13 +281,12 @@ impl Inner {
         let mut keys: HashSet<Vec<u8>> = keys.into_iter().collect();
         let ours = leases.written.iter().filter(|(_, written)| written.lease == lease);
         let places: Vec<Place> = ours.map(|(place, _)| place.clone()).collect();
-        let claimed: HashSet<Place> = self.claims.by.lock().keys().cloned().collect();
         for place in places {
             if !claimed.contains(&place) || !keys.contains(place.path(&leases.prefix).as_bytes()) {
                 leases.forget(&place);
             }
         }
-        for place in &claimed {
+        for place in claimed {
             // What was put without our hearing of it is put again by whoever claims it.
             keys.remove(place.path(&leases.prefix).as_bytes());
         }

@@ -186,10 +186,11 @@ impl Keeper {
         let mut failed = None;
         for _ in 0..self.terms.servers.len() {
             let limit = self.terms.connect_timeout.min(self.terms.session_timeout / 3);
-            let opened = match timeout(limit, self.open_next()).await {
-                Ok(opened) => opened,
-                Err(_) => Err(Error::new(Kind::Timeout, format!("{}: no answer in time", self.label()))),
-            };
+            let opened = timeout(limit, self.open_next()).await.unwrap_or_else(|_| {
+                let message =
+                    format!("{}: no answer in time; is it ZooKeeper that listens there?", self.label());
+                Err(Error::new(Kind::Timeout, message))
+            });
             match opened {
                 Ok(opened) => return Ok(opened),
                 // What a server says tells more than that another one is silent.
