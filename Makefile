@@ -10,7 +10,7 @@ CARGO := cargo
 MVN := mvn --quiet --batch-mode
 RELEASE := target/release
 
-.PHONY: help demo test build bench lint docs clean packages test-rust test-c test-python test-java test-docs lint-rust \
+.PHONY: help demo servers test build bench lint docs clean packages test-rust test-c test-python test-java test-docs lint-rust \
     lint-python conformance face-python forget-conformance
 
 include bindings/c/install.mk
@@ -24,21 +24,24 @@ demo: face-python ## Run the main job on real processes: a kill, a restart, a re
 
 test: forget-conformance test-rust test-c test-python test-java test-docs conformance ## Pass every test, on a bare machine too
 
+servers: ## Have the real registries that tests start, once: built or downloaded into ~/.cache/plumline-servers
+	$(CARGO) run --quiet --package plumline-servers
+
 forget-conformance:
 	rm -rf target/conformance
 
-test-rust: ## The Rust tests, the documentation's code included
+test-rust: servers ## The Rust tests, the documentation's code included
 	$(CARGO) test --workspace --quiet
 
-test-c: packages ## The C and C++ suites: plain, sanitized, under valgrind, installed, and the scenarios
+test-c: packages servers ## The C and C++ suites: plain, sanitized, under valgrind, installed, and the scenarios
 	tests/c/run.sh
 
-test-python: $(VENV)/.ready ## The Python tests, against the real controller
+test-python: $(VENV)/.ready servers ## The Python tests, against the real controller
 	$(CARGO) build --quiet --package plumline-controller --package plumline-testbed --bins
 	cd python && ../$(VENV)/bin/maturin develop --quiet
 	cd python && PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline ../$(PYTHON) -X dev -m pytest -q
 
-test-java: ## The Java tests, on 17 and 25, with checked JNI, as a fat jar, in two class loaders, by jlink
+test-java: servers ## The Java tests, on 17 and 25, with checked JNI, as a fat jar, in two class loaders, by jlink
 	$(CARGO) build --quiet --package plumline-controller --package plumline-testbed --bins
 	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline $(MVN) -f java verify -Ppackaged -Dplumline.profile=debug
 	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline java/tools/runs.sh -Dplumline.profile=debug

@@ -1,6 +1,7 @@
 //! Consul 1.14, built from its Go module.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -101,8 +102,9 @@ fn lay_over(config: &mut Value, more: &Value) {
     }
 }
 
-fn launch(folder: &TempDir, config: &Value) -> Running {
-    let consul = program(&format!("consul-{VERSION}"), "consul", |folder| {
+/// The program, had if need be.
+pub fn consul() -> PathBuf {
+    program(&format!("consul-{VERSION}"), "consul", |folder| {
         std::fs::write(folder.join("go.mod"), GO_MOD).unwrap();
         let mut go = Command::new("go");
         run(go.current_dir(folder).args([
@@ -112,10 +114,13 @@ fn launch(folder: &TempDir, config: &Value) -> Running {
         ]));
         let mut go = Command::new("go");
         run(go.current_dir(folder).args(["build", "-o", "consul", "github.com/hashicorp/consul"]));
-    });
+    })
+}
+
+fn launch(folder: &TempDir, config: &Value) -> Running {
     let file = folder.path().join("consul.json");
     std::fs::write(&file, config.to_string()).unwrap();
-    let mut command = Command::new(consul);
+    let mut command = Command::new(consul());
     command.arg("agent").arg("-config-file").arg(file).stdout(Stdio::null()).stderr(Stdio::null());
     Running(command.spawn().unwrap())
 }

@@ -2,7 +2,7 @@
 
 use std::io::BufReader;
 use std::net::{SocketAddr, TcpListener};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -115,8 +115,9 @@ impl Nacos {
     }
 }
 
-fn launch(folder: &Path, http: u16, console: u16, settings: &[(&'static str, String)]) -> Running {
-    let rnacos = program(&format!("rnacos-{VERSION}"), "rnacos", |folder| {
+/// The program, had if need be.
+pub fn rnacos() -> PathBuf {
+    program(&format!("rnacos-{VERSION}"), "rnacos", |folder| {
         let root = folder.join("build");
         let mut cargo = Command::new("cargo");
         cargo.args(["install", "rnacos", "--version", VERSION, "--locked", "--debug", "--root"]).arg(&root);
@@ -124,9 +125,12 @@ fn launch(folder: &Path, http: u16, console: u16, settings: &[(&'static str, Str
         run(Command::new("strip").arg(root.join("bin/rnacos")));
         std::fs::rename(root.join("bin/rnacos"), folder.join("rnacos")).unwrap();
         std::fs::remove_dir_all(root).unwrap();
-    });
+    })
+}
+
+fn launch(folder: &Path, http: u16, console: u16, settings: &[(&'static str, String)]) -> Running {
     let grpc = http + 1000;
-    let mut command = Command::new(rnacos);
+    let mut command = Command::new(rnacos());
     command
         .env("RNACOS_SDK_HOST", "127.0.0.1")
         .env("RNACOS_CONSOLE_HOST", "127.0.0.1")
@@ -220,14 +224,14 @@ impl Server for Nacos {
     }
 }
 
-/// Nacos' own client, `NacosPeer <server> <service> <port>`, in a program that stays until its input ends; the lines it says.
-pub fn own_client(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
+/// What Nacos' own client consists of, had if need be.
+pub fn own_clients_jars() -> PathBuf {
     const POM: &str = r#"<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
         <groupId>none</groupId><artifactId>jars</artifactId><version>1</version><dependencies><dependency>
         <groupId>com.alibaba.nacos</groupId><artifactId>nacos-client</artifactId><version>2.5.1</version>
         </dependency><dependency><groupId>org.slf4j</groupId><artifactId>slf4j-nop</artifactId><version>1.7.36</version>
         </dependency></dependencies></project>"#;
-    let jars = program("nacos-client-2.5.1", "jars", |folder| {
+    program("nacos-client-2.5.1", "jars", |folder| {
         std::fs::write(folder.join("pom.xml"), POM).unwrap();
         let mut maven = Command::new("mvn");
         maven.current_dir(folder).args([
@@ -238,13 +242,17 @@ pub fn own_client(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
         ]);
         run(&mut maven);
         std::fs::rename(folder.join("making"), folder.join("jars")).unwrap();
-    });
+    })
+}
+
+/// Nacos' own client, `NacosPeer <server> <service> <port>`, in a program that stays until its input ends; the lines it says.
+pub fn own_client(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/NacosPeer.java");
     let home = tempfile::tempdir().unwrap();
     let child = Command::new("java")
         .arg(format!("-Duser.home={}", home.path().display()))
         .arg("-cp")
-        .arg(jars.join("*"))
+        .arg(own_clients_jars().join("*"))
         .arg(source)
         .args(arguments)
         .stdin(Stdio::piped())

@@ -122,8 +122,13 @@ fn write_zone(folder: &Path, zone: &str, serial: u32, records: &str) {
     std::fs::write(folder.join(format!("{zone}.zone")), text).unwrap();
 }
 
+/// The program, had if need be.
+pub fn nsd() -> PathBuf {
+    program("nsd-debian", "usr/sbin/nsd", unpack)
+}
+
 fn launch(folder: &Path) -> Running {
-    let nsd = program("nsd-debian", "usr/sbin/nsd", unpack);
+    let nsd = nsd();
     let root = nsd.parent().and_then(Path::parent).and_then(Path::parent).unwrap();
     let mut command = Command::new(&nsd);
     command.arg("-d").arg("-c").arg(folder.join("nsd.conf")).env("LD_LIBRARY_PATH", libraries(root));

@@ -1,6 +1,7 @@
 //! Toxiproxy: a path between client and server that can be cut, or swallow what is sent.
 
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -15,17 +16,21 @@ pub struct Toxiproxy {
     port: u16,
 }
 
+/// The program, had if need be.
+pub fn toxiproxy() -> PathBuf {
+    program("toxiproxy-2.12.0", "toxiproxy", |folder| {
+        let go = |arguments: &[&str]| run(Command::new("go").current_dir(folder).args(arguments));
+        std::fs::write(folder.join("go.mod"), "module servers\n\ngo 1.22\n").unwrap();
+        go(&["get", "-tool", "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"]);
+        go(&["build", "-o", "toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server"]);
+    })
+}
+
 impl Toxiproxy {
     /// Starts one.
     pub fn start() -> Toxiproxy {
-        let toxiproxy = program("toxiproxy-2.12.0", "toxiproxy", |folder| {
-            let go = |arguments: &[&str]| run(Command::new("go").current_dir(folder).args(arguments));
-            std::fs::write(folder.join("go.mod"), "module servers\n\ngo 1.22\n").unwrap();
-            go(&["get", "-tool", "github.com/Shopify/toxiproxy/v2/cmd/server@v2.12.0"]);
-            go(&["build", "-o", "toxiproxy", "github.com/Shopify/toxiproxy/v2/cmd/server"]);
-        });
         let port = free_port();
-        let mut command = Command::new(toxiproxy);
+        let mut command = Command::new(toxiproxy());
         command
             .args(["-host", "127.0.0.1", "-port", &port.to_string()])
             .stdout(Stdio::null())

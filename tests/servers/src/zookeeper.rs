@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -120,8 +120,9 @@ impl ZooKeeper {
     }
 }
 
-fn launch(version: &str, folder: &Path) -> Running {
-    let jar = program(&format!("zookeeper-{version}"), &format!("lib/zookeeper-{version}.jar"), |folder| {
+/// The JAR of a version, beside those that it needs; had if need be.
+pub fn jar(version: &str) -> PathBuf {
+    program(&format!("zookeeper-{version}"), &format!("lib/zookeeper-{version}.jar"), |folder| {
         std::fs::write(folder.join("pom.xml"), pom(version)).unwrap();
         run(Command::new("mvn").current_dir(folder).args([
             "--quiet",
@@ -129,10 +130,13 @@ fn launch(version: &str, folder: &Path) -> Running {
             "dependency:copy-dependencies",
             "-DoutputDirectory=lib",
         ]));
-    });
+    })
+}
+
+fn launch(version: &str, folder: &Path) -> Running {
     let mut java = Command::new("java");
     java.args(["-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp"])
-        .arg(jar.with_file_name("*"))
+        .arg(jar(version).with_file_name("*"))
         .arg("org.apache.zookeeper.server.quorum.QuorumPeerMain")
         .arg(folder.join("zoo.cfg"));
     Running(java.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
@@ -256,14 +260,19 @@ impl Kazoo {
     }
 }
 
+/// A file beside kazoo's environment, had if need be.
+pub fn kazoo() -> PathBuf {
+    program(&format!("kazoo-{KAZOO}"), "ready", |folder| {
+        run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")));
+        let mut pip = Command::new(folder.join("venv/bin/pip"));
+        run(pip.args(["install", "--quiet", &format!("kazoo=={KAZOO}")]));
+        std::fs::write(folder.join("ready"), "").unwrap();
+    })
+}
+
 impl Talk {
     fn begin(port: u16) -> Talk {
-        let ready = program(&format!("kazoo-{KAZOO}"), "ready", |folder| {
-            run(Command::new("python3").args(["-m", "venv"]).arg(folder.join("venv")));
-            let mut pip = Command::new(folder.join("venv/bin/pip"));
-            run(pip.args(["install", "--quiet", &format!("kazoo=={KAZOO}")]));
-            std::fs::write(folder.join("ready"), "").unwrap();
-        });
+        let ready = kazoo();
         let mut python = Command::new(ready.with_file_name("venv").join("bin/python"));
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/zookeeper.py");
         python.arg(script).arg(format!("127.0.0.1:{port}")).stdin(Stdio::piped()).stdout(Stdio::piped());
