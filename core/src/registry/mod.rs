@@ -18,6 +18,7 @@
 //! * It never prints a secret: [`Registry::source`] is what logs, errors and `explain` show.
 
 pub mod address;
+mod claims;
 mod consul;
 mod dns;
 #[cfg(feature = "etcd")]

@@ -60,6 +60,9 @@ impl Resolver {
 
     /// The addresses of a name, or the one that it already is.
     pub fn resolve(&self, host: &str, wait: &Wait<'_>) -> Result<Vec<IpAddr>> {
+        if let Some(address) = self.evident(host) {
+            return Ok(vec![address]);
+        }
         let mut names = self.book.names.lock();
         loop {
             if let Some(known) = self.look(&mut names, host) {
@@ -80,6 +83,9 @@ impl Resolver {
     /// The same for whoever may not wait on a thread.
     #[cfg(feature = "tokio")]
     pub(super) async fn found(&self, host: &str, timeout: Duration) -> Result<Vec<IpAddr>> {
+        if let Some(address) = self.evident(host) {
+            return Ok(vec![address]);
+        }
         let deadline = tokio::time::Instant::now() + timeout;
         loop {
             // What is answered between the look and the wait is not missed.
@@ -94,14 +100,13 @@ impl Resolver {
         }
     }
 
+    /// The address of a host for which nobody has to be asked.
+    fn evident(&self, host: &str) -> Option<IpAddr> {
+        host.parse().ok().or_else(|| self.is_stub.then(|| made_up(host)))
+    }
+
     /// What is known of a name by now; asks where nothing is, or where it is old.
     fn look(&self, names: &mut HashMap<String, Name>, host: &str) -> Option<Result<Vec<IpAddr>>> {
-        if let Ok(address) = host.parse() {
-            return Some(Ok(vec![address]));
-        }
-        if self.is_stub {
-            return Some(Ok(vec![made_up(host)]));
-        }
         let name = names.entry(host.to_owned()).or_default();
         let age = name.at.map(|at| clock::now().since(at));
         let good_for = if name.error.is_some() { FAILED } else { FRESH };

@@ -19,10 +19,9 @@ impl Consul {
         )?;
         match answer.status {
             200 => {
-                let Entry { instance, generation, health } = entry;
-                self.registered.lock().insert(instance.instance_id.clone(), generation.clone());
+                self.claims.make(entry.instance.instance_id.clone(), entry);
                 // Registering says "healthy"; what the program itself says follows at once.
-                if *health == Health::Says(false) {
+                if entry.health == Health::Says(false) {
                     self.beat_at(agent, entry, wait).map(drop)
                 } else {
                     Ok(())
@@ -36,7 +35,7 @@ impl Consul {
     }
 
     pub(super) fn beat_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<Beat> {
-        if self.is_taken(entry) {
+        if self.claims.is_taken(&entry.instance.instance_id, entry) {
             return Ok(Beat::Unknown);
         }
         // A check that fails without a word looks like one that an agent has just loaded.
@@ -53,18 +52,11 @@ impl Consul {
     }
 
     pub(super) fn deregister_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
-        if self.is_taken(entry) {
+        // An agent knows nothing of an instance but its id.
+        if !self.claims.drop(&entry.instance.instance_id, entry) {
             return Ok(());
         }
-        self.registered.lock().remove(&entry.instance.instance_id);
         let path = format!("/v1/agent/service/deregister/{}", escape(&entry.instance.instance_id));
         self.exchange(agent, &Ask::put(&path, b""), wait).map(drop)
-    }
-
-    /// Whether another registration, of another client perhaps, or of the same instance at another place, has taken this
-    /// one's id: an agent knows nothing else of it.
-    fn is_taken(&self, entry: &Entry) -> bool {
-        let registered = self.registered.lock();
-        registered.get(&entry.instance.instance_id).is_some_and(|by| *by != entry.generation)
     }
 }

@@ -17,18 +17,17 @@ mod record;
 mod topic;
 mod watch;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::claims::Claims;
 use super::resolve::Resolver;
 use super::web::{self, Ask, Host, is_away};
 use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Runtime};
-use crate::sync::Mutex;
 use crate::transport::Answer;
 
 /// Where services registered by others keep what `Meta` does not say.
@@ -49,8 +48,8 @@ pub(super) struct Consul {
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
-    /// Which registration (its generation) was the last of an instance id.
-    registered: Mutex<HashMap<String, String>>,
+    /// By instance id.
+    claims: Claims<String>,
 }
 
 impl Consul {
@@ -72,7 +71,7 @@ impl Consul {
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
-            registered: Mutex::default(),
+            claims: Claims::new(),
         })
     }
 

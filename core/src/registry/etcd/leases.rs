@@ -5,7 +5,7 @@
 //! gone (the TTL has passed, or the cluster began anew) leaves its records unknown; they are put again under one
 //! that is granted anew.
 //!
-//! Everything here is done one after the other. Whose a key is says [`Claims`], which is changed before anything is
+//! Everything here is done one after the other. Whose a key is say the claims, which are changed before anything is
 //! waited for: what was closed is not written any more, and what lies under one of our leases without anybody's claim
 //! (a write that timed out, a deletion that nobody waited for) the next beat removes. A connection may serve several
 //! clients, whose registrations share the leases.
@@ -26,40 +26,12 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record};
 use crate::registry::web::is_away;
 use crate::registry::{Beat, DEFAULT_TTL, Entry, stamp};
-use crate::sync::Mutex;
 
 /// How many records share a lease.
 const SHARED_BY: usize = 200;
 /// What one transaction may hold; etcd's own limits are 128 and 1.5 MiB.
 const MOST_OPERATIONS: usize = 100;
 const MOST_BYTES: usize = 1 << 20;
-
-/// Which registration (its generation) a key is to say.
-#[derive(Default)]
-pub(super) struct Claims {
-    by: Mutex<HashMap<Place, String>>,
-}
-
-impl Claims {
-    /// From now on it is this one's.
-    pub(super) fn make(&self, entry: &Entry) {
-        self.by.lock().insert(Place::of(entry), entry.generation.clone());
-    }
-
-    /// It is nobody's any more; false where another registration, of another client perhaps, has taken the place.
-    pub(super) fn drop(&self, entry: &Entry) -> bool {
-        let (mut by, place) = (self.by.lock(), Place::of(entry));
-        let is_taken = by.get(&place).is_some_and(|generation| *generation != entry.generation);
-        if !is_taken {
-            by.remove(&place);
-        }
-        !is_taken
-    }
-
-    fn is_of(&self, entry: &Entry) -> bool {
-        self.by.lock().get(&Place::of(entry)) == Some(&entry.generation)
-    }
-}
 
 /// What is registered, and under which leases.
 pub(super) struct Leases {
@@ -152,7 +124,7 @@ impl Inner {
         let mut outcomes: Vec<Result<()>> = entries.iter().map(|_| Ok(())).collect();
         let mut by_ttl: BTreeMap<i64, Vec<Put<'_>>> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
-            if !self.claims.is_of(entry) {
+            if !self.claims.is_of(&Place::of(entry), entry) {
                 outcomes[index] = Err(Error::new(Kind::Closed, "the registration was closed"));
                 continue;
             }
@@ -254,7 +226,7 @@ impl Inner {
     pub(super) async fn beat(&self, entries: &[Entry]) -> Vec<Result<Beat>> {
         let mut leases = self.leases.lock().await;
         let ids: Vec<i64> = leases.granted.keys().copied().collect();
-        let claimed: HashSet<Place> = self.claims.by.lock().keys().cloned().collect();
+        let claimed = self.claims.all();
         for lease in ids {
             if let Err(error) = self.see_to(&mut leases, lease, &claimed).await {
                 return entries.iter().map(|_| Err(error.clone())).collect();
@@ -317,7 +289,8 @@ impl Inner {
 
     /// Whether an entry's record is there; what it says of its health is put where it says something else.
     async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<Beat> {
-        let written = leases.written.get(&Place::of(entry)).filter(|_| self.claims.is_of(entry));
+        let written =
+            leases.written.get(&Place::of(entry)).filter(|_| self.claims.is_of(&Place::of(entry), entry));
         let Some(written) = written else { return Ok(Beat::Unknown) };
         let (lease, well) = (written.lease, entry.is_well());
         if written.well != well {
@@ -331,7 +304,7 @@ impl Inner {
     pub(super) async fn deregister(&self, entry: &Entry) -> Result<()> {
         let mut leases = self.leases.lock().await;
         let place = Place::of(entry);
-        if self.claims.by.lock().contains_key(&place) {
+        if self.claims.is_claimed(&place) {
             // Somebody has taken it meanwhile.
             return Ok(());
         }

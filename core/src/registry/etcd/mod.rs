@@ -29,10 +29,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::leases::{Claims, Leases};
+use self::leases::Leases;
 use self::line::Lines;
 use self::read::Reader;
+use super::claims::Claims;
 use super::pushed::{self, ask, ask_for_each};
+use super::record::Place;
 use super::resolve::Resolver;
 use super::{Address, Beat, DEFAULT_TTL, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::Result;
@@ -50,7 +52,7 @@ pub(super) struct Etcd {
 struct Inner {
     lines: Lines,
     reader: Reader,
-    claims: Claims,
+    claims: Claims<Place>,
     leases: tokio::sync::Mutex<Leases>,
     /// The shortest time that anything of ours is kept there, in milliseconds.
     ttl: Arc<AtomicU64>,
@@ -66,7 +68,7 @@ impl Etcd {
         let inner = Inner {
             lines: Lines::new(address, setup, &names, ttl.clone())?,
             reader: Reader::new(source.clone(), &address.path, names, setup.connect_timeout),
-            claims: Claims::default(),
+            claims: Claims::new(),
             leases: tokio::sync::Mutex::new(Leases::new(&address.path)),
             ttl,
         };
@@ -114,7 +116,7 @@ impl Registry for Etcd {
     }
 
     fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
-        entries.iter().for_each(|entry| self.inner.claims.make(entry));
+        entries.iter().for_each(|entry| self.inner.claims.make(Place::of(entry), entry));
         let (inner, own) = (self.inner.clone(), entries.to_vec());
         ask_for_each(&self.runtime, wait, entries, async move { inner.register(&own).await })
     }
@@ -127,7 +129,7 @@ impl Registry for Etcd {
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {
         // Where another registration has taken the place, it is that one's to leave. And what comes late, or is given up
         // here, the next beat of whoever shares the leases removes; without one they end.
-        if !self.inner.claims.drop(entry) {
+        if !self.inner.claims.drop(&Place::of(entry), entry) {
             return Ok(());
         }
         let (inner, entry) = (self.inner.clone(), entry.clone());
