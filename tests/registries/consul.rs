@@ -53,6 +53,22 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 }
 
 #[test]
+fn what_is_told_anew_of_an_instance_that_was_critical_counts_at_once() {
+    let _turn = among_others();
+    let server = Consul::start();
+    // Its next beat is ten seconds away.
+    let one = client(&server.address(), json!({"registration": {"ttl": "30s", "wait_listening": "0s"}}));
+    let me = one.register(at("orders", 1)).unwrap();
+    until("it is registered", SOON, || server.listed("orders") == [1]);
+    let check = format!("service:{}", me.instance().instance_id);
+    assert_eq!(server.put(&format!("/v1/agent/check/fail/{check}"), &Value::Null).0, 200);
+    until("it is critical", SOON, || server.listed("orders").is_empty());
+    me.update(at("orders", 1).version("v2")).unwrap();
+    until("it passes", Duration::from_secs(3), || server.listed("orders") == [1]);
+    assert_eq!(server.record("orders", 1).version, "v2");
+}
+
+#[test]
 fn a_token_is_asked_for_known_and_obeyed() {
     let _turn = among_others();
     let acl =

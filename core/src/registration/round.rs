@@ -15,7 +15,7 @@ use super::slot::{Scope, Sent, Slot, Task};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::registry::reconnect::Reconnect;
-use crate::registry::{Entry, Registry, Wait};
+use crate::registry::{DEFAULT_TTL, Entry, Registry, Wait};
 use crate::runtime::Priority;
 
 /// Registrations often come together: this long others may join the round.
@@ -58,6 +58,27 @@ impl Store {
     }
 }
 
+impl Schedule {
+    /// When the round after this one comes; `None` once nobody is registered any more, so that no `shortest` TTL
+    /// is left.
+    fn after_round(&mut self, scope: Scope, outcome: Result<()>, shortest: Option<Duration>) -> Option<Tick> {
+        let now = clock::now();
+        if let Err(error) = outcome {
+            if !self.reconnect.is_lost() {
+                tracing::warn!(%error, "the registry cannot be beaten to; trying on");
+            }
+            let ttl = shortest.unwrap_or(DEFAULT_TTL);
+            self.beat_at = Some(now.after(self.reconnect.lost(ttl, fastrand::f64())));
+            return self.beat_at;
+        }
+        self.reconnect.found();
+        let due = shortest.map(|ttl| now.after(jittered(ttl / 3)));
+        // News may bring a shorter TTL, but put nobody's beat off.
+        self.beat_at = if scope == Scope::News { self.beat_at.min(due).or(due) } else { due };
+        if self.again { Some(now.after(GATHER)) } else { self.beat_at }
+    }
+}
+
 impl Shared {
     // === when ===
 
@@ -97,49 +118,27 @@ impl Shared {
         // A panic is a defect, but one beat that met it must not be the last.
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| shared.round(store, scope)))
             .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a beat panicked; please report it")));
+        let shortest = shared.shortest_ttl(store);
         let mut schedule = shared.stores[store].schedule.lock();
         schedule.running = false;
         schedule.error = outcome.as_ref().err().cloned();
-        let ttl = shared.stores[store].registry.ttl();
-        match Shared::next_round(&mut schedule, scope, outcome, ttl) {
+        match schedule.after_round(scope, outcome, shortest) {
             Some(at) => shared.appoint(store, &mut schedule, at),
             None => schedule.next = None,
         }
     }
 
-    /// When the round after this one comes; `None` once nobody is registered any more.
-    fn next_round(
-        schedule: &mut Schedule,
-        scope: Scope,
-        outcome: Result<Option<Duration>>,
-        ttl: Duration,
-    ) -> Option<Tick> {
-        let now = clock::now();
-        match outcome {
-            Ok(interval) => {
-                schedule.reconnect.found();
-                if scope == Scope::Everything || interval.is_none() {
-                    schedule.beat_at = interval.map(|interval| now.after(jittered(interval)));
-                }
-                if schedule.again { Some(now.after(GATHER)) } else { schedule.beat_at }
-            }
-            Err(error) => {
-                if !schedule.reconnect.is_lost() {
-                    tracing::warn!(%error, "the registry cannot be beaten to; trying on");
-                }
-                schedule.beat_at = Some(now.after(schedule.reconnect.lost(ttl, fastrand::f64())));
-                schedule.beat_at
-            }
-        }
+    /// The shortest time for which this registry keeps one of the slots; `None` without slots.
+    fn shortest_ttl(&self, store: usize) -> Option<Duration> {
+        let own = self.slots.lock().values().map(|slot| slot.ttl()).min()?;
+        Some(own.min(self.stores[store].registry.ttl()))
     }
 
     // === what ===
 
-    /// Goes through every slot. The interval to the next round, `None` without slots; an error if the registry
-    /// is away.
-    fn round(&self, store: usize, scope: Scope) -> Result<Option<Duration>> {
+    /// Goes through every slot; an error if the registry is away.
+    fn round(&self, store: usize, scope: Scope) -> Result<()> {
         let mut slots: Vec<Arc<Slot>> = self.slots.lock().values().cloned().collect();
-        let ttl = slots.iter().map(|slot| slot.ttl()).min();
         if scope == Scope::News {
             slots.retain(|slot| slot.has_news(store));
         }
@@ -156,8 +155,7 @@ impl Shared {
             }
             rest = left;
         }
-        let registry = &self.stores[store].registry;
-        Ok(ttl.map(|ttl| ttl.min(registry.ttl()) / 3))
+        Ok(())
     }
 
     fn batch(&self, store: usize, slots: &[Arc<Slot>], scope: Scope) -> Result<()> {
@@ -251,4 +249,45 @@ fn away<T>(outcomes: &[Result<T>]) -> Option<Error> {
 /// ±15 %, per round, so that clients started together do not beat together.
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.85 + 0.3 * fastrand::f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHORT: Duration = Duration::from_secs(3);
+    const LONG: Duration = Duration::from_secs(30);
+
+    fn after(schedule: &mut Schedule, scope: Scope, outcome: Result<()>, shortest: Duration) -> Duration {
+        schedule.after_round(scope, outcome, Some(shortest)).unwrap().remaining(clock::now())
+    }
+
+    #[test]
+    fn whoever_is_kept_for_a_short_time_is_tried_again_within_it() {
+        for _ in 0..100 {
+            let mut schedule = Schedule::default();
+            for _ in 0..10 {
+                let away = Error::new(Kind::Unavailable, "away");
+                assert!(after(&mut schedule, Scope::Everything, Err(away), SHORT) < SHORT * 2 / 5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shorter_ttl_among_the_news_is_beaten_for_in_time() {
+        let mut schedule = Schedule::default();
+        let first = after(&mut schedule, Scope::Everything, Ok(()), LONG);
+        assert!(first > LONG / 4, "{first:?}");
+        let second = after(&mut schedule, Scope::News, Ok(()), SHORT);
+        assert!(second < SHORT * 2 / 5, "{second:?}");
+        let third = after(&mut schedule, Scope::News, Ok(()), LONG);
+        assert!(third <= second, "news put a beat off: {third:?}");
+    }
+
+    #[test]
+    fn rounds_end_with_the_last_slot() {
+        let mut schedule = Schedule::default();
+        after(&mut schedule, Scope::Everything, Ok(()), LONG);
+        assert_eq!(schedule.after_round(Scope::News, Ok(()), None), None);
+    }
 }

@@ -20,12 +20,9 @@ impl Consul {
         match answer.status {
             200 => {
                 self.claims.make(entry.instance.instance_id.clone(), entry);
-                // Registering says "healthy"; what the program itself says follows at once.
-                if entry.health == Health::Says(false) {
-                    self.beat_at(agent, entry, wait).map(drop)
-                } else {
-                    Ok(())
-                }
+                // Over a check that it has, an agent keeps what the check said: whoever was silent for too long, or
+                // was just loaded by an agent that starts, would stay unwell until the next beat.
+                self.beat_at(agent, entry, wait).map(drop)
             }
             status => {
                 let message = format!("{} answered a registration with {status}", agent.label());
