@@ -10,14 +10,20 @@ if [ ! -x "${newest:-/nowhere}/bin/java" ]; then
     exit 1
 fi
 
-echo "The suite on $newest"
-mvn --quiet --file pom.xml surefire:test@default-test surefire:test@packaged -Ppackaged "-Dplumline.jvm=$newest/bin/java" "$@"
+# The scenarios are played twice in all: by `mvn verify` as users run it, and here on the newest with every check.
+without_scenarios=-DexcludedGroups=scenarios
 
-for java in "$(dirname "$(dirname "$(readlink -f "$(command -v java)")")")" "$newest"; do
+echo "The suite on $newest"
+mvn --quiet --file pom.xml surefire:test@default-test surefire:test@packaged -Ppackaged "-Dplumline.jvm=$newest/bin/java" \
+    "$without_scenarios" "$@"
+
+oldest=$(dirname "$(dirname "$(readlink -f "$(command -v java)")")")
+for java in "$oldest" "$newest"; do
     echo "The suite with -Xcheck:jni on $java"
+    some=(); if [ "$java" = "$oldest" ]; then some=("$without_scenarios"); fi
     log=target/check-jni.log
     mvn --quiet --file pom.xml surefire:test@default-test "-Dplumline.jvm=$java/bin/java" \
-        "-Dplumline.jvm.options=-Xcheck:jni" "$@" >"$log" 2>&1 || { tail -n 60 "$log"; exit 1; }
+        "-Dplumline.jvm.options=-Xcheck:jni" "${some[@]}" "$@" >"$log" 2>&1 || { tail -n 60 "$log"; exit 1; }
     # Two lines further down stand the frames: those of the JDK's own libraries are not ours.
     if grep -A 12 -E 'WARNING in native method|FATAL ERROR in native method|WARNING: JNI local refs' "$log" |
         grep -E 'io\.plumline|plumline_java'; then

@@ -9,6 +9,7 @@ import java.io.InputStreamReader;
 import java.io.OutputStreamWriter;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import tools.jackson.databind.ObjectMapper;
 
@@ -17,6 +18,7 @@ import tools.jackson.databind.ObjectMapper;
  * topic or name.
  */
 class ConformanceTest {
+    @Tag("scenarios")
     @Test
     void javaDoesWhatEveryLanguageDoes() throws Exception {
         String bed = System.getenv("PLUMLINE_TESTBED");
