@@ -33,6 +33,7 @@ macro_rules! promises {
                 whoever_registers_is_seen_by_others_and_by_the_servers_own_clients(Duration::from_millis($ms)),
                 what_others_wrote_is_read_and_rubbish_left_out(),
                 whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once(),
+                whoever_is_kept_for_less_than_others_is_beaten_for_in_time(),
                 trap_11_an_outage_longer_than_the_ttl_loses_nobody(false),
                 trap_11_a_server_that_comes_back_empty_is_filled_again(true),
                 trap_11_a_server_that_is_stopped_and_continued_loses_nobody(),
@@ -143,6 +144,17 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
     until("the killed one is gone", TTL + Duration::from_secs(2), || ports(&plum, "orders") == [other]);
     me.close(Duration::ZERO, &Never).unwrap();
     until("the closed one is gone", Duration::from_secs(1), || ports(&plum, "orders").is_empty());
+}
+
+pub fn whoever_is_kept_for_less_than_others_is_beaten_for_in_time<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let plum = registering(&server.address());
+    // Its beats come every ten seconds or so.
+    let _long = plum.register(at("orders", 1).ttl(10 * TTL)).unwrap();
+    let _short = plum.register(at("orders", 2)).unwrap();
+    until("both are registered", SOON, || server.listed("orders") == [1, 2]);
+    stays("listed", 3 * TTL, || server.listed("orders") == [1, 2]);
 }
 
 /// Waits until the registry's word on who is missing counts: it has answered for as long as the longest TTL it knows.
