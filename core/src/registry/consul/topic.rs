@@ -257,9 +257,8 @@ impl Topic {
         self.appoint(hub, wait);
     }
 
-    /// Whether the last question was answered.
+    /// Whether the last question was answered, or the first one still may be.
     pub(super) fn is_well(&self) -> bool {
-        let state = self.state.lock();
-        state.index > 0 && !state.reconnect.is_lost()
+        !self.state.lock().reconnect.is_lost()
     }
 }

@@ -131,7 +131,7 @@ impl Hub {
         }
     }
 
-    /// Whether any service but this one is told of.
+    /// Whether any service but this one is told of, or may yet be.
     pub(super) fn has_well(&self, but: &Subject) -> bool {
         let topics: Vec<_> = {
             let state = self.state.lock();

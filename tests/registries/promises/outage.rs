@@ -1,0 +1,122 @@
+//! An outage of the server, however long, loses nobody and fails no call.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::{ONE_BEAT, SOON, TTL, at, partner, register_many, registering};
+use plumline::interrupt::Never;
+use plumline::registration::State;
+use plumline::{Client, Registration};
+use plumline_servers::{Running, Server, alone, among_others};
+use plumline_tests::{client, ports, stays, until};
+use serde_json::json;
+
+/// Away for longer than the TTL, while calls go on; then back with its data, or without.
+fn outlast<S: Server>(empty: bool) {
+    let _turn = alone();
+    let mut server = S::start();
+    let plum = registering(&server.address());
+    let all = register_many(&plum, 200);
+    until("all are registered", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    let other = Arc::new(client(&server.address(), json!({})));
+    until("all are seen", SOON, || ports(&other, "orders").len() == 200);
+    let calls = Calls::of_an_instance(&plum, &other);
+    server.kill();
+    all[7].update(at("orders", 8).version("v2")).unwrap();
+    stays("the list stays", TTL + Duration::from_secs(2), || ports(&other, "orders").len() == 200);
+    if empty {
+        server.empty();
+    }
+    server.revive();
+    let expected: Vec<u16> = (1..=200).collect();
+    // Beside the beat 200 writes to a disk, one after the other at Consul; and a server that has just started may have taken what it has not yet passed on.
+    until("all are back, once each, with the latest data", ONE_BEAT + Duration::from_secs(2), || {
+        server.listed("orders") == expected && server.record("orders", 8).version == "v2"
+    });
+    until("and the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    stays("nobody was lost meanwhile", TTL, || ports(&other, "orders") == expected);
+    let versions: BTreeSet<String> =
+        other.discover("orders").unwrap().iter().map(|e| e.version.clone()).collect();
+    assert_eq!(versions.len(), 2, "the update is seen by others");
+    calls.none_failed();
+}
+
+/// Calls, one after the other, of an instance that lives.
+struct Calls {
+    _instance: (Running, Registration),
+    ended: Arc<AtomicBool>,
+    caller: JoinHandle<Vec<String>>,
+}
+
+impl Calls {
+    fn of_an_instance(registering: &Client, calling: &Arc<Client>) -> Calls {
+        let mut child =
+            Command::new(env!("CARGO_BIN_EXE_test-instance")).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let port = said.trim().rsplit(':').next().unwrap().parse().unwrap();
+        let me = registering.register(at("alive", port)).unwrap();
+        until("it is seen", SOON, || ports(calling, "alive") == [port]);
+        let ended = Arc::new(AtomicBool::new(false));
+        let (plum, until_ended) = (calling.clone(), ended.clone());
+        let caller = std::thread::spawn(move || {
+            let outcomes = std::iter::repeat_with(|| plum.get("alive", "/"));
+            let during = outcomes.take_while(|_| !until_ended.load(Ordering::Relaxed));
+            during.filter_map(|outcome| outcome.err().map(|error| error.to_string())).collect()
+        });
+        Calls { _instance: (Running(child), me), ended, caller }
+    }
+
+    fn none_failed(self) {
+        self.ended.store(true, Ordering::Relaxed);
+        let failed = self.caller.join().unwrap();
+        assert!(failed.is_empty(), "{} calls failed: {}", failed.len(), failed[0]);
+    }
+}
+
+pub fn trap_11_an_outage_longer_than_the_ttl_loses_nobody<S: Server>(empty: bool) {
+    outlast::<S>(empty);
+}
+
+pub fn trap_11_a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: bool) {
+    outlast::<S>(empty);
+}
+
+pub fn trap_11_a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let plum = registering(&server.address());
+    let all = register_many(&plum, 20);
+    let other = client(&server.address(), json!({}));
+    until("all are seen", SOON, || ports(&other, "orders").len() == 20);
+    server.stop();
+    stays("the list stays", 3 * TTL, || ports(&other, "orders").len() == 20);
+    server.go_on();
+    until("all are known again", SOON, || server.listed("orders").len() == 20);
+    stays("nobody was lost meanwhile", TTL, || ports(&other, "orders").len() == 20);
+    assert!(all.iter().all(|one| one.state() == State::Registered));
+}
+
+pub fn what_is_closed_in_an_outage_ends_though_other_clients_go_on<S: Server>() {
+    let _turn = among_others();
+    let server = S::start();
+    let all: Vec<Client> = (0..5).map(|_| partner(&server.address())).collect();
+    let registered: Vec<Registration> =
+        all.iter().zip(1..).map(|(plum, port)| plum.register(at("orders", port)).unwrap()).collect();
+    until("all are registered", SOON, || server.listed("orders") == [1, 2, 3, 4, 5]);
+    server.stop();
+    // Until their beats wait for it: a beat comes each second.
+    let is_doubted =
+        |plum: &Client| plum.stats().unwrap().registrations[0].last_beat_s.is_some_and(|ago| ago > 1.5);
+    until("beats are late", SOON, || all.iter().all(is_doubted));
+    registered[0].close(Duration::ZERO, &Never).unwrap();
+    all[1].close();
+    server.go_on();
+    until("those that closed are gone", 2 * TTL + SOON, || server.listed("orders") == [3, 4, 5]);
+    stays("and do not rise again", TTL, || server.listed("orders") == [3, 4, 5]);
+}
