@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 use crate::sync::Mutex;
 use arc_swap::ArcSwap;
 
-use super::{Absence, Beat, Entry, Health, Heard, Listing, RecordId, Registry, Sink, Wait, Watch};
+use super::{Absence, Beat, Entry, Heard, Listing, RecordId, Registry, Sink, Wait, Watch};
 use crate::error::Result;
 use crate::model::Endpoint;
 use crate::runtime::{self, Lane};
@@ -128,7 +128,7 @@ impl Memory {
         endpoint.labels = super::carried_labels(instance);
         endpoint.weight = instance.weight;
         endpoint.zone.clone_from(&instance.zone);
-        endpoint.healthy = entry.health != Health::Says(false);
+        endpoint.healthy = entry.is_well();
         endpoint.source = self.source.to_string();
         endpoint.generation.clone_from(&entry.generation);
         endpoint

@@ -268,7 +268,6 @@ pub struct Entry {
 
 impl Entry {
     /// Whether it wants to be called: it does unless its program says otherwise.
-    #[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
     fn is_well(&self) -> bool {
         self.health != Health::Says(false)
     }

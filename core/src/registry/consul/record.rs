@@ -217,7 +217,7 @@ impl<'a> Registration<'a> {
                 id: check_id(instance_id),
                 name: "heartbeat",
                 ttl: go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
-                status: "passing",
+                status: if entry.is_well() { "passing" } else { "critical" },
                 deregister_critical_service_after: REMOVED_AFTER,
             },
         })
@@ -354,5 +354,9 @@ mod tests {
         assert_eq!(body["Check"]["TTL"], "1500ms");
         assert_eq!(body["Meta"]["weight"], "0");
         assert!(body.get("Weights").is_none(), "Consul takes no weight of 0: Meta says it");
+        assert_eq!(body["Check"]["Status"], "passing");
+        let unwell = Entry { health: Health::Says(false), ..fine };
+        let body = serde_json::to_value(Registration::of(&unwell).unwrap()).unwrap();
+        assert_eq!(body["Check"]["Status"], "critical", "it is not called for a moment");
     }
 }

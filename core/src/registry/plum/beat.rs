@@ -68,8 +68,7 @@ impl Plum {
         }
         let refused: Refused = web::read(&answer, &site.label())?;
         let refused: HashSet<String> = refused.refused.into_iter().collect();
-        let unwell: Vec<Entry> =
-            entries.iter().filter(|entry| entry.health == Health::Says(false)).cloned().collect();
+        let unwell: Vec<Entry> = entries.iter().filter(|entry| !entry.is_well()).cloned().collect();
         if !unwell.is_empty() {
             // Registering says "healthy"; what the program itself says follows at once.
             self.beat_batch(site, &unwell, wait)?;
@@ -109,11 +108,11 @@ impl Plum {
         let body = web::write(&Register::of(entry))?;
         let answer = self.exchange(site, &Ask::post("/v1/services/register?replace=true", &body), wait)?;
         accepted(site, entry, answer.status)?;
-        if entry.health == Health::Says(false) { self.say_health(site, entry, false, wait) } else { Ok(()) }
+        if entry.is_well() { Ok(()) } else { self.say_health(site, entry, false, wait) }
     }
 
     fn beat_one(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<Beat> {
-        if entry.health != Health::Says(false) {
+        if entry.is_well() {
             return self.register_one(site, entry, wait).map(|()| Beat::Kept);
         }
         self.say_health(site, entry, false, wait)?;
@@ -157,7 +156,7 @@ impl Plum {
 
 fn heartbeat_of<'a>(id: &'a str, entries: &[&'a Entry]) -> Heartbeat<'a> {
     let says_something = entries.iter().any(|entry| entry.health != Health::Unsaid);
-    let health = |entry: &&'a Entry| HealthRow::of(entry, entry.health != Health::Says(false));
+    let health = |entry: &&'a Entry| HealthRow::of(entry, entry.is_well());
     Heartbeat {
         instance_id: id,
         digest: digest(entries.iter().map(|entry| &entry.instance)),
