@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStdout, Command, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use plumline::interrupt::Never;
@@ -76,9 +76,13 @@ fn measure(place: &Place) -> Vec<Row> {
 fn warm_up(one: &Client, theirs: &Receiver<Seen>) {
     let is_seen = |_| {
         let me = one.register(Instance::new("orders", 999).host("127.0.0.1")).expect("registered");
-        let seen = theirs.recv_timeout(Duration::from_secs(2)).is_ok();
+        let seen = theirs.recv_timeout(Duration::from_secs(2));
         me.close(Duration::ZERO, &Never).expect("deregistered");
-        seen
+        assert!(
+            seen != Err(RecvTimeoutError::Disconnected),
+            "the other client has ended; it may say why above"
+        );
+        seen.is_ok()
     };
     assert!((0..20).any(is_seen), "the other client sees something");
 }

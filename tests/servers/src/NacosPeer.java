@@ -9,6 +9,10 @@ import java.util.TreeMap;
 public class NacosPeer {
     public static void main(String[] arguments) throws Exception {
         NamingService naming = NamingFactory.createNamingService(arguments[0]);
+        // It connects in the background, and refuses whatever is asked before it has.
+        while (!naming.getServerStatus().equals("UP")) {
+            Thread.sleep(20);
+        }
         String service = arguments[1];
         for (Instance instance : naming.getAllInstances(service, false)) {
             say(instance);

@@ -257,7 +257,6 @@ pub fn own_client(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
         .spawn();
     let mut child = Running(child.unwrap());
     let said = BufReader::new(child.0.stdout.take().unwrap());
