@@ -137,7 +137,10 @@ fn instance(registry: &str) -> (Running, String) {
         .spawn()
         .expect("the example `register` is built");
     let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("it is piped")).read_line(&mut line).expect("it says so");
+    let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
+    said.read_line(&mut line).expect("it says so");
+    // It says more when it ends.
+    child.stdout = Some(said.into_inner());
     let address = line.trim().rsplit(' ').next().expect("an address").to_owned();
     (Running(child), address)
 }
