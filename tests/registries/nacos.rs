@@ -1,9 +1,9 @@
 //! What only Nacos has, and what every registry keeps.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, Read, Write};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use plumline::interrupt::Never;
@@ -346,15 +346,8 @@ fn nacos_own_client_sees_ours_and_is_seen() {
 fn a_forked_child_has_a_connection_of_its_own_and_leaves_its_parents_alone() {
     let _turn = among_others();
     let server = Nacos::start();
-    let child = Command::new(env!("CARGO_BIN_EXE_test-forker"))
-        .arg(server.address())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut child = Running(child);
-    let mut said = String::new();
-    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said.trim(), "2");
+    let (_child, said) =
+        Running::begun(Command::new(env!("CARGO_BIN_EXE_test-forker")).arg(server.address()));
+    assert_eq!(said, "2");
     assert_eq!(server.listed("orders"), [1, 2]);
 }

@@ -1,8 +1,7 @@
 //! What only ZooKeeper has, and what every registry keeps.
 
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use plumline::interrupt::Never;
@@ -51,15 +50,8 @@ fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
     let server = ZooKeeper::start();
     // A process that is killed leaves its node until its session is over ...
     let arguments = [server.address(), "orders".into(), "1".into(), "3s".into()];
-    let registrar = Command::new(env!("CARGO_BIN_EXE_test-registrar"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut registrar = Running(registrar);
-    let mut said = String::new();
-    BufReader::new(registrar.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+    let (mut registrar, _said) =
+        Running::begun(Command::new(env!("CARGO_BIN_EXE_test-registrar")).args(arguments));
     let path = node("orders", 1);
     let old = server.owner(&path).expect("the old node is there");
     registrar.kill();
@@ -82,16 +74,9 @@ fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
 fn a_forked_child_has_a_session_of_its_own_and_leaves_its_parents_alone() {
     let _turn = among_others();
     let server = ZooKeeper::start();
-    let child = Command::new(env!("CARGO_BIN_EXE_test-forker"))
-        .arg(server.address())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut child = Running(child);
-    let mut said = String::new();
-    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said.trim(), "2");
+    let (_child, said) =
+        Running::begun(Command::new(env!("CARGO_BIN_EXE_test-forker")).arg(server.address()));
+    assert_eq!(said, "2");
     assert_eq!(server.listed("orders"), [1, 2]);
     assert_ne!(server.owner(&node("orders", 1)), server.owner(&node("orders", 2)));
 }

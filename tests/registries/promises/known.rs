@@ -1,7 +1,6 @@
 //! Whoever registers is known to all, with what he says, for as long as he lives.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{ONE_BEAT, SOON, TTL, at, await_settled, register_many, registering};
@@ -66,16 +65,9 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
     let server = S::start();
     let (_listener, port) = listener();
     let arguments = [server.address(), "orders".into(), port.to_string(), "3s".into()];
-    let child = Command::new(env!("CARGO_BIN_EXE_test-registrar"))
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut child = Running(child);
-    let mut said = String::new();
-    BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-    assert_eq!(said.trim(), "registered");
+    let (mut child, said) =
+        Running::begun(Command::new(env!("CARGO_BIN_EXE_test-registrar")).args(arguments));
+    assert_eq!(said, "registered");
     let one = registering(&server.address());
     let (_other_listener, other) = listener();
     let me = one.register(at("orders", other)).unwrap();

@@ -1,8 +1,7 @@
 //! An outage of the server, however long, loses nobody and fails no call.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -55,11 +54,8 @@ struct Calls {
 
 impl Calls {
     fn of_an_instance(registering: &Client, calling: &Arc<Client>) -> Calls {
-        let mut child =
-            Command::new(env!("CARGO_BIN_EXE_test-instance")).stdout(Stdio::piped()).spawn().unwrap();
-        let mut said = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let port = said.trim().rsplit(':').next().unwrap().parse().unwrap();
+        let (child, said) = Running::begun(&mut Command::new(env!("CARGO_BIN_EXE_test-instance")));
+        let port = said.rsplit(':').next().unwrap().parse().unwrap();
         let me = registering.register(at("alive", port)).unwrap();
         until("it is seen", SOON, || ports(calling, "alive") == [port]);
         let ended = Arc::new(AtomicBool::new(false));
@@ -69,7 +65,7 @@ impl Calls {
             let during = outcomes.take_while(|_| !until_ended.load(Ordering::Relaxed));
             during.filter_map(|outcome| outcome.err().map(|error| error.to_string())).collect()
         });
-        Calls { _instance: (Running(child), me), ended, caller }
+        Calls { _instance: (child, me), ended, caller }
     }
 
     fn none_failed(self) {

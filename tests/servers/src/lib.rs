@@ -11,9 +11,10 @@ pub mod toxiproxy;
 pub mod zookeeper;
 
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use plumline::Endpoint;
@@ -87,6 +88,14 @@ pub struct Record {
 pub struct Running(pub Child);
 
 impl Running {
+    /// Starts a program that stays until its input ends, and hears its first line: what says that it has begun.
+    pub fn begun(program: &mut Command) -> (Running, String) {
+        let mut child = Running(program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+        let mut said = String::new();
+        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        (child, said.trim().to_owned())
+    }
+
     /// The process.
     pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap()
