@@ -79,7 +79,7 @@ pub struct SourceView {
     pub settled: bool,
     /// How many endpoints it contributes.
     pub endpoints: usize,
-    /// Its last failure.
+    /// What is wrong with it; `None` while it answers.
     pub error: Option<String>,
 }
 
@@ -126,7 +126,7 @@ pub struct RegistryStats {
     pub heard_s: Option<f64>,
     /// How often it was lost.
     pub losses: u64,
-    /// Its last failure.
+    /// Its last failure, told also once it answers again; `None` if it never failed.
     pub last_error: Option<String>,
 }
 

@@ -36,12 +36,13 @@ enum Watched {
 struct Told {
     settling: Settling,
     ttl: Duration,
-    error: Option<Error>,
+    /// Its last failure, kept while it answers again.
+    last_error: Option<Error>,
 }
 
 impl Source {
     pub(super) fn new(registry: Arc<dyn Registry>) -> Source {
-        let told = Told { settling: Settling::default(), ttl: DEFAULT_TTL, error: None };
+        let told = Told { settling: Settling::default(), ttl: DEFAULT_TTL, last_error: None };
         Source {
             registry,
             watch: Mutex::default(),
@@ -87,7 +88,6 @@ impl Source {
         let mut told = self.told.lock();
         told.ttl = heard.ttl.unwrap_or(told.ttl);
         told.settling.answered(heard.epoch.as_deref(), now);
-        told.error = None;
         let settled = told.settling.is_settled(told.ttl, now);
         let trust = Trust { absence: heard.absence, settled, ttl: told.ttl };
         (trust, self.down.swap(false, Ordering::Relaxed))
@@ -97,7 +97,7 @@ impl Source {
     pub(super) fn failed(&self, error: Error) -> bool {
         let mut told = self.told.lock();
         told.settling.failed();
-        told.error = Some(error);
+        told.last_error = Some(error);
         let news = !self.down.swap(true, Ordering::Relaxed);
         self.losses.fetch_add(u64::from(news), Ordering::Relaxed);
         news
@@ -116,8 +116,13 @@ impl Source {
         told.settling.is_settled(told.ttl, now)
     }
 
+    /// What is wrong with it; none while it answers.
     pub(super) fn error(&self) -> Option<Error> {
-        self.told.lock().error.clone()
+        self.last_error().filter(|_| self.is_down())
+    }
+
+    fn last_error(&self) -> Option<Error> {
+        self.told.lock().last_error.clone()
     }
 
     pub(super) fn stats(&self) -> RegistryStats {
@@ -128,7 +133,7 @@ impl Source {
             settled: self.is_settled(now),
             heard_s: tick(&self.heard_at).map(|at| now.since(at).as_secs_f64()),
             losses: self.losses.load(Ordering::Relaxed),
-            last_error: self.error().map(|error| error.to_string()),
+            last_error: self.last_error().map(|error| error.to_string()),
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::names::Names;
 use crate::pattern::{brief, compare};
 use crate::registry::{self, Registry, Systems};
 use crate::runner::{Lost, Outcome, Runner};
-use crate::scenario::{Happening, Known, Saw, Scenario, Step};
+use crate::scenario::{Ask, Happening, Known, Saw, Scenario, Step};
 use crate::server::Server;
 use crate::tls::Authority;
 
@@ -53,9 +53,12 @@ pub fn play(
 ) -> Result<(), Failure> {
     let mut stage = Stage::set(scenario, authority, systems)?;
     let until = Instant::now() + Duration::from_millis(scenario.limit);
-    let played = stage.go_through(scenario, runner, until);
-    if played.as_ref().is_err_and(|failure| failure.is_final) {
-        return played;
+    let mut played = stage.go_through(scenario, runner, until);
+    if let Err(failure) = &mut played {
+        if failure.is_final {
+            return played;
+        }
+        failure.reason += &registries(scenario, runner);
     }
     let ended = runner.ask(&json!({"do": "end"}), Instant::now() + FAREWELL);
     played?;
@@ -260,6 +263,24 @@ impl<'a> Stage<'a> {
         }
         Ok(())
     }
+}
+
+/// What the clients of a scenario that failed know of their registries: often that is why.
+fn registries(scenario: &Scenario, runner: &Runner) -> String {
+    let clients = scenario.steps.iter().filter_map(|step| match &step.ask {
+        Some(Ask::Client(client)) => Some(client.r#as.as_str()),
+        _ => None,
+    });
+    let known = clients.map(|client| {
+        let line = json!({"do": "stats", "client": client});
+        match runner.ask(&line, Instant::now() + FAREWELL) {
+            Ok(Outcome::Value(stats)) => {
+                format!("\n      {client}: {}", brief(&stats["cache"]["registries"]))
+            }
+            _ => format!("\n      {client}: tells nothing"),
+        }
+    });
+    known.collect()
 }
 
 fn in_time(step: &Step, took: Duration) -> Result<(), String> {

@@ -27,8 +27,8 @@ impl Port {
     /// Takes this one.
     pub fn at(port: u16) -> Result<Port> {
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        // Shared only with listeners of ours: one that somebody else has is not free.
-        drop(TcpListener::bind(address)?);
+        // Sharing would not be refused, whoever keeps it: one that shares nothing is told whether it is free.
+        bind(&socket()?, &address)?;
         Ok(Port { address, _kept: bound(address)? })
     }
 
@@ -50,8 +50,12 @@ impl Port {
     }
 }
 
+fn socket() -> Result<OwnedFd> {
+    Ok(socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?)
+}
+
 fn bound(address: SocketAddr) -> Result<OwnedFd> {
-    let socket = socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let socket = socket()?;
     // Both: the port is shared with its keeper, and taken again while old connections linger.
     sockopt::set_socket_reuseaddr(&socket, true)?;
     sockopt::set_socket_reuseport(&socket, true)?;
@@ -75,5 +79,14 @@ mod tests {
         drop((listener, connection));
         assert!(TcpStream::connect(port.address()).is_err());
         assert!(port.listen().is_ok());
+    }
+
+    #[test]
+    fn a_port_that_somebody_has_is_not_taken_again() {
+        let kept = Port::take().unwrap();
+        assert!(Port::at(kept.address().port()).is_err(), "nobody listens there yet");
+        let listener = kept.listen().unwrap();
+        assert!(Port::at(kept.address().port()).is_err());
+        drop((kept, listener));
     }
 }

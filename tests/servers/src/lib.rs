@@ -120,7 +120,8 @@ impl Drop for Running {
 pub fn free_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = 20_000 + (std::process::id() % 10_000) as u16;
+    // Processes that begin one after the other begin far from each other.
+    let start = 20_000 + (std::process::id().wrapping_mul(997) % 10_000) as u16;
     loop {
         let port = start.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)).max(10_000);
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

@@ -58,7 +58,7 @@ public final class RegistryStats {
     }
 
     /**
-     * Its last failure.
+     * Its last failure, told also once it answers again.
      *
      * @return one line; empty where there is none
      */
