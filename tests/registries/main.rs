@@ -10,6 +10,7 @@ mod dns;
 mod etcd;
 mod etcd_cluster;
 mod failover;
+mod mistaken;
 mod nacos;
 mod promises;
 mod zookeeper;

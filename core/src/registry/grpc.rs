@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use rustix::net::{RecvFlags, recv};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -22,16 +22,13 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status};
 
 use super::address::HostPort;
+use super::foreign::{self, SHOWN};
 use super::resolve::Resolver;
 use super::{Setup, Wait};
 use crate::error::{Error, Kind, Result};
 use crate::sync::Mutex;
 use crate::transport::tls;
 
-/// As much of a first answer as is shown where it is not the right one.
-const SHOWN: usize = 60;
-/// How long is waited for what a server says that did not say it was the right one.
-const LISTEN: Duration = Duration::from_millis(300);
 /// What stands for first bytes that TLS hides: the beginning of a frame of settings.
 const ENCRYPTED: &[u8] = &[0, 0, 0, 4];
 
@@ -163,19 +160,12 @@ impl Line {
         }
     }
 
-    /// Some servers hang up on HTTP/2 without a word. Asked in HTTP/1.1 they say what they are.
+    /// What hung up without a word is asked once more what it is.
     async fn listen_again(&self) {
         if self.said.is_something() {
             return;
         }
-        let word = async {
-            let mut socket = TcpStream::connect(self.address).await.ok()?;
-            socket.write_all(b"HEAD / HTTP/1.1\r\nHost: registry\r\nConnection: close\r\n\r\n").await.ok()?;
-            let mut word = [0; SHOWN];
-            let length = socket.read(&mut word).await.ok()?;
-            Some(word[..length].to_vec())
-        };
-        if let Ok(Some(word)) = timeout(LISTEN, word).await {
+        if let Some(word) = foreign::introduction(self.address).await {
             self.said.note(&word);
         }
     }
@@ -183,7 +173,7 @@ impl Line {
     /// What a refusal, or a broken line, means.
     pub(super) fn failed(&self, status: &Status) -> Error {
         if let Some(other) = self.said.something_else() {
-            let message = format!("{} does not speak gRPC; it said {other:?}", self.label);
+            let message = format!("{} does not speak gRPC; {other}", self.label);
             return Error::new(Kind::Protocol, message);
         }
         let kind = match status.code() {
@@ -237,12 +227,10 @@ impl Said {
         !self.0.lock().is_empty()
     }
 
-    /// What it said, if that is not how HTTP/2 begins: with a frame of settings.
+    /// What it said, if that is not how HTTP/2 begins.
     fn something_else(&self) -> Option<String> {
-        const SETTINGS: u8 = 4;
         let said = self.0.lock();
-        let is_other = said.get(3).is_some_and(|kind| *kind != SETTINGS);
-        is_other.then(|| String::from_utf8_lossy(&said).lines().next().unwrap_or_default().trim().to_owned())
+        (said.len() > 3 && !foreign::is_http2(&said)).then(|| foreign::shown(&said))
     }
 }
 

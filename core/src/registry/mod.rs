@@ -26,6 +26,8 @@ mod etcd;
 mod failover;
 mod file;
 mod fixed;
+#[cfg(feature = "tokio")]
+mod foreign;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod memory;
@@ -100,12 +102,12 @@ pub trait Registry: Send + Sync + 'static {
 
     /// Makes the entries known, each answered by itself and in their order.
     fn register(&self, entries: &[Entry], _wait: &Wait<'_>) -> Vec<Result<()>> {
-        entries.iter().map(|_| Err(self.read_only())).collect()
+        same_for_all(entries, &self.read_only())
     }
 
     /// Keeps the entries known, each answered by itself and in their order.
     fn beat(&self, entries: &[Entry], _wait: &Wait<'_>) -> Vec<Result<Beat>> {
-        entries.iter().map(|_| Err(self.read_only())).collect()
+        same_for_all(entries, &self.read_only())
     }
 
     /// Makes an entry unknown. `doubtful`: a beat of it may still be on its way and must not bring it back.
@@ -301,6 +303,11 @@ fn local_ip_towards(address: std::net::SocketAddr) -> Option<IpAddr> {
     let socket = std::net::UdpSocket::bind((any, 0)).ok()?;
     socket.connect(address).ok()?;
     socket.local_addr().ok().map(|local| local.ip()).filter(|ip| !ip.is_unspecified())
+}
+
+/// What kept all of them from being asked, as the answer for each.
+fn same_for_all<T>(entries: &[Entry], error: &Error) -> Vec<Result<T>> {
+    entries.iter().map(|_| Err(error.clone())).collect()
 }
 
 /// An instance's labels, and beside them what registries have no field for.

@@ -14,7 +14,7 @@ use std::task::Poll;
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::{Entry, Sink, Wait, Watch};
+use super::{Entry, Sink, Wait, Watch, same_for_all};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::runtime::{Own, Runtime, Task};
@@ -48,10 +48,9 @@ pub(super) fn ask_for_each<T: Send + 'static>(
     runtime: &Runtime,
     wait: &Wait<'_>,
     entries: &[Entry],
-    question: impl Future<Output = Vec<Result<T>>> + Send + 'static,
+    question: impl Future<Output = Result<Vec<Result<T>>>> + Send + 'static,
 ) -> Vec<Result<T>> {
-    let answered = ask(runtime, wait, async { Ok(question.await) });
-    answered.unwrap_or_else(|error| entries.iter().map(|_| Err(error.clone())).collect())
+    ask(runtime, wait, question).unwrap_or_else(|error| same_for_all(entries, &error))
 }
 
 /// What a watch is told. A refresh asks about a service again, watched or not.

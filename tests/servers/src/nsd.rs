@@ -24,6 +24,8 @@ pub struct Nsd {
     pub port: u16,
     folder: TempDir,
     serial: u32,
+    /// Who answered before the last change: for a moment they do beside those who know of it.
+    outdated: Vec<String>,
 }
 
 impl Nsd {
@@ -43,7 +45,7 @@ impl Nsd {
         std::fs::write(folder.path().join("nsd.conf"), config).unwrap();
         write_zone(folder.path(), "test", 1, records);
         write_zone(folder.path(), "other", 1, "d IN A 10.0.0.4");
-        let nsd = Nsd { running: launch(folder.path()), port, folder, serial: 1 };
+        let nsd = Nsd { running: launch(folder.path()), port, folder, serial: 1, outdated: Vec::new() };
         nsd.await_answer("ns.test.");
         nsd
     }
@@ -58,12 +60,21 @@ impl Nsd {
     pub fn change(&mut self, records: &str) {
         self.serial += 1;
         write_zone(self.folder.path(), "test", self.serial, records);
+        self.outdated = self.answering();
         kill_process(self.pid(), Signal::HUP).unwrap();
     }
 
-    /// Waits until it answers from the present content of `test`.
+    /// Waits until it answers from the present content of `test`, and from no other.
     pub fn await_change(&self) {
         self.await_answer(&format!("v{}.test.", self.serial));
+        let is_running = |pid: &String| Path::new("/proc").join(pid).exists();
+        until("nobody answers from the content before", SOON, || !self.outdated.iter().any(is_running));
+    }
+
+    /// Its processes that answer: the children of the one that it has to load zones.
+    fn answering(&self) -> Vec<String> {
+        let loading = children(&self.pid().as_raw_nonzero().to_string());
+        loading.iter().flat_map(|pid| children(pid)).collect()
     }
 
     fn pid(&self) -> Pid {
@@ -112,6 +123,12 @@ impl Drop for Nsd {
             let _ = kill_process_group(self.pid(), Signal::KILL);
         }
     }
+}
+
+fn children(pid: &str) -> Vec<String> {
+    // Who has ended has none.
+    let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    listed.split_whitespace().map(str::to_owned).collect()
 }
 
 fn write_zone(folder: &Path, zone: &str, serial: u32, records: &str) {

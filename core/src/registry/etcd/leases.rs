@@ -25,7 +25,7 @@ use super::proto::{
 use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record};
 use crate::registry::web::is_away;
-use crate::registry::{Beat, DEFAULT_TTL, Entry, stamp};
+use crate::registry::{Beat, DEFAULT_TTL, Entry, same_for_all, stamp};
 
 /// How many records share a lease.
 const SHARED_BY: usize = 200;
@@ -229,7 +229,7 @@ impl Inner {
         let claimed = self.claims.all();
         for lease in ids {
             if let Err(error) = self.see_to(&mut leases, lease, &claimed).await {
-                return entries.iter().map(|_| Err(error.clone())).collect();
+                return same_for_all(entries, &error);
             }
         }
         let mut outcomes = Vec::with_capacity(entries.len());

@@ -118,12 +118,12 @@ impl Registry for Etcd {
     fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
         entries.iter().for_each(|entry| self.inner.claims.make(Place::of(entry), entry));
         let (inner, own) = (self.inner.clone(), entries.to_vec());
-        ask_for_each(&self.runtime, wait, entries, async move { inner.register(&own).await })
+        ask_for_each(&self.runtime, wait, entries, async move { Ok(inner.register(&own).await) })
     }
 
     fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
         let (inner, own) = (self.inner.clone(), entries.to_vec());
-        ask_for_each(&self.runtime, wait, entries, async move { inner.beat(&own).await })
+        ask_for_each(&self.runtime, wait, entries, async move { Ok(inner.beat(&own).await) })
     }
 
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {

@@ -41,7 +41,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use self::hub::Hub;
-use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch, pushed};
+use super::pushed::{self, ask, ask_for_each};
+use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Own, Runtime, Task};
 use crate::sync::Mutex;
@@ -87,7 +88,7 @@ impl Nacos {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         self.wake();
-        pushed::ask(&self.runtime, wait, question(Arc::clone(&self.hub)))
+        ask(&self.runtime, wait, question(Arc::clone(&self.hub)))
     }
 
     /// The same for many entries that are answered each by itself. What was begun is brought to its end even where the
@@ -101,11 +102,9 @@ impl Nacos {
     where
         F: Future<Output = Vec<Result<T>>> + Send + 'static,
     {
-        let outcomes = self.ask(wait, |hub| {
-            let answered = question(hub, entries.to_vec());
-            async move { hub::to_its_end(answered).await }
-        });
-        outcomes.unwrap_or_else(|error| entries.iter().map(|_| Err(error.clone())).collect())
+        self.wake();
+        let answered = question(Arc::clone(&self.hub), entries.to_vec());
+        ask_for_each(&self.runtime, wait, entries, hub::to_its_end(answered))
     }
 }
 

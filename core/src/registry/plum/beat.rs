@@ -15,7 +15,7 @@ use super::{Plum, Site};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::registry::web::{self, Ask, escape};
-use crate::registry::{Beat, Entry, Health, Wait};
+use crate::registry::{Beat, Entry, Health, Wait, same_for_all};
 
 /// Entries in one request to ours.
 pub(super) const BATCH: usize = 500;
@@ -219,10 +219,6 @@ fn one_by_one<T>(entries: &[Entry], send: impl Fn(&Entry) -> Result<T>) -> Vec<R
         }
     }
     outcomes
-}
-
-fn same_for_all<T>(entries: &[Entry], error: &Error) -> Vec<Result<T>> {
-    entries.iter().map(|_| Err(error.clone())).collect()
 }
 
 #[cfg(test)]

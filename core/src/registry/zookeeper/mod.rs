@@ -135,7 +135,7 @@ impl ZooKeeper {
         asked: impl FnOnce(Arc<Core>, Vec<Entry>) -> F,
     ) -> Vec<Result<T>> {
         let asked = asked(self.core.clone(), entries.to_vec());
-        ask_for_each(&self.core.runtime, wait, entries, asked)
+        ask_for_each(&self.core.runtime, wait, entries, async { Ok(asked.await) })
     }
 }
 

@@ -10,6 +10,7 @@
 //! A ping goes out every third of the session's time. Where nothing has come by the next one the connection is given
 //! up, which leaves the last third to reach another server before the session is over.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +21,10 @@ use tokio::time::{sleep, timeout};
 use super::jute::Event;
 use super::line::Line;
 use super::may_pass;
-use super::wire::{Refused, Wire};
+use super::wire::{Refused, Wire, foreign_answer};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::{HostPort, User};
+use crate::registry::foreign;
 use crate::registry::pushed::caught;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::resolve::Resolver;
@@ -186,11 +188,10 @@ impl Keeper {
         let mut failed = None;
         for _ in 0..self.terms.servers.len() {
             let limit = self.terms.connect_timeout.min(self.terms.session_timeout / 3);
-            let opened = timeout(limit, self.open_next()).await.unwrap_or_else(|_| {
-                let message =
-                    format!("{}: no answer in time; is it ZooKeeper that listens there?", self.label());
-                Err(Error::new(Kind::Timeout, message))
-            });
+            let opened = match timeout(limit, self.open_next()).await {
+                Ok(opened) => opened,
+                Err(_) => Err(self.silence().await),
+            };
             match opened {
                 Ok(opened) => return Ok(opened),
                 // What a server says tells more than that another one is silent.
@@ -210,13 +211,29 @@ impl Keeper {
         format!("zookeeper://{}", self.server())
     }
 
+    /// Where it is. A name with several addresses is as good as several servers.
+    async fn address(&self) -> Result<SocketAddr> {
+        let ips = self.terms.names.found(&self.server().host, self.terms.connect_timeout).await?;
+        let ip = ips.get((self.turn / self.terms.servers.len()) % ips.len().max(1));
+        let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.server().host));
+        ip.map(|ip| (*ip, self.server().port).into()).ok_or_else(none)
+    }
+
+    /// What it means that nothing came in time: something else may listen there, and wait for more.
+    async fn silence(&self) -> Error {
+        let word = match self.address().await {
+            Ok(address) => foreign::introduction(address).await,
+            Err(_) => None,
+        };
+        word.map_or_else(
+            || Error::new(Kind::Timeout, format!("{}: no answer in time", self.label())),
+            |word| foreign_answer(&self.label(), &word),
+        )
+    }
+
     /// Opens the session at one server: the old one, or a new one where that is over.
     async fn open_next(&mut self) -> Result<(Wire, Line)> {
-        let ips = self.terms.names.found(&self.server().host, self.terms.connect_timeout).await?;
-        let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.server().host));
-        // A name with several addresses is as good as several servers.
-        let ip = *ips.get((self.turn / self.terms.servers.len()) % ips.len().max(1)).ok_or_else(none)?;
-        let (address, label) = ((ip, self.server().port).into(), Arc::<str>::from(self.label()));
+        let (address, label) = (self.address().await?, Arc::<str>::from(self.label()));
         let asked = self.terms.session_timeout;
         loop {
             let mut wire = Wire::connect(address, label.clone()).await?;

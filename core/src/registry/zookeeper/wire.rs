@@ -18,11 +18,10 @@ use super::line::{Answer, Request};
 use super::session::Told;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::User;
+use crate::registry::foreign::shown;
 
 /// How long a greeting may be; it is far shorter.
 const LONGEST_GREETING: usize = 256;
-/// As much of something else's answer as is shown.
-const SHOWN: usize = 60;
 /// Read at a time.
 const PIECE: usize = 64 << 10;
 
@@ -266,12 +265,16 @@ impl Wire {
         self.failed(Kind::Unavailable, "the server closed the connection")
     }
 
-    /// Something else listens there: what it said.
+    /// Something else listens there.
     fn foreign(&self) -> Error {
-        let said = String::from_utf8_lossy(&self.arrived[..self.arrived.len().min(SHOWN)]);
-        let said = said.lines().next().unwrap_or_default().trim();
-        self.failed(Kind::Protocol, &format!("does not answer as ZooKeeper does; it said {said:?}"))
+        foreign_answer(&self.label, &self.arrived)
     }
+}
+
+/// What listens there is something else, which said this.
+pub(super) fn foreign_answer(label: &str, said: &[u8]) -> Error {
+    let message = format!("{label}: does not answer as ZooKeeper does; {}", shown(said));
+    Error::new(Kind::Protocol, message)
 }
 
 /// Gives one frame to whom it is for.

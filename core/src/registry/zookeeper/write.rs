@@ -17,7 +17,7 @@ use super::line::{Fault, Line, TOGETHER};
 use super::{Core, Written, may_pass};
 use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record, path_of};
-use crate::registry::{Beat, Entry, Health, stamp};
+use crate::registry::{Beat, Entry, Health, same_for_all, stamp};
 
 /// How often something that others change at the same time is tried.
 const TRIES: usize = 5;
@@ -32,7 +32,7 @@ impl Core {
         let mut away = None;
         for together in entries.chunks(TOGETHER) {
             match away.clone() {
-                Some(error) => outcomes.extend(together.iter().map(|_| Err(Error::clone(&error)))),
+                Some(error) => outcomes.extend(same_for_all(together, &error)),
                 None => outcomes.extend(self.register_together(together).await),
             }
             let last = outcomes.last().and_then(|outcome| outcome.as_ref().err());
@@ -44,7 +44,7 @@ impl Core {
     async fn register_together(self: &Arc<Self>, entries: &[Entry]) -> Vec<Result<()>> {
         let line = match self.line().await {
             Ok(line) => line,
-            Err(error) => return entries.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => return same_for_all(entries, &error),
         };
         self.foresee_parents(&line, entries);
         let mut puts = JoinSet::new();
@@ -106,7 +106,7 @@ impl Core {
         };
         let (line, ours) = match owned.await {
             Ok(owned) => owned,
-            Err(error) => return entries.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) => return same_for_all(entries, &error),
         };
         let mut outcomes = Vec::with_capacity(entries.len());
         for (path, entry) in paths.iter().zip(entries) {
