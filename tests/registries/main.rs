@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  promises   what every registry keeps, as one test each
+//!  warnings   what is logged meanwhile
 //!  consul …   one file for each registry: what only it has
 //! ```
 
@@ -13,4 +14,5 @@ mod failover;
 mod mistaken;
 mod nacos;
 mod promises;
+mod warnings;
 mod zookeeper;

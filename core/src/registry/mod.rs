@@ -46,6 +46,7 @@ pub mod resolve;
 mod scheme;
 #[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
 mod stamp;
+mod unreadable;
 mod web;
 #[cfg(feature = "zookeeper")]
 mod zookeeper;

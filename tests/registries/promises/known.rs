@@ -1,7 +1,10 @@
 //! Whoever registers is known to all, with what he says, for as long as he lives.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
+
+use crate::warnings;
 
 use super::{ONE_BEAT, SOON, TTL, at, await_settled, register_many, registering};
 use plumline::interrupt::Never;
@@ -42,6 +45,7 @@ pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Ser
 
 pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
     let _turn = among_others();
+    warnings::listen();
     let server = S::start();
     let mut by_hand = Endpoint::new("user-service", "127.0.0.1".parse().unwrap(), 8080);
     by_hand.instance_id = "user-service-1".into();
@@ -58,6 +62,18 @@ pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
     assert_eq!((found[0].weight, found[0].address().as_str()), (5, "127.0.0.1:8080"));
     assert_eq!(found[0].labels["tags"], r#"["api","user"]"#);
     assert_eq!(found[0].labels["region"], "us-west-1");
+
+    // However often it is read, each record that cannot be is told of once.
+    by_hand.version = "1.0.1".into();
+    server.write_by_hand(&by_hand, &["api", "user"]);
+    until("the next version", SOON, || plum.discover("user-service").unwrap()[0].version == "1.0.1");
+    plum.clear_cache().unwrap();
+    assert_eq!(plum.discover("user-service").unwrap().len(), 1);
+    let place = server.address();
+    let place = place.split(['?']).next().unwrap();
+    let told = warnings::with(&[place, "left out: a record that is not as agreed"]);
+    let records: BTreeSet<&str> = told.iter().filter_map(|line| line.split("record=").nth(1)).collect();
+    assert!(!records.is_empty() && records.len() == told.len(), "{told:#?}");
 }
 
 pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Server>() {

@@ -24,6 +24,7 @@ use std::time::Duration;
 
 use super::claims::Claims;
 use super::resolve::Resolver;
+use super::unreadable::Unreadable;
 use super::web::{self, Ask, Host, is_away};
 use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
@@ -48,6 +49,7 @@ pub(super) struct Consul {
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
+    unreadable: Unreadable,
     /// By instance id.
     claims: Claims<String>,
 }
@@ -60,8 +62,10 @@ impl Consul {
         let dc = address.param("dc").map(|dc| format!("&dc={}", web::escape(dc)));
         let tag = address.param("tag").map(|tag| format!("&tag={}", web::escape(tag)));
         let prefix = address.param("prefix").unwrap_or(PREFIX).trim_matches('/');
+        let source = address.source().into();
         Ok(Consul {
-            source: address.source().into(),
+            unreadable: Unreadable::new(&source),
+            source,
             agents: address.hosts.iter().map(agent).collect::<Result<_>>()?,
             epoch: AtomicU64::new(0),
             lane: Lane::new(2),

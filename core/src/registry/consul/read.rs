@@ -51,7 +51,7 @@ impl Consul {
         wait: &Wait<'_>,
     ) -> Result<Heard> {
         let rows: Vec<Value> = web::read(answer, &agent.label())?;
-        let listed: Vec<Listed> = rows.into_iter().filter_map(|row| self.record(service, row)).collect();
+        let listed: Vec<Listed> = rows.iter().filter_map(|row| self.record(service, row)).collect();
         let aside = if listed.iter().any(Listed::is_incomplete) {
             self.kept_aside(agent, service, wait)?
         } else {
@@ -75,14 +75,13 @@ impl Consul {
     }
 
     /// A record that is not as agreed is left out with a warning; the others stay.
-    fn record(&self, service: &str, row: Value) -> Option<Listed> {
-        match serde_json::from_value(row) {
-            Ok(listed) => Some(listed),
-            Err(error) => {
-                tracing::warn!(source = %self.source, service, %error, "left out: a record that is not as agreed");
-                None
-            }
-        }
+    fn record(&self, service: &str, row: &Value) -> Option<Listed> {
+        let listed = Listed::deserialize(row).inspect_err(|error| {
+            let record = &row["Service"];
+            let content = record.to_string();
+            self.unreadable.warn(&format!("{service}/{}", record["ID"]), content.as_bytes(), error);
+        });
+        listed.ok()
     }
 
     /// What writers before us keep in the key-value store, by instance id. Not being allowed to read it costs no
@@ -102,7 +101,9 @@ impl Consul {
         let aside = |pair: &Pair| {
             let id = pair.key.strip_prefix(&within)?.strip_suffix("/metadata")?;
             let value = BASE64.decode(pair.value.as_ref()?).ok()?;
-            Some((id.to_owned(), serde_json::from_slice(&value).ok()?))
+            let aside = serde_json::from_slice(&value)
+                .inspect_err(|error| self.unreadable.warn(&pair.key, &value, error));
+            Some((id.to_owned(), aside.ok()?))
         };
         Ok(pairs.iter().filter_map(aside).collect())
     }

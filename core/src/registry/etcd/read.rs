@@ -11,14 +11,12 @@ use crate::error::Result;
 use crate::model::Endpoint;
 use crate::registry::record::{Place, Record, path_of};
 use crate::registry::resolve::Resolver;
+use crate::registry::unreadable::Unreadable;
 use crate::registry::{Absence, Heard, Listing};
 use crate::sync::Mutex;
 
 /// The longest that a record's word about its TTL is taken for.
 const LONGEST_TTL: Duration = Duration::from_mins(5);
-
-/// How many of those that could not be read are remembered.
-const MOST_UNREADABLE: usize = 1_000;
 
 /// Reads what lies below a prefix.
 pub(super) struct Reader {
@@ -27,8 +25,7 @@ pub(super) struct Reader {
     names: Arc<Resolver>,
     resolve_timeout: Duration,
     history: Mutex<History>,
-    /// Paths of records that could not be read, and have been warned of.
-    unreadable: Mutex<BTreeSet<String>>,
+    unreadable: Unreadable,
 }
 
 /// What tells one epoch of the cluster from the next.
@@ -70,7 +67,7 @@ impl Reader {
         names: Arc<Resolver>,
         resolve_timeout: Duration,
     ) -> Reader {
-        let (history, unreadable) = (Mutex::default(), Mutex::default());
+        let (history, unreadable) = (Mutex::default(), Unreadable::new(&source));
         Reader { source, prefix: prefix.to_owned(), names, resolve_timeout, history, unreadable }
     }
 
@@ -176,17 +173,10 @@ impl Reader {
             (place, record) => {
                 let error =
                     record.err().filter(|_| place.is_some()).unwrap_or_else(|| "no place for one".into());
-                let mut unreadable = self.unreadable.lock();
-                if unreadable.len() >= MOST_UNREADABLE {
-                    unreadable.clear();
-                }
-                if unreadable.insert(path.to_string()) {
-                    tracing::warn!(source = %self.source, %path, error, "left out: what lies there is no record of an instance");
-                }
+                self.unreadable.warn(&path, &kv.value, &error);
                 return None;
             }
         };
-        self.unreadable.lock().remove(path.as_ref());
         let ips = match self.names.found(record.host(), self.resolve_timeout).await {
             Ok(ips) => ips,
             Err(error) => {

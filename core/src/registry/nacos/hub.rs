@@ -1,6 +1,6 @@
 //! What all of it shares: servers, the state of the connection, one question and its answer.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,6 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::address::{HostPort, User};
 use crate::registry::grpc::Door;
 use crate::registry::resolve::Resolver;
+use crate::registry::unreadable::Unreadable;
 use crate::registry::web::Host;
 use crate::registry::{Address, Setup};
 use crate::runtime::Lane;
@@ -71,8 +72,7 @@ pub(super) struct Hub {
     ears: Mutex<Vec<UnboundedSender<Info>>>,
     /// How many watches follow a service.
     followed: Mutex<HashMap<String, usize>>,
-    /// Records that were warned of.
-    pub(super) warned: Mutex<HashSet<String>>,
+    pub(super) unreadable: Unreadable,
 }
 
 impl Hub {
@@ -89,8 +89,10 @@ impl Hub {
         let names = Arc::new(Resolver::new(setup));
         let sites: Vec<Arc<Site>> =
             address.hosts.iter().map(|name| site(name, setup, &names)).collect::<Result<_>>()?;
+        let source = address.source().into();
         Ok(Hub {
-            source: address.source().into(),
+            unreadable: Unreadable::new(&source),
+            source,
             space,
             cluster: address.param("cluster").map(str::to_owned),
             // Clients begin anywhere, so that not all of them are one server's.
@@ -107,7 +109,6 @@ impl Hub {
             book: Book::default(),
             ears: Mutex::default(),
             followed: Mutex::default(),
-            warned: Mutex::default(),
         })
     }
 

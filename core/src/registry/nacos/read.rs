@@ -12,9 +12,6 @@ use crate::model::Endpoint;
 use crate::registry::web::is_away;
 use crate::registry::{Absence, Heard, Listing};
 
-/// So many records that cannot be read are warned of.
-const MOST_WARNINGS: usize = 1000;
-
 impl Hub {
     /// All endpoints of a service, asked for once; once more where the connection breaks under the question.
     pub(super) async fn read(&self, service: &str) -> Result<Heard> {
@@ -69,7 +66,8 @@ impl Hub {
             let listed = match Listed::read(&row) {
                 Ok(listed) => listed,
                 Err(error) => {
-                    self.warn_once(service, &row.to_string(), &error);
+                    let record = format!("{service} at {}:{}", row["ip"], row["port"]);
+                    self.unreadable.warn(&record, row.to_string().as_bytes(), &error);
                     continue;
                 }
             };
@@ -87,14 +85,5 @@ impl Hub {
             }
         }
         Listing { endpoints, removed: Vec::new() }
-    }
-
-    /// A record that is not as agreed is looked at again and again.
-    fn warn_once(&self, service: &str, row: &str, error: &str) {
-        let mut warned = self.warned.lock();
-        if warned.len() < MOST_WARNINGS && warned.insert(format!("{service} {row}")) {
-            drop(warned);
-            tracing::warn!(source = %self.source, service, error, "left out: a record that is not as agreed");
-        }
     }
 }

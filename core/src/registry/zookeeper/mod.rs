@@ -38,6 +38,7 @@ use self::line::Line;
 use self::session::{Session, State, Terms};
 use super::pushed::{self, ask, ask_for_each};
 use super::resolve::Resolver;
+use super::unreadable::Unreadable;
 use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::runtime::{Lane, Runtime};
@@ -69,8 +70,7 @@ struct Core {
     parents: Mutex<(i64, HashSet<String>)>,
     /// Registrations (path and generation) that ended while they might still have been on their way, and when.
     ended: Mutex<HashMap<(String, String), Instant>>,
-    /// Records that could not be read (path and change), so that each is told of once.
-    warned: Mutex<HashMap<String, i64>>,
+    unreadable: Unreadable,
     /// Whether the server lists a session's nodes; those before 3.6 do not.
     lists_ephemerals: AtomicBool,
 }
@@ -112,8 +112,10 @@ impl ZooKeeper {
             request_timeout: setup.timeout.min(REQUEST),
             names: Arc::new(Resolver::new(setup)),
         };
+        let source = address.source().into();
         let core = Core {
-            source: address.source().into(),
+            unreadable: Unreadable::new(&source),
+            source,
             prefix: address.path.clone(),
             terms: Arc::new(terms),
             runtime: setup.runtime.clone(),
@@ -121,7 +123,6 @@ impl ZooKeeper {
             written: Mutex::default(),
             parents: Mutex::default(),
             ended: Mutex::default(),
-            warned: Mutex::default(),
             lists_ephemerals: AtomicBool::new(true),
         };
         Ok(ZooKeeper { core: Arc::new(core), lane })

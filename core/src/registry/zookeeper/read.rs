@@ -10,9 +10,6 @@ use crate::model::Endpoint;
 use crate::registry::record::{Place, Record, path_of, unescape};
 use crate::registry::{Absence, Heard, Listing};
 
-/// So many records that cannot be read are remembered.
-const MOST_WARNED: usize = 1_000;
-
 /// What lies at a node.
 #[derive(Clone)]
 pub(super) enum Look {
@@ -88,8 +85,7 @@ impl Core {
                     Ok((data, stat)) => self.judge(service, step, &data, stat),
                     Err(Fault::NoNode) => Look::Gone,
                     Err(Fault::Other(error)) if error.kind() == Kind::PermissionDenied => {
-                        self.warn(service, step, 0, error.message());
-                        Look::LeftOut
+                        self.leave_out(service, step, &[], error.message())
                     }
                     Err(fault) => return Err(fault.into()),
                 });
@@ -106,23 +102,13 @@ impl Core {
                 record,
                 generation: format!("{generation:x}"),
             })),
-            Err(why) => {
-                self.warn(service, step, stat.modified, &why);
-                Look::LeftOut
-            }
+            Err(why) => self.leave_out(service, step, data, &why),
         }
     }
 
-    /// Tells once of a record that cannot be read, until it is another.
-    fn warn(&self, service: &str, step: &str, modified: i64, why: &str) {
-        let mut warned = self.warned.lock();
-        if warned.len() >= MOST_WARNED {
-            warned.clear();
-        }
-        if warned.insert(format!("{service}/{step}"), modified) != Some(modified) {
-            drop(warned);
-            tracing::warn!(source = %self.source, service, id = %unescape(step), why, "left out: a record that is not as agreed");
-        }
+    fn leave_out(&self, service: &str, step: &str, data: &[u8], why: &str) -> Look {
+        self.unreadable.warn(&format!("{service}/{}", unescape(step)), data, &why);
+        Look::LeftOut
     }
 
     /// One endpoint per address of each; a name that nobody knows has none.
