@@ -266,8 +266,15 @@ fn example(scheme: &Scheme, what: &str) -> Error {
     refuse(format!("the {}:// address {what}; write for example {}", scheme.name, scheme.example))
 }
 
+/// What is too long to be read is shown by its two ends: what is wrong stands at the one, what would be right at the
+/// other.
 fn refuse(what: String) -> Error {
-    Error::invalid(what)
+    const END: usize = 200;
+    let mut places = what.char_indices().map(|(place, _)| place);
+    match (places.nth(END), places.nth_back(END)) {
+        (Some(first), Some(last)) => Error::invalid(format!("{} … {}", &what[..first], &what[last..])),
+        _ => Error::invalid(what),
+    }
 }
 
 #[cfg(test)]
@@ -285,6 +292,13 @@ mod tests {
         let hosts: Vec<String> = address.hosts.iter().map(ToString::to_string).collect();
         assert_eq!(hosts, ["a:1", "[::1]:2", "b:8080"]);
         assert_eq!(address.source(), "plum://a:1,[::1]:2,b:8080");
+    }
+
+    #[test]
+    fn what_is_far_too_long_is_shown_by_its_ends() {
+        let refused = refused(&format!("etcd://{}:x", "ä".repeat(100_000)));
+        assert!(refused.chars().count() < 500, "{refused}");
+        assert!(refused.contains("the host \"ää") && refused.ends_with("etcd://127.0.0.1:2379"), "{refused}");
     }
 
     #[test]

@@ -206,14 +206,12 @@ impl Hub {
             wishes.wanted.extend(heard.lists.iter().map(|(service, _)| service.clone()));
             wishes.told.replace(index).is_some_and(|told| told != index)
         };
-        if is_switch {
-            tracing::warn!(source = %self.failover.registries[index].source(), "this registry is read from now on");
-        }
         // What the other one told is not confirmed by this one.
         let confirms_all = heard.confirms_all && !is_switch;
         self.sink.heard(under_its_name(index, Heard { confirms_all, ..heard }));
         drop(speaking);
         if is_switch {
+            tracing::warn!(source = %self.failover.registries[index].source(), "this registry is read from now on");
             // It may take for told what was left out while another one was believed.
             let wanted = self.wishes.lock().wanted.clone();
             self.each(|watch| wanted.iter().for_each(|service| watch.refresh(service)));
