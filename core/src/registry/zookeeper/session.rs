@@ -219,11 +219,12 @@ impl Keeper {
         ip.map(|ip| (*ip, self.server().port).into()).ok_or_else(none)
     }
 
-    /// What it means that nothing came in time: something else may listen there, and wait for more.
+    /// What it means that nothing came in time: something else may listen there and wait for more, unless it has let us
+    /// in before.
     async fn silence(&self) -> Error {
         let word = match self.address().await {
-            Ok(address) => foreign::introduction(address).await,
-            Err(_) => None,
+            Ok(address) if self.id == 0 => foreign::introduction(address).await,
+            _ => None,
         };
         word.map_or_else(
             || Error::new(Kind::Timeout, format!("{}: no answer in time", self.label())),
