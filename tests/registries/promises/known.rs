@@ -65,6 +65,7 @@ pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
 
     // However often it is read, each record that cannot be is told of once.
     by_hand.version = "1.0.1".into();
+    by_hand.labels.insert("region".into(), "us-west-2".into());
     server.write_by_hand(&by_hand, &["api", "user"]);
     until("the next version", SOON, || plum.discover("user-service").unwrap()[0].version == "1.0.1");
     plum.clear_cache().unwrap();
