@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::Running;
+use plumline_servers::Running;
+
 use crate::pressure::{Borne, press};
 use crate::table::{Row, relate, round_of};
 

@@ -8,7 +8,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::rc::Rc;
 
-use crate::Running;
+use plumline_servers::Running;
+
 use crate::table::{Contender, Round};
 
 struct Program {

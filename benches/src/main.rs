@@ -11,9 +11,10 @@ mod server;
 mod table;
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use plumline_servers::Running;
 use rustix::thread::{CpuSet, sched_setaffinity};
 
 type Group = (&'static str, fn() -> Vec<table::Row>);
@@ -47,17 +48,6 @@ fn main() -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// A process of ours; ends with this value.
-pub struct Running(pub Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Killing what has ended already is no matter.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// The bench server in a process of its own.

@@ -2,16 +2,16 @@
 //! that trusts its registry and nothing else.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use plumline::Client;
+use plumline_servers::Running;
 use serde_json::json;
 
 use super::{Place, client, places};
-use crate::Running;
 use crate::table::{Row, relate};
 
 const PERIOD: Duration = Duration::from_millis(1);
@@ -130,17 +130,8 @@ fn run(place: &Place, call: &mut Call<'_>) -> Cost {
 /// A process that serves and registers itself, and its address.
 fn instance(registry: &str) -> (Running, String) {
     let program = std::env::current_exe().map(|path| path.with_file_name("register"));
-    let mut child: Child = Command::new(program.expect("a program knows itself"))
-        .arg(registry)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the example `register` is built");
-    let mut line = String::new();
-    let mut said = BufReader::new(child.stdout.take().expect("it is piped"));
-    said.read_line(&mut line).expect("it says so");
-    // It says more when it ends.
-    child.stdout = Some(said.into_inner());
-    let address = line.trim().rsplit(' ').next().expect("an address").to_owned();
-    (Running(child), address)
+    let mut command = Command::new(program.expect("a program knows itself"));
+    let (running, said) = Running::begun(command.arg(registry));
+    let address = said.rsplit(' ').next().expect("an address").to_owned();
+    (running, address)
 }

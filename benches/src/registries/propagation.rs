@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use plumline::interrupt::Never;
 use plumline::{Client, Instance};
+use plumline_servers::Running;
 use plumline_servers::etcd::{New, PREFIX, Version};
 use serde_json::json;
 
 use super::{Place, client, places};
-use crate::Running;
 use crate::table::{Row, relate, round_of};
 
 const TIMES: u16 = 200;

@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::warnings;
-
 use super::{ONE_BEAT, SOON, TTL, at, await_settled, register_many, registering};
 use plumline::interrupt::Never;
 use plumline::registration::State;
@@ -13,6 +11,8 @@ use plumline::{Endpoint, Registration};
 use plumline_servers::{Record, Running, Server, alone, among_others};
 use plumline_tests::{client, listener, ports, stays, until};
 use serde_json::json;
+
+use crate::warnings;
 
 pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Server>(within: Duration) {
     let _turn = among_others();

@@ -88,12 +88,15 @@ pub struct Record {
 pub struct Running(pub Child);
 
 impl Running {
-    /// Starts a program that stays until its input ends, and hears its first line: what says that it has begun.
+    /// Starts a program that stays until its input ends, and hears its first line: what says that it has begun. What it
+    /// says later nobody hears, and nothing breaks by it.
     pub fn begun(program: &mut Command) -> (Running, String) {
-        let mut child = Running(program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
-        let mut said = String::new();
-        BufReader::new(child.0.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        (child, said.trim().to_owned())
+        let spawned = program.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut child = Running(spawned.unwrap_or_else(|error| panic!("{program:?}: {error}")));
+        let (mut line, mut said) = (String::new(), BufReader::new(child.0.stdout.take().unwrap()));
+        said.read_line(&mut line).unwrap();
+        child.0.stdout = Some(said.into_inner());
+        (child, line.trim().to_owned())
     }
 
     /// The process.

@@ -222,14 +222,13 @@ impl Keeper {
     /// What it means that nothing came in time: something else may listen there and wait for more, unless it has let us
     /// in before.
     async fn silence(&self) -> Error {
-        let word = match self.address().await {
-            Ok(address) if self.id == 0 => foreign::introduction(address).await,
-            _ => None,
-        };
-        word.map_or_else(
-            || Error::new(Kind::Timeout, format!("{}: no answer in time", self.label())),
-            |word| foreign_answer(&self.label(), &word),
-        )
+        if self.id == 0
+            && let Ok(address) = self.address().await
+            && let Some(word) = foreign::introduction(address).await
+        {
+            return foreign_answer(&self.label(), &word);
+        }
+        Error::new(Kind::Timeout, format!("{}: no answer in time", self.label()))
     }
 
     /// Opens the session at one server: the old one, or a new one where that is over.
