@@ -34,7 +34,7 @@ fn trap_11_of_two_registries_in_failover_one_is_killed_and_nobody_is_lost() {
     until("all are seen", SOON, || ports(&plum, "orders") == expected);
     let from = |scheme: &str| {
         let found = plum.discover("orders").unwrap();
-        found.iter().all(|endpoint| endpoint.source.starts_with(scheme))
+        found.len() == expected.len() && found.iter().all(|endpoint| endpoint.source.starts_with(scheme))
     };
     assert!(from("etcd://"));
     first.kill();
