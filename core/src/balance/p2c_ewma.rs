@@ -8,10 +8,14 @@
 //! beside a faster one (Mitzenmacher, 1996). Both draws are by weight and independent, so the same endpoint
 //! may come up twice; then one other is drawn and taken only if it costs less than half: weights keep their
 //! meaning at low load, and a slow endpoint gains nothing from meeting itself.
+//!
+//! The latency of an endpoint that hangs would stay what it was, and look ever better beside peers that are
+//! slow at times: it is reckoned to be at least as long as three calls or more have waited for any answer.
 
 use super::draw::{eligible, last_choice};
 use super::{Balancer, Context, ewma};
-use crate::snapshot::View;
+use crate::clock::Tick;
+use crate::snapshot::{CROWD, State, View};
 
 /// Below this, success is not worth telling apart, and the cost stays finite.
 const LEAST_SUCCESS: f64 = 0.05;
@@ -41,10 +45,18 @@ impl Balancer for P2cEwma {
 }
 
 #[inline]
-fn cost(view: &View, index: usize, mean: f64, now: crate::clock::Tick) -> f64 {
+fn cost(view: &View, index: usize, mean: f64, now: Tick) -> f64 {
     let slot = &view.slots()[index];
     let state = &slot.member.state;
-    let latency = ewma::latency(state, mean, now).unwrap_or(if mean > 0.0 { mean } else { 1.0 });
+    let in_flight = state.in_flight();
+    let seen = ewma::latency(state, mean, now).unwrap_or(if mean > 0.0 { mean } else { 1.0 });
+    let latency = if in_flight < CROWD || mean <= 0.0 { seen } else { seen.max(waited(state, now)) };
     let success = ewma::success(state, now).max(LEAST_SUCCESS);
-    latency * (1.0 + f64::from(state.in_flight()) * slot.load_factor) / (success * success)
+    latency * (1.0 + f64::from(in_flight) * slot.load_factor) / (success * success)
+}
+
+/// How long a crowd has waited for any answer, nanoseconds.
+#[cold]
+fn waited(state: &State, now: Tick) -> f64 {
+    state.hanging(now).unwrap_or_default().as_nanos() as u64 as f64
 }

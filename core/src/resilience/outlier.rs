@@ -61,8 +61,11 @@ impl Outlier {
         now: Tick,
     ) -> Verdict {
         let state = &member.state;
-        if self.config.stall && outcome.is_answer() {
-            stall::answered(service, state, now.since(began), now);
+        if outcome.is_answer() {
+            state.answered(now);
+            if self.config.stall {
+                stall::learn_from(service, state, now.since(began));
+            }
         }
         if !self.config.enabled || began < state.returned_at() {
             return Verdict::Unchanged;

@@ -13,7 +13,6 @@
 
 use std::time::Duration;
 
-use crate::clock::Tick;
 use crate::snapshot::{Recent, Service, State};
 
 /// Fewer answers than this say nothing about the slowest in a hundred.
@@ -26,8 +25,7 @@ const SAMPLE: u32 = 8;
 const LEAST: Duration = Duration::from_secs(1);
 
 /// An answer came after this latency.
-pub(super) fn answered(service: &Service, state: &State, latency: Duration, now: Tick) {
-    state.answered(now);
+pub(super) fn learn_from(service: &Service, state: &State, latency: Duration) {
     let counted = state.answers().record(latency);
     if worth_a_look(counted) {
         learn(state.answers(), |patience| state.patience.set(patience));

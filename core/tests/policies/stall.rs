@@ -99,6 +99,19 @@ fn a_suspect_gets_no_calls_while_others_are_usable() {
 }
 
 #[test]
+fn what_hangs_is_not_taken_for_as_fast_as_it_was_while_the_others_are_slow() {
+    for seed in 0..20 {
+        let mut world = World::new(&[1; 3], seed);
+        world.run(TEN, 100.0);
+        world.behaviour = vec![Behaviour::Serves(300 * MILLI); 3];
+        world.behaviour[0] = Behaviour::Hangs(100 * TEN);
+        // By its latency of before it would get half of them, though it is not suspected here at all.
+        let hanging = world.run(SECOND, 30.0)[0];
+        assert!((3..=10).contains(&hanging), "seed {seed}: {hanging}");
+    }
+}
+
+#[test]
 fn where_all_hang_calls_still_go_somewhere() {
     let mut world = warm(5);
     (0..3).for_each(|server| world.behaviour[server] = Behaviour::Hangs(100 * TEN));
