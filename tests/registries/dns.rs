@@ -10,7 +10,6 @@ use plumline::{Client, Endpoint, Kind};
 use plumline_servers::among_others;
 use plumline_servers::nsd::Nsd;
 use plumline_tests::{client, ports, stays, until};
-use rustix::process::Signal;
 use serde_json::json;
 
 use crate::promises::at;
@@ -123,10 +122,10 @@ fn calls_go_on_while_the_name_server_is_dead_or_stopped() {
     let is_served = || plum.get("orders", "/").is_ok_and(|response| response.status() == 200);
     assert!(is_served());
     let is_up = || plum.stats().unwrap().cache.registries[0].up;
-    nsd.signal(Signal::STOP);
+    nsd.stop();
     until("its silence is noticed", SOON, || is_served() && !is_up());
     stays("calls go on", Duration::from_secs(3), is_served);
-    nsd.signal(Signal::CONT);
+    nsd.go_on();
     until("its return is noticed", 2 * SOON, || is_served() && is_up());
     nsd.kill();
     until("its death is noticed", SOON, || is_served() && !is_up());

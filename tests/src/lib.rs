@@ -2,6 +2,7 @@
 
 pub mod documentation;
 pub mod original;
+pub mod signals;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use plumline::{Client, Config};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 
 /// Waits until something is so, at most this long; panics with what was waited for.
@@ -121,17 +122,16 @@ impl Process {
 
     /// SIGSTOP: it takes connections and never answers.
     pub fn stop(&self) {
-        self.signal(Signal::STOP);
+        signals::stop(self.pid());
     }
 
     /// SIGCONT.
     pub fn go_on(&self) {
-        self.signal(Signal::CONT);
+        signals::go_on(self.pid());
     }
 
-    fn signal(&self, signal: Signal) {
-        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap()).unwrap();
-        kill_process(pid, signal).unwrap();
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
     }
 
     /// Asks it directly: status and body.

@@ -80,7 +80,10 @@ struct Liar {
 
 impl Liar {
     fn start(script: impl Fn(&Question<'_>) -> Vec<Vec<u8>> + Send + 'static) -> Liar {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        Liar::at(UdpSocket::bind("127.0.0.1:0").unwrap(), script)
+    }
+
+    fn at(socket: UdpSocket, script: impl Fn(&Question<'_>) -> Vec<Vec<u8>> + Send + 'static) -> Liar {
         let port = socket.local_addr().unwrap().port();
         let script: Arc<Mutex<Script>> = Arc::new(Mutex::new(Box::new(script)));
         let asked = Arc::new(AtomicUsize::new(0));
@@ -217,10 +220,20 @@ fn a_kind_of_address_that_fails_does_not_take_the_other_kind_away() {
     stays("the list stays", Duration::from_secs(3), || found(&plum, "orders") == ["10.0.0.1"]);
 }
 
+/// For datagrams and for connections: what is free for the one may be another test's for the other.
+fn same_port() -> (UdpSocket, TcpListener) {
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        if let Ok(socket) = UdpSocket::bind(listener.local_addr().unwrap()) {
+            return (socket, listener);
+        }
+    }
+}
+
 /// A server whose datagrams all say "ask over TCP", and what it says there.
 fn over_tcp(script: impl Fn(&Question<'_>) -> Vec<u8> + Send + 'static) -> (Client, Liar) {
-    let liar = Liar::start(|question| vec![question.answer(TRUNCATED, &[])]);
-    let listener = TcpListener::bind(("127.0.0.1", liar.port)).unwrap();
+    let (socket, listener) = same_port();
+    let liar = Liar::at(socket, |question| vec![question.answer(TRUNCATED, &[])]);
     // Ends with the process: it holds nothing but its port.
     std::thread::spawn(move || {
         for mut connection in listener.incoming().flatten() {

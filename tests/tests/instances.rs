@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use plumline::{Client, Kind};
-use plumline_tests::{client, until};
-use rustix::process::{Pid, Signal, kill_process};
+use plumline_tests::{client, signals, until};
+use rustix::process::Pid;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 
@@ -27,8 +27,13 @@ impl Instance {
         Instance { child, address: line.trim().to_owned() }
     }
 
-    fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    fn pid(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 
@@ -89,8 +94,7 @@ fn a_killed_instance_costs_no_failed_call_and_is_out_within_100_ms() {
     let is_out = || plum.stats().unwrap().services["s"].endpoints[&dead].ejected;
     let (calls, failed, out_after) = calling(&plum, || {
         until("every instance has answered", Duration::from_secs(20), || fewest_attempts(&plum) >= 50);
-        instances[0].signal(Signal::KILL);
-        instances[0].child.wait().unwrap();
+        instances[0].kill();
         let failures = || plum.stats().unwrap().services["s"].endpoints[&dead].failures;
         until("a call has met the dead one", Duration::from_secs(10), || failures() > 0);
         until("it is out", Duration::from_secs(2), is_out)
@@ -111,14 +115,14 @@ fn an_instance_that_hangs_is_suspect_in_about_a_second_and_costs_no_failed_call(
     };
     let (calls, failed, ()) = calling(&plum, || {
         until("every instance has answered often", Duration::from_secs(20), || fewest_attempts(&plum) >= 100);
-        instances[1].signal(Signal::STOP);
+        signals::stop(instances[1].pid());
         until("three calls wait on it", Duration::from_secs(10), || judged().in_flight >= 3);
         until("it is suspect", Duration::from_secs(2), || {
             judged().reasons.iter().any(|reason| reason.starts_with("suspect"))
         });
         let waiting = judged().in_flight;
         assert!(waiting < 8, "the other threads go on: {waiting} of 8 wait");
-        instances[1].signal(Signal::CONT);
+        signals::go_on(instances[1].pid());
         until("it answers again", Duration::from_secs(5), || judged().in_flight < 3);
     });
     assert!(failed == 0 && calls > 300, "{failed} of {calls} calls failed");

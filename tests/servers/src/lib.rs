@@ -18,7 +18,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use plumline::Endpoint;
-use rustix::process::{Pid, Signal, kill_process};
+use plumline_tests::signals;
+use rustix::process::Pid;
 
 /// A registry's server, and a client of it that is not ours.
 pub trait Server {
@@ -49,12 +50,12 @@ pub trait Server {
 
     /// SIGSTOP: it takes connections and never answers.
     fn stop(&self) {
-        kill_process(self.pid(), Signal::STOP).unwrap();
+        signals::stop(self.pid());
     }
 
     /// SIGCONT.
     fn go_on(&self) {
-        kill_process(self.pid(), Signal::CONT).unwrap();
+        signals::go_on(self.pid());
     }
 }
 
@@ -101,7 +102,7 @@ impl Running {
 
     /// The process.
     pub fn pid(&self) -> Pid {
-        Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap()
+        Pid::from_child(&self.0)
     }
 
     /// `kill -9`.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use plumline_tests::{client, until};
+use plumline_tests::{client, signals, until};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use serde_json::json;
 use tempfile::TempDir;
@@ -25,7 +25,7 @@ pub struct Nsd {
     folder: TempDir,
     serial: u32,
     /// Who answered before the last change: for a moment they do beside those who know of it.
-    outdated: Vec<String>,
+    outdated: Vec<Pid>,
 }
 
 impl Nsd {
@@ -67,14 +67,13 @@ impl Nsd {
     /// Waits until it answers from the present content of `test`, and from no other.
     pub fn await_change(&self) {
         self.await_answer(&format!("v{}.test.", self.serial));
-        let is_running = |pid: &String| Path::new("/proc").join(pid).exists();
+        let is_running = |pid: &Pid| Path::new("/proc").join(pid.as_raw_nonzero().to_string()).exists();
         until("nobody answers from the content before", SOON, || !self.outdated.iter().any(is_running));
     }
 
     /// Its processes that answer: the children of the one that it has to load zones.
-    fn answering(&self) -> Vec<String> {
-        let loading = children(&self.pid().as_raw_nonzero().to_string());
-        loading.iter().flat_map(|pid| children(pid)).collect()
+    fn answering(&self) -> Vec<Pid> {
+        children(self.pid()).into_iter().flat_map(children).collect()
     }
 
     fn pid(&self) -> Pid {
@@ -91,14 +90,20 @@ impl Nsd {
         format!("dns+srv://127.0.0.1:{}/{template}", self.port)
     }
 
-    /// All of its processes.
-    pub fn signal(&self, signal: Signal) {
-        kill_process_group(self.pid(), signal).unwrap();
+    /// SIGSTOP: it takes datagrams and never answers.
+    pub fn stop(&self) {
+        let loading = children(self.pid());
+        signals::stop_group(self.pid(), &[vec![self.pid()], loading, self.answering()].concat());
+    }
+
+    /// SIGCONT.
+    pub fn go_on(&self) {
+        signals::let_group_go_on(self.pid());
     }
 
     /// `kill -9`.
     pub fn kill(&mut self) {
-        self.signal(Signal::KILL);
+        kill_process_group(self.pid(), Signal::KILL).unwrap();
         self.running.kill();
     }
 
@@ -125,10 +130,11 @@ impl Drop for Nsd {
     }
 }
 
-fn children(pid: &str) -> Vec<String> {
+fn children(pid: Pid) -> Vec<Pid> {
+    let pid = pid.as_raw_nonzero();
     // Who has ended has none.
     let listed = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    listed.split_whitespace().map(str::to_owned).collect()
+    listed.split_whitespace().map(|pid| Pid::from_raw(pid.parse().unwrap()).unwrap()).collect()
 }
 
 fn write_zone(folder: &Path, zone: &str, serial: u32, records: &str) {

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 
 use plumline_servers::nsd::Nsd;
-use rustix::process::Signal;
 
 use super::Registry;
 use crate::scenario::Known;
@@ -64,7 +63,7 @@ impl Registry for NameServer {
         match std::mem::replace(&mut self.state, State::Up) {
             State::Up => {}
             State::Down => self.server.revive(),
-            State::Hanging => self.server.signal(Signal::CONT),
+            State::Hanging => self.server.go_on(),
         }
         Ok(())
     }
@@ -77,7 +76,7 @@ impl Registry for NameServer {
 
     fn hang(&mut self) -> Result<(), String> {
         self.up()?;
-        self.server.signal(Signal::STOP);
+        self.server.stop();
         self.state = State::Hanging;
         Ok(())
     }

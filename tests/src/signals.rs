@@ -1,0 +1,63 @@
+//! A process that is stopped for a while: it takes connections and never answers.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use crate::until;
+
+/// The longest that a signal takes to be seen.
+const SOON: Duration = Duration::from_secs(5);
+
+/// SIGSTOP; returns once it stands still. Its threads run on for a moment after the signal was sent.
+pub fn stop(pid: Pid) {
+    kill_process(pid, Signal::STOP).unwrap();
+    until("it stands still", SOON, || stands_still(pid));
+}
+
+/// SIGCONT.
+pub fn go_on(pid: Pid) {
+    kill_process(pid, Signal::CONT).unwrap();
+}
+
+/// SIGSTOP to all processes of its group; returns once these of them stand still.
+pub fn stop_group(leader: Pid, members: &[Pid]) {
+    kill_process_group(leader, Signal::STOP).unwrap();
+    until("all of them stand still", SOON, || members.iter().copied().all(stands_still));
+}
+
+/// SIGCONT to all processes of its group.
+pub fn let_group_go_on(leader: Pid) {
+    kill_process_group(leader, Signal::CONT).unwrap();
+}
+
+/// Whether none of its threads runs.
+fn stands_still(pid: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    threads.flatten().all(|thread| {
+        // One that has ended meanwhile does not run either.
+        let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        // The name before the state may hold anything, brackets too.
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    #[test]
+    fn a_process_stands_still_as_soon_as_it_is_stopped_and_no_longer_than_that() {
+        // `yes` never waits for anything: it runs until it is stopped.
+        let mut busy = Command::new("yes").stdout(std::process::Stdio::null()).spawn().unwrap();
+        let pid = Pid::from_child(&busy);
+        assert!(!stands_still(pid));
+        stop(pid);
+        assert!(stands_still(pid));
+        go_on(pid);
+        until("it runs again", SOON, || !stands_still(pid));
+        busy.kill().unwrap();
+        busy.wait().unwrap();
+    }
+}
