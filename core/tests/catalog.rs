@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use plumline::catalog::Catalog;
 use plumline::config::CacheConfig;
-use plumline::interrupt::Never;
+use plumline::interrupt::{Closing, Never};
 use plumline::registry::{Heard, Listing, Registry, Sink, Wait, Watch};
 use plumline::runtime::{Lane, Runtime};
 use plumline::sync::Mutex;
-use plumline::{Endpoint, Result};
+use plumline::{Endpoint, Kind, Result};
 
 /// A registry that does as it is told: it answers `now`, and before that its watch tells what is in `late`.
 struct Told {
@@ -63,7 +63,8 @@ impl Registry for Told {
         Ok(answer)
     }
 
-    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
+    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
+        wait.left()?;
         Ok(vec!["s".into()])
     }
 
@@ -85,16 +86,31 @@ fn ports(catalog: &Catalog) -> Vec<u16> {
     ports
 }
 
-#[test]
-fn after_a_clear_nothing_that_was_on_its_way_will_do() {
+fn told(ports: &[u16]) -> (Catalog, Arc<Told>) {
     let told = Arc::new(Told {
         source: "told://".into(),
         lane: Lane::new(1),
         sink: Mutex::default(),
-        now: Mutex::new(vec![1]),
+        now: Mutex::new(ports.to_vec()),
         late: Mutex::default(),
     });
-    let catalog = Catalog::new(vec![told.clone()], &CacheConfig::default(), Runtime::get());
+    (Catalog::new(vec![told.clone()], &CacheConfig::default(), Runtime::get()), told)
+}
+
+#[test]
+fn one_who_gave_up_asking_for_names_leaves_the_next_one_nothing_of_it() {
+    let (catalog, _) = told(&[1]);
+    let closed = Closing::default();
+    closed.close();
+    let given_up = Wait::new(Duration::from_secs(5), &closed);
+    assert_eq!(catalog.names(&given_up).unwrap_err().kind(), Kind::Closed);
+    assert_eq!(catalog.names(&Wait::new(Duration::ZERO, &Never)).unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(catalog.names(&Wait::new(Duration::from_secs(5), &Never)).unwrap(), ["s"]);
+}
+
+#[test]
+fn after_a_clear_nothing_that_was_on_its_way_will_do() {
+    let (catalog, told) = told(&[1]);
     assert_eq!(ports(&catalog), [1]);
     *told.now.lock() = vec![1, 2];
     catalog.clear();

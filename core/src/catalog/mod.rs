@@ -316,7 +316,7 @@ impl Inner {
         let outcome = self.ask_each(known, &patience);
         self.want(known.name());
         match outcome {
-            Err(error) if !matches!(error.kind(), Kind::Cancelled | Kind::Closed) => {
+            Err(error) if !was_ended(&error) => {
                 self.recall(known);
                 if known.is_ready() || known.serves_on() { Ok(()) } else { Err(error) }
             }
@@ -347,7 +347,7 @@ impl Inner {
             }
             match self.ask(index, known, wait) {
                 Ok(()) => outcome = Ok(()),
-                Err(error) if matches!(error.kind(), Kind::Cancelled | Kind::Closed) => return Err(error),
+                Err(error) if was_ended(&error) => return Err(error),
                 Err(error) => {
                     // Our own impatience says nothing about the registry, nor does a name that can never be right, nor
                     // one that we may not read: where that is so of all of them, the watch says so.
@@ -375,14 +375,19 @@ impl Inner {
         for source in self.sources.iter() {
             match source.registry.services(wait) {
                 Ok(some) => names.extend(some),
+                Err(error) if was_ended(&error) => return Err(error),
                 Err(error) => failure = Some(error),
             }
         }
         let outcome = match failure {
-            Some(error) if names.is_empty() => Err(error),
+            Some(ref error) if names.is_empty() => Err(error.clone()),
             _ => Ok(names),
         };
-        *cached = Some((clock::now(), outcome.clone()));
+        // One caller's impatience is none of the next one's.
+        let now = clock::now();
+        if failure.is_none() || !wait.deadline.passed(now) {
+            *cached = Some((now, outcome.clone()));
+        }
         outcome
     }
 
@@ -431,4 +436,9 @@ impl Inner {
     fn is_any_down(&self) -> bool {
         self.sources.iter().any(Source::is_down)
     }
+}
+
+/// Whether its caller, or the client's end, ended a wait: that says nothing about whom it waited for.
+fn was_ended(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Cancelled | Kind::Closed)
 }
