@@ -8,7 +8,7 @@ use support::{Folder, Plumline};
 
 /// A controller that knows one service at work, `orders`.
 fn controller_with_orders() -> (Plumline, Service) {
-    let (plumline, service) = (Plumline::controller(&[]), Service::start());
+    let (plumline, service) = (Plumline::controller(&["--service-ttl", "1h"]), Service::start());
     plumline.connect().register("orders", "o-1", service.port);
     (plumline, service)
 }
@@ -129,8 +129,8 @@ fn each_kind_of_failure_has_its_exit_code() {
     let mut connection = plumline.connect();
     connection.register("silent", "s-1", silent_port);
     connection.register("dead", "d-1", free_port());
-    for (service, code) in [("silent", 14), ("dead", 15), ("nobody", 13)] {
-        let said = plumline.say(&["call", service, "/", "--timeout", "300ms"]);
+    for (service, timeout, code) in [("silent", "300ms", 14), ("dead", "10s", 15), ("nobody", "10s", 13)] {
+        let said = plumline.say(&["call", service, "/", "--timeout", timeout]);
         assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{service}: {said:?}");
         assert_eq!(said.err.lines().count(), 1, "{said:?}");
     }

@@ -20,7 +20,7 @@ fn register_in_full(connection: &mut Connection) {
 }
 
 fn controller_with_two() -> Plumline {
-    let plumline = Plumline::controller(&[]);
+    let plumline = Plumline::controller(&["--service-ttl", "1h"]);
     let mut connection = plumline.connect();
     connection.register("orders", "o-1", 7002);
     connection.register("orders", "o-2", 7003);

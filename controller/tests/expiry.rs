@@ -8,20 +8,20 @@ use plumline_controller::Config;
 use serde_json::json;
 use support::{Connection, controller, wait_until};
 
-const TTL: Duration = Duration::from_millis(400);
+const TTL: Duration = Duration::from_secs(1);
 
 #[test]
 fn the_silent_expire_and_the_beating_stay() {
     let controller = controller(Config::new().service_ttl(TTL));
     let mut program = Connection::to(controller.address());
+    let begin = Instant::now();
     program.register("orders", "silent", 1);
     program.register("orders", "beating", 2);
-    let begin = Instant::now();
     wait_until("the silent one expired", || {
         program.register("orders", "beating", 2);
         program.discover("orders").len() == 1
     });
-    assert!(begin.elapsed() + Duration::from_millis(50) >= TTL, "too early: {:?}", begin.elapsed());
+    assert!(begin.elapsed() >= TTL, "too early: {:?}", begin.elapsed());
     assert_eq!(program.discover("orders")[0]["instanceId"], "beating");
     let all = program.get("/v1/discovery?service=orders&all=true").json();
     assert_eq!(all.as_array().map(Vec::len), Some(2));
@@ -52,7 +52,7 @@ fn a_batched_beat_finds_the_expired_unknown() {
 
 #[test]
 fn a_silent_node_is_listed_as_unhealthy() {
-    let controller = controller(Config::new().node_ttl(Duration::from_millis(300)));
+    let controller = controller(Config::new().node_ttl(TTL));
     let mut node = Connection::to(controller.address());
     node.post("/v1/nodes/heartbeat", &json!({ "nodeId": "n1", "ip": "127.0.0.1" }));
     assert_eq!(node.get("/v1/nodes").json()[0]["health"], "Healthy");

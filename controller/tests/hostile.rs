@@ -117,9 +117,9 @@ fn impatient() -> Config {
 #[test]
 fn slow_headers_end_the_connection() {
     let controller = controller(impatient());
+    let begin = Instant::now();
     let mut slow = Connection::to(controller.address());
     slow.write(b"GET /healthz HTTP/1.1\r\nHost: ").expect("begun");
-    let begin = Instant::now();
     // A byte now and then is no progress.
     wait_until("it was cut off", || slow.write(b"x").is_err());
     assert!(begin.elapsed() >= Duration::from_millis(200));

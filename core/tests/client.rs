@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use plumline::{Client, Config, Kind, Request};
 use serde_json::json;
 
-use support::{Reply, Server, dead_port};
+use support::{DeadPort, Reply, Server};
 
 fn client(settings: serde_json::Value) -> Client {
     Client::with_config(Config::from_value(settings).unwrap()).unwrap()
@@ -53,11 +53,13 @@ fn a_look_up_that_needs_no_waiting_is_a_hit_whichever_way_it_is_made() {
 
 #[test]
 fn without_ejection_a_dead_endpoint_is_not_looked_at_for_ever() {
-    let port = dead_port();
-    let plum = client(json!({"registry": at(port), "outlier": {"enabled": false}, "retry": {"attempts": 1}}));
+    let dead = DeadPort::take();
+    let plum = client(
+        json!({"registry": at(dead.number()), "outlier": {"enabled": false}, "retry": {"attempts": 1}}),
+    );
     plum.get("s", "/").unwrap_err();
     // A look that went on would connect as soon as somebody listens.
-    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let listener = dead.listen();
     listener.set_nonblocking(true).unwrap();
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(300) {

@@ -33,7 +33,7 @@ fn trap_8_an_index_that_goes_backwards_begins_from_0() {
     server.revive();
     until("it is registered again", Duration::from_secs(5), || server.listed("orders") == [1]);
     me.update(at("orders", 1).version("after")).unwrap();
-    until("changes are seen again", Duration::from_secs(2), || {
+    until("changes are seen again", Duration::from_secs(10), || {
         other.discover("orders").unwrap().first().is_some_and(|found| found.version == "after")
     });
 }

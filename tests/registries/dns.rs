@@ -15,8 +15,8 @@ use serde_json::json;
 use crate::promises::at;
 
 const SOON: Duration = Duration::from_secs(5);
-/// A record of TTL 1, the jitter on top of it, and a moment for the server to read its file.
-const ONE_LOOK: Duration = Duration::from_millis(1_000 + 200 + 300);
+/// A record of TTL 1, the jitter on top of it, and a second to spare.
+const ONE_LOOK: Duration = Duration::from_millis(1_000 + 200 + 1_000);
 
 fn addresses(plum: &Client, service: &str) -> Vec<String> {
     let mut all: Vec<String> = plum.discover(service).unwrap().iter().map(|e| e.address()).collect();
@@ -75,12 +75,15 @@ fn a_change_in_the_zone_is_seen_once_the_records_have_run_out() {
     let watch = plum.watch("orders").unwrap();
     assert_eq!(watch.next_within(SOON).unwrap().unwrap().endpoints.len(), 1);
     nsd.change("orders IN A 10.0.0.2");
+    nsd.await_change();
     let change = watch.next_within(ONE_LOOK).unwrap().expect("a change");
     assert_eq!((change.added[0].address().as_str(), change.removed.len()), ("10.0.0.2:80", 1));
     nsd.change("");
+    nsd.await_change();
     let change = watch.next_within(ONE_LOOK).unwrap().expect("the end of it");
     assert!(change.endpoints.is_empty() && change.removed.len() == 1);
     nsd.change("orders IN A 10.0.0.3");
+    nsd.await_change();
     let change = watch.next_within(ONE_LOOK).unwrap().expect("its return");
     assert_eq!(change.endpoints[0].address(), "10.0.0.3:80");
 }

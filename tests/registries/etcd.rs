@@ -162,6 +162,7 @@ fn trap_11_a_cluster_that_begins_anew_and_outruns_what_was_known_takes_nobody_al
         toxiproxy.heal(through);
         let is_new = |endpoint: &Arc<Endpoint>| endpoint.port == 2 && endpoint.version == "v2";
         until("what is new is told", SOON, || plum.discover("orders").unwrap().iter().any(is_new));
+        until("and who came beside it", SOON, || ports(&plum, "orders").contains(&4));
     });
     stays("who is not listed is kept", TTL, || ports(&plum, "orders") == [1, 2, 3, 4]);
 }

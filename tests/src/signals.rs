@@ -33,12 +33,12 @@ pub fn let_group_go_on(leader: Pid) {
 
 /// Whether none of its threads runs.
 fn stands_still(pid: Pid) -> bool {
-    let threads = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())).unwrap();
+    // What has ended does not run either.
+    let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero())) else { return true };
     threads.flatten().all(|thread| {
-        // One that has ended meanwhile does not run either.
         let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
         // The name before the state may hold anything, brackets too.
-        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('T'))
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['T', 'Z', 'X']))
     })
 }
 

@@ -114,7 +114,9 @@ fn an_instance_that_hangs_is_suspect_in_about_a_second_and_costs_no_failed_call(
         verdict.unwrap()
     };
     let (calls, failed, ()) = calling(&plum, || {
-        until("every instance has answered often", Duration::from_secs(20), || fewest_attempts(&plum) >= 100);
+        until("every instance has answered often", Duration::from_secs(20), || {
+            fewest_attempts(&plum) >= 1_000
+        });
         signals::stop(instances[1].pid());
         until("three calls wait on it", Duration::from_secs(10), || judged().in_flight >= 3);
         until("it is suspect", Duration::from_secs(2), || {

@@ -14,7 +14,7 @@ const CONTROLLER: &str = env!("CARGO_BIN_EXE_test-controller");
 /// The controllers here keep an instance this long, so that a beat comes each second.
 const TTL: Duration = Duration::from_secs(3);
 /// Losing a registry, coming back to it and a beat.
-const ONE_BEAT: Duration = Duration::from_millis(500 + 1150);
+const ONE_BEAT: Duration = Duration::from_millis(1_000 + 1_150);
 const SOON: Duration = Duration::from_secs(5);
 
 fn at(port: u16) -> Instance {
@@ -194,20 +194,16 @@ fn a_changed_identity_removes_the_old_one() {
 
 #[test]
 fn one_id_may_offer_several_services() {
-    let controller = Process::start(CONTROLLER, Duration::from_secs(1));
+    let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let offer =
         |name: &str| plum.register(Instance::new(name, 7).host("127.0.0.1").instance_id("me")).unwrap();
     let (a, b) = (offer("a"), offer("b"));
-    stays("both are kept", Duration::from_secs(2), || {
-        controller.listed("a") == [7] && controller.listed("b") == [7]
-    });
+    stays("both are kept", TTL * 2, || controller.listed("a") == [7] && controller.listed("b") == [7]);
     let stats = plum.stats().unwrap().registrations;
     assert!(stats.iter().all(|one| one.reregistrations == 0 && one.beats > 2), "{stats:?}");
     drop(a);
-    stays("the other one is", Duration::from_secs(2), || {
-        controller.listed("a").is_empty() && controller.listed("b") == [7]
-    });
+    stays("the other one is", TTL * 2, || controller.listed("a").is_empty() && controller.listed("b") == [7]);
     drop(b);
 }
 
@@ -247,11 +243,11 @@ fn closing_twice_and_closing_everything_is_fine() {
 
 #[test]
 fn a_detached_registration_outlives_its_client() {
-    let controller = Process::start(CONTROLLER, Duration::from_secs(1));
+    let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     drop(plum.register(at(7)).unwrap().detach());
     drop(plum);
-    stays("beaten for", Duration::from_secs(3), || controller.listed("orders") == [7]);
+    stays("beaten for", TTL * 2, || controller.listed("orders") == [7]);
 }
 
 #[test]
@@ -305,12 +301,12 @@ fn a_stalled_registry_holds_up_nobody_and_loses_nothing() {
     while stopped.elapsed() < TTL * 2 {
         let asked = Instant::now();
         assert_eq!(plum.discover("orders").unwrap().len(), 20);
-        assert!(asked.elapsed() < Duration::from_millis(100), "nobody waits");
+        assert!(asked.elapsed() < Duration::from_millis(500), "nobody waits");
         std::thread::sleep(Duration::from_millis(50));
     }
     let asked = Instant::now();
     let late = plum.register(at(99)).unwrap();
-    assert!(asked.elapsed() < Duration::from_millis(2500));
+    assert!(asked.elapsed() < Duration::from_secs(4));
     controller.go_on();
     until("the late one is in", SOON, || controller.listed("orders").len() == 21);
     stays("nobody was lost", TTL * 2, || plum.discover("orders").unwrap().len() >= 20);
@@ -337,9 +333,11 @@ fn a_caller_who_is_interrupted_waits_no_longer_and_is_not_registered() {
     let asked = Instant::now();
     let error = plum.register_interruptible(at(port), &Interrupted).unwrap_err();
     assert_eq!(error.kind(), Kind::Cancelled);
-    assert!(asked.elapsed() < Duration::from_millis(200), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
     controller.go_on();
     until("it is taken back", SOON, || plum.stats().is_ok_and(|stats| stats.registrations.is_empty()));
+    // The registration may have been on its way to the stopped controller; what takes it back follows it.
+    until("there too", SOON, || controller.listed("orders").is_empty());
     stays("not registered", Duration::from_secs(1), || controller.listed("orders").is_empty());
 }
 

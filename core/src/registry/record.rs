@@ -194,6 +194,7 @@ fn is_special(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     use super::*;
     use crate::model::Instance;
@@ -278,6 +279,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         #[test]
         fn every_name_comes_back_as_it_was(service in "\\PC{1,20}|[/%.\u{0}-\u{1f}]{1,4}", id in "\\PC{1,20}|[.]{1,3}") {
             let place = Place { service, instance_id: id };

@@ -398,9 +398,11 @@ mod tests {
         let runtime = Runtime::alone();
         let lane = Lane::new(1);
         let (told, hears) = channel();
+        // Late enough that all of them are set before the first goes off.
+        let base = clock::now().after(Duration::from_millis(300));
         for millis in [60, 20, 40] {
             let told = told.clone();
-            runtime.after(Duration::from_millis(millis), &lane, Priority::Poll, move || {
+            runtime.at(base.after(Duration::from_millis(millis)), &lane, Priority::Poll, move || {
                 told.send(millis).unwrap();
             });
         }

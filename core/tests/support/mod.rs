@@ -2,12 +2,14 @@
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use plumline::sync::Mutex;
+use rustix::net::{AddressFamily, SocketType};
 
 /// A request as the server saw it.
 #[derive(Clone, Debug, Default)]
@@ -183,9 +185,25 @@ fn read_request(mut connection: &TcpStream) -> Option<Seen> {
     Some(seen)
 }
 
-/// A port on which nobody listens.
-pub fn dead_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+/// A port on which nobody listens, and nobody else may as long as this lives.
+pub struct DeadPort(OwnedFd);
+
+impl DeadPort {
+    pub fn take() -> DeadPort {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        DeadPort(socket)
+    }
+
+    pub fn number(&self) -> u16 {
+        SocketAddr::try_from(rustix::net::getsockname(&self.0).unwrap()).unwrap().port()
+    }
+
+    /// Somebody listens there from now on.
+    pub fn listen(self) -> TcpListener {
+        rustix::net::listen(&self.0, 16).unwrap();
+        TcpListener::from(self.0)
+    }
 }
 
 /// Waits until something is so; panics with what was awaited once the limit has passed.

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::warnings;
 
 pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Server>(within: Duration) {
-    let _turn = among_others();
+    let _turn = alone();
     let server = S::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     assert!(other.discover("orders").unwrap().is_empty());

@@ -119,6 +119,7 @@ pub(super) fn host(name: &Name) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
 
     fn dns(path: &str) -> Result<Template> {
         Template::new("dns", path, true)
@@ -200,6 +201,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+
         #[test]
         fn nothing_typed_panics(path in ".{0,80}", service in ".{0,80}") {
             for has_port in [true, false] {

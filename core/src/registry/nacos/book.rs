@@ -63,6 +63,15 @@ impl Book {
         self.shelves.lock().entry(service.to_owned()).or_default().clone()
     }
 
+    /// How long what is registered here lasts without beats: the shortest of them.
+    pub(super) fn ttl(&self) -> Duration {
+        let shelves: Vec<Arc<Shelf>> = self.shelves.lock().values().cloned().collect();
+        let ttl = |shelf: Arc<Shelf>| {
+            shelf.ours.lock().held.values().filter_map(|held| held.entry.instance.ttl).min()
+        };
+        shelves.into_iter().filter_map(ttl).min().map_or(DEFAULT_TTL, |ttl| ttl.min(DEFAULT_TTL))
+    }
+
     /// An entry is no more.
     pub(super) fn strike(&self, entry: &Entry) {
         self.shelf(&entry.instance.service).ours.lock().strike(entry);

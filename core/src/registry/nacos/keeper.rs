@@ -12,7 +12,6 @@ use super::message::{self, Asked};
 use super::proto::Payload;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::registry::DEFAULT_TTL;
 use crate::registry::address::HostPort;
 use crate::registry::pushed::caught;
 use crate::registry::reconnect::Reconnect;
@@ -40,7 +39,7 @@ pub(super) async fn keep(hub: Arc<Hub>) {
         if let State::Up(link) = hub.state.send_replace(State::Down(error.clone())) {
             link.lose(error);
         }
-        sleep(reconnect.lost(DEFAULT_TTL, fastrand::f64())).await;
+        sleep(reconnect.lost(hub.book.ttl(), fastrand::f64())).await;
     }
 }
 
@@ -78,7 +77,7 @@ async fn keep_on(hub: &Arc<Hub>, epoch: &mut u64) {
                 hub.state.send_replace(State::Down(error));
             }
         }
-        sleep(reconnect.lost(DEFAULT_TTL, fastrand::f64())).await;
+        sleep(reconnect.lost(hub.book.ttl(), fastrand::f64())).await;
     }
 }
 
