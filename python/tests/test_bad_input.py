@@ -205,6 +205,6 @@ def test_closing_from_another_thread_ends_a_call_in_flight(server: Server) -> No
     caller.start()
     assert server.hanging.wait(5)
     plum.close()
-    caller.join(2)
+    caller.join(10)
     assert not caller.is_alive()
     assert [type(error) for error in raised] == [plumline.PlumClosedError]

@@ -150,7 +150,8 @@ def test_a_body_larger_than_allowed_is_refused(plum: plumline.Client) -> None:
 
 
 def test_a_dead_endpoint_costs_no_failed_call(server: Server) -> None:
-    with plumline.Client(f"static://127.0.0.1:{free_port()},{server.address}") as plum:
+    addresses = f"static://127.0.0.1:{free_port()},{server.address}"
+    with plumline.Client(addresses, balancer="round_robin") as plum:
         statuses = {plum.get("orders", "/x").status_code for _ in range(20)}
         assert statuses == {200}
         ejected = [e for e in plum.stats()["services"]["orders"]["endpoints"].values() if e["ejected"]]

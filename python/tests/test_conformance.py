@@ -21,7 +21,7 @@ def test_every_scenario_passes() -> None:
         env=environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=1500,
     )
     assert ran.returncode == 0, ran.stderr
     assert "scenarios passed" in ran.stderr

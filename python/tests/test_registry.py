@@ -38,7 +38,7 @@ def test_the_ten_lines_work(registry: plumline.testing.Controller, server: Serve
         plum.wait_for("orders", 5)
         assert plum.services() == ["orders"]
         item = plum.get("orders", "/items/7").raise_for_status().json()
-        plum.post("orders", "/items", json=item, idempotent=True, timeout=0.8)
+        plum.post("orders", "/items", json=item, idempotent=True, timeout=5)
         with plum.pick("orders") as pick:
             assert pick.endpoint.version == "v2"
         for change in plum.watch("orders"):
@@ -97,7 +97,7 @@ def test_a_registration_is_seen_once_its_port_answers(
     with plumline.Client(registry.address) as plum:
         began = time.monotonic()
         me = plum.register("orders", port, host="127.0.0.1")
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
         assert me.state == "waiting_for_port"
         assert ports(asker) == set()
         server = Server(port)
@@ -192,7 +192,7 @@ def test_closing_a_watch_ends_the_loop_in_another_thread(asker: plumline.Client)
 
     threading.Thread(target=follow, daemon=True).start()
     changes.close()
-    assert ended.wait(2)
+    assert ended.wait(10)
 
 
 def test_wait_for_gives_up_in_time_and_says_what_is_there(asker: plumline.Client) -> None:
@@ -231,7 +231,7 @@ def test_a_wrong_token_is_heard_when_the_port_answers(server: Server) -> None:
             plumline.Client(f"{registry.address}?token=wrong") as plum,
             pytest.raises((plumline.PlumUnauthenticatedError, plumline.PlumPermissionDeniedError)) as raised,
         ):
-            plum.register("orders", server.server_port, host="127.0.0.1")
+            plum.register("orders", server.server_port, host="127.0.0.1").wait(10)
         assert "wrong" not in str(raised.value)
         with plumline.Client(f"{registry.address}?token=right") as plum:
             plum.register("orders", server.server_port, host="127.0.0.1").wait(5)

@@ -149,9 +149,14 @@ TEST(a_bound_handle_calls_and_picks) {
 
 static unsigned before;
 
+static int has_arrived(void *none) {
+  (void)none;
+  return server_requests() != before;
+}
+
 /* Closes the client once its request has arrived. */
 static void *close_it(void *client) {
-  while (server_requests() == before) continue;
+  CHECK(check_until(has_arrived, NULL));
   OK(plumline_client_close((plumline_client *)client, 0, &error));
   return NULL;
 }

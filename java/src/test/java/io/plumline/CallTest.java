@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.google.gson.reflect.TypeToken;
 import java.net.ServerSocket;
+import java.net.Socket;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -141,13 +142,10 @@ class CallTest {
 
     @Test
     void aCallTellsItsStory() throws Exception {
-        int closed;
-        try (ServerSocket socket = Servers.silent()) {
-            closed = socket.getLocalPort();
-        }
-        try (Servers.Http server = echo()) {
-            PlumConfig config =
-                    new PlumConfig().registry("static://127.0.0.1:" + closed + ",127.0.0.1:" + server.port());
+        try (Socket closed = Servers.closed();
+                Servers.Http server = echo()) {
+            PlumConfig config = new PlumConfig()
+                    .registry("static://127.0.0.1:" + closed.getLocalPort() + ",127.0.0.1:" + server.port());
             try (PlumClient plum = PlumClient.create(config.balancer(PlumConfig.Strategy.ROUND_ROBIN))) {
                 List<PlumResponse> responses = List.of(plum.get("s", "/"), plum.get("s", "/"));
                 PlumResponse retried = responses.stream()
@@ -156,7 +154,7 @@ class CallTest {
                         .orElseThrow();
                 assertEquals(
                         Optional.of(Kind.UNAVAILABLE), retried.trace().get(0).kind());
-                assertEquals(closed, retried.trace().get(0).endpoint().port());
+                assertEquals(closed.getLocalPort(), retried.trace().get(0).endpoint().port());
                 assertEquals(200, retried.trace().get(1).status().getAsInt());
                 assertEquals(server.port(), retried.endpoint().port());
                 assertTrue(retried.elapsed().toNanos() > 0);
