@@ -33,8 +33,9 @@ fn outlast<S: Server>(empty: bool) {
     }
     server.revive();
     let expected: Vec<u16> = (1..=200).collect();
-    // Beside the beat 200 writes to a disk, one after the other at Consul; and a server that has just started may have taken what it has not yet passed on.
-    until("all are back, once each, with the latest data", ONE_BEAT + Duration::from_secs(2), || {
+    // Beside the beat 200 writes to a disk, one after the other at Consul; and a server that has just started may have
+    // taken what it has not yet passed on.
+    until("all are back, once each, with the latest data", ONE_BEAT + Duration::from_secs(4), || {
         server.listed("orders") == expected && server.record("orders", 8).version == "v2"
     });
     until("and the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
