@@ -42,9 +42,9 @@ fn no_acknowledged_value_is_lost_to_kill_9() {
 const WRITERS: usize = 8;
 
 /// Sets the flag, however the test ends.
-struct Ends<'a>(&'a AtomicBool);
+struct End<'a>(&'a AtomicBool);
 
-impl Drop for Ends<'_> {
+impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
@@ -81,7 +81,7 @@ fn many_writers_at_once_lose_nothing_to_kill_9() {
         };
         let writers: Vec<_> = (0..WRITERS).map(write).collect();
         // Also where the test fails: they would write for ever, and the test with them.
-        let _end = Ends(&killed);
+        let _end = End(&killed);
         let mut reader = plumline.connect();
         // Each writer may have one that is written and not yet acknowledged.
         wait_until("hundred values are acknowledged", || {

@@ -108,8 +108,8 @@ def test_ctrl_c_ends_any_wait(server: Server, wait: str) -> None:
         assert errors == ""
         return float(output) - pressed
 
-    # A wait looks every 100 ms; a busy machine may let it wait longer for its turn, but not each time.
-    assert any(interrupted() < 0.2 for _ in range(5))
+    # A wait looks every 100 ms; a busy machine may let it wait longer for its turn, but not most times.
+    assert sorted(interrupted() for _ in range(3))[1] < 0.2
 
 
 def test_a_signal_handler_that_raises_comes_out_as_it_was_raised(server: Server) -> None:

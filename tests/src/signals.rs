@@ -45,19 +45,26 @@ fn stands_still(pid: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::process::Command;
+    use std::process::{Child, Command};
+
+    struct Busy(Child);
+
+    impl Drop for Busy {
+        fn drop(&mut self) {
+            self.0.kill().unwrap();
+            self.0.wait().unwrap();
+        }
+    }
 
     #[test]
     fn a_process_stands_still_as_soon_as_it_is_stopped_and_no_longer_than_that() {
         // `yes` never waits for anything: it runs until it is stopped.
-        let mut busy = Command::new("yes").stdout(std::process::Stdio::null()).spawn().unwrap();
-        let pid = Pid::from_child(&busy);
+        let busy = Busy(Command::new("yes").stdout(std::process::Stdio::null()).spawn().unwrap());
+        let pid = Pid::from_child(&busy.0);
         assert!(!stands_still(pid));
         stop(pid);
         assert!(stands_still(pid));
         go_on(pid);
         until("it runs again", SOON, || !stands_still(pid));
-        busy.kill().unwrap();
-        busy.wait().unwrap();
     }
 }

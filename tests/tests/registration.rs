@@ -14,7 +14,7 @@ const CONTROLLER: &str = env!("CARGO_BIN_EXE_test-controller");
 /// The controllers here keep an instance this long, so that a beat comes each second.
 const TTL: Duration = Duration::from_secs(3);
 /// Losing a registry, coming back to it and a beat.
-const ONE_BEAT: Duration = Duration::from_millis(1_000 + 1_150);
+const ONE_BEAT: Duration = Duration::from_millis(1_500 + 1_150);
 const SOON: Duration = Duration::from_secs(5);
 
 fn at(port: u16) -> Instance {

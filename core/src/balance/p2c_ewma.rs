@@ -10,12 +10,13 @@
 //! meaning at low load, and a slow endpoint gains nothing from meeting itself.
 //!
 //! The latency of an endpoint that hangs would stay what it was, and look ever better beside peers that are
-//! slow at times: it is reckoned to be at least as long as three calls or more have waited for any answer.
+//! slow at times: it is reckoned to be at least as long as three calls or more, begun since its last answer, have
+//! waited for one. Where suspicion is switched off, or not yet possible, it is not.
 
 use super::draw::{eligible, last_choice};
 use super::{Balancer, Context, ewma};
 use crate::clock::Tick;
-use crate::snapshot::{CROWD, State, View};
+use crate::snapshot::View;
 
 /// Below this, success is not worth telling apart, and the cost stays finite.
 const LEAST_SUCCESS: f64 = 0.05;
@@ -48,15 +49,10 @@ impl Balancer for P2cEwma {
 fn cost(view: &View, index: usize, mean: f64, now: Tick) -> f64 {
     let slot = &view.slots()[index];
     let state = &slot.member.state;
-    let in_flight = state.in_flight();
-    let seen = ewma::latency(state, mean, now).unwrap_or(if mean > 0.0 { mean } else { 1.0 });
-    let latency = if in_flight < CROWD || mean <= 0.0 { seen } else { seen.max(waited(state, now)) };
+    let mut latency = ewma::latency(state, mean, now).unwrap_or(if mean > 0.0 { mean } else { 1.0 });
+    if let Some(unanswered) = view.unanswered(index, now) {
+        latency = latency.max(unanswered.as_nanos() as u64 as f64);
+    }
     let success = ewma::success(state, now).max(LEAST_SUCCESS);
-    latency * (1.0 + f64::from(in_flight) * slot.load_factor) / (success * success)
-}
-
-/// How long a crowd has waited for any answer, nanoseconds.
-#[cold]
-fn waited(state: &State, now: Tick) -> f64 {
-    state.hanging(now).unwrap_or_default().as_nanos() as u64 as f64
+    latency * (1.0 + f64::from(state.in_flight()) * slot.load_factor) / (success * success)
 }

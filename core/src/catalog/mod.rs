@@ -379,14 +379,13 @@ impl Inner {
                 Err(error) => failure = Some(error),
             }
         }
-        let outcome = match failure {
-            Some(ref error) if names.is_empty() => Err(error.clone()),
+        let outcome = match &failure {
+            Some(error) if names.is_empty() => Err(error.clone()),
             _ => Ok(names),
         };
         // One caller's impatience is none of the next one's.
-        let now = clock::now();
-        if failure.is_none() || !wait.deadline.passed(now) {
-            *cached = Some((now, outcome.clone()));
+        if failure.is_none() || wait.left().is_ok() {
+            *cached = Some((clock::now(), outcome.clone()));
         }
         outcome
     }

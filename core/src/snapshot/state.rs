@@ -95,6 +95,8 @@ pub struct State {
     /// Uses that have begun, and those that have ended: in flight is the difference.
     begun: AtomicU64,
     ended: AtomicU64,
+    /// How many had begun when the last answer came.
+    begun_at_answer: AtomicU64,
     /// Failures in a row.
     pub streak: Streak,
     standing: AtomicU8,
@@ -138,6 +140,7 @@ impl State {
     /// An answer came, whatever it says: the endpoint lives.
     #[inline]
     pub fn answered(&self, now: Tick) {
+        self.begun_at_answer.store(self.begun.load(Relaxed), Relaxed);
         if self.in_flight() >= CROWD {
             self.crowded_since.store(now.nanos(), Relaxed);
         }
@@ -190,6 +193,15 @@ impl State {
         (self.in_flight() >= CROWD).then(|| now.since(Tick::from_nanos(self.crowded_since.load(Relaxed))))
     }
 
+    /// The same of a crowd that has begun since its last answer: calls that are meant to be long, and wait beside
+    /// others that are answered, do not count.
+    #[inline]
+    pub fn unanswered(&self, now: Tick) -> Option<Duration> {
+        let hanging = self.hanging(now)?;
+        let begun = self.begun.load(Relaxed).saturating_sub(self.begun_at_answer.load(Relaxed));
+        (begun >= u64::from(CROWD)).then_some(hanging)
+    }
+
     /// The latencies of its recent answers.
     pub fn answers(&self) -> &Recent {
         &self.answers
@@ -233,6 +245,8 @@ impl State {
     pub(super) fn set_returned(&self, at: Tick) {
         *self.ejection.lock() = None;
         self.returned_at.store(at.nanos(), Relaxed);
+        // What hangs since before says nothing about it now.
+        self.answered(at);
         self.standing.store(Standing::OnTrial as u8, Relaxed);
     }
 

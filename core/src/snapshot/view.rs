@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use super::{AliasTable, Cell, Filter, Member, Owner, Patience, Recent, Snapshot};
+use super::{AliasTable, Cell, Filter, Member, Owner, Patience, Recent, Snapshot, State};
 use crate::clock::Tick;
 use crate::model::Endpoint;
 
@@ -150,7 +150,20 @@ impl View {
     pub fn is_suspect(&self, index: usize, now: Tick) -> bool {
         let state = &self.slots[index].member.state;
         let Some(hanging) = state.hanging(now) else { return false };
-        state.patience.get().or_else(|| self.pulse.patience.get()).is_some_and(|patience| hanging > patience)
+        self.patience(state).is_some_and(|patience| hanging > patience)
+    }
+
+    /// How long the endpoint at this index has left a crowd of calls without any answer, suspect or not yet; `None`
+    /// where nobody is suspected.
+    #[inline]
+    pub fn unanswered(&self, index: usize, now: Tick) -> Option<Duration> {
+        let state = &self.slots[index].member.state;
+        state.unanswered(now).filter(|_| self.patience(state).is_some())
+    }
+
+    #[inline]
+    fn patience(&self, state: &State) -> Option<Duration> {
+        state.patience.get().or_else(|| self.pulse.patience.get())
     }
 }
 

@@ -101,14 +101,46 @@ fn a_suspect_gets_no_calls_while_others_are_usable() {
 #[test]
 fn what_hangs_is_not_taken_for_as_fast_as_it_was_while_the_others_are_slow() {
     for seed in 0..20 {
-        let mut world = World::new(&[1; 3], seed);
+        let mut world = World::new(&[1; 3], seed).ejecting();
         world.run(TEN, 100.0);
         world.behaviour = vec![Behaviour::Serves(300 * MILLI); 3];
         world.behaviour[0] = Behaviour::Hangs(100 * TEN);
-        // By its latency of before it would get half of them, though it is not suspected here at all.
+        // By its latency of before it would get half of them: in this second nobody is suspect.
         let hanging = world.run(SECOND, 30.0)[0];
         assert!((3..=10).contains(&hanging), "seed {seed}: {hanging}");
     }
+}
+
+#[test]
+fn long_calls_beside_short_ones_keep_nobody_from_his_share() {
+    for seed in 0..5 {
+        let mut world = World::new(&[1; 2], seed).ejecting();
+        world.run(TEN, 100.0);
+        for server in 0..2 {
+            (0..4).for_each(|_| world.member(server).state.begin(world.now));
+        }
+        let picks = world.run(TEN, 200.0);
+        assert!(picks.iter().all(|picks| *picks > 600), "seed {seed}: {picks:?}");
+    }
+}
+
+#[test]
+fn who_is_back_is_not_suspect_for_what_hangs_since_before() {
+    let world = warm(6);
+    let (member, now) = (world.member(0), world.now);
+    (0..5).for_each(|_| member.state.begin(now));
+    let later = now.after(2 * SECOND);
+    let outlier = Outlier::new(&OutlierConfig::default());
+    for _ in 0..2 {
+        outlier.report(&world.service, &member, Outcome::Timeout, now, later);
+        member.state.end();
+    }
+    assert!(member.state.is_ejected());
+    let back = later.after(60 * TEN);
+    world.service.readmit_due(back);
+    assert!(!member.state.is_ejected() && member.state.in_flight() == 3);
+    assert!(!is_suspect(&world.selection, &member, back));
+    assert!(is_suspect(&world.selection, &member, back.after(2 * SECOND)), "it hangs still");
 }
 
 #[test]

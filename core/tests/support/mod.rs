@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use plumline::sync::Mutex;
-use rustix::net::{AddressFamily, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 /// A request as the server saw it.
 #[derive(Clone, Debug, Default)]
@@ -190,7 +190,8 @@ pub struct DeadPort(OwnedFd);
 
 impl DeadPort {
     pub fn take() -> DeadPort {
-        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        let socket =
+            socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
         rustix::net::bind(&socket, &SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).unwrap();
         DeadPort(socket)
     }

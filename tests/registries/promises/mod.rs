@@ -24,7 +24,7 @@ pub use together::*;
 pub const TTL: Duration = Duration::from_secs(3);
 const SOON: Duration = Duration::from_secs(5);
 /// Losing a registry, coming back to it and a beat.
-pub const ONE_BEAT: Duration = Duration::from_millis(1_000 + 1_150);
+pub const ONE_BEAT: Duration = Duration::from_millis(1_500 + 1_150);
 
 /// The tests of one registry.
 macro_rules! promises {

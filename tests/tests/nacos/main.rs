@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use self::server::{Refusal, Server};
 
 const SOON: Duration = Duration::from_secs(5);
-const ONE_BEAT: Duration = Duration::from_millis(1_000 + 1_150);
+const ONE_BEAT: Duration = Duration::from_millis(1_500 + 1_150);
 
 /// A client whose instances are kept for 3 s: a beat comes each second.
 fn registering(address: &str) -> Client {

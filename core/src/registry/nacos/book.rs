@@ -35,6 +35,9 @@ const SIDE_BY_SIDE: usize = 64;
 /// Just after a change a look may be behind it.
 const BEHIND: Duration = Duration::from_millis(500);
 
+/// Whoever asks for less is not connected to more often for it.
+const LEAST_TTL: Duration = Duration::from_secs(1);
+
 /// Everything that is registered, by service.
 #[derive(Default)]
 pub(super) struct Book {
@@ -63,13 +66,14 @@ impl Book {
         self.shelves.lock().entry(service.to_owned()).or_default().clone()
     }
 
-    /// How long what is registered here lasts without beats: the shortest of them.
+    /// The shortest time that is asked for anything registered here, but a second at least: how soon a connection that
+    /// was lost is tried again depends on it.
     pub(super) fn ttl(&self) -> Duration {
-        let shelves: Vec<Arc<Shelf>> = self.shelves.lock().values().cloned().collect();
-        let ttl = |shelf: Arc<Shelf>| {
+        let shelves = self.shelves.lock();
+        let shortest = |shelf: &Arc<Shelf>| {
             shelf.ours.lock().held.values().filter_map(|held| held.entry.instance.ttl).min()
         };
-        shelves.into_iter().filter_map(ttl).min().map_or(DEFAULT_TTL, |ttl| ttl.min(DEFAULT_TTL))
+        shelves.values().filter_map(shortest).fold(DEFAULT_TTL, Duration::min).max(LEAST_TTL)
     }
 
     /// An entry is no more.

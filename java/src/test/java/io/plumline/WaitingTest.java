@@ -258,7 +258,7 @@ class WaitingTest {
                 // Who knew it before would keep it for a while.
                 try (PlumClient fresh = PlumClient.create(controller.address())) {
                     return fresh.discover("kept").size() == 1;
-                } catch (PlumUnavailableException error) {
+                } catch (PlumException error) {
                     return false;
                 }
             });
