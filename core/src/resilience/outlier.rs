@@ -65,6 +65,8 @@ impl Outlier {
             state.answered(now);
             if self.config.stall {
                 stall::learn_from(service, state, now.since(began));
+            } else {
+                stall::forget(service, state);
             }
         }
         if !self.config.enabled || began < state.returned_at() {

@@ -37,6 +37,15 @@ pub(super) fn learn_from(service: &Service, state: &State, latency: Duration) {
     }
 }
 
+/// Suspicion is off: what was learnt while it was on makes nobody a suspect any more.
+pub(super) fn forget(service: &Service, state: &State) {
+    for patience in [&state.patience, &service.pulse().patience] {
+        if patience.get().is_some() {
+            patience.clear();
+        }
+    }
+}
+
 /// How long an answer of this endpoint may take before something must be wrong.
 pub(super) fn patience(service: &Service, state: &State) -> Duration {
     state.patience.get().or_else(|| service.pulse().patience.get()).unwrap_or(LEAST)

@@ -78,6 +78,11 @@ impl Patience {
     pub fn set(&self, patience: Duration) {
         self.0.store(patience.as_nanos() as u64, Relaxed);
     }
+
+    /// As if it had never been worked out.
+    pub fn clear(&self) {
+        self.0.store(0, Relaxed);
+    }
 }
 
 /// What has been seen of one endpoint. The first cells are those that every pick reads: one cache line.

@@ -68,6 +68,18 @@ fn a_service_that_is_always_slow_is_given_its_time() {
 }
 
 #[test]
+fn once_suspicion_is_switched_off_an_answer_has_it_forgotten() {
+    let world = warm(7);
+    let (member, now) = (world.member(0), world.now);
+    (0..4).for_each(|_| member.state.begin(now));
+    assert!(is_suspect(&world.selection, &member, now.after(2 * SECOND)));
+    let off = Outlier::new(&OutlierConfig { stall: false, ..OutlierConfig::default() });
+    off.report(&world.service, &member, Outcome::Status(200), now, now.after(2 * SECOND));
+    member.state.end();
+    assert!(!is_suspect(&world.selection, &member, now.after(TEN)));
+}
+
+#[test]
 fn a_new_endpoint_is_judged_by_its_service_and_a_new_service_not_at_all() {
     let fresh = World::new(&[1; 3], 4).ejecting();
     let (member, now) = (fresh.member(0), fresh.now);
