@@ -24,6 +24,15 @@ pub fn until(what: &str, at_most: Duration, mut is_so: impl FnMut() -> bool) -> 
     started.elapsed()
 }
 
+/// Waits until something is so and has been for this long; before, it may come and go.
+pub fn until_lasting(what: &str, how_long: Duration, at_most: Duration, mut is_so: impl FnMut() -> bool) {
+    let mut since = None;
+    until(what, at_most, || {
+        since = if is_so() { since.or(Some(Instant::now())) } else { None };
+        since.is_some_and(|since| since.elapsed() >= how_long)
+    });
+}
+
 /// Watches for a while that something stays so.
 pub fn stays(what: &str, how_long: Duration, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
