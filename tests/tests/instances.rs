@@ -1,47 +1,27 @@
 //! What becomes of calls when an instance is killed or hangs, as a process of its own does; and calls over TLS.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use plumline::{Client, Kind};
+use plumline_servers::Running;
 use plumline_tests::{client, signals, until};
-use rustix::process::Pid;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::json;
 
 struct Instance {
-    child: Child,
+    running: Running,
     address: String,
 }
 
 impl Instance {
     fn start() -> Instance {
-        let mut child =
-            Command::new(env!("CARGO_BIN_EXE_test-instance")).stdout(Stdio::piped()).spawn().unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        Instance { child, address: line.trim().to_owned() }
-    }
-
-    fn pid(&self) -> Pid {
-        Pid::from_child(&self.child)
-    }
-
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Instance {
-    fn drop(&mut self) {
-        // It may have been killed by the test already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let (running, address) = Running::begun(&mut Command::new(env!("CARGO_BIN_EXE_test-instance")));
+        Instance { running, address }
     }
 }
 
@@ -94,7 +74,7 @@ fn a_killed_instance_costs_no_failed_call_and_is_out_within_100_ms() {
     let is_out = || plum.stats().unwrap().services["s"].endpoints[&dead].ejected;
     let (calls, failed, out_after) = calling(&plum, || {
         until("every instance has answered", Duration::from_secs(20), || fewest_attempts(&plum) >= 50);
-        instances[0].kill();
+        instances[0].running.kill();
         let failures = || plum.stats().unwrap().services["s"].endpoints[&dead].failures;
         until("a call has met the dead one", Duration::from_secs(10), || failures() > 0);
         until("it is out", Duration::from_secs(2), is_out)
@@ -117,14 +97,14 @@ fn an_instance_that_hangs_is_suspect_in_about_a_second_and_costs_no_failed_call(
         until("every instance has answered often", Duration::from_secs(20), || {
             fewest_attempts(&plum) >= 1_000
         });
-        signals::stop(instances[1].pid());
+        signals::stop(instances[1].running.pid());
         until("three calls wait on it", Duration::from_secs(10), || judged().in_flight >= 3);
         until("it is suspect", Duration::from_secs(2), || {
             judged().reasons.iter().any(|reason| reason.starts_with("suspect"))
         });
         let waiting = judged().in_flight;
         assert!(waiting < 8, "the other threads go on: {waiting} of 8 wait");
-        signals::go_on(instances[1].pid());
+        signals::go_on(instances[1].running.pid());
         until("it answers again", Duration::from_secs(5), || judged().in_flight < 3);
     });
     assert_eq!(failed, 0, "of {calls} calls");

@@ -48,7 +48,7 @@ pub(super) fn forget(service: &Service, state: &State) {
 
 /// How long an answer of this endpoint may take before something must be wrong.
 pub(super) fn patience(service: &Service, state: &State) -> Duration {
-    state.patience.get().or_else(|| service.pulse().patience.get()).unwrap_or(LEAST)
+    service.pulse().patience_with(state).unwrap_or(LEAST)
 }
 
 fn worth_a_look(counted: u32) -> bool {

@@ -97,6 +97,14 @@ pub struct Pulse {
     pub patience: Patience,
 }
 
+impl Pulse {
+    /// How long a crowd may hang on one of its endpoints: as it has taught itself, or else the service.
+    #[inline]
+    pub fn patience_with(&self, state: &State) -> Option<Duration> {
+        state.patience.get().or_else(|| self.patience.get())
+    }
+}
+
 impl View {
     /// The view of a snapshot through a filter: what is healthy, not ejected, and has weight.
     pub(super) fn build(snapshot: &Snapshot, filter: &Filter, mean: Arc<Mean>, pulse: Arc<Pulse>) -> View {
@@ -150,7 +158,7 @@ impl View {
     pub fn is_suspect(&self, index: usize, now: Tick) -> bool {
         let state = &self.slots[index].member.state;
         let Some(hanging) = state.hanging(now) else { return false };
-        self.patience(state).is_some_and(|patience| hanging > patience)
+        self.pulse.patience_with(state).is_some_and(|patience| hanging > patience)
     }
 
     /// How long the endpoint at this index has left a crowd of calls without any answer, suspect or not yet; `None`
@@ -158,12 +166,7 @@ impl View {
     #[inline]
     pub fn unanswered(&self, index: usize, now: Tick) -> Option<Duration> {
         let state = &self.slots[index].member.state;
-        state.unanswered(now).filter(|_| self.patience(state).is_some())
-    }
-
-    #[inline]
-    fn patience(&self, state: &State) -> Option<Duration> {
-        state.patience.get().or_else(|| self.pulse.patience.get())
+        state.unanswered(now).filter(|_| self.pulse.patience_with(state).is_some())
     }
 }
 
