@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use plumline::balance::{self, Context, Draw};
 use plumline::config::Strategy;
-use plumline::snapshot::{Filter, Listed, Service};
+use plumline::membership::{Filter, Listed, Service};
 use plumline::{Client, Endpoint, Query, clock};
 
 use crate::table::{Contender, Round, Row, compare};

@@ -8,9 +8,9 @@ pub mod config;
 mod error;
 mod header;
 pub mod interrupt;
+pub mod membership;
 mod model;
 mod nearest;
-pub mod snapshot;
 pub mod sync;
 pub mod telemetry;
 

@@ -6,24 +6,24 @@ use std::time::Duration;
 use plumline::catalog::Catalog;
 use plumline::config::CacheConfig;
 use plumline::interrupt::{Closing, Never};
-use plumline::registry::{Heard, Listing, Registry, Sink, Wait, Watch};
-use plumline::runtime::{Lane, Runtime};
+use plumline::registry::{Listing, Registry, RegistryUpdate, Sink, Wait, Watch};
+use plumline::runtime::{Runtime, TaskQueue};
 use plumline::sync::Mutex;
 use plumline::{Endpoint, Kind, Result};
 
 /// A registry that does as it is told: it answers `now`, and before that its watch tells what is in `late`.
 struct Told {
     source: Arc<str>,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     sink: Mutex<Option<Arc<dyn Sink>>>,
     now: Mutex<Vec<u16>>,
     late: Mutex<Vec<Vec<u16>>>,
 }
 
-fn list(ports: &[u16]) -> Heard {
+fn list(ports: &[u16]) -> RegistryUpdate {
     let endpoint = |port: &u16| Endpoint::new("s", "127.0.0.1".parse().unwrap(), *port);
     let listing = Listing { endpoints: ports.iter().map(endpoint).collect(), removed: Vec::new() };
-    Heard { lists: vec![("s".into(), listing)], ..Heard::default() }
+    RegistryUpdate { lists: vec![("s".into(), listing)], ..RegistryUpdate::default() }
 }
 
 impl Told {
@@ -51,11 +51,11 @@ impl Registry for Told {
         false
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, _: &str, _: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, _: &str, _: &Wait<'_>) -> Result<RegistryUpdate> {
         let answer = list(&self.now.lock());
         if let Some(late) = self.late.lock().pop() {
             self.tell(&late);
@@ -89,7 +89,7 @@ fn ports(catalog: &Catalog) -> Vec<u16> {
 fn told(ports: &[u16]) -> (Catalog, Arc<Told>) {
     let told = Arc::new(Told {
         source: "told://".into(),
-        lane: Lane::new(1),
+        lane: TaskQueue::new(1),
         sink: Mutex::default(),
         now: Mutex::new(ports.to_vec()),
         late: Mutex::default(),

@@ -16,7 +16,7 @@ const FLOORS: [(u8, &[&str]); 6] = [
             "interrupt",
             "model",
             "nearest",
-            "snapshot",
+            "membership",
             "sync",
             "telemetry",
         ],

@@ -4,7 +4,7 @@
 //! an `IOException` tells of an attempt that failed, and the call goes on around it.
 
 use plumline::balance::{Balancer, Context};
-use plumline::snapshot::{Slot, View};
+use plumline::membership::{Slot, View};
 use plumline::{Answer, Bounds, Endpoint, Error, Failure, Headers, Kind, Outgoing, Result, Transport};
 use plumline_bindings::failure::error_of;
 

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use plumline::balance::{Balancer, Context};
-use plumline::snapshot::{Slot, View};
+use plumline::membership::{Slot, View};
 use plumline::sync::Mutex;
 use plumline::{Answer, Bounds, Failure, Outgoing, Transport};
 use plumline_bindings::failure::error_of;

@@ -1,7 +1,7 @@
 //! The chance and the turn of one thread: what strategies draw from, passed in and never shared.
 
 use super::Context;
-use crate::snapshot::View;
+use crate::membership::View;
 
 /// A draw of what is not wanted is repeated so often before the list is walked instead.
 const REDRAWS: usize = 8;

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::snapshot::{State, View};
+use crate::membership::{State, View};
 
 const FALL: f64 = 1e9;
 const FORGET: f64 = 10e9;
@@ -116,9 +116,9 @@ fn decay(elapsed: Duration, constant: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::membership::Selection;
+    use crate::membership::{Filter, Listed, Service};
     use crate::model::{Endpoint, Query};
-    use crate::snapshot::Selection;
-    use crate::snapshot::{Filter, Listed, Service};
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
     use std::sync::Arc;

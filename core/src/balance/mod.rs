@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::clock::Tick;
 use crate::config::Strategy;
-use crate::snapshot::{State, View};
+use crate::membership::{State, View};
 
 pub use draw::Draw;
 pub use p2c_ewma::P2cEwma;
@@ -25,7 +25,7 @@ pub use round_robin::RoundRobin;
 ///
 /// ```
 /// use plumline::balance::{Balancer, Context};
-/// use plumline::snapshot::View;
+/// use plumline::membership::View;
 ///
 /// /// The endpoint with the fewest calls in flight.
 /// struct LeastBusy;

@@ -16,7 +16,7 @@
 use super::draw::{eligible, last_choice};
 use super::{Balancer, Context, ewma};
 use crate::clock::Tick;
-use crate::snapshot::View;
+use crate::membership::View;
 
 /// Below this, success is not worth telling apart, and the cost stays finite.
 const LEAST_SUCCESS: f64 = 0.05;

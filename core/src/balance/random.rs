@@ -2,7 +2,7 @@
 
 use super::draw::{eligible, last_choice};
 use super::{Balancer, Context};
-use crate::snapshot::View;
+use crate::membership::View;
 
 /// Draws an endpoint in proportion to its weight.
 #[derive(Clone, Copy, Debug, Default)]

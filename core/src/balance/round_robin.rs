@@ -5,7 +5,7 @@
 
 use super::draw::{is_eligible, last_choice};
 use super::{Balancer, Context};
-use crate::snapshot::View;
+use crate::membership::View;
 
 /// Takes the endpoints in turn.
 #[derive(Clone, Copy, Debug, Default)]

@@ -15,8 +15,8 @@ use crate::balance::Draw;
 use crate::clock::{self, Deadline, Tick};
 use crate::error::{Error, Result, TraceOutcome, TraceStep};
 use crate::interrupt::{Interrupt, SLICE};
+use crate::membership::Selection;
 use crate::resilience::{Outcome, is_safe, parse_retry_after};
-use crate::snapshot::Selection;
 use crate::telemetry::Count;
 use crate::transport::{Answer, Exchange, Failure, Limits};
 

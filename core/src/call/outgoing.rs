@@ -8,8 +8,8 @@ use super::Request;
 use super::hooks::Outgoing;
 use crate::config::Settings;
 use crate::error::{Error, Kind, Result};
+use crate::membership::{Connections, Member};
 use crate::model::Endpoint;
-use crate::snapshot::{Connections, Member};
 use crate::transport::{Agent, Options, Target, tls};
 
 /// Sent unless the request or the configuration says otherwise.

@@ -21,8 +21,8 @@ use super::policies::Policies;
 use crate::balance::{Context, Draw};
 use crate::clock::{Deadline, Tick};
 use crate::error::Result;
+use crate::membership::{Member, Selection, Service, State, View};
 use crate::resilience::{Outcome, Probe, may_repeat};
-use crate::snapshot::{Member, Selection, Service, State, View};
 
 /// Of what is left, the part one attempt may take while another could follow.
 const SHARE: f64 = 0.6;
@@ -230,8 +230,8 @@ impl<'a> Plan<'a> {
 mod tests {
     use super::*;
     use crate::config::Settings;
+    use crate::membership::{Filter, Listed};
     use crate::model::{Endpoint, Query};
-    use crate::snapshot::{Filter, Listed};
 
     const SECOND: Duration = Duration::from_secs(1);
 

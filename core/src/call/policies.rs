@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::balance::{self, Balancer, Context};
 use crate::config::Settings;
 use crate::error::{Error, Result};
+use crate::membership::View;
 use crate::resilience::{Backoff, Budget, Outlier};
-use crate::snapshot::View;
 
 /// How one service is called.
 pub(crate) struct Policies {

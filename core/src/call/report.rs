@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::balance::ewma;
 use crate::clock::{self, Tick};
+use crate::membership::{Member, Service, State, View};
 use crate::resilience::{Outcome, Outlier, Probe, Verdict};
-use crate::snapshot::{Member, Service, State, View};
 use crate::telemetry::{Count, Counters};
 
 /// So many looks at most: an endpoint that may not be ejected is not looked at for ever.

@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Tick;
+use crate::membership::Listed;
 use crate::model::{Endpoint, EndpointKey};
-use crate::registry::{Absence, Listing, RecordId, Why};
-use crate::snapshot::Listed;
+use crate::registry::{Absence, Listing, RecordId, RemovalReason};
 
 /// Whether one registry is settled.
 #[derive(Debug, Default)]
@@ -92,7 +92,7 @@ impl Belief {
     /// The registry listed the whole service.
     pub(super) fn heard(&mut self, listing: Listing, trust: Trust, now: Tick) -> Verdict {
         let mut verdict = Verdict::default();
-        let why: HashMap<RecordId, Why> =
+        let why: HashMap<RecordId, RemovalReason> =
             listing.removed.into_iter().map(|removed| (removed.id, removed.why)).collect();
         let listed: BTreeMap<(RecordId, IpAddr), Endpoint> = listing
             .endpoints
@@ -105,7 +105,7 @@ impl Belief {
                 return true;
             }
             let why = why.get(&key.0).copied();
-            if why == Some(Why::Deleted) || (believed && record.unconfirmed_until.is_none()) {
+            if why == Some(RemovalReason::Deleted) || (believed && record.unconfirmed_until.is_none()) {
                 verdict.gone.push((record.endpoint.clone(), name_of(why)));
                 verdict.changed = true;
                 return false;
@@ -196,10 +196,10 @@ impl Belief {
     }
 }
 
-const fn name_of(why: Option<Why>) -> &'static str {
+const fn name_of(why: Option<RemovalReason>) -> &'static str {
     match why {
-        Some(Why::Deleted) => "deleted",
-        Some(Why::Expired) => "expired",
+        Some(RemovalReason::Deleted) => "deleted",
+        Some(RemovalReason::Expired) => "expired",
         None => "missing",
     }
 }
@@ -222,7 +222,7 @@ mod tests {
         Listing { endpoints: ports.into_iter().map(endpoint).collect(), removed: Vec::new() }
     }
 
-    fn without(ports: impl IntoIterator<Item = u16>, removed: u16, why: Why) -> Listing {
+    fn without(ports: impl IntoIterator<Item = u16>, removed: u16, why: RemovalReason) -> Listing {
         Listing { removed: vec![Removed { id: RecordId::of(&endpoint(removed)), why }], ..list(ports) }
     }
 
@@ -287,11 +287,11 @@ mod tests {
     fn what_was_deleted_on_purpose_is_gone_at_once() {
         let mut belief = believing(2);
         let trust = trust(Absence::WhenSettled, false);
-        let verdict = belief.heard(without([2], 1, Why::Deleted), trust, at(1));
+        let verdict = belief.heard(without([2], 1, RemovalReason::Deleted), trust, at(1));
         assert_eq!(verdict.gone.iter().map(|(_, why)| *why).collect::<Vec<_>>(), ["deleted"]);
-        belief.heard(without([], 2, Why::Expired), trust, at(1));
+        belief.heard(without([], 2, RemovalReason::Expired), trust, at(1));
         assert_eq!(ports(&belief), [(2, true)], "expiry of an unsettled registry is only absence");
-        belief.heard(without([], 2, Why::Deleted), trust, at(2));
+        belief.heard(without([], 2, RemovalReason::Deleted), trust, at(2));
         assert!(ports(&belief).is_empty(), "even while unconfirmed");
     }
 
@@ -356,7 +356,7 @@ mod tests {
                         let before = ports(&belief);
                         let deleted = deleted.filter(|port| !lives.contains(port));
                         let mut listing = list(lives.clone());
-                        listing.removed.extend(deleted.map(|port| Removed { id: RecordId::of(&endpoint(port)), why: Why::Deleted }));
+                        listing.removed.extend(deleted.map(|port| Removed { id: RecordId::of(&endpoint(port)), why: RemovalReason::Deleted }));
                         belief.heard(listing, trust(Absence::WhenSettled, settled), at(now));
                         let after = ports(&belief);
                         for port in &lives {

@@ -8,9 +8,9 @@ use super::absence::Trust;
 use super::known::{Applied, Known};
 use crate::clock;
 use crate::error::Error;
-use crate::registry::{Absence, Heard, Listing, Sink};
+use crate::membership::Ejection;
+use crate::registry::{Absence, Listing, RegistryUpdate, Sink};
 use crate::runtime::Priority;
-use crate::snapshot::Ejection;
 
 /// Hears one registry on the catalog's behalf.
 pub(super) struct Ear {
@@ -19,7 +19,7 @@ pub(super) struct Ear {
 }
 
 impl Sink for Ear {
-    fn heard(&self, heard: Heard) {
+    fn heard(&self, heard: RegistryUpdate) {
         let Some(catalog) = self.catalog.upgrade() else { return };
         catalog.refreshes.fetch_add(heard.lists.len() as u64, Ordering::Relaxed);
         catalog.hear(self.source, heard, None);
@@ -40,7 +40,7 @@ impl Sink for Ear {
 
 impl Inner {
     /// A registry answered. `overtakes`: left out where more has been heard of the service meanwhile.
-    pub(super) fn hear(self: &Arc<Self>, index: usize, heard: Heard, overtakes: Option<u64>) {
+    pub(super) fn hear(self: &Arc<Self>, index: usize, heard: RegistryUpdate, overtakes: Option<u64>) {
         if self.closing.is_closed() {
             return;
         }

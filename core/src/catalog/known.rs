@@ -16,9 +16,9 @@ use super::watching::Reader;
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
+use crate::membership::{Listed, Member, Service};
 use crate::model::{Endpoint, EndpointKey};
 use crate::registry::{Absence, Listing, Wait};
-use crate::snapshot::{Listed, Member, Service};
 use crate::telemetry::Tally;
 
 const MOST_GONE: usize = 16;

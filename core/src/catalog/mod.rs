@@ -5,7 +5,7 @@
 //!                                                              │ absence: what is missing is not yet dead
 //!                 snapshot on disk ──► (cold start) ──────────►│
 //!                 publish() ──────────────────────────────────►│
-//!                                                              ├──► snapshot::Service, read without a lock
+//!                                                              ├──► membership::Service, read without a lock
 //!                                                              └──► Watching: changes, merged for slow readers
 //! ```
 //!
@@ -44,7 +44,7 @@ use crate::interrupt::Closing;
 use crate::model::{Endpoint, EndpointKey, Query};
 use crate::nearest::nearest;
 use crate::registry::{Listing, Registry, Wait, Watch};
-use crate::runtime::{Lane, Runtime};
+use crate::runtime::{Runtime, TaskQueue};
 
 pub use known::Known;
 pub use report::{CacheStats, Gone, Provenance, RegistryStats, SourceView};
@@ -79,7 +79,7 @@ struct Inner {
     names: Mutex<Option<(Tick, Result<BTreeSet<String>>)>>,
     disk: Option<Disk>,
     runtime: Runtime,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     ttl: Duration,
     misses: AtomicU64,
     refreshes: AtomicU64,
@@ -105,7 +105,7 @@ impl Catalog {
                 names: Mutex::default(),
                 disk: config.snapshot.as_ref().map(disk),
                 runtime,
-                lane: Lane::new(1),
+                lane: TaskQueue::new(1),
                 ttl: config.ttl,
                 misses: AtomicU64::new(0),
                 refreshes: AtomicU64::new(0),

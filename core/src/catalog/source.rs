@@ -10,7 +10,7 @@ use super::absence::{Settling, Trust};
 use super::report::RegistryStats;
 use crate::clock::{self, Tick};
 use crate::error::Error;
-use crate::registry::{DEFAULT_TTL, Heard, Registry, Watch};
+use crate::registry::{DEFAULT_TTL, Registry, RegistryUpdate, Watch};
 
 pub(super) struct Source {
     pub(super) registry: Arc<dyn Registry>,
@@ -80,7 +80,7 @@ impl Source {
     }
 
     /// It answered: how far it is to be trusted, and whether it had been lost.
-    pub(super) fn answered(&self, heard: &Heard, now: Tick) -> (Trust, bool) {
+    pub(super) fn answered(&self, heard: &RegistryUpdate, now: Tick) -> (Trust, bool) {
         self.heard_at.store(now.nanos(), Ordering::Relaxed);
         if heard.confirms_all {
             self.confirmed_at.store(now.nanos(), Ordering::Relaxed);

@@ -22,10 +22,10 @@ use crate::clock::{self, Deadline};
 use crate::config::{Config, RegistryMode};
 use crate::error::{Error, Result};
 use crate::interrupt::{Closing, Interrupt};
+use crate::membership::Selection;
 use crate::registration::Registrations;
 use crate::registry::{self, Failover, Registry, Setup, Wait};
-use crate::runtime::{self, Lane, Runtime};
-use crate::snapshot::Selection;
+use crate::runtime::{self, Runtime, TaskQueue};
 use crate::transport::tls;
 
 /// A close may take this long, plus the drain that was asked for.
@@ -131,7 +131,7 @@ pub(super) struct Core {
     lines: ArcSwap<HashMap<String, Arc<Line>>>,
     new_line: Mutex<()>,
     runtime: Runtime,
-    probes: Arc<Lane>,
+    probes: Arc<TaskQueue>,
 }
 
 /// The client's own flag and the caller's interrupt, as one.
@@ -185,7 +185,7 @@ impl Core {
             lines: ArcSwap::default(),
             new_line: Mutex::new(()),
             runtime,
-            probes: Lane::new(PROBES),
+            probes: TaskQueue::new(PROBES),
         })
     }
 

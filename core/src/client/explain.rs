@@ -13,9 +13,9 @@ use crate::catalog::{Gone, Provenance};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind};
 use crate::interrupt::Never;
+use crate::membership::{Filter, Member, Snapshot};
 use crate::model::{Endpoint, Query};
 use crate::registry::Wait;
-use crate::snapshot::{Filter, Member, Snapshot};
 
 /// What a client knows of a service, and what it would do with it. Displays as a table; serializes to JSON.
 #[derive(Clone, Debug, Serialize)]

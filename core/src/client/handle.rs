@@ -11,8 +11,8 @@ use super::pick::Pick;
 use crate::call::{Request, Response};
 use crate::error::Result;
 use crate::interrupt::{Interrupt, Never};
+use crate::membership::Selection;
 use crate::model::Query;
-use crate::snapshot::Selection;
 
 /// A service, or some of its endpoints, of a client. Cheap to clone.
 ///

@@ -6,10 +6,10 @@ use arc_swap::{ArcSwap, Guard};
 
 use crate::call::{Keeper, Policies, Reporter, connect_probe, look};
 use crate::catalog::{Catalog, Known};
+use crate::membership::{Filter, Member, Owner, Selection, Service};
 use crate::model::Query;
 use crate::resilience::Probe;
-use crate::runtime::{Lane, Priority, Runtime};
-use crate::snapshot::{Filter, Member, Owner, Selection, Service};
+use crate::runtime::{Priority, Runtime, TaskQueue};
 use crate::telemetry::Counters;
 
 /// Where picks report: carried by the views they come from.
@@ -31,7 +31,7 @@ pub(super) struct Line {
     all: Arc<Selection>,
     catalog: Arc<Catalog>,
     runtime: Runtime,
-    probes: Arc<Lane>,
+    probes: Arc<TaskQueue>,
     /// Whether a stub plays the endpoints: then no socket may be opened towards them.
     is_stub: bool,
 }
@@ -42,7 +42,7 @@ impl Line {
         policies: Policies,
         catalog: Arc<Catalog>,
         runtime: Runtime,
-        probes: Arc<Lane>,
+        probes: Arc<TaskQueue>,
         is_stub: bool,
     ) -> Line {
         let known = catalog.entry(service);

@@ -13,10 +13,10 @@ use crate::call::with_draw;
 use crate::clock::{self, Deadline, Tick};
 use crate::error::Result;
 use crate::interrupt::Interrupt;
+use crate::membership::{Member, View};
 use crate::model::Endpoint;
 use crate::registry::Wait;
 use crate::resilience::Outcome;
-use crate::snapshot::{Member, View};
 use crate::telemetry::Count;
 
 /// An endpoint chosen for one use. Say how it went with [`success`](Pick::success) or

@@ -9,8 +9,8 @@ use super::line::Line;
 use crate::balance::ewma;
 use crate::catalog::CacheStats;
 use crate::clock::{self, Tick};
+use crate::membership::Member;
 use crate::registration::RegistrationStats;
-use crate::snapshot::Member;
 use crate::telemetry::{CallFigures, Count};
 
 /// Everything a client counts. Serializes to JSON; holds no secret.

@@ -97,7 +97,7 @@ impl Registration {
     pub(super) fn withdraw_in_background(self) {
         let handle = self.detach();
         let (shared, slot) = (handle.shared.clone(), handle.slot.clone());
-        handle.shared.runtime.post(&handle.shared.ports, Priority::Beat, move || {
+        handle.shared.runtime.post(&handle.shared.ports, Priority::Heartbeat, move || {
             shared.close(&slot, &Wait::new(PATIENCE, &Never));
         });
     }

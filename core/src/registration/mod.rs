@@ -33,7 +33,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::{Closing, Interrupt, SLICE};
 use crate::model::{Instance, default_instance_id};
 use crate::registry::{Registry, Wait};
-use crate::runtime::{self, Hold, Lane, Runtime};
+use crate::runtime::{self, Hold, Runtime, TaskQueue};
 
 pub use handle::Registration;
 pub use slot::State;
@@ -56,7 +56,7 @@ struct Shared {
     zone: String,
     runtime: Runtime,
     /// For connecting to ports that are still to open.
-    ports: Arc<Lane>,
+    ports: Arc<TaskQueue>,
     next: AtomicU64,
     closing: Closing,
     /// The process that registered; a forked child leaves everything as it is.
@@ -79,7 +79,7 @@ impl Registrations {
                 config,
                 zone,
                 runtime,
-                ports: Lane::new(2),
+                ports: TaskQueue::new(2),
                 next: AtomicU64::new(0),
                 closing: Closing::default(),
                 generation: runtime::generation(),

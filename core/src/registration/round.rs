@@ -101,7 +101,7 @@ impl Shared {
         let (appointment, shared) = (schedule.appointment, Arc::downgrade(self));
         let lane = self.stores[store].registry.lane();
         self.runtime
-            .at(at, lane, Priority::Beat, move || Shared::keep_appointment(&shared, store, appointment));
+            .at(at, lane, Priority::Heartbeat, move || Shared::keep_appointment(&shared, store, appointment));
     }
 
     fn keep_appointment(shared: &Weak<Shared>, store: usize, appointment: u64) {
@@ -171,20 +171,20 @@ impl Shared {
 
     fn send(&self, store: usize, taken: &[(&Arc<Slot>, Sent)]) -> Result<()> {
         let is = |task: Task| move |(_, sent): &&(&Arc<Slot>, Sent)| sent.task == task;
-        let known: Vec<_> = taken.iter().filter(is(Task::Beat)).collect();
+        let known: Vec<_> = taken.iter().filter(is(Task::Heartbeat)).collect();
         let mut unknown: Vec<_> = taken.iter().filter(is(Task::Register)).collect();
-        let beaten = self.beat(store, &known)?;
+        let beaten = self.heartbeat(store, &known)?;
         unknown.extend(known.into_iter().zip(beaten).filter(|(_, again)| *again).map(|(taken, _)| taken));
         self.register(store, &unknown)
     }
 
     /// For each, whether it has to be registered again.
-    fn beat(&self, store: usize, taken: &[&(&Arc<Slot>, Sent)]) -> Result<Vec<bool>> {
+    fn heartbeat(&self, store: usize, taken: &[&(&Arc<Slot>, Sent)]) -> Result<Vec<bool>> {
         if taken.is_empty() {
             return Ok(Vec::new());
         }
         let wait = Wait::new(LONGEST, &self.closing);
-        let outcomes = self.stores[store].registry.beat(&entries(taken), &wait);
+        let outcomes = self.stores[store].registry.heartbeat(&entries(taken), &wait);
         let away = away(&outcomes);
         let source = self.stores[store].registry.source();
         let again = taken

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::model::Instance;
-use crate::registry::{Beat, Entry, Health, Wait};
+use crate::registry::{Entry, Health, HeartbeatResult, Wait};
 
 /// How long closing waits for a beat on its way before it goes ahead all the same.
 const BEAT_ON_ITS_WAY: Duration = Duration::from_millis(500);
@@ -64,7 +64,7 @@ pub(super) enum Task {
     /// It does not know the latest.
     Register,
     /// It does.
-    Beat,
+    Heartbeat,
 }
 
 /// What a round is for.
@@ -189,7 +189,7 @@ impl Slot {
         let at = &mut data.at[store];
         at.in_flight = true;
         at.sent = true;
-        let task = if at.known == Some(revision) { Task::Beat } else { Task::Register };
+        let task = if at.known == Some(revision) { Task::Heartbeat } else { Task::Register };
         Some(Sent { entry, revision, task })
     }
 
@@ -203,7 +203,7 @@ impl Slot {
     pub(super) fn registered(&self, store: usize, sent: &Sent, outcome: Result<()>) {
         let mut data = self.data.lock();
         let at = &mut data.at[store];
-        let again = at.confirmed.is_some() && sent.task == Task::Beat;
+        let again = at.confirmed.is_some() && sent.task == Task::Heartbeat;
         match outcome {
             Ok(()) => {
                 at.known = Some(sent.revision);
@@ -218,18 +218,24 @@ impl Slot {
     }
 
     /// It was beaten for. Whether it has to be registered again.
-    pub(super) fn beaten(&self, store: usize, source: &str, sent: &Sent, outcome: Result<Beat>) -> bool {
+    pub(super) fn beaten(
+        &self,
+        store: usize,
+        source: &str,
+        sent: &Sent,
+        outcome: Result<HeartbeatResult>,
+    ) -> bool {
         let mut data = self.data.lock();
         let at = &mut data.at[store];
-        let is_unknown = matches!(outcome, Ok(Beat::Unknown));
+        let is_unknown = matches!(outcome, Ok(HeartbeatResult::Unknown));
         match outcome {
-            Ok(Beat::Kept) => {
+            Ok(HeartbeatResult::Renewed) => {
                 at.kept();
                 at.health = sent.entry.health;
                 at.confirm();
                 data.health_was_told(sent);
             }
-            Ok(Beat::Unknown) => {
+            Ok(HeartbeatResult::Unknown) => {
                 at.known = None;
                 if at.forgot() {
                     let id = &sent.entry.instance.instance_id;

@@ -17,9 +17,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use super::web::is_away;
-use super::{Absence, Heard, Registry, Sink, Wait, Watch};
+use super::{Absence, Registry, RegistryUpdate, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::Lane;
+use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
 /// Registries in the order in which they are asked.
@@ -75,10 +75,10 @@ impl Failover {
 
 /// What one of them said, as what all of them say: even one that cannot forget knows nothing of what only another
 /// one was told.
-fn under_its_name(index: usize, heard: Heard) -> Heard {
+fn under_its_name(index: usize, heard: RegistryUpdate) -> RegistryUpdate {
     let epoch = format!("{index} {}", heard.epoch.unwrap_or_default());
     let absence = if heard.absence == Absence::Final { Absence::WhenSettled } else { heard.absence };
-    Heard { epoch: Some(epoch), absence, ..heard }
+    RegistryUpdate { epoch: Some(epoch), absence, ..heard }
 }
 
 impl Registry for Failover {
@@ -94,11 +94,11 @@ impl Registry for Failover {
         self.registries[self.active()].ttl()
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         self.registries[0].lane()
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         self.ask(wait, |index, registry| Ok(under_its_name(index, registry.read(service, wait)?)))
     }
 
@@ -189,7 +189,7 @@ impl Hub {
         watches.iter().filter_map(|watch| watch.get()).for_each(|watch| tell(&**watch));
     }
 
-    fn heard(self: &Arc<Self>, index: usize, heard: Heard) {
+    fn heard(self: &Arc<Self>, index: usize, heard: RegistryUpdate) {
         self.failover.set_down(index, false);
         let active = self.failover.active();
         if index != active {
@@ -208,7 +208,7 @@ impl Hub {
         };
         // What the other one told is not confirmed by this one.
         let confirms_all = heard.confirms_all && !is_switch;
-        self.sink.heard(under_its_name(index, Heard { confirms_all, ..heard }));
+        self.sink.heard(under_its_name(index, RegistryUpdate { confirms_all, ..heard }));
         drop(speaking);
         if is_switch {
             tracing::warn!(source = %self.failover.registries[index].source(), "this registry is read from now on");
@@ -258,7 +258,7 @@ struct Ear {
 }
 
 impl Sink for Ear {
-    fn heard(&self, heard: Heard) {
+    fn heard(&self, heard: RegistryUpdate) {
         if let Some(hub) = self.hub.upgrade() {
             hub.heard(self.index, heard);
         }

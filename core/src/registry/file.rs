@@ -25,11 +25,11 @@ use crate::sync::Mutex;
 use serde::Deserialize;
 
 use super::resolve::Resolver;
-use super::{Absence, Address, Heard, Listing, Registry, Setup, Sink, Wait, Watch};
+use super::{Absence, Address, Listing, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Never;
 use crate::model::{Endpoint, Labels, default_instance_id};
-use crate::runtime::{Lane, Priority, Runtime};
+use crate::runtime::{Priority, Runtime, TaskQueue};
 
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -37,7 +37,7 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) struct File {
     source: Arc<str>,
     path: PathBuf,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
@@ -135,7 +135,7 @@ impl File {
         Ok(File {
             source: address.source().into(),
             path,
-            lane: Lane::new(1),
+            lane: TaskQueue::new(1),
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
@@ -203,8 +203,8 @@ impl File {
         }
     }
 
-    fn heard(lists: Vec<(String, Listing)>) -> Heard {
-        Heard { absence: Absence::Final, lists, ..Heard::default() }
+    fn heard(lists: Vec<(String, Listing)>) -> RegistryUpdate {
+        RegistryUpdate { absence: Absence::Final, lists, ..RegistryUpdate::default() }
     }
 }
 
@@ -259,11 +259,11 @@ impl Registry for File {
         false
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         match self.look() {
             (Some(services), ..) => {
                 Ok(File::heard(vec![(service.to_owned(), self.listing(&services, service, wait))]))

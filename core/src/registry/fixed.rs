@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::polling::Polling;
 use super::resolve::Resolver;
-use super::{Absence, Address, Heard, Listing, Registry, Setup, Sink, Wait, Watch};
+use super::{Absence, Address, Listing, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
-use crate::runtime::{Lane, Runtime};
+use crate::runtime::{Runtime, TaskQueue};
 
 /// Names may move; this often they are looked up again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -18,7 +18,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 pub(super) struct Fixed {
     source: Arc<str>,
     address: Address,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
@@ -29,7 +29,7 @@ impl Fixed {
     pub(super) fn new(address: Address, setup: &Setup) -> Fixed {
         Fixed {
             source: address.source().into(),
-            lane: Lane::new(1),
+            lane: TaskQueue::new(1),
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
@@ -75,13 +75,17 @@ impl Registry for Fixed {
         false
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         let listing = Listing { endpoints: self.endpoints(service, wait)?, removed: Vec::new() };
-        Ok(Heard { absence: Absence::Final, lists: vec![(service.to_owned(), listing)], ..Heard::default() })
+        Ok(RegistryUpdate {
+            absence: Absence::Final,
+            lists: vec![(service.to_owned(), listing)],
+            ..RegistryUpdate::default()
+        })
     }
 
     fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {

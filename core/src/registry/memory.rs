@@ -10,15 +10,17 @@ use std::sync::{Arc, Weak};
 use crate::sync::Mutex;
 use arc_swap::ArcSwap;
 
-use super::{Absence, Beat, Entry, Heard, Listing, RecordId, Registry, Sink, Wait, Watch};
+use super::{
+    Absence, Entry, HeartbeatResult, Listing, RecordId, Registry, RegistryUpdate, Sink, Wait, Watch,
+};
 use crate::error::Result;
 use crate::model::Endpoint;
-use crate::runtime::{self, Lane};
+use crate::runtime::{self, TaskQueue};
 
 /// The registry in memory.
 pub struct Memory {
     source: Arc<str>,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     book: Mutex<Book>,
     /// Held while listeners are told, so that they hear of changes in their order.
     telling: Mutex<()>,
@@ -72,7 +74,7 @@ impl Memory {
     fn named(name: &str) -> Arc<Memory> {
         Arc::new(Memory {
             source: format!("memory://{name}").into(),
-            lane: Lane::new(1),
+            lane: TaskQueue::new(1),
             book: Mutex::default(),
             telling: Mutex::default(),
         })
@@ -136,15 +138,15 @@ impl Memory {
 }
 
 impl Book {
-    fn heard(&self, service: &str) -> Heard {
+    fn heard(&self, service: &str) -> RegistryUpdate {
         let records = self.services.get(service).into_iter().flat_map(BTreeMap::values);
-        Heard {
+        RegistryUpdate {
             absence: Absence::Final,
             lists: vec![(
                 service.to_owned(),
                 Listing { endpoints: records.cloned().collect(), removed: Vec::new() },
             )],
-            ..Heard::default()
+            ..RegistryUpdate::default()
         }
     }
 }
@@ -164,11 +166,11 @@ impl Registry for Memory {
         true
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, _: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, _: &Wait<'_>) -> Result<RegistryUpdate> {
         Ok(self.book.lock().heard(service))
     }
 
@@ -192,12 +194,12 @@ impl Registry for Memory {
         entries.iter().map(write).collect()
     }
 
-    fn beat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<Beat>> {
+    fn heartbeat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
         let book = self.book.lock();
         let kept = |entry: &Entry| {
             let wanted = self.endpoint(entry);
             let known = book.services.get(&wanted.service).and_then(|all| all.get(&RecordId::of(&wanted)));
-            Ok(if known == Some(&wanted) { Beat::Kept } else { Beat::Unknown })
+            Ok(if known == Some(&wanted) { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
         };
         entries.iter().map(kept).collect()
     }

@@ -13,7 +13,7 @@
 //! What a registry must get right, and what it need not know:
 //!
 //! * It reports faithfully. Whether a missing endpoint is to be believed is decided elsewhere, by the
-//!   [`Heard::epoch`] and [`Heard::absence`] it passes on.
+//!   [`RegistryUpdate::epoch`] and [`RegistryUpdate::absence`] it passes on.
 //! * It keeps no schedule for registrations: `register`, `beat` and `deregister` are called when they are due.
 //! * It never prints a secret: [`Registry::source`] is what logs, errors and `explain` show.
 
@@ -59,7 +59,7 @@ use crate::clock::Deadline;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Interrupt;
 use crate::model::{Endpoint, Instance, Labels};
-use crate::runtime::Lane;
+use crate::runtime::TaskQueue;
 
 pub use address::Address;
 pub use failover::Failover;
@@ -90,10 +90,10 @@ pub trait Registry: Send + Sync + 'static {
     }
 
     /// The queue in which its background work runs.
-    fn lane(&self) -> &Arc<Lane>;
+    fn lane(&self) -> &Arc<TaskQueue>;
 
     /// All endpoints of one service; none is an answer too.
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard>;
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate>;
 
     /// The names of all services.
     fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>>;
@@ -107,7 +107,7 @@ pub trait Registry: Send + Sync + 'static {
     }
 
     /// Keeps the entries known, each answered by itself and in their order.
-    fn beat(&self, entries: &[Entry], _wait: &Wait<'_>) -> Vec<Result<Beat>> {
+    fn heartbeat(&self, entries: &[Entry], _wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
         same_for_all(entries, &self.read_only())
     }
 
@@ -159,7 +159,7 @@ impl<'a> Wait<'a> {
 
 /// What a registry said, once.
 #[derive(Clone, Debug, Default)]
-pub struct Heard {
+pub struct RegistryUpdate {
     /// Another epoch than before: the registry may have forgotten everything. `None`: it did not say.
     pub epoch: Option<String>,
     /// How long it keeps an instance without hearing from it.
@@ -187,7 +187,7 @@ pub struct Removed {
     /// Which one.
     pub id: RecordId,
     /// How.
-    pub why: Why,
+    pub why: RemovalReason,
 }
 
 /// What makes a record of a registry the same record.
@@ -217,7 +217,7 @@ impl RecordId {
 
 /// How an entry ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+pub enum RemovalReason {
     /// Somebody removed it on purpose.
     Deleted,
     /// It was not heard of for too long.
@@ -239,7 +239,7 @@ pub enum Absence {
 /// Hears what a registry says. Called from background threads.
 pub trait Sink: Send + Sync {
     /// The registry answered.
-    fn heard(&self, heard: Heard);
+    fn heard(&self, heard: RegistryUpdate);
     /// The registry did not answer, or its connection broke.
     fn lost(&self, error: Error);
     /// Whether anybody still wants to know of this service; polling leaves out the others.
@@ -288,9 +288,9 @@ pub enum Health {
 
 /// What a beat came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Beat {
+pub enum HeartbeatResult {
     /// The registry knows it, as it is.
-    Kept,
+    Renewed,
     /// The registry does not know it, or not as it is: it has to be registered again.
     Unknown,
 }

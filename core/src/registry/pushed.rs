@@ -158,7 +158,7 @@ mod tests {
     struct Told(std::sync::mpsc::Sender<Error>);
 
     impl Sink for Told {
-        fn heard(&self, _heard: super::super::Heard) {}
+        fn heard(&self, _heard: super::super::RegistryUpdate) {}
         fn lost(&self, error: Error) {
             self.0.send(error).unwrap();
         }

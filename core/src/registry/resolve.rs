@@ -15,7 +15,7 @@ use super::{Setup, Wait};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
-use crate::runtime::{Lane, Priority, Runtime};
+use crate::runtime::{Priority, Runtime, TaskQueue};
 
 const FRESH: Duration = Duration::from_secs(30);
 /// A name that could not be resolved is tried again after this.
@@ -25,7 +25,7 @@ const FAILED: Duration = Duration::from_secs(1);
 pub struct Resolver {
     is_stub: bool,
     runtime: Runtime,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     book: Arc<Book>,
 }
 
@@ -53,7 +53,7 @@ impl Resolver {
         Resolver {
             is_stub: setup.is_stub,
             runtime: setup.runtime.clone(),
-            lane: Lane::new(1),
+            lane: TaskQueue::new(1),
             book: Arc::default(),
         }
     }
@@ -130,7 +130,7 @@ impl Resolver {
     fn ask(&self, host: &str) {
         let (book, host) = (self.book.clone(), host.to_owned());
         // Beats may wait for it: it takes its turn among them, not after them.
-        self.runtime.post(&self.lane, Priority::Beat, move || {
+        self.runtime.post(&self.lane, Priority::Heartbeat, move || {
             let found = (host.as_str(), 0).to_socket_addrs();
             let mut names = book.names.lock();
             let name = names.entry(host).or_default();

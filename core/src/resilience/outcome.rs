@@ -1,6 +1,6 @@
 //! What one attempt came to.
 
-use crate::snapshot::Cause;
+use crate::membership::Cause;
 
 /// The end of one attempt, as far as trust and repetition care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

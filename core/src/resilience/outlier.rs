@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::{Outcome, Probe, probe, stall};
 use crate::clock::Tick;
 use crate::config::OutlierConfig;
-use crate::snapshot::{Ejection, Filter, Member, Service, Standing, State};
+use crate::membership::{Ejection, Filter, Member, Service, Standing, State};
 
 /// So long in rotation without a failure takes one off the multiplier.
 const CALM: Duration = Duration::from_secs(10);

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::{Outcome, stall};
 use crate::clock::Tick;
-use crate::snapshot::{Ejection, Filter, Member, ProbeKind, Service};
+use crate::membership::{Ejection, Filter, Member, ProbeKind, Service};
 
 /// From the ejection to the first probe.
 pub(super) const FIRST: Duration = Duration::from_secs(1);

@@ -8,12 +8,12 @@
 //!
 //! A suspect is not picked while others are usable; nothing in flight is cut. How long is too long is learnt
 //! from about its last thousand answers, or from the whole service's while it has given fewer than fifty;
-//! where both are new, nobody is suspected. Whether it hangs *now* is asked of [`View`](crate::snapshot::View)
+//! where both are new, nobody is suspected. Whether it hangs *now* is asked of [`View`](crate::membership::View)
 //! by each pick; here is what the answers teach.
 
 use std::time::Duration;
 
-use crate::snapshot::{Recent, Service, State};
+use crate::membership::{Recent, Service, State};
 
 /// Fewer answers than this say nothing about the slowest in a hundred.
 const ENOUGH: u32 = 50;

@@ -104,7 +104,7 @@ mod tests {
         let runtime = Runtime::alone();
         let unkept = runtime.unkept();
         let (told, hears) = std::sync::mpsc::channel();
-        let lane = super::super::Lane::new(1);
+        let lane = super::super::TaskQueue::new(1);
         unkept.post(&lane, super::super::Priority::Poll, move || told.send(()).unwrap());
         hears.recv_timeout(Duration::from_secs(10)).unwrap();
         runtime.close(Deadline::new(clock::now(), Duration::from_secs(10)));

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! * A **lane** is a queue that never has more than its limit of jobs running, so that one registry that has
-//!   stalled leaves workers for the others. Within it [`Priority::Beat`] goes first.
+//!   stalled leaves workers for the others. Within it [`Priority::Heartbeat`] goes first.
 //! * A **parked** socket costs no thread: one poller waits for all of them and then posts a job.
 //! * Threads hold nothing but the queues. When the last [`Runtime`] is dropped they finish what they are
 //!   doing and end; nobody waits for them but [`Runtime::close`].
@@ -82,23 +82,23 @@ struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
     /// Staying registered.
-    Beat,
+    Heartbeat,
     /// Everything else.
     Poll,
 }
 
 /// A queue with a limit of its own; as a rule one per registry.
 #[derive(Debug)]
-pub struct Lane {
+pub struct TaskQueue {
     id: u64,
     limit: usize,
 }
 
-impl Lane {
+impl TaskQueue {
     /// A lane with at most `limit` of its jobs running at once.
-    pub fn new(limit: usize) -> Arc<Lane> {
+    pub fn new(limit: usize) -> Arc<TaskQueue> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Lane { id: NEXT.fetch_add(1, Ordering::Relaxed), limit })
+        Arc::new(TaskQueue { id: NEXT.fetch_add(1, Ordering::Relaxed), limit })
     }
 }
 
@@ -160,7 +160,7 @@ impl Runtime {
     }
 
     /// Runs a job soon.
-    pub fn post(&self, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
+    pub fn post(&self, lane: &Arc<TaskQueue>, priority: Priority, work: impl FnOnce() + Send + 'static) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
         self.hand_over(job, |shared, queues, job| {
             queues.ready[priority as usize].push_back(job);
@@ -169,7 +169,13 @@ impl Runtime {
     }
 
     /// Runs a job at a moment, or soon after.
-    pub fn at(&self, at: Tick, lane: &Arc<Lane>, priority: Priority, work: impl FnOnce() + Send + 'static) {
+    pub fn at(
+        &self,
+        at: Tick,
+        lane: &Arc<TaskQueue>,
+        priority: Priority,
+        work: impl FnOnce() + Send + 'static,
+    ) {
         let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
         self.hand_over(job, |shared, queues, job| {
             let order = queues.next();
@@ -188,7 +194,7 @@ impl Runtime {
     pub fn after(
         &self,
         wait: Duration,
-        lane: &Arc<Lane>,
+        lane: &Arc<TaskQueue>,
         priority: Priority,
         work: impl FnOnce() + Send + 'static,
     ) {
@@ -201,7 +207,7 @@ impl Runtime {
         socket: Arc<TcpStream>,
         interest: Interest,
         deadline: Tick,
-        lane: &Arc<Lane>,
+        lane: &Arc<TaskQueue>,
         work: impl FnOnce(Woken) + Send + 'static,
     ) -> Parking {
         let parked = Parked { socket, interest, deadline, lane: lane.clone(), work: Box::new(work) };
@@ -340,7 +346,7 @@ mod tests {
         let runtime = Runtime::alone();
         assert_eq!(runtime.threads(), 0);
         let (told, hears) = channel();
-        runtime.post(&Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
+        runtime.post(&TaskQueue::new(1), Priority::Poll, move || told.send(()).unwrap());
         heard(&hears);
         assert_eq!(runtime.threads(), 1);
         let other = Runtime::of(runtime.share.lease.load_full().unwrap());
@@ -348,18 +354,18 @@ mod tests {
         assert_eq!(other.threads(), 1, "another client needs them");
         other.close(Deadline::new(clock::now(), SOON));
         assert_eq!(other.share.shared.queues.lock().workers, 0);
-        other.post(&Lane::new(1), Priority::Poll, || unreachable!("it was closed"));
+        other.post(&TaskQueue::new(1), Priority::Poll, || unreachable!("it was closed"));
     }
 
     #[test]
     fn a_lane_that_is_stuck_leaves_workers_for_the_others() {
         let runtime = Runtime::alone();
-        let (stuck, free) = (Lane::new(2), Lane::new(2));
+        let (stuck, free) = (TaskQueue::new(2), TaskQueue::new(2));
         let (begun, begins) = channel();
         let gates: Vec<_> = (0..8)
             .map(|_| {
                 let (go, job) = blocker(begun.clone());
-                runtime.post(&stuck, Priority::Beat, job);
+                runtime.post(&stuck, Priority::Heartbeat, job);
                 go
             })
             .collect();
@@ -379,13 +385,13 @@ mod tests {
     #[test]
     fn beats_go_before_polls() {
         let runtime = Runtime::alone();
-        let lane = Lane::new(1);
+        let lane = TaskQueue::new(1);
         let (begun, begins) = channel();
         let (go, job) = blocker(begun);
         runtime.post(&lane, Priority::Poll, job);
         heard(&begins);
         let (told, hears) = channel();
-        for (priority, name) in [(Priority::Poll, "poll"), (Priority::Beat, "beat")] {
+        for (priority, name) in [(Priority::Poll, "poll"), (Priority::Heartbeat, "beat")] {
             let told = told.clone();
             runtime.post(&lane, priority, move || told.send(name).unwrap());
         }
@@ -396,7 +402,7 @@ mod tests {
     #[test]
     fn timers_go_off_in_their_order() {
         let runtime = Runtime::alone();
-        let lane = Lane::new(1);
+        let lane = TaskQueue::new(1);
         let (told, hears) = channel();
         // Late enough that all of them are set before the first goes off.
         let base = clock::now().after(Duration::from_millis(300));
@@ -416,9 +422,10 @@ mod tests {
         let (begun, begins) = channel();
         let (go, job) = blocker(begun);
         let (told, hears) = channel();
-        runtime.after(Duration::from_millis(10), &Lane::new(1), Priority::Poll, job);
-        runtime
-            .after(Duration::from_millis(50), &Lane::new(1), Priority::Poll, move || told.send(()).unwrap());
+        runtime.after(Duration::from_millis(10), &TaskQueue::new(1), Priority::Poll, job);
+        runtime.after(Duration::from_millis(50), &TaskQueue::new(1), Priority::Poll, move || {
+            told.send(()).unwrap()
+        });
         heard(&begins);
         heard(&hears);
         drop(go);
@@ -427,7 +434,7 @@ mod tests {
     #[test]
     fn a_job_that_panics_takes_no_worker_along() {
         let runtime = Runtime::alone();
-        let lane = Lane::new(1);
+        let lane = TaskQueue::new(1);
         let (told, hears) = channel();
         runtime.post(&lane, Priority::Poll, || panic!("on purpose"));
         runtime.post(&lane, Priority::Poll, move || told.send(()).unwrap());
@@ -437,7 +444,7 @@ mod tests {
     #[test]
     fn a_parked_socket_wakes_when_it_is_ready_late_or_recalled() {
         let runtime = Runtime::alone();
-        let lane = Lane::new(2);
+        let lane = TaskQueue::new(2);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let pair = || {
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();

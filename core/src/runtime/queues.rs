@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use super::common::Common;
-use super::{Interest, Lane, Priority, Woken};
+use super::{Interest, Priority, TaskQueue, Woken};
 use crate::clock::{self, Tick};
 
 pub(super) const MOST_WORKERS: usize = 4;
@@ -19,7 +19,7 @@ pub(super) const MOST_WORKERS: usize = 4;
 pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 pub(super) struct Job {
-    pub(super) lane: Arc<Lane>,
+    pub(super) lane: Arc<TaskQueue>,
     pub(super) priority: Priority,
     pub(super) work: Work,
 }
@@ -54,7 +54,7 @@ pub(super) struct Parked {
     pub(super) socket: Arc<TcpStream>,
     pub(super) interest: Interest,
     pub(super) deadline: Tick,
-    pub(super) lane: Arc<Lane>,
+    pub(super) lane: Arc<TaskQueue>,
     pub(super) work: Box<dyn FnOnce(Woken) + Send>,
 }
 

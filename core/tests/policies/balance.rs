@@ -6,7 +6,7 @@ use std::time::Duration;
 use plumline::Query;
 use plumline::balance::{Context, Draw};
 use plumline::clock::Tick;
-use plumline::snapshot::{Filter, Service, State, View};
+use plumline::membership::{Filter, Service, State, View};
 use proptest::prelude::*;
 
 use crate::simulate::{

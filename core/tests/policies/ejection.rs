@@ -6,8 +6,8 @@ use std::time::Duration;
 use plumline::Endpoint;
 use plumline::clock::Tick;
 use plumline::config::OutlierConfig;
+use plumline::membership::{Cause, Ejection, Filter, Listed, Member, ProbeKind, Service, Standing};
 use plumline::resilience::{Outcome, Outlier, Probe, Verdict};
-use plumline::snapshot::{Cause, Ejection, Filter, Listed, Member, ProbeKind, Service, Standing};
 use proptest::prelude::*;
 
 use crate::simulate::{Behaviour, MILLI, World, listed, seeded, share};

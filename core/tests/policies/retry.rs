@@ -6,8 +6,8 @@ use std::time::Duration;
 use plumline::balance::{Context, Draw};
 use plumline::clock::Tick;
 use plumline::config::{OutlierConfig, RetryConfig};
+use plumline::membership::{Filter, Selection, Service, State};
 use plumline::resilience::{Budget, Outcome, Outlier, may_repeat};
-use plumline::snapshot::{Filter, Selection, Service, State};
 
 use crate::simulate::{NAMES, by_name, listed, number_of};
 

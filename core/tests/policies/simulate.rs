@@ -11,8 +11,8 @@ use std::time::Duration;
 use plumline::balance::{self, Balancer, Context, Draw, ewma};
 use plumline::clock::Tick;
 use plumline::config::OutlierConfig;
+use plumline::membership::{Filter, Listed, Member, ProbeKind, Selection, Service, State};
 use plumline::resilience::{Outcome, Outlier, Probe};
-use plumline::snapshot::{Filter, Listed, Member, ProbeKind, Selection, Service, State};
 use plumline::{Endpoint, Query};
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use plumline::clock::Tick;
 use plumline::config::OutlierConfig;
+use plumline::membership::{Member, Selection};
 use plumline::resilience::{Outcome, Outlier};
-use plumline::snapshot::{Member, Selection};
 
 use crate::simulate::{Behaviour, MILLI, World};
 

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use plumline::balance::{Balancer, Context};
-use plumline::snapshot::View;
+use plumline::membership::View;
 use plumline::{Answer, Bounds, ClientBuilder, Error, Failure, Result, Transport};
 use plumline_bindings::failure::error_of;
 

@@ -7,7 +7,7 @@ use super::record::{Registration, check_id};
 use super::{Consul, is_about, judge};
 use crate::error::{Error, Kind, Result};
 use crate::registry::web::{self, Ask, Host, escape};
-use crate::registry::{Beat, Entry, Health, Wait};
+use crate::registry::{Entry, Health, HeartbeatResult, Wait};
 
 impl Consul {
     pub(super) fn register_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
@@ -31,9 +31,9 @@ impl Consul {
         }
     }
 
-    pub(super) fn beat_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<Beat> {
+    pub(super) fn beat_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<HeartbeatResult> {
         if self.claims.is_taken(&entry.instance.instance_id, entry) {
-            return Ok(Beat::Unknown);
+            return Ok(HeartbeatResult::Unknown);
         }
         // A check that fails without a word looks like one that an agent has just loaded.
         let (word, note) = match entry.health {
@@ -45,7 +45,11 @@ impl Consul {
         let answer = agent.exchange(&Ask::put(&path, b""), self.credentials(), &self.resolver, &wait)?;
         // Agents before 1.13 say 500 of a check they do not know.
         let is_unknown = answer.status == 404 || is_about(&answer, "does not have associated TTL");
-        if is_unknown { Ok(Beat::Unknown) } else { judge(agent, answer).map(|_| Beat::Kept) }
+        if is_unknown {
+            Ok(HeartbeatResult::Unknown)
+        } else {
+            judge(agent, answer).map(|_| HeartbeatResult::Renewed)
+        }
     }
 
     pub(super) fn deregister_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<()> {

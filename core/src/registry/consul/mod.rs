@@ -26,9 +26,9 @@ use super::claims::Claims;
 use super::resolve::Resolver;
 use super::unreadable::Unreadable;
 use super::web::{self, Ask, Host, is_away};
-use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
+use super::{Address, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Lane, Runtime};
+use crate::runtime::{Runtime, TaskQueue};
 use crate::transport::Answer;
 
 /// Where services registered by others keep what `Meta` does not say.
@@ -41,7 +41,7 @@ pub(super) struct Consul {
     /// Counts what makes all that was heard before doubtful: another agent, by one; an index that went backwards, by as
     /// many as there are agents. So its remainder names the agent that answers at present, and both change as one.
     epoch: AtomicU64,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     token: Option<String>,
     /// Added to every reading query, each with its `&`.
     filters: String,
@@ -68,7 +68,7 @@ impl Consul {
             source,
             agents: address.hosts.iter().map(agent).collect::<Result<_>>()?,
             epoch: AtomicU64::new(0),
-            lane: Lane::new(2),
+            lane: TaskQueue::new(2),
             token: address.param("token").map(str::to_owned),
             filters: [dc, tag].into_iter().flatten().collect(),
             prefix: prefix.to_owned(),
@@ -182,11 +182,11 @@ impl Registry for Consul {
         1
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         self.on_some_agent(wait, |agent, epoch| self.read_at(agent, service, epoch, wait))
     }
 
@@ -203,7 +203,7 @@ impl Registry for Consul {
         entries.iter().map(register).collect()
     }
 
-    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+    fn heartbeat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
         let beat = |entry| self.on_some_agent(wait, |agent, _| self.beat_at(agent, entry, wait));
         entries.iter().map(beat).collect()
     }

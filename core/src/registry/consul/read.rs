@@ -13,7 +13,7 @@ use super::{Consul, index_of};
 use crate::error::{Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::web::{self, Ask, Host, escape};
-use crate::registry::{Absence, Heard, Listing, RecordId, Removed, Wait, Why};
+use crate::registry::{Absence, Listing, RecordId, RegistryUpdate, RemovalReason, Removed, Wait};
 use crate::transport::Answer;
 
 impl Consul {
@@ -23,7 +23,13 @@ impl Consul {
         format!("/v1/health/service/{}?{}", escape(service), self.filters.trim_start_matches('&'))
     }
 
-    pub(super) fn read_at(&self, agent: &Host, service: &str, epoch: u64, wait: &Wait<'_>) -> Result<Heard> {
+    pub(super) fn read_at(
+        &self,
+        agent: &Host,
+        service: &str,
+        epoch: u64,
+        wait: &Wait<'_>,
+    ) -> Result<RegistryUpdate> {
         check_name(service)?;
         let answer = self.exchange(agent, &Ask::get(&self.path_of(service)), wait)?;
         index_of(agent, &answer)?;
@@ -49,7 +55,7 @@ impl Consul {
         answer: &Answer,
         epoch: u64,
         wait: &Wait<'_>,
-    ) -> Result<Heard> {
+    ) -> Result<RegistryUpdate> {
         let rows: Vec<Value> = web::read(answer, &agent.label())?;
         let listed: Vec<Listed> = rows.iter().filter_map(|row| self.record(service, row)).collect();
         let aside = if listed.iter().any(Listed::is_incomplete) {
@@ -63,9 +69,10 @@ impl Consul {
             let endpoints = |one: &Listed| self.endpoints_of(one, aside.get(one.id()), wait);
             some.into_iter().flat_map(endpoints).collect()
         };
-        let expired = |endpoint: &Endpoint| Removed { id: RecordId::of(endpoint), why: Why::Expired };
+        let expired =
+            |endpoint: &Endpoint| Removed { id: RecordId::of(endpoint), why: RemovalReason::Expired };
         let listing = Listing { endpoints: all(heard), removed: all(silent).iter().map(expired).collect() };
-        Ok(Heard {
+        Ok(RegistryUpdate {
             epoch: Some(self.epoch_name(epoch)),
             ttl: None,
             absence: Absence::WhenSettled,

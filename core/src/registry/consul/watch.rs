@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::interrupt::Closing;
 use crate::registry::polling::jittered;
 use crate::registry::web::{self, Host, is_away};
-use crate::registry::{Heard, Registry, Sink, Wait, Watch};
+use crate::registry::{Registry, RegistryUpdate, Sink, Wait, Watch};
 use crate::runtime::Priority;
 use crate::transport::Answer;
 
@@ -175,7 +175,10 @@ impl Hub {
         }
         let are_many = state.topics.contains_key(&Subject::Checks);
         drop(state);
-        self.sink.heard(Heard { epoch: Some(self.consul.epoch_name(epoch)), ..Heard::default() });
+        self.sink.heard(RegistryUpdate {
+            epoch: Some(self.consul.epoch_name(epoch)),
+            ..RegistryUpdate::default()
+        });
         self.arrange(news);
         if are_many {
             self.sweep_soon();
@@ -281,7 +284,7 @@ impl Hub {
             if let Some(epoch) = confirmed {
                 // What has not changed is as it was: nothing else needs to be asked about it.
                 let epoch = Some(self.consul.epoch_name(epoch));
-                self.sink.heard(Heard { epoch, confirms_all: true, ..Heard::default() });
+                self.sink.heard(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
             }
         }
         next

@@ -30,10 +30,10 @@ use self::lookup::{Look, Outcome, Place};
 use self::system::System;
 use self::template::{Template, Wanted};
 use super::resolve::Resolver;
-use super::{Absence, Address, Heard, Listing, Opened, Registry, Setup, Sink, Wait, Watch};
+use super::{Absence, Address, Listing, Opened, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
-use crate::runtime::{Lane, Runtime};
+use crate::runtime::{Runtime, TaskQueue};
 
 /// Name servers, seen as one registry.
 pub(super) struct Dns {
@@ -44,7 +44,7 @@ pub(super) struct Dns {
     protocol: String,
     /// Which of the servers answered last.
     first: AtomicUsize,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
@@ -64,7 +64,7 @@ impl Dns {
             template,
             protocol,
             first: AtomicUsize::new(0),
-            lane: Lane::new(1),
+            lane: TaskQueue::new(1),
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
@@ -73,7 +73,7 @@ impl Dns {
     }
 
     /// Asks once; what there is, and how long that lasts.
-    fn look(&self, service: &str, wait: &Wait<'_>) -> Asked<(Heard, Duration)> {
+    fn look(&self, service: &str, wait: &Wait<'_>) -> Asked<(RegistryUpdate, Duration)> {
         let wanted = self.template.wanted(service)?;
         let wait = wait.at_most(self.timeout);
         let system = System::now()?;
@@ -113,16 +113,16 @@ impl Dns {
         }
     }
 
-    fn heard(&self, service: &str, wanted: &Wanted, outcome: Outcome) -> Heard {
+    fn heard(&self, service: &str, wanted: &Wanted, outcome: Outcome) -> RegistryUpdate {
         let name = template::host(&wanted.name).unwrap_or_default();
         let endpoints =
             outcome.places.into_iter().map(|place| self.endpoint(service, &name, place)).collect();
         let listing = Listing { endpoints, removed: Vec::new() };
-        Heard {
+        RegistryUpdate {
             epoch: Some(self.source.to_string()),
             absence: Absence::Final,
             lists: vec![(service.to_owned(), listing)],
-            ..Heard::default()
+            ..RegistryUpdate::default()
         }
     }
 
@@ -145,11 +145,11 @@ impl Registry for Dns {
         false
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         match self.look(service, wait) {
             Ok((heard, _)) => Ok(heard),
             Err(failure) => Err(failure.error),

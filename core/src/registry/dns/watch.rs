@@ -13,7 +13,7 @@ use crate::clock::{self, Tick};
 use crate::error::Error;
 use crate::interrupt::Closing;
 use crate::registry::reconnect::Reconnect;
-use crate::registry::{Heard, Registry, Sink, Wait, Watch};
+use crate::registry::{Registry, RegistryUpdate, Sink, Wait, Watch};
 use crate::runtime::Priority;
 use crate::sync::Mutex;
 
@@ -167,7 +167,7 @@ impl Rounds {
         }
     }
 
-    fn heard(&self, service: &str, heard: Heard, lasts: Duration) {
+    fn heard(&self, service: &str, heard: RegistryUpdate, lasts: Duration) {
         self.sink.heard(heard);
         let mut state = self.state.lock();
         state.reconnect.found();

@@ -25,7 +25,7 @@ use super::proto::{
 use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record};
 use crate::registry::web::is_away;
-use crate::registry::{Beat, DEFAULT_TTL, Entry, same_for_all, stamp};
+use crate::registry::{DEFAULT_TTL, Entry, HeartbeatResult, same_for_all, stamp};
 
 /// How many records share a lease.
 const SHARED_BY: usize = 200;
@@ -223,7 +223,7 @@ impl Inner {
         Ok(granted.id)
     }
 
-    pub(super) async fn beat(&self, entries: &[Entry]) -> Vec<Result<Beat>> {
+    pub(super) async fn heartbeat(&self, entries: &[Entry]) -> Vec<Result<HeartbeatResult>> {
         let mut leases = self.leases.lock().await;
         let ids: Vec<i64> = leases.granted.keys().copied().collect();
         let claimed = self.claims.all();
@@ -288,17 +288,17 @@ impl Inner {
     }
 
     /// Whether an entry's record is there; what it says of its health is put where it says something else.
-    async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<Beat> {
+    async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<HeartbeatResult> {
         let written =
             leases.written.get(&Place::of(entry)).filter(|_| self.claims.is_of(&Place::of(entry), entry));
-        let Some(written) = written else { return Ok(Beat::Unknown) };
+        let Some(written) = written else { return Ok(HeartbeatResult::Unknown) };
         let (lease, well) = (written.lease, entry.is_well());
         if written.well != well {
             let put = leases.put(0, entry)?;
             self.write(lease, std::slice::from_ref(&put)).await?;
             leases.wrote(put.place, lease, entry);
         }
-        Ok(Beat::Kept)
+        Ok(HeartbeatResult::Renewed)
     }
 
     pub(super) async fn deregister(&self, entry: &Entry) -> Result<()> {

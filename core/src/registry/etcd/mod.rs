@@ -36,14 +36,16 @@ use super::claims::Claims;
 use super::pushed::{self, ask, ask_for_each};
 use super::record::Place;
 use super::resolve::Resolver;
-use super::{Address, Beat, DEFAULT_TTL, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
+use super::{
+    Address, DEFAULT_TTL, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch,
+};
 use crate::error::Result;
-use crate::runtime::{Lane, Own, Runtime};
+use crate::runtime::{Own, Runtime, TaskQueue};
 
 /// A cluster of etcd, seen as one registry.
 pub(super) struct Etcd {
     source: Arc<str>,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     runtime: Runtime,
     inner: Own<Arc<Inner>>,
 }
@@ -61,7 +63,7 @@ struct Inner {
 impl Etcd {
     /// The cluster that an address names.
     pub(super) fn new(address: &Address, setup: &Setup) -> Result<Etcd> {
-        let lane = Lane::new(2);
+        let lane = TaskQueue::new(2);
         let source: Arc<str> = address.source().into();
         let names = Arc::new(Resolver::new(setup));
         let ttl = Arc::new(AtomicU64::new(DEFAULT_TTL.as_millis() as u64));
@@ -96,11 +98,11 @@ impl Registry for Etcd {
         self.inner.ttl()
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         let (inner, service) = (self.inner.clone(), service.to_owned());
         ask(&self.runtime, wait, async move { inner.reader.read(&inner.lines, &service).await })
     }
@@ -121,9 +123,9 @@ impl Registry for Etcd {
         ask_for_each(&self.runtime, wait, entries, async move { Ok(inner.register(&own).await) })
     }
 
-    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+    fn heartbeat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
         let (inner, own) = (self.inner.clone(), entries.to_vec());
-        ask_for_each(&self.runtime, wait, entries, async move { Ok(inner.beat(&own).await) })
+        ask_for_each(&self.runtime, wait, entries, async move { Ok(inner.heartbeat(&own).await) })
     }
 
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {

@@ -12,7 +12,7 @@ use crate::model::Endpoint;
 use crate::registry::record::{Place, Record, path_of};
 use crate::registry::resolve::Resolver;
 use crate::registry::unreadable::Unreadable;
-use crate::registry::{Absence, Heard, Listing};
+use crate::registry::{Absence, Listing, RegistryUpdate};
 use crate::sync::Mutex;
 
 /// The longest that a record's word about its TTL is taken for.
@@ -78,7 +78,7 @@ impl Reader {
         Range { from: format!("{below}/").into_bytes(), to: format!("{below}0").into_bytes() }
     }
 
-    pub(super) async fn read(&self, lines: &Lines, service: &str) -> Result<Heard> {
+    pub(super) async fn read(&self, lines: &Lines, service: &str) -> Result<RegistryUpdate> {
         let answer = self.list(lines, Some(service)).await?;
         let (mut endpoints, mut ttl) = (Vec::new(), None);
         for kv in &answer.kvs {
@@ -88,7 +88,7 @@ impl Reader {
             }
         }
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
-        Ok(Heard { ttl, lists, ..self.heard(&answer) })
+        Ok(RegistryUpdate { ttl, lists, ..self.heard(&answer) })
     }
 
     pub(super) async fn names(&self, lines: &Lines) -> Result<Vec<String>> {
@@ -125,7 +125,7 @@ impl Reader {
     }
 
     /// What an answer says of itself; its lists are left out.
-    pub(super) fn heard(&self, answer: &Answer) -> Heard {
+    pub(super) fn heard(&self, answer: &Answer) -> RegistryUpdate {
         let (mut history, header) = (self.history.lock(), &answer.header);
         // A cluster never goes back: one that does was restored or begun anew, and has forgotten. Answers may
         // overtake each other, so each is held against what was known when it was asked for.
@@ -140,9 +140,9 @@ impl Reader {
     }
 
     /// A sign of life: the epoch is the one that was.
-    pub(super) fn as_before(&self) -> Heard {
+    pub(super) fn as_before(&self) -> RegistryUpdate {
         let epoch = Some(format!("{}#{}", self.source, self.epoch()));
-        Heard { epoch, absence: Absence::WhenSettled, ..Heard::default() }
+        RegistryUpdate { epoch, absence: Absence::WhenSettled, ..RegistryUpdate::default() }
     }
 
     /// An answer cannot be of the cluster that was: it began anew, and has written more since than we knew of.

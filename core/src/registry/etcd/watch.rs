@@ -31,7 +31,7 @@ use crate::model::Endpoint;
 use crate::registry::pushed::{Wish, Wishes};
 use crate::registry::reconnect::Reconnect;
 use crate::registry::web::is_away;
-use crate::registry::{DEFAULT_TTL, Heard, Listing, Sink};
+use crate::registry::{DEFAULT_TTL, Listing, RegistryUpdate, Sink};
 
 /// Hosts that are names are looked up again after this.
 const RESOLVED: Duration = Duration::from_secs(30);
@@ -216,7 +216,7 @@ impl Following {
             // Only looked at: it is told, and not followed.
             let service = scope.unwrap_or_default();
             let lists = vec![(service, listing(records.values()))];
-            self.sink.heard(Heard { lists, ..heard });
+            self.sink.heard(RegistryUpdate { lists, ..heard });
             return Ok(());
         }
         stream.refused_before.remove(&scope);
@@ -255,7 +255,11 @@ impl Following {
             }
             // Everything watched is as it was, but for what is still being read.
             let confirms_all = stream.asking.is_empty() && stream.due.is_empty() && stream.refused.is_empty();
-            self.sink.heard(Heard { confirms_all, ttl: self.ttl(), ..self.inner.reader.as_before() });
+            self.sink.heard(RegistryUpdate {
+                confirms_all,
+                ttl: self.ttl(),
+                ..self.inner.reader.as_before()
+            });
             return Ok(());
         }
         let Some(scope) = stream.watches.get(&answer.watch_id).cloned() else { return Ok(()) };
@@ -321,7 +325,7 @@ impl Following {
             })
             .collect();
         if !lists.is_empty() {
-            self.sink.heard(Heard { lists, ttl: self.ttl(), ..self.inner.reader.as_before() });
+            self.sink.heard(RegistryUpdate { lists, ttl: self.ttl(), ..self.inner.reader.as_before() });
         }
     }
 

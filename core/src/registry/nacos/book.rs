@@ -27,7 +27,7 @@ use super::record::{Listed, bare, instance, too_much};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::registry::reconnect::Reconnect;
-use crate::registry::{Beat, DEFAULT_TTL, Entry, stamp};
+use crate::registry::{DEFAULT_TTL, Entry, HeartbeatResult, stamp};
 use crate::sync::Mutex;
 
 /// So many services are told or looked at side by side.
@@ -128,7 +128,7 @@ pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<
 }
 
 /// Keeps entries known.
-pub(super) async fn beat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<Beat>> {
+pub(super) async fn heartbeat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<HeartbeatResult>> {
     let now = stamp::now();
     for entry in &entries {
         let shelf = hub.book.shelf(&entry.instance.service);
@@ -159,7 +159,7 @@ pub(super) async fn beat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<Beat
             return Err(error.clone());
         }
         let is_kept = held.is_some_and(|held| held.is_told(epoch) && held.confirmed == epoch);
-        Ok(if is_kept { Beat::Kept } else { Beat::Unknown })
+        Ok(if is_kept { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
     };
     let outcomes = entries.iter().map(outcome).collect();
     services_of(&entries).into_iter().for_each(|service| hub.book.tidy(service));

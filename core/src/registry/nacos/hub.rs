@@ -22,7 +22,7 @@ use crate::registry::resolve::Resolver;
 use crate::registry::unreadable::Unreadable;
 use crate::registry::web::Host;
 use crate::registry::{Address, Setup};
-use crate::runtime::Lane;
+use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
 /// The namespace that has no id; servers take its name for it.
@@ -65,7 +65,7 @@ pub(super) struct Hub {
     pub(super) token: Mutex<Option<Token>>,
     pub(super) logging_in: tokio::sync::Mutex<()>,
     /// Beats wait for a login: it has a queue of its own.
-    pub(super) logins: Arc<Lane>,
+    pub(super) logins: Arc<TaskQueue>,
     pub(super) state: watch::Sender<State>,
     pub(super) book: Book,
     /// Who hears of what is pushed.
@@ -104,7 +104,7 @@ impl Hub {
             user: address.user.clone(),
             token: Mutex::default(),
             logging_in: tokio::sync::Mutex::default(),
-            logins: Lane::new(1),
+            logins: TaskQueue::new(1),
             state: watch::Sender::new(State::Opening),
             book: Book::default(),
             ears: Mutex::default(),

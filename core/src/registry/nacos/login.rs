@@ -80,7 +80,7 @@ impl Hub {
         }
         let (tell, hear) = oneshot::channel();
         let (host, resolver, timeout) = (self.site().host.clone(), self.names.clone(), self.timeout);
-        self.setup.runtime.post(&self.logins, Priority::Beat, move || {
+        self.setup.runtime.post(&self.logins, Priority::Heartbeat, move || {
             let outcome = log_in(&host, &user, &resolver, &Wait::new(timeout, &Never));
             // Whoever asked may have given up.
             let _ = tell.send(outcome);

@@ -42,16 +42,16 @@ use tokio::sync::oneshot;
 
 use self::hub::Hub;
 use super::pushed::{self, ask, ask_for_each};
-use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
+use super::{Address, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Lane, Own, Runtime, Task};
+use crate::runtime::{Own, Runtime, Task, TaskQueue};
 use crate::sync::Mutex;
 
 /// A Nacos cluster, seen as one registry.
 pub(super) struct Nacos {
     source: Arc<str>,
     runtime: Runtime,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     /// A forked child neither uses nor drops anything of the connection.
     hub: Own<Arc<Hub>>,
     /// What keeps the connection, from the first question on.
@@ -65,7 +65,7 @@ impl Nacos {
         Ok(Nacos {
             source: hub.source.clone(),
             runtime: setup.runtime.clone(),
-            lane: Lane::new(2),
+            lane: TaskQueue::new(2),
             hub: Own::new(Arc::new(hub)),
             keeper: Mutex::default(),
         })
@@ -117,11 +117,11 @@ impl Registry for Nacos {
         true
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         let service = service.to_owned();
         self.ask(wait, |hub| async move { hub.read(&service).await })
     }
@@ -140,8 +140,8 @@ impl Registry for Nacos {
         self.ask_each(entries, wait, |hub, entries| async move { book::register(&hub, entries).await })
     }
 
-    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
-        self.ask_each(entries, wait, |hub, entries| async move { book::beat(&hub, entries).await })
+    fn heartbeat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
+        self.ask_each(entries, wait, |hub, entries| async move { book::heartbeat(&hub, entries).await })
     }
 
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {

@@ -10,11 +10,11 @@ use super::record::Listed;
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::web::is_away;
-use crate::registry::{Absence, Heard, Listing};
+use crate::registry::{Absence, Listing, RegistryUpdate};
 
 impl Hub {
     /// All endpoints of a service, asked for once; once more where the connection breaks under the question.
-    pub(super) async fn read(&self, service: &str) -> Result<Heard> {
+    pub(super) async fn read(&self, service: &str) -> Result<RegistryUpdate> {
         let name = names::escape(service)?;
         let look = async |link: Arc<Link>| {
             let told: Told = self.ask_for(&link, &self.space.query(&name)).await?;
@@ -28,12 +28,12 @@ impl Hub {
     }
 
     /// What there is to be told of one service.
-    pub(super) fn heard(&self, link: &Link, service: &str, listing: Listing) -> Heard {
-        Heard {
+    pub(super) fn heard(&self, link: &Link, service: &str, listing: Listing) -> RegistryUpdate {
+        RegistryUpdate {
             epoch: Some(self.epoch_of(link)),
             absence: Absence::WhenSettled,
             lists: vec![(service.to_owned(), listing)],
-            ..Heard::default()
+            ..RegistryUpdate::default()
         }
     }
 

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::registry::polling::jittered;
 use crate::registry::pushed::{Wish, Wishes};
 use crate::registry::web::is_away;
-use crate::registry::{Heard, Listing, Sink};
+use crate::registry::{Listing, RegistryUpdate, Sink};
 
 /// How often each service is looked at although nothing was pushed.
 const LOOK: Duration = Duration::from_secs(30);
@@ -193,7 +193,7 @@ impl Watching {
 
     /// The registry answers, although nothing may be watched yet.
     fn say_up(&self, link: &Link) {
-        self.sink.heard(Heard { epoch: Some(self.hub.epoch_of(link)), ..Heard::default() });
+        self.sink.heard(RegistryUpdate { epoch: Some(self.hub.epoch_of(link)), ..RegistryUpdate::default() });
     }
 
     fn wished(&mut self, following: &mut Following, wish: &Wish) {
@@ -283,7 +283,7 @@ impl Watching {
         if is_news && following.topics.values().all(|topic| topic.subscribed) {
             following.confirmed_at = heard_at;
             let epoch = Some(self.hub.epoch_of(&following.link));
-            self.sink.heard(Heard { epoch, confirms_all: true, ..Heard::default() });
+            self.sink.heard(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{Plum, Site};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::registry::web::{self, Ask, escape};
-use crate::registry::{Beat, Entry, Health, Wait, same_for_all};
+use crate::registry::{Entry, Health, HeartbeatResult, Wait, same_for_all};
 
 /// Entries in one request to ours.
 pub(super) const BATCH: usize = 500;
@@ -31,7 +31,12 @@ impl Plum {
         one_by_one(entries, |entry| self.register_one(site, entry, wait))
     }
 
-    pub(super) fn beat_at(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+    pub(super) fn beat_at(
+        &self,
+        site: &Site,
+        entries: &[Entry],
+        wait: &Wait<'_>,
+    ) -> Vec<Result<HeartbeatResult>> {
         if let Err(error) = self.meet(site, wait) {
             return same_for_all(entries, &error);
         }
@@ -80,7 +85,12 @@ impl Plum {
         Ok(entries.iter().map(verdict).collect())
     }
 
-    fn beat_batch(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Result<Vec<Result<Beat>>> {
+    fn beat_batch(
+        &self,
+        site: &Site,
+        entries: &[Entry],
+        wait: &Wait<'_>,
+    ) -> Result<Vec<Result<HeartbeatResult>>> {
         // One beat per instance id: its digest covers all its rows.
         let mut instances: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
         for entry in entries {
@@ -97,7 +107,7 @@ impl Plum {
         let unknown: HashSet<String> = beaten.unknown.into_iter().collect();
         let verdict = |entry: &Entry| {
             let is_unknown = unknown.contains(&entry.instance.instance_id);
-            Ok(if is_unknown { Beat::Unknown } else { Beat::Kept })
+            Ok(if is_unknown { HeartbeatResult::Unknown } else { HeartbeatResult::Renewed })
         };
         Ok(entries.iter().map(verdict).collect())
     }
@@ -111,13 +121,13 @@ impl Plum {
         if entry.is_well() { Ok(()) } else { self.say_health(site, entry, false, wait) }
     }
 
-    fn beat_one(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<Beat> {
+    fn beat_one(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<HeartbeatResult> {
         if entry.is_well() {
-            return self.register_one(site, entry, wait).map(|()| Beat::Kept);
+            return self.register_one(site, entry, wait).map(|()| HeartbeatResult::Renewed);
         }
         self.say_health(site, entry, false, wait)?;
         let is_listed = self.is_listed(site, entry, wait)?;
-        Ok(if is_listed { Beat::Kept } else { Beat::Unknown })
+        Ok(if is_listed { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
     }
 
     fn say_health(&self, site: &Site, entry: &Entry, healthy: bool, wait: &Wait<'_>) -> Result<()> {

@@ -28,9 +28,9 @@ use std::time::Duration;
 use self::site::Site;
 use super::resolve::Resolver;
 use super::web::{Ask, Host, is_away};
-use super::{Address, Beat, Entry, Heard, Opened, Registry, Setup, Sink, Wait, Watch};
+use super::{Address, Entry, HeartbeatResult, Opened, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Lane, Runtime};
+use crate::runtime::{Runtime, TaskQueue};
 use crate::transport::Answer;
 
 pub use digest::digest;
@@ -41,7 +41,7 @@ pub(super) struct Plum {
     sites: Vec<Arc<Site>>,
     /// The one that answers at present.
     active: AtomicUsize,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
     authorization: Option<String>,
     resolver: Arc<Resolver>,
     runtime: Runtime,
@@ -61,7 +61,7 @@ pub(super) fn open(address: &Address, setup: &Setup) -> Result<Opened> {
             source: source.into(),
             sites,
             active: AtomicUsize::new(0),
-            lane: Lane::new(limit),
+            lane: TaskQueue::new(limit),
             authorization: address.param("token").map(|token| format!("Bearer {token}")),
             resolver: resolver.clone(),
             runtime: setup.runtime.clone(),
@@ -157,11 +157,11 @@ impl Registry for Plum {
         if self.active().is_ours() { beat::BATCH } else { 1 }
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         self.on_some_site(wait, |site| self.read_at(site, service, wait))
     }
 
@@ -177,7 +177,7 @@ impl Registry for Plum {
         self.register_at(self.active(), entries, wait)
     }
 
-    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
+    fn heartbeat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
         self.beat_at(self.active(), entries, wait)
     }
 

@@ -8,10 +8,10 @@ use super::{Plum, Site};
 use crate::error::Result;
 use crate::model::Endpoint;
 use crate::registry::web::{self, Ask};
-use crate::registry::{Absence, Heard, Listing, Wait};
+use crate::registry::{Absence, Listing, RegistryUpdate, Wait};
 
 impl Plum {
-    pub(super) fn read_at(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    pub(super) fn read_at(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         // Who has not been met yet is asked as ours: it tells more, and the original says no at once.
         if !site.is_original()
             && let Some(heard) = self.look(site, service, wait)?
@@ -24,11 +24,11 @@ impl Plum {
         let endpoints = self.endpoints(&rows.unwrap_or_default(), wait);
         let (epoch, absence) = (Some(site.label()), Absence::WhenSettledAndFew);
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
-        Ok(Heard { epoch, ttl: Some(site.ttl()), absence, lists, confirms_all: false })
+        Ok(RegistryUpdate { epoch, ttl: Some(site.ttl()), absence, lists, confirms_all: false })
     }
 
     /// A watch that does not wait: it lists the unhealthy too, and tells the epoch.
-    fn look(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Option<Heard>> {
+    fn look(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Option<RegistryUpdate>> {
         let ask = WatchAsk { services: Some(vec![service]), fresh: vec![service], since: "", wait: "0s" };
         let body = web::write(&ask)?;
         let answer = self.exchange(site, &Ask::post("/v1/watch", &body), wait)?;
@@ -38,7 +38,7 @@ impl Plum {
         }
         let told: WatchAnswer = web::read(&answer, &site.label())?;
         site.note_since(&told.since);
-        Ok(Some(Heard { confirms_all: false, ..self.heard(site, &told, wait) }))
+        Ok(Some(RegistryUpdate { confirms_all: false, ..self.heard(site, &told, wait) }))
     }
 
     pub(super) fn services_at(&self, site: &Arc<Site>, wait: &Wait<'_>) -> Result<Vec<String>> {
@@ -48,13 +48,13 @@ impl Plum {
     }
 
     /// What a watch of ours told.
-    pub(super) fn heard(&self, site: &Site, told: &WatchAnswer, wait: &Wait<'_>) -> Heard {
+    pub(super) fn heard(&self, site: &Site, told: &WatchAnswer, wait: &Wait<'_>) -> RegistryUpdate {
         let lists = told
             .services
             .iter()
             .map(|(name, watched)| (name.clone(), watched.listing(self.endpoints(&watched.endpoints, wait))));
         let epoch = Some(epoch_at(site, told.epoch()));
-        Heard {
+        RegistryUpdate {
             epoch,
             ttl: Some(site.ttl()),
             absence: Absence::WhenSettled,
@@ -64,12 +64,12 @@ impl Plum {
     }
 
     /// What it means that nothing has changed since.
-    pub(super) fn heard_nothing(site: &Site, since: &str) -> Heard {
-        Heard {
+    pub(super) fn heard_nothing(site: &Site, since: &str) -> RegistryUpdate {
+        RegistryUpdate {
             epoch: Some(epoch_at(site, epoch_of(since))),
             ttl: Some(site.ttl()),
             confirms_all: true,
-            ..Heard::default()
+            ..RegistryUpdate::default()
         }
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::model::{Endpoint, Labels};
-use crate::registry::{Entry, Listing, RecordId, Removed, Why, carried_labels, read_carried};
+use crate::registry::{Entry, Listing, RecordId, RemovalReason, Removed, carried_labels, read_carried};
 
 fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
     reader: D,
@@ -136,8 +136,8 @@ struct RemovedRow {
 impl RemovedRow {
     fn removed(&self) -> Option<Removed> {
         let why = match self.why.as_str() {
-            "deleted" => Why::Deleted,
-            "expired" => Why::Expired,
+            "deleted" => RemovalReason::Deleted,
+            "expired" => RemovalReason::Expired,
             _ => return None,
         };
         let id = RecordId {

@@ -39,9 +39,9 @@ use self::session::{Session, State, Terms};
 use super::pushed::{self, ask, ask_for_each};
 use super::resolve::Resolver;
 use super::unreadable::Unreadable;
-use super::{Address, Beat, Entry, Heard, Registry, Setup, Sink, Wait, Watch};
+use super::{Address, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Lane, Runtime};
+use crate::runtime::{Runtime, TaskQueue};
 use crate::sync::Mutex;
 
 /// How long a session outlives its last message, unless the address says otherwise.
@@ -52,7 +52,7 @@ const REQUEST: Duration = Duration::from_secs(2);
 /// An ensemble, seen as one registry.
 pub(super) struct ZooKeeper {
     core: Arc<Core>,
-    lane: Arc<Lane>,
+    lane: Arc<TaskQueue>,
 }
 
 /// What runs on the tokio thread shares this.
@@ -103,7 +103,7 @@ impl ZooKeeper {
         if session_timeout.is_zero() {
             return Err(Error::invalid("registry parameter session_timeout: a session of no time is none"));
         }
-        let lane = Lane::new(2);
+        let lane = TaskQueue::new(2);
         let terms = Terms {
             servers: address.hosts.clone(),
             user: address.user.clone(),
@@ -174,11 +174,11 @@ impl Registry for ZooKeeper {
         }
     }
 
-    fn lane(&self) -> &Arc<Lane> {
+    fn lane(&self) -> &Arc<TaskQueue> {
         &self.lane
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<Heard> {
+    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
         let (core, service) = (self.core.clone(), service.to_owned());
         ask(&self.core.runtime, wait, async move { core.read(&service).await })
     }
@@ -197,8 +197,8 @@ impl Registry for ZooKeeper {
         self.for_each(entries, wait, |core, entries| async move { core.register(&entries).await })
     }
 
-    fn beat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<Beat>> {
-        self.for_each(entries, wait, |core, entries| async move { core.beat(&entries).await })
+    fn heartbeat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
+        self.for_each(entries, wait, |core, entries| async move { core.heartbeat(&entries).await })
     }
 
     fn deregister(&self, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()> {

@@ -8,7 +8,7 @@ use super::line::{Fault, Line, TOGETHER};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::record::{Place, Record, path_of, unescape};
-use crate::registry::{Absence, Heard, Listing};
+use crate::registry::{Absence, Listing, RegistryUpdate};
 
 /// What lies at a node.
 #[derive(Clone)]
@@ -36,7 +36,7 @@ impl Found {
 }
 
 impl Core {
-    pub(super) async fn read(&self, service: &str) -> Result<Heard> {
+    pub(super) async fn read(&self, service: &str) -> Result<RegistryUpdate> {
         let line = self.line().await?;
         let steps = match line.children(&path_of(&self.prefix, service), false).await {
             Err(Fault::NoNode) => Vec::new(),
@@ -131,8 +131,13 @@ impl Core {
     }
 
     /// What a line has told.
-    pub(super) fn heard(&self, line: &Line, lists: Vec<(String, Listing)>, confirms_all: bool) -> Heard {
-        Heard {
+    pub(super) fn heard(
+        &self,
+        line: &Line,
+        lists: Vec<(String, Listing)>,
+        confirms_all: bool,
+    ) -> RegistryUpdate {
+        RegistryUpdate {
             epoch: Some(format!("{}#{:x}", self.source, line.session)),
             ttl: Some(line.timeout),
             absence: Absence::WhenSettled,

@@ -17,7 +17,7 @@ use super::line::{Fault, Line, TOGETHER};
 use super::{Core, Written, may_pass};
 use crate::error::{Error, Kind, Result};
 use crate::registry::record::{Place, Record, path_of};
-use crate::registry::{Beat, Entry, Health, same_for_all, stamp};
+use crate::registry::{Entry, Health, HeartbeatResult, same_for_all, stamp};
 
 /// How often something that others change at the same time is tried.
 const TRIES: usize = 5;
@@ -97,7 +97,7 @@ impl Core {
         Ok(())
     }
 
-    pub(super) async fn beat(self: Arc<Self>, entries: &[Entry]) -> Vec<Result<Beat>> {
+    pub(super) async fn heartbeat(self: Arc<Self>, entries: &[Entry]) -> Vec<Result<HeartbeatResult>> {
         let paths: Vec<String> = entries.iter().map(|entry| Place::of(entry).path(&self.prefix)).collect();
         let owned = async {
             let line = self.line().await?;
@@ -115,11 +115,11 @@ impl Core {
             };
             let known = self.written.lock().get(path).cloned().filter(is_this);
             outcomes.push(match (known, entry.health) {
-                (None, _) => Ok(Beat::Unknown),
+                (None, _) => Ok(HeartbeatResult::Unknown),
                 (Some(known), Health::Says(well)) if well != known.well => {
                     self.write_anew(&line, path, entry).await
                 }
-                _ => Ok(Beat::Kept),
+                _ => Ok(HeartbeatResult::Renewed),
             });
         }
         outcomes
@@ -146,14 +146,14 @@ impl Core {
     }
 
     /// Says in the record of a node of ours what its program says of its health.
-    async fn write_anew(&self, line: &Arc<Line>, path: &str, entry: &Entry) -> Result<Beat> {
+    async fn write_anew(&self, line: &Arc<Line>, path: &str, entry: &Entry) -> Result<HeartbeatResult> {
         let data = Record::of(entry, &stamp::now()).write()?;
         match line.set_data(path, &data, -1).await {
             Ok(()) => {
                 self.written.lock().insert(path.to_owned(), Written::of(entry, line.session));
-                Ok(Beat::Kept)
+                Ok(HeartbeatResult::Renewed)
             }
-            Err(Fault::NoNode) => Ok(Beat::Unknown),
+            Err(Fault::NoNode) => Ok(HeartbeatResult::Unknown),
             Err(fault) => Err(fault.into()),
         }
     }

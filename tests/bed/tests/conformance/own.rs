@@ -6,7 +6,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use plumline::balance::{Balancer, Context};
-use plumline::snapshot::View;
+use plumline::membership::View;
 use plumline::{Answer, Bounds, Client, ClientBuilder, Endpoint, Error, Failure, Kind, Outgoing, Transport};
 use serde_json::{Value, json};
 
