@@ -10,8 +10,8 @@ CARGO := cargo
 MVN := mvn --quiet --batch-mode
 RELEASE := target/release
 
-.PHONY: help demo servers test build bench lint docs clean packages test-rust test-c test-python test-java test-docs lint-rust \
-    lint-python conformance face-python forget-conformance
+.PHONY: help demo servers tools test test-build check build bench lint docs clean packages test-rust test-c test-python test-java \
+    test-docs conformance face-python lint-rust lint-python
 
 include bindings/c/install.mk
 
@@ -22,39 +22,50 @@ demo: face-python ## Run the main job on real processes: a kill, a restart, a re
 	$(CARGO) build --release --quiet --package plumline-examples
 	$(RELEASE)/demo
 
-test: forget-conformance test-rust test-c test-python test-java test-docs conformance ## Pass every test, on a bare machine too
+test: tools servers packages $(VENV)/.ready ## Pass every test, on a bare machine too; ends with a table of suites
+	$(PYTHON) tests/run.py
 
-servers: ## Have the real registries that tests start, once: built or downloaded into ~/.cache/plumline-servers
+check: tools ## The quick loop: format, clippy, unit and property tests, the scenarios in Rust
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
+	$(CARGO) nextest run --profile check --package plumline --package plumline-controller --package plumline-bindings
+	$(CARGO) build --quiet --package plumline-testbed
+	target/debug/conformance-rust
+
+servers: ## Build or download the real registries that tests start, once, into ~/.cache/plumline-servers
 	$(CARGO) run --quiet --package plumline-servers
 
-forget-conformance:
-	rm -rf target/conformance
+# What the tests run with, from crates.io. Both are built with the versions of their own lock files.
+NEXTEST := 0.9.151
 
-test-rust: servers ## The Rust tests, the documentation's code included
-	$(CARGO) test --workspace --quiet
+tools:
+	@cargo nextest --version 2>/dev/null | grep -q 'nextest $(NEXTEST)' || \
+	    $(CARGO) install --quiet --locked --version $(NEXTEST) cargo-nextest
 
-test-c: packages servers ## The C and C++ suites: plain, sanitized, under valgrind, installed, and the scenarios
-	tests/c/run.sh
+# Everything that the suites of tests/run.py run, built once with one set of features.
+test-build: $(VENV)/.ready
+	$(CARGO) build --workspace --all-targets
+	$(MAKE) --silent --no-print-directory libplumline C_PROFILE=debug C_BUILD=
+	python/tools/use-debug-build.sh
+	$(MVN) -f java package -Ppackaged -Dplumline.profile=debug -Dexec.skip -DskipTests
 
-test-python: $(VENV)/.ready servers ## The Python tests, against the real controller
-	$(CARGO) build --quiet --package plumline-controller --package plumline-testbed --bins
-	cd python && ../$(VENV)/bin/maturin develop --quiet
-	cd python && PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline ../$(PYTHON) -X dev -m pytest -q
+test-rust: test-build servers ## The Rust tests, the documentation's code included
+	$(PYTHON) tests/run.py rust rust-doc rust-timed
 
-test-java: servers ## The Java tests, on 17 and 25, with checked JNI, as a fat jar, in two class loaders, by jlink
-	$(CARGO) build --quiet --package plumline-controller --package plumline-testbed --bins
-	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline $(MVN) -f java verify -Ppackaged -Dplumline.profile=debug
-	PLUMLINE_COMMAND=$(CURDIR)/target/debug/plumline java/tools/runs.sh -Dplumline.profile=debug
+test-c: test-build packages ## The C and C++ suites: plain, sanitized, under valgrind, installed
+	$(PYTHON) tests/run.py c-plain c-sanitize c-valgrind c-install
 
-test-docs: $(VENV)/.ready packages ## Examples and blocks of the documentation, in every language
-	$(CARGO) build --quiet --package plumline-controller --package plumline-examples --bins
-	cd python && ../$(VENV)/bin/maturin develop --quiet
-	$(MAKE) --silent --no-print-directory libplumline C_PROFILE=debug
-	$(MVN) -f java package -Dplumline.profile=debug -DskipTests
-	$(PYTHON) -m pytest -q -c python/pyproject.toml --rootdir=. -p no:cacheprovider tests/documentation
+test-python: test-build ## The Python tests, against the real controller
+	$(PYTHON) tests/run.py python
 
-conformance: ## The table of scenarios and languages, as the tests have left it: target/conformance.md
-	$(CARGO) run --quiet --package plumline-testbed -- --table
+test-java: test-build ## The Java tests on 25 with checked JNI and on 17, and the jars as users get them
+	$(PYTHON) tests/run.py java-25 java-17 java-packaged
+
+test-docs: test-build packages ## Examples and blocks of the documentation, in every language
+	$(PYTHON) tests/run.py docs rust-doc
+
+conformance: test-build servers packages ## The scenarios in every language; the table is in target/conformance.md
+	$(PYTHON) tests/run.py scenarios-rust scenarios-python scenarios-java scenarios-c scenarios-table
 
 build: face-python libplumline ## Leave the command, libplumline, a .venv in which `import plumline` works, and the jar
 	$(MVN) -f java package -DskipTests

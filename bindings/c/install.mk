@@ -20,12 +20,14 @@ C_MAJOR := $(firstword $(subst ., ,$(C_VERSION)))
 C_SO := libplumline.so.$(C_VERSION)
 C_SONAME := libplumline.so.$(C_MAJOR)
 C_FLAG := $(if $(filter release,$(C_PROFILE)),--release)
+# How the archive is built; empty where it already is.
+C_BUILD ?= cargo build --quiet $(C_FLAG) --package plumline-c
 C_UP := $(if $(filter $(PREFIX)/lib,$(LIBDIR)),..,$(shell realpath -m --relative-to=$(LIBDIR) $(PREFIX)))
 
 .PHONY: libplumline install uninstall
 
 libplumline: ## Leave target/release/libplumline.so and libplumline.a
-	cargo build --quiet $(C_FLAG) --package plumline-c
+	$(C_BUILD)
 	$(MAKE) --silent --no-print-directory -f bindings/c/install.mk C_PROFILE=$(C_PROFILE) $(C_OUT)/$(C_SO)
 
 $(C_OUT)/$(C_SO): $(C_OUT)/libplumline_c.a bindings/c/exports.map bindings/c/install.mk

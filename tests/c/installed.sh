@@ -9,7 +9,7 @@ VERSION=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 rm -rf "$OUT"
 mkdir -p "$OUT"
 
-install_to() { make --silent --no-print-directory -f bindings/c/install.mk install C_PROFILE=debug "$@" >/dev/null; }
+install_to() { make --silent --no-print-directory -f bindings/c/install.mk install C_PROFILE=debug C_BUILD= "$@" >/dev/null; }
 
 # runs PROGRAM: says the version and the endpoint
 runs() {
@@ -55,6 +55,6 @@ grep -q '^prefix=/opt/plumline$' "$OUT/package/opt/plumline/lib/pkgconfig/plumli
 mv "$OUT/package/opt/plumline" "$OUT/moved"
 by_cmake "$OUT/moved"
 
-make --silent --no-print-directory -f bindings/c/install.mk uninstall PREFIX="$OUT/prefix" C_PROFILE=debug
+make --silent --no-print-directory -f bindings/c/install.mk uninstall PREFIX="$OUT/prefix" C_PROFILE=debug C_BUILD=
 [ -z "$(find "$OUT/prefix" ! -type d)" ] || { find "$OUT/prefix" ! -type d >&2; exit 1; }
 echo "installed: pkg-config and CMake, C99 and C++17, gcc and clang, shared and static"

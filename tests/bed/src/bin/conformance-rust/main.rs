@@ -15,8 +15,7 @@ const PROXIES: [&str; 6] =
 const NOWHERE: &str = "http://127.0.0.1:1";
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> =
-        std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_prepared = PROXIES.iter().all(|name| std::env::var(name).as_deref() == Ok(NOWHERE));
     let verdict = if is_prepared { run(&arguments) } else { again(&arguments) };
     match verdict {
@@ -36,7 +35,7 @@ fn again(arguments: &[String]) -> std::io::Result<bool> {
 }
 
 fn run(arguments: &[String]) -> std::io::Result<bool> {
-    let mut bed = Command::new(env!("CARGO_BIN_EXE_plumline-testbed"))
+    let mut bed = Command::new(std::env::current_exe()?.with_file_name("plumline-testbed"))
         .arg("rust")
         .args(arguments.first())
         .stdin(Stdio::piped())
