@@ -21,6 +21,14 @@ from .servers import Server
 ROOT = Path(__file__).parents[2]
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Adds a test that is repeated to the file that PLUMLINE_FLAKY names: `tests/run.py` lists it."""
+    path = os.environ.get("PLUMLINE_FLAKY")
+    if path and report.outcome == "rerun" and "PYTEST_XDIST_WORKER" not in os.environ:
+        with open(path, "a") as flaky:
+            flaky.write(f"{report.nodeid}\n")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _command_of_this_tree() -> None:
     """Where nobody says otherwise, the controller is the one built from this tree."""

@@ -2,6 +2,8 @@
 //! `plumline-testbed --table` merges what all languages came to.
 #![forbid(unsafe_code)]
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,6 +15,10 @@ use plumline_testbed::results::{self, Verdict};
 use plumline_testbed::runner::Runner;
 use plumline_testbed::scenario;
 use plumline_testbed::tls::Authority;
+
+/// How often a scenario is played at most: it depends on real time and on other processes.
+const TRIES: u32 = 3;
+const NOT_PLAYED: &str = "not played: the runner stopped answering";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -60,20 +66,26 @@ fn run(language: &str, filter: &str) -> Result<bool, String> {
         let is_meant = |name: &str| file.topic.contains(filter) || name.contains(filter);
         for scenario in file.scenarios.iter().filter(|scenario| is_meant(&scenario.name)) {
             let began = Instant::now();
-            let played = if is_lost {
-                Err("not played: the runner stopped answering".to_owned())
-            } else {
-                play(scenario, &runner, &authority, &mut systems).map_err(|failure| {
+            let (mut tries, mut played) = (0, Err(NOT_PLAYED.to_owned()));
+            while !is_lost && played.is_err() && tries < TRIES {
+                tries += 1;
+                played = play(scenario, &runner, &authority, &mut systems).map_err(|failure| {
                     is_lost = failure.is_final;
                     failure.reason
-                })
-            };
+                });
+                if let Err(reason) = &played {
+                    eprintln!(
+                        "{language} FAILS {}: {} (try {tries})\n      {reason}",
+                        file.topic, scenario.name
+                    );
+                }
+            }
             let (topic, name, ms) = (&file.topic, &scenario.name, began.elapsed().as_millis() as u64);
-            if let Err(reason) = &played {
-                eprintln!("{language} FAILS {topic}: {name}\n      {reason}");
+            if tries > 1 && played.is_ok() {
+                note_flaky(&format!("{topic}: {name}"))?;
             }
             let failure = played.err();
-            verdicts.push(Verdict { topic: topic.clone(), name: name.clone(), failure, ms });
+            verdicts.push(Verdict { topic: topic.clone(), name: name.clone(), failure, ms, tries });
         }
     }
     if verdicts.is_empty() {
@@ -85,4 +97,15 @@ fn run(language: &str, filter: &str) -> Result<bool, String> {
         results::write(&target, language, &verdicts).map_err(|error| format!("results: {error}"))?;
     }
     Ok(failed == 0)
+}
+
+/// Adds a scenario that passed only when it was repeated to the file that `PLUMLINE_FLAKY` names.
+fn note_flaky(scenario: &str) -> Result<(), String> {
+    let Some(path) = std::env::var_os("PLUMLINE_FLAKY") else { return Ok(()) };
+    let written = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .and_then(|mut file| writeln!(file, "{scenario}"));
+    written.map_err(|error| format!("{}: {error}", path.display()))
 }

@@ -17,6 +17,8 @@ pub struct Verdict {
     pub failure: Option<String>,
     /// How long it took.
     pub ms: u64,
+    /// How often it was played until it passed or was given up.
+    pub tries: u32,
 }
 
 /// Where results are kept.
@@ -134,6 +136,7 @@ mod tests {
             name: "it is tried again".into(),
             failure: failure.map(str::to_owned),
             ms: 1,
+            tries: 1,
         };
         let passes = |language: &str| table_after(target.path(), language, &[verdict(None)]);
         assert!(!passes("rust") && !passes("java") && !passes("python"), "a language is missing");
