@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,9 @@ LIMIT = 25 * 60
 
 CAPACITY = 5
 """How much runs at a time, in the units of `Suite.load`. Two cores carry more suites than two, since most of them wait."""
+
+PATIENCE = 2
+"""What the bounds of waits are multiplied by while suites run side by side."""
 
 NOWHERE = dict.fromkeys(
     ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:1"
@@ -87,7 +91,7 @@ BESIDE = [
     java("java-25"),
     conformance("c", ["tests/c/run.sh", "conformance"]),
     conformance("rust", ["target/debug/conformance-rust"]),
-    java("scenarios-java"),
+    Suite("scenarios-java", ["java/tools/suite.sh", "scenarios-java", "target/test/scenarios-java"], conformance="java"),
     pytest("python", 4, "-c", "python/pyproject.toml", "--rootdir=python", "python/tests"),
     c("valgrind"),
     pytest("docs", 3, "-c", "python/pyproject.toml", "--rootdir=.", "-p", "no:cacheprovider", "tests/documentation"),
@@ -98,7 +102,7 @@ BESIDE = [
     Suite("rust-doc", ["cargo", "test", "--workspace", "--doc", "--quiet"]),
     java("java-packaged"),
 ]
-ALONE = [nextest("timed")]
+ALONE = [Suite("scenarios-table", ["target/debug/plumline-testbed", "--table"]), nextest("timed")]
 
 
 @dataclass
@@ -124,6 +128,7 @@ def run(suite: Suite) -> Result:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PLUMLINE_")}
     environment |= {
         "PLUMLINE_COMMAND": str(TARGET / "debug/plumline"),
+        "PLUMLINE_TEST_PATIENCE": str(PATIENCE if suite in BESIDE else 1),
         "PLUMLINE_FLAKY": str(LOGS / f"{suite.name}.flaky"),
         **suite.environment,
     }
@@ -167,6 +172,10 @@ def counted(suite: Suite) -> tuple[int, int, list[str]]:
         for scenario in json.loads(scenarios.read_text()):
             failed += scenario["failure"] is not None
             passed += scenario["failure"] is None
+    if passed + failed == 0:
+        log = (LOGS / f"{suite.name}.log").read_text(errors="replace")
+        passed = sum(int(count) for count in re.findall(r"\b(\d+) (?:tests )?passed", log))
+        failed = sum(int(count) for count in re.findall(r"\b(\d+) failed", log))
     written = LOGS / f"{suite.name}.flaky"
     if written.exists():
         flaky += written.read_text().splitlines()

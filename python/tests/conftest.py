@@ -65,9 +65,13 @@ def registry() -> Iterator[plumline.testing.Controller]:
         yield running
 
 
+PATIENCE = int(os.environ.get("PLUMLINE_TEST_PATIENCE", "1"))
+"""What the bounds of waits are multiplied by: a run that keeps the machine busy raises it."""
+
+
 def wait_until(promise: Callable[[], object], within: float = 5.0) -> None:
-    """Waits until something holds; fails where it does not come to hold in time."""
-    deadline = time.monotonic() + within
+    """Waits until something is true; fails if that takes longer than `within` seconds times PATIENCE."""
+    deadline = time.monotonic() + within * PATIENCE
     while not promise():
         assert time.monotonic() < deadline, f"it did not come to hold within {within} s"
         time.sleep(0.01)

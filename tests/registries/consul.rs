@@ -6,7 +6,7 @@ use plumline::{Client, Instance, Kind};
 use plumline_servers::certificates::Authority;
 use plumline_servers::consul::Consul;
 use plumline_servers::toxiproxy::Toxiproxy;
-use plumline_servers::{Server, alone, among_others, free_port};
+use plumline_servers::{Server, free_port};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::{Value, json};
 
@@ -18,7 +18,6 @@ promises!(Consul, seen within 200 ms);
 
 #[test]
 fn trap_8_an_index_that_goes_backwards_begins_from_0() {
-    let _turn = among_others();
     let mut server = Consul::start();
     let one = registering(&server.address());
     // Many changes, so that the index is far ahead of what an empty server begins with.
@@ -41,7 +40,6 @@ fn trap_8_an_index_that_goes_backwards_begins_from_0() {
 
 #[test]
 fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
-    let _turn = among_others();
     let server = Consul::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
@@ -55,7 +53,6 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 
 #[test]
 fn what_is_told_anew_of_an_instance_that_was_critical_counts_at_once() {
-    let _turn = among_others();
     let server = Consul::start();
     // Its next beat is ten seconds away.
     let one = client(&server.address(), json!({"registration": {"ttl": "30s", "wait_listening": "0s"}}));
@@ -71,7 +68,6 @@ fn what_is_told_anew_of_an_instance_that_was_critical_counts_at_once() {
 
 #[test]
 fn a_token_is_asked_for_known_and_obeyed() {
-    let _turn = among_others();
     let acl =
         json!({"enabled": true, "default_policy": "deny", "tokens": {"initial_management": "root-secret-1"}});
     let server = Consul::with(&json!({ "acl": acl }));
@@ -101,7 +97,6 @@ fn a_token_is_asked_for_known_and_obeyed() {
 
 #[test]
 fn whatever_else_answers_at_the_port_is_named() {
-    let _turn = among_others();
     let controller = plumline_controller::Controller::start(
         plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()),
     );
@@ -114,7 +109,6 @@ fn whatever_else_answers_at_the_port_is_named() {
 
 #[test]
 fn more_services_than_connections_are_followed_by_two_queries() {
-    let _turn = among_others();
     let server = Consul::start();
     let one = registering(&server.address());
     let names: Vec<String> = (0..150).map(|n| format!("many-{n:03}")).collect();
@@ -135,7 +129,6 @@ fn more_services_than_connections_are_followed_by_two_queries() {
 
 #[test]
 fn the_next_agent_is_used_when_one_dies() {
-    let _turn = among_others();
     let mut first = Consul::start();
     let second = Consul::start();
     let both = format!("consul://127.0.0.1:{},127.0.0.1:{}", first.http, second.http);
@@ -151,7 +144,6 @@ fn the_next_agent_is_used_when_one_dies() {
 
 #[test]
 fn trap_6_a_query_whose_path_swallows_everything_is_noticed_and_asked_anew() {
-    let _turn = among_others();
     let server = Consul::start();
     let plum = registering(&server.address());
     let me = plum.register(at("orders", 1)).unwrap();
@@ -177,7 +169,6 @@ fn trap_6_a_query_whose_path_swallows_everything_is_noticed_and_asked_anew() {
 
 #[test]
 fn what_was_deregistered_while_the_path_was_cut_is_told() {
-    let _turn = among_others();
     let server = Consul::start();
     let plum = registering(&server.address());
     let one = plum.register(at("orders", 1)).unwrap();
@@ -198,7 +189,6 @@ fn what_was_deregistered_while_the_path_was_cut_is_told() {
 
 #[test]
 fn a_leader_that_is_killed_costs_nobody() {
-    let _turn = alone();
     let mut members = Consul::cluster();
     let hosts: Vec<String> = members.iter().map(|member| format!("127.0.0.1:{}", member.http)).collect();
     let address = format!("consul://{}", hosts.join(","));
@@ -227,7 +217,6 @@ fn over_tls(port: u16, tls: &Value) -> Client {
 
 #[test]
 fn tls_and_client_certificates_are_spoken() {
-    let _turn = among_others();
     let (authority, https) = (Authority::found(), free_port());
     let (own, ours) = (authority.sign("127.0.0.1"), authority.sign("billing"));
     let https_only = json!({"ca_file": authority.ca(), "cert_file": own.cert, "key_file": own.key,
@@ -247,7 +236,6 @@ fn tls_and_client_certificates_are_spoken() {
 
 #[test]
 fn names_of_every_script_come_back_as_they_were() {
-    let _turn = among_others();
     let server = Consul::start();
     let plum = registering(&server.address());
     let names = ["a/b", "with space", "поиск", "検索/索引", "50%", "a?b#c", "🦀"];

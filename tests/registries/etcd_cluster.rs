@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use plumline_servers::certificates::{Authority, Signed};
 use plumline_servers::etcd::{New, Version};
-use plumline_servers::{Running, alone, among_others, free_port};
+use plumline_servers::{Running, free_port};
 
 use crate::promises::{TTL, at, registering};
 
@@ -65,7 +65,6 @@ fn over_tls(port: u16, tls: &Value) -> Client {
 
 #[test]
 fn tls_is_spoken_with_our_own_authority_and_the_wrong_name_is_refused() {
-    let _turn = among_others();
     let authority = Authority::found();
     let server = secured(&authority.sign("127.0.0.1"), &[]);
     let plum = over_tls(server.port, &json!({"ca": authority.ca()}));
@@ -84,7 +83,6 @@ fn tls_is_spoken_with_our_own_authority_and_the_wrong_name_is_refused() {
 
 #[test]
 fn a_client_certificate_is_shown_to_a_server_that_asks_for_one() {
-    let _turn = among_others();
     let authority = Authority::found();
     let wants = ["--client-cert-auth".to_owned(), "--trusted-ca-file".to_owned(), text(&authority.ca())];
     let server = secured(&authority.sign("127.0.0.1"), &wants);
@@ -129,7 +127,6 @@ fn leader(port: u16) -> Option<bool> {
 
 #[test]
 fn a_leader_that_is_killed_costs_nobody() {
-    let _turn = alone();
     let mut members = cluster();
     let hosts: Vec<String> = members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
     let address = format!("etcd://{}", hosts.join(","));

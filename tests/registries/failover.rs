@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use plumline::{Client, Config};
+use plumline_servers::Server;
 use plumline_servers::consul::Consul;
 use plumline_servers::etcd::{Etcd, New};
-use plumline_servers::{Server, alone};
 use plumline_tests::{ports, stays, until};
 use serde_json::json;
 
@@ -21,7 +21,6 @@ fn client_of(addresses: &[String]) -> Client {
 
 #[test]
 fn trap_11_of_two_registries_in_failover_one_is_killed_and_nobody_is_lost() {
-    let _turn = alone();
     let (mut first, second) = (Etcd::<New>::start(), Consul::start());
     let both = [first.address(), second.address()];
     let registering = client_of(&both);

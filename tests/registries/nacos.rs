@@ -11,7 +11,7 @@ use plumline::registration::State;
 use plumline::{Client, Kind};
 use plumline_servers::nacos::{Nacos, free_pair, own_client};
 use plumline_servers::toxiproxy::Toxiproxy;
-use plumline_servers::{Running, Server, alone, among_others};
+use plumline_servers::{Running, Server};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::json;
 
@@ -28,7 +28,6 @@ fn a_process_has_one_connection() {
 
 #[test]
 fn names_of_every_kind_come_back_as_they_were() {
-    let _turn = among_others();
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     let names = [
@@ -59,7 +58,6 @@ fn names_of_every_kind_come_back_as_they_were() {
 
 #[test]
 fn several_instances_of_one_service_come_and_go_one_by_one() {
-    let _turn = among_others();
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     let mut all: Vec<_> =
@@ -80,7 +78,6 @@ fn several_instances_of_one_service_come_and_go_one_by_one() {
 
 #[test]
 fn what_is_registered_says_the_latest_however_often_it_changes() {
-    let _turn = among_others();
     let mut server = Nacos::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1).version("v1").label("env", "a")).unwrap();
@@ -102,7 +99,6 @@ fn what_is_registered_says_the_latest_however_often_it_changes() {
 
 #[test]
 fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
-    let _turn = among_others();
     let server = Nacos::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
@@ -120,7 +116,6 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 
 #[test]
 fn namespaces_groups_and_clusters_keep_apart() {
-    let _turn = among_others();
     let server = Nacos::start();
     let with = |query: &str| format!("{}{query}", server.address());
     let queries = ["", "?namespace=other", "?group=g", "?cluster=c"];
@@ -144,7 +139,6 @@ fn namespaces_groups_and_clusters_keep_apart() {
 
 #[test]
 fn a_user_is_asked_for_known_and_obeyed() {
-    let _turn = among_others();
     let server = Nacos::with(&[
         ("RNACOS_ENABLE_OPEN_API_AUTH", "true"),
         ("RNACOS_INIT_ADMIN_USERNAME", "me"),
@@ -175,7 +169,6 @@ fn a_user_is_asked_for_known_and_obeyed() {
 
 #[test]
 fn a_token_that_the_server_has_forgotten_is_fetched_anew() {
-    let _turn = among_others();
     let mut server = Nacos::with(&[("RNACOS_ENABLE_OPEN_API_AUTH", "true")]);
     let address = format!("nacos://admin:admin@127.0.0.1:{}", server.http);
     let plum = registering(&address);
@@ -191,7 +184,6 @@ fn a_token_that_the_server_has_forgotten_is_fetched_anew() {
 
 #[test]
 fn a_thousand_services_are_back_after_an_outage() {
-    let _turn = alone();
     let mut server = Nacos::start();
     let plum = client(&server.address(), json!({"registration": {"wait_listening": "0s"}}));
     let names: Vec<String> = (0..1_000).map(|n| format!("many-{n:03}")).collect();
@@ -219,7 +211,6 @@ fn losses(plum: &Client) -> u64 {
 
 #[test]
 fn what_went_while_the_wire_was_cut_is_gone_afterwards() {
-    let _turn = alone();
     let (server, wires, wire, address) = wired();
     let one = registering(&server.address());
     let mut all: Vec<_> = (1..=3).map(|port| one.register(at("orders", port)).unwrap()).collect();
@@ -238,29 +229,7 @@ fn what_went_while_the_wire_was_cut_is_gone_afterwards() {
 }
 
 #[test]
-fn a_silent_wire_is_noticed_within_two_keepalives_and_costs_nothing() {
-    let _turn = alone();
-    let (server, wires, wire, address) = wired();
-    let one = registering(&address);
-    let me = one.register(at("orders", 1)).unwrap();
-    let other = client(&address, json!({}));
-    until("it is seen", SOON, || ports(&other, "orders") == [1]);
-    wires.swallow(wire);
-    until("the silence is noticed", Duration::from_secs(10), || losses(&other) == 1);
-    assert_eq!(ports(&other, "orders"), [1]);
-    wires.heal(wire);
-    until("it is registered again", SOON, || {
-        server.listed("orders") == [1] && me.state() == State::Registered
-    });
-    me.update(at("orders", 1).version("v2")).unwrap();
-    until("changes are seen again", SOON, || {
-        other.discover("orders").unwrap().first().is_some_and(|found| found.version == "v2")
-    });
-}
-
-#[test]
 fn the_next_server_is_used_when_one_dies() {
-    let _turn = among_others();
     let mut servers = [Nacos::start(), Nacos::start()];
     let both = format!("nacos://127.0.0.1:{},127.0.0.1:{}", servers[0].http, servers[1].http);
     let plum = registering(&both);
@@ -276,7 +245,6 @@ fn the_next_server_is_used_when_one_dies() {
 
 #[test]
 fn whatever_else_answers_at_the_port_is_named() {
-    let _turn = among_others();
     for said in ["HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n"] {
         let port = free_pair();
         let listener = TcpListener::bind(("127.0.0.1", port + 1000)).unwrap();
@@ -302,7 +270,6 @@ fn whatever_else_answers_at_the_port_is_named() {
 
 #[test]
 fn services_that_appear_are_followed_without_being_named() {
-    let _turn = among_others();
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     let first = one.register(at("orders", 1)).unwrap();
@@ -324,7 +291,6 @@ fn services_that_appear_are_followed_without_being_named() {
 
 #[test]
 fn nacos_own_client_sees_ours_and_is_seen() {
-    let _turn = among_others();
     let server = Nacos::start();
     let one = registering(&server.address());
     let mine = at("orders", 1).version("v2").weight(7).zone("z").tag("x").label("env", "test");
@@ -347,10 +313,34 @@ fn nacos_own_client_sees_ours_and_is_seen() {
 
 #[test]
 fn a_forked_child_has_a_connection_of_its_own_and_leaves_its_parents_alone() {
-    let _turn = among_others();
     let server = Nacos::start();
     let (_child, said) =
         Running::begun(Command::new(env!("CARGO_BIN_EXE_test-forker")).arg(server.address()));
     assert_eq!(said, "2");
     assert_eq!(server.listed("orders"), [1, 2]);
+}
+
+/// The bounds are what these tests are about: they run alone.
+mod timed {
+    use super::*;
+
+    #[test]
+    fn a_silent_wire_is_noticed_within_two_keepalives_and_costs_nothing() {
+        let (server, wires, wire, address) = wired();
+        let one = registering(&address);
+        let me = one.register(at("orders", 1)).unwrap();
+        let other = client(&address, json!({}));
+        until("it is seen", SOON, || ports(&other, "orders") == [1]);
+        wires.swallow(wire);
+        until("the silence is noticed", Duration::from_secs(10), || losses(&other) == 1);
+        assert_eq!(ports(&other, "orders"), [1]);
+        wires.heal(wire);
+        until("it is registered again", SOON, || {
+            server.listed("orders") == [1] && me.state() == State::Registered
+        });
+        me.update(at("orders", 1).version("v2")).unwrap();
+        until("changes are seen again", SOON, || {
+            other.discover("orders").unwrap().first().is_some_and(|found| found.version == "v2")
+        });
+    }
 }

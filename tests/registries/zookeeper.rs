@@ -9,7 +9,7 @@ use plumline::registration::State;
 use plumline::{Client, Kind};
 use plumline_servers::toxiproxy::Toxiproxy;
 use plumline_servers::zookeeper::{OLD, PREFIX, ZooKeeper, node};
-use plumline_servers::{Running, Server, alone, among_others};
+use plumline_servers::{Running, Server};
 use plumline_tests::{client, listener, ports, stays, until};
 use serde_json::json;
 
@@ -26,7 +26,6 @@ fn a_process_has_one_connection() {
 
 #[test]
 fn a_session_that_the_server_ended_is_made_anew_with_all_two_thousand_in_it() {
-    let _turn = alone();
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=2_000).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -46,7 +45,6 @@ fn a_session_that_the_server_ended_is_made_anew_with_all_two_thousand_in_it() {
 
 #[test]
 fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     // A process that is killed leaves its node until its session is over ...
     let arguments = [server.address(), "orders".into(), "1".into(), "3s".into()];
@@ -72,7 +70,6 @@ fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
 
 #[test]
 fn a_forked_child_has_a_session_of_its_own_and_leaves_its_parents_alone() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     let (_child, said) =
         Running::begun(Command::new(env!("CARGO_BIN_EXE_test-forker")).arg(server.address()));
@@ -83,7 +80,6 @@ fn a_forked_child_has_a_session_of_its_own_and_leaves_its_parents_alone() {
 
 #[test]
 fn whoever_leaves_while_the_servers_are_away_is_gone_once_they_are_back() {
-    let _turn = among_others();
     let mut server = ZooKeeper::start();
     let plum = registering(&server.address());
     let (one, other) = (plum.register(at("orders", 1)).unwrap(), plum.register(at("orders", 2)).unwrap());
@@ -99,7 +95,6 @@ fn whoever_leaves_while_the_servers_are_away_is_gone_once_they_are_back() {
 
 #[test]
 fn those_who_come_and_go_beside_others_are_told_of_too() {
-    let _turn = alone();
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let one = plum.register(at("orders", 1)).unwrap();
@@ -120,7 +115,6 @@ fn those_who_come_and_go_beside_others_are_told_of_too() {
 
 #[test]
 fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
@@ -135,7 +129,6 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 
 #[test]
 fn a_server_before_3_6_is_asked_for_its_nodes_one_by_one() {
-    let _turn = among_others();
     let server = ZooKeeper::of(OLD);
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=20).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -153,7 +146,6 @@ fn a_server_before_3_6_is_asked_for_its_nodes_one_by_one() {
 
 #[test]
 fn a_leader_that_is_killed_costs_no_registration_no_watch_and_no_call() {
-    let _turn = among_others();
     let mut ensemble = ZooKeeper::ensemble();
     let hosts: Vec<String> = ensemble.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
     let address = format!("zookeeper://{}?session_timeout=3s", hosts.join(","));
@@ -177,32 +169,7 @@ fn a_leader_that_is_killed_costs_no_registration_no_watch_and_no_call() {
 }
 
 #[test]
-fn a_black_hole_in_the_path_is_noticed_within_two_keepalives_and_heals() {
-    let _turn = alone();
-    let server = ZooKeeper::start();
-    let paths = Toxiproxy::start();
-    let path = paths.towards(server.port);
-    let session = Duration::from_secs(9);
-    let through = client(&format!("zookeeper://127.0.0.1:{path}?session_timeout=9s"), json!({}));
-    let one = registering(&server.address());
-    let me = one.register(at("orders", 1)).unwrap();
-    until("it is seen", SOON, || ports(&through, "orders") == [1]);
-    // Nothing is under way any more: only a ping can tell.
-    await_settled(&through);
-    paths.swallow(path);
-    let is_up = || through.stats().unwrap().cache.registries[0].up;
-    // A keepalive comes every third of the session's time.
-    until("it is noticed", 2 * session / 3 + Duration::from_secs(2), || !is_up());
-    assert_eq!(ports(&through, "orders"), [1], "the list serves on");
-    paths.heal(path);
-    until("it heals", 2 * SOON, is_up);
-    me.update(at("orders", 1).version("v2")).unwrap();
-    until("news come again", SOON, || through.discover("orders").unwrap()[0].version == "v2");
-}
-
-#[test]
 fn what_was_deleted_while_we_were_cut_off_is_told_once_we_are_back() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     let paths = Toxiproxy::start();
     let path = paths.towards(server.port);
@@ -235,7 +202,6 @@ fn what_was_deleted_while_we_were_cut_off_is_told_once_we_are_back() {
 
 #[test]
 fn an_access_list_lets_in_who_is_on_it_and_nobody_else() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     let lock = json!({"do": "lock", "path": "/locked", "user": "me", "password": "hush-1"});
     server.by_hand(&lock);
@@ -262,7 +228,6 @@ fn an_access_list_lets_in_who_is_on_it_and_nobody_else() {
 
 #[test]
 fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let me = plum.register(at("orders", 1)).unwrap();
@@ -285,7 +250,6 @@ fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none(
 
 #[test]
 fn names_of_every_kind_come_back_as_they_were() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let names = ["a/b", "with space", "Größe-日本-🦀", ".", "..", "100%", "%2F", "zookeeper"];
@@ -308,7 +272,6 @@ fn names_of_every_kind_come_back_as_they_were() {
 
 #[test]
 fn a_record_that_is_too_large_is_refused_before_it_is_sent() {
-    let _turn = among_others();
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let small = plum.register(at("orders", 1).label("text", "x".repeat(900_000))).unwrap();
@@ -324,7 +287,6 @@ fn a_record_that_is_too_large_is_refused_before_it_is_sent() {
 
 #[test]
 fn whatever_else_answers_at_the_port_is_named() {
-    let _turn = among_others();
     let controller = plumline_controller::Controller::start(
         plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()),
     );
@@ -342,15 +304,42 @@ fn whatever_else_answers_at_the_port_is_named() {
     assert_eq!(error.kind(), Kind::Unavailable, "{error}");
 }
 
-#[test]
-fn what_is_deleted_by_hand_is_back_within_a_beat_though_its_parent_went_too() {
-    let _turn = alone();
-    let server = ZooKeeper::start();
-    let plum = registering(&server.address());
-    let me = plum.register(at("orders", 1)).unwrap();
-    until("it is registered", SOON, || server.listed("orders") == [1]);
-    server.delete_by_hand("orders", 1);
-    server.by_hand(&json!({"do": "delete", "path": format!("{PREFIX}/orders")}));
-    until("it is back", ONE_BEAT, || server.listed("orders") == [1]);
-    until("the handle knows", SOON, || me.state() == State::Registered);
+/// The bounds are what these tests are about: they run alone.
+mod timed {
+    use super::*;
+
+    #[test]
+    fn a_black_hole_in_the_path_is_noticed_within_two_keepalives_and_heals() {
+        let server = ZooKeeper::start();
+        let paths = Toxiproxy::start();
+        let path = paths.towards(server.port);
+        let session = Duration::from_secs(9);
+        let through = client(&format!("zookeeper://127.0.0.1:{path}?session_timeout=9s"), json!({}));
+        let one = registering(&server.address());
+        let me = one.register(at("orders", 1)).unwrap();
+        until("it is seen", SOON, || ports(&through, "orders") == [1]);
+        // Nothing is under way any more: only a ping can tell.
+        await_settled(&through);
+        paths.swallow(path);
+        let is_up = || through.stats().unwrap().cache.registries[0].up;
+        // A keepalive comes every third of the session's time.
+        until("it is noticed", 2 * session / 3 + Duration::from_secs(2), || !is_up());
+        assert_eq!(ports(&through, "orders"), [1], "the list serves on");
+        paths.heal(path);
+        until("it heals", 2 * SOON, is_up);
+        me.update(at("orders", 1).version("v2")).unwrap();
+        until("news come again", SOON, || through.discover("orders").unwrap()[0].version == "v2");
+    }
+
+    #[test]
+    fn what_is_deleted_by_hand_is_back_within_a_beat_though_its_parent_went_too() {
+        let server = ZooKeeper::start();
+        let plum = registering(&server.address());
+        let me = plum.register(at("orders", 1)).unwrap();
+        until("it is registered", SOON, || server.listed("orders") == [1]);
+        server.delete_by_hand("orders", 1);
+        server.by_hand(&json!({"do": "delete", "path": format!("{PREFIX}/orders")}));
+        until("it is back", ONE_BEAT, || server.listed("orders") == [1]);
+        until("the handle knows", SOON, || me.state() == State::Registered);
+    }
 }

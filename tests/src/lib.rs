@@ -14,9 +14,25 @@ use plumline::{Client, Config};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
-/// Waits until something is so, at most this long; panics with what was waited for.
-pub fn until(what: &str, at_most: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
+/// How many times longer than usual a test waits for what must happen: `PLUMLINE_TEST_PATIENCE`, 1 if it is not set.
+/// A run that keeps a machine busy raises it.
+pub fn patience() -> u32 {
+    let set = std::env::var("PLUMLINE_TEST_PATIENCE").ok();
+    set.map_or(1, |factor| factor.parse().expect("PLUMLINE_TEST_PATIENCE is a whole number"))
+}
+
+/// Does something that must not take longer than this, times [`patience()`].
+pub fn within<T>(what: &str, at_most: Duration, action: impl FnOnce() -> T) -> T {
     let started = Instant::now();
+    let result = action();
+    let (took, at_most) = (started.elapsed(), at_most * patience());
+    assert!(took < at_most, "took {took:?}, more than {at_most:?}: {what}");
+    result
+}
+
+/// Waits until something is true, at most this long times [`patience()`]; panics with what was waited for.
+pub fn until(what: &str, at_most: Duration, mut is_so: impl FnMut() -> bool) -> Duration {
+    let (started, at_most) = (Instant::now(), at_most * patience());
     while !is_so() {
         assert!(started.elapsed() < at_most, "not within {at_most:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
@@ -24,7 +40,7 @@ pub fn until(what: &str, at_most: Duration, mut is_so: impl FnMut() -> bool) -> 
     started.elapsed()
 }
 
-/// Waits until something is so and has been for this long; before, it may come and go.
+/// Waits until something is true and has been for this long; before, it may come and go.
 pub fn until_lasting(what: &str, how_long: Duration, at_most: Duration, mut is_so: impl FnMut() -> bool) {
     let mut since = None;
     until(what, at_most, || {
@@ -33,7 +49,7 @@ pub fn until_lasting(what: &str, how_long: Duration, at_most: Duration, mut is_s
     });
 }
 
-/// Watches for a while that something stays so.
+/// Checks for a while that something stays true.
 pub fn stays(what: &str, how_long: Duration, mut is_so: impl FnMut() -> bool) {
     let started = Instant::now();
     while started.elapsed() < how_long {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plumline::{Client, Kind};
 use plumline_servers::Running;
@@ -64,50 +64,6 @@ impl Drop for End<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-#[test]
-fn a_killed_instance_costs_no_failed_call_and_is_out_within_100_ms() {
-    let mut instances: Vec<Instance> = (0..3).map(|_| Instance::start()).collect();
-    let plum = client_of(&instances);
-    let dead = instances[0].address.clone();
-    let is_out = || plum.stats().unwrap().services["s"].endpoints[&dead].ejected;
-    let (calls, failed, out_after) = calling(&plum, || {
-        until("every instance has answered", Duration::from_secs(20), || fewest_attempts(&plum) >= 50);
-        instances[0].running.kill();
-        let failures = || plum.stats().unwrap().services["s"].endpoints[&dead].failures;
-        until("a call has met the dead one", Duration::from_secs(10), || failures() > 0);
-        until("it is out", Duration::from_secs(2), is_out)
-    });
-    assert_eq!(failed, 0, "of {calls} calls");
-    assert!(out_after < Duration::from_millis(100), "out after {out_after:?}");
-}
-
-#[test]
-fn an_instance_that_hangs_is_suspect_in_about_a_second_and_costs_no_failed_call() {
-    let instances: Vec<Instance> = (0..3).map(|_| Instance::start()).collect();
-    let plum = client_of(&instances);
-    let hanging = instances[1].address.clone();
-    let judged = || {
-        let explanation = plum.explain("s").unwrap();
-        let verdict = explanation.endpoints.into_iter().find(|verdict| verdict.address == hanging);
-        verdict.unwrap()
-    };
-    let (calls, failed, ()) = calling(&plum, || {
-        until("every instance has answered often", Duration::from_secs(20), || {
-            fewest_attempts(&plum) >= 1_000
-        });
-        signals::stop(instances[1].running.pid());
-        until("three calls wait on it", Duration::from_secs(10), || judged().in_flight >= 3);
-        until("it is suspect", Duration::from_secs(2), || {
-            judged().reasons.iter().any(|reason| reason.starts_with("suspect"))
-        });
-        let waiting = judged().in_flight;
-        assert!(waiting < 8, "the other threads go on: {waiting} of 8 wait");
-        signals::go_on(instances[1].running.pid());
-        until("it answers again", Duration::from_secs(5), || judged().in_flight < 3);
-    });
-    assert_eq!(failed, 0, "of {calls} calls");
 }
 
 #[test]
@@ -191,9 +147,7 @@ fn an_endpoints_label_may_name_the_certificate() {
     endpoint.protocol = "https".into();
     endpoint.labels.insert("tls_server_name".into(), "orders.test".into());
     plum.publish("s", vec![endpoint]).unwrap();
-    let began = Instant::now();
     (0..20).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().text(), "safe"));
-    assert!(began.elapsed() < Duration::from_secs(5));
 }
 
 #[test]
@@ -202,4 +156,53 @@ fn a_server_that_speaks_no_tls_is_a_clear_error() {
     let port = instance.address.rsplit(':').next().unwrap().parse().unwrap();
     let error = over_tls(port, json!({})).unwrap_err();
     assert_eq!(error.kind(), Kind::Protocol, "{error}");
+}
+
+/// The bounds are what these tests are about: they run alone.
+mod timed {
+    use super::*;
+
+    #[test]
+    fn a_killed_instance_costs_no_failed_call_and_is_out_within_100_ms() {
+        let mut instances: Vec<Instance> = (0..3).map(|_| Instance::start()).collect();
+        let plum = client_of(&instances);
+        let dead = instances[0].address.clone();
+        let is_out = || plum.stats().unwrap().services["s"].endpoints[&dead].ejected;
+        let (calls, failed, out_after) = calling(&plum, || {
+            until("every instance has answered", Duration::from_secs(20), || fewest_attempts(&plum) >= 50);
+            instances[0].running.kill();
+            let failures = || plum.stats().unwrap().services["s"].endpoints[&dead].failures;
+            until("a call has met the dead one", Duration::from_secs(10), || failures() > 0);
+            until("it is out", Duration::from_secs(2), is_out)
+        });
+        assert_eq!(failed, 0, "of {calls} calls");
+        assert!(out_after < Duration::from_millis(100), "out after {out_after:?}");
+    }
+
+    #[test]
+    fn an_instance_that_hangs_is_suspect_in_about_a_second_and_costs_no_failed_call() {
+        let instances: Vec<Instance> = (0..3).map(|_| Instance::start()).collect();
+        let plum = client_of(&instances);
+        let hanging = instances[1].address.clone();
+        let judged = || {
+            let explanation = plum.explain("s").unwrap();
+            let verdict = explanation.endpoints.into_iter().find(|verdict| verdict.address == hanging);
+            verdict.unwrap()
+        };
+        let (calls, failed, ()) = calling(&plum, || {
+            until("every instance has answered often", Duration::from_secs(20), || {
+                fewest_attempts(&plum) >= 1_000
+            });
+            signals::stop(instances[1].running.pid());
+            until("three calls wait on it", Duration::from_secs(10), || judged().in_flight >= 3);
+            until("it is suspect", Duration::from_secs(2), || {
+                judged().reasons.iter().any(|reason| reason.starts_with("suspect"))
+            });
+            let waiting = judged().in_flight;
+            assert!(waiting < 8, "the other threads go on: {waiting} of 8 wait");
+            signals::go_on(instances[1].running.pid());
+            until("it answers again", Duration::from_secs(5), || judged().in_flight < 3);
+        });
+        assert_eq!(failed, 0, "of {calls} calls");
+    }
 }

@@ -52,7 +52,7 @@ pub fn play(
     systems: &mut Systems,
 ) -> Result<(), Failure> {
     let mut stage = Stage::set(scenario, authority, systems)?;
-    let until = Instant::now() + Duration::from_millis(scenario.limit);
+    let until = Instant::now() + millis(scenario.limit);
     let mut played = stage.go_through(scenario, runner, until);
     if let Err(failure) = &mut played {
         if failure.is_final {
@@ -139,7 +139,7 @@ impl<'a> Stage<'a> {
     }
 
     fn take(&mut self, step: &Step, runner: &Runner, until: Instant) -> Result<(), Failure> {
-        let patience = step.within.map(|limit| (Instant::now() + Duration::from_millis(limit)).min(until));
+        let patience = step.within.map(|limit| (Instant::now() + millis(limit)).min(until));
         let mut left = step.times.unwrap_or(1);
         loop {
             let began = Instant::now();
@@ -283,9 +283,14 @@ fn registries(scenario: &Scenario, runner: &Runner) -> String {
     known.collect()
 }
 
+/// The longest that something may take, in milliseconds as scenarios say it, on a machine that is busy.
+fn millis(most: u64) -> Duration {
+    Duration::from_millis(most) * plumline_tests::patience()
+}
+
 fn in_time(step: &Step, took: Duration) -> Result<(), String> {
     match step.took {
-        Some([least, most]) if !(least..=most).contains(&(took.as_millis() as u64)) => {
+        Some([least, most]) if took < Duration::from_millis(least) || took > millis(most) => {
             Err(format!("it took {} ms, not {least} to {most}", took.as_millis()))
         }
         _ => Ok(()),

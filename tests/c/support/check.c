@@ -30,7 +30,9 @@ int check_holds(const char *text, const char *part) { return strstr(text, part) 
 
 int check_until(int (*is_so)(void *), void *data) {
   const struct timespec moment = {0, 5 * 1000 * 1000};
-  for (int tries = 0; tries < 2000; ++tries) {
+  const char *patience = getenv("PLUMLINE_TEST_PATIENCE");
+  const int most = 2000 * (patience == NULL ? 1 : atoi(patience));
+  for (int tries = 0; tries < most; ++tries) {
     if (is_so(data)) return 1;
     nanosleep(&moment, NULL);
   }

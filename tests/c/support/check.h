@@ -19,7 +19,7 @@ void check_failed(const char *file, int line, const char *what, const char *foun
 int check_is(plumline_str found, const char *wanted);
 /* Whether a text holds another. */
 int check_holds(const char *text, const char *part);
-/* Waits until something is so, at most 10 s; 1 if it is. */
+/* Waits until something is true, at most 10 s times PLUMLINE_TEST_PATIENCE; 1 if it is. */
 int check_until(int (*is_so)(void *), void *data);
 
 #ifdef __cplusplus

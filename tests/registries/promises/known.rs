@@ -8,14 +8,13 @@ use super::{ONE_BEAT, SOON, TTL, at, await_settled, register_many, registering};
 use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Endpoint, Registration};
-use plumline_servers::{Record, Running, Server, alone, among_others};
+use plumline_servers::{Record, Running, Server};
 use plumline_tests::{client, listener, ports, stays, until};
 use serde_json::json;
 
 use crate::warnings;
 
 pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Server>(within: Duration) {
-    let _turn = alone();
     let server = S::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     assert!(other.discover("orders").unwrap().is_empty());
@@ -44,7 +43,6 @@ pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Ser
 }
 
 pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
-    let _turn = among_others();
     warnings::listen();
     let server = S::start();
     let mut by_hand = Endpoint::new("user-service", "127.0.0.1".parse().unwrap(), 8080);
@@ -78,7 +76,6 @@ pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
 }
 
 pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Server>() {
-    let _turn = among_others();
     let server = S::start();
     let (_listener, port) = listener();
     let arguments = [server.address(), "orders".into(), port.to_string(), "3s".into()];
@@ -98,7 +95,6 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
 }
 
 pub fn whoever_is_kept_for_less_than_others_is_beaten_for_in_time<S: Server>() {
-    let _turn = among_others();
     let server = S::start();
     let plum = registering(&server.address());
     // Its beats come every ten seconds or so.
@@ -109,7 +105,6 @@ pub fn whoever_is_kept_for_less_than_others_is_beaten_for_in_time<S: Server>() {
 }
 
 pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
-    let _turn = alone();
     let server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, 3);
@@ -120,7 +115,6 @@ pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
 }
 
 pub fn two_thousand_instances_are_seen_by_a_hundred_watchers<S: Server>() {
-    let _turn = alone();
     let server = S::start();
     let plum = registering(&server.address());
     let all: Vec<Registration> = (0..2_000)

@@ -11,13 +11,12 @@ use super::{ONE_BEAT, SOON, TTL, at, partner, register_many, registering};
 use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Registration};
-use plumline_servers::{Running, Server, alone, among_others};
+use plumline_servers::{Running, Server};
 use plumline_tests::{client, ports, stays, until, until_lasting};
 use serde_json::json;
 
 /// Away for longer than the TTL, while calls go on; then back with its data, or without.
 fn outlast<S: Server>(empty: bool) {
-    let _turn = alone();
     let mut server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, 200);
@@ -93,7 +92,6 @@ pub fn trap_11_a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: 
 }
 
 pub fn trap_11_a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
-    let _turn = among_others();
     let server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, 20);
@@ -109,7 +107,6 @@ pub fn trap_11_a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() 
 }
 
 pub fn what_is_closed_in_an_outage_ends_though_other_clients_go_on<S: Server>() {
-    let _turn = among_others();
     let server = S::start();
     let all: Vec<Client> = (0..5).map(|_| partner(&server.address())).collect();
     let registered: Vec<Registration> =

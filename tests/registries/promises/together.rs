@@ -4,13 +4,12 @@ use super::{SOON, TTL, at, await_settled, partner};
 use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Registration};
-use plumline_servers::{Server, alone, among_others};
+use plumline_servers::Server;
 use plumline_tests::{ports, stays, until};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub fn clients_of_one_process_go_and_come_without_harm_to_each_other<S: Server>() {
-    let _turn = among_others();
     let server = S::start();
     let (first, second) = (partner(&server.address()), partner(&server.address()));
     let mine = first.register(at("orders", 1)).unwrap();
@@ -37,7 +36,6 @@ pub fn clients_of_one_process_go_and_come_without_harm_to_each_other<S: Server>(
 }
 
 pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
-    let _turn = among_others();
     let server = S::start();
     let (first, second) = (partner(&server.address()), partner(&server.address()));
     let me = |port: u16| at("orders", port).instance_id("orders-127.0.0.1-1");
@@ -59,7 +57,6 @@ pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
 }
 
 pub fn clients_that_know_a_server_by_name_do_not_wait_for_each_other<S: Server>() {
-    let _turn = alone();
     let server = S::start();
     let address = server.address().replace("127.0.0.1", "localhost");
     let all: Vec<Client> = (0..8).map(|_| partner(&address)).collect();
@@ -78,7 +75,6 @@ pub fn clients_that_know_a_server_by_name_do_not_wait_for_each_other<S: Server>(
 /// However many clients there are, and however many services each of them watches and offers. `above`: how far the port
 /// for it lies above the one in the address.
 pub fn a_process_has_one_connection<S: Server>(above: u16) {
-    let _turn = among_others();
     let server = S::start();
     let address = server.address();
     let digits = address.rsplit(':').next().unwrap().split(['/', '?']).next().unwrap();

@@ -15,7 +15,6 @@ use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use plumline::Endpoint;
 use plumline_tests::signals;
@@ -57,19 +56,6 @@ pub trait Server {
     fn go_on(&self) {
         signals::go_on(self.pid());
     }
-}
-
-/// Whose turn it is: tests that promise something within a time of their own run alone, the others side by side.
-static TURN: RwLock<()> = RwLock::new(());
-
-/// Side by side with others, as long as this lives.
-pub fn among_others() -> RwLockReadGuard<'static, ()> {
-    TURN.read().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Alone, as long as this lives.
-pub fn alone() -> RwLockWriteGuard<'static, ()> {
-    TURN.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What others see of an instance.

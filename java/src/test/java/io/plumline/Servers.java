@@ -81,9 +81,13 @@ final class Servers {
         return new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
     }
 
-    /** Waits until something is so; fails after 10 s. */
+    /** What the bounds of waits are multiplied by: a run that keeps the machine busy raises it. */
+    private static final int PATIENCE =
+            Integer.parseInt(System.getenv().getOrDefault("PLUMLINE_TEST_PATIENCE", "1"));
+
+    /** Waits until something is true; fails after 10 s times {@link #PATIENCE}. */
     static void until(String what, Callable<Boolean> isSo) throws Exception {
-        long end = System.nanoTime() + 10_000_000_000L;
+        long end = System.nanoTime() + PATIENCE * 10_000_000_000L;
         while (!isSo.call()) {
             if (System.nanoTime() > end) {
                 throw new AssertionError("not within 10 s: " + what);
