@@ -15,6 +15,7 @@ when it was repeated is FLAKY: it is listed below the table and in `target/flaky
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -24,6 +25,7 @@ import sys
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,6 +86,9 @@ def c(part: str) -> Suite:
     return Suite(f"c-{part}", ["tests/c/run.sh", part])
 
 
+SHARED: dict[str, str] = {}
+"""Where the servers are that tests share, once they run."""
+
 BUILD = Suite("build", ["make", "--no-print-directory", "test-build"])
 BESIDE = [
     nextest("default"),
@@ -103,6 +108,18 @@ BESIDE = [
     java("java-packaged"),
 ]
 ALONE = [Suite("scenarios-table", ["target/debug/plumline-testbed", "--table"]), nextest("timed")]
+
+
+@contextlib.contextmanager
+def shared_servers() -> Iterator[None]:
+    """One registry server of each system while tests run; `PLUMLINE_TEST_SHARED` tells the suites where they are."""
+    command = ["target/debug/plumline-servers", "--serve"]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as servers:
+        assert servers.stdin is not None
+        assert servers.stdout is not None
+        SHARED["PLUMLINE_TEST_SHARED"] = servers.stdout.readline().strip()
+        yield
+        servers.stdin.close()
 
 
 @dataclass
@@ -130,6 +147,7 @@ def run(suite: Suite) -> Result:
         "PLUMLINE_COMMAND": str(TARGET / "debug/plumline"),
         "PLUMLINE_TEST_PATIENCE": str(PATIENCE if suite in BESIDE else 1),
         "PLUMLINE_FLAKY": str(LOGS / f"{suite.name}.flaky"),
+        **SHARED,
         **suite.environment,
     }
     with log.open("wb") as output:
@@ -248,11 +266,12 @@ def main() -> int:
         report(results[0])
         if not results[0].is_good:
             return finish(results, started)
-    results += run_beside([suite for suite in BESIDE if suite in chosen])
-    for suite in ALONE:
-        if suite in chosen:
-            results.append(run(suite))
-            report(results[-1])
+    with shared_servers():
+        results += run_beside([suite for suite in BESIDE if suite in chosen])
+        for suite in ALONE:
+            if suite in chosen:
+                results.append(run(suite))
+                report(results[-1])
     return finish(results, started)
 
 

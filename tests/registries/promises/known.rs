@@ -8,21 +8,21 @@ use super::{ONE_BEAT, SOON, TTL, at, await_settled, register_many, registering};
 use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Endpoint, Registration};
-use plumline_servers::{Record, Running, Server};
+use plumline_servers::{Record, Running, Server, unique};
 use plumline_tests::{client, listener, ports, stays, until};
 use serde_json::json;
 
 use crate::warnings;
 
 pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Server>(within: Duration) {
-    let server = S::start();
+    let (server, orders) = (S::shared(), &*unique("orders"));
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
-    assert!(other.discover("orders").unwrap().is_empty());
-    let watch = other.watch("orders").unwrap();
+    assert!(other.discover(orders).unwrap().is_empty());
+    let watch = other.watch(orders).unwrap();
     assert_eq!(watch.next_within(SOON).unwrap().unwrap().endpoints.len(), 0);
 
     let (_listener, port) = listener();
-    let instance = at("orders", port).version("v2").weight(7).zone("z").tag("x").label("env", "test");
+    let instance = at(orders, port).version("v2").weight(7).zone("z").tag("x").label("env", "test");
     let me = one.register(instance).unwrap();
     let registered = Instant::now();
     let change = watch.next_within(SOON).unwrap().expect("a change");
@@ -31,14 +31,14 @@ pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Ser
     assert_eq!((endpoint.address(), endpoint.version.as_str()), (format!("127.0.0.1:{port}"), "v2"));
     assert_eq!((endpoint.weight, endpoint.zone.as_str(), endpoint.protocol.as_str()), (7, "z", "http"));
     assert_eq!((endpoint.labels["env"].as_str(), endpoint.labels["tags"].as_str()), ("test", r#"["x"]"#));
-    assert_eq!(other.services().unwrap().iter().filter(|name| *name == "orders").count(), 1);
+    assert_eq!(other.services().unwrap().iter().filter(|name| *name == orders).count(), 1);
 
     let seen = Record { host: "127.0.0.1".into(), version: "v2".into(), weight: 7, env: "test".into() };
-    assert_eq!(server.record("orders", port), seen);
-    me.update(at("orders", port).version("v3").weight(2).label("env", "production")).unwrap();
+    assert_eq!(server.record(orders, port), seen);
+    me.update(at(orders, port).version("v3").weight(2).label("env", "production")).unwrap();
     let change = watch.next_within(SOON).unwrap().expect("the update");
     assert_eq!((change.updated[0].version.as_str(), change.updated[0].weight), ("v3", 2));
-    stays("listed past its TTL", TTL + Duration::from_secs(1), || server.listed("orders") == [port]);
+    stays("listed past its TTL", TTL + Duration::from_secs(1), || server.listed(orders) == [port]);
     assert_eq!(me.state(), State::Registered);
 }
 
@@ -76,41 +76,41 @@ pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
 }
 
 pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Server>() {
-    let server = S::start();
+    let (server, orders) = (S::shared(), &*unique("orders"));
     let (_listener, port) = listener();
-    let arguments = [server.address(), "orders".into(), port.to_string(), "3s".into()];
+    let arguments = [server.address(), orders.into(), port.to_string(), "3s".into()];
     let (mut child, said) =
         Running::begun(Command::new(env!("CARGO_BIN_EXE_test-registrar")).args(arguments));
     assert_eq!(said, "registered");
     let one = registering(&server.address());
     let (_other_listener, other) = listener();
-    let me = one.register(at("orders", other)).unwrap();
+    let me = one.register(at(orders, other)).unwrap();
     let plum = client(&server.address(), json!({}));
-    until("both are seen", SOON, || ports(&plum, "orders").len() == 2);
+    until("both are seen", SOON, || ports(&plum, orders).len() == 2);
     await_settled(&plum);
     child.kill();
-    until("the killed one is gone", TTL + Duration::from_secs(2), || ports(&plum, "orders") == [other]);
+    until("the killed one is gone", TTL + Duration::from_secs(2), || ports(&plum, orders) == [other]);
     me.close(Duration::ZERO, &Never).unwrap();
-    until("the closed one is gone", Duration::from_secs(1), || ports(&plum, "orders").is_empty());
+    until("the closed one is gone", Duration::from_secs(1), || ports(&plum, orders).is_empty());
 }
 
 pub fn whoever_is_kept_for_less_than_others_is_beaten_for_in_time<S: Server>() {
-    let server = S::start();
+    let (server, orders) = (S::shared(), &*unique("orders"));
     let plum = registering(&server.address());
     // Its beats come every ten seconds or so.
-    let _long = plum.register(at("orders", 1).ttl(10 * TTL)).unwrap();
-    let _short = plum.register(at("orders", 2)).unwrap();
-    until("both are registered", SOON, || server.listed("orders") == [1, 2]);
-    stays("listed", 3 * TTL, || server.listed("orders") == [1, 2]);
+    let _long = plum.register(at(orders, 1).ttl(10 * TTL)).unwrap();
+    let _short = plum.register(at(orders, 2)).unwrap();
+    until("both are registered", SOON, || server.listed(orders) == [1, 2]);
+    stays("listed", 3 * TTL, || server.listed(orders) == [1, 2]);
 }
 
 pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
-    let server = S::start();
+    let (server, orders) = (S::shared(), &*unique("orders"));
     let plum = registering(&server.address());
-    let all = register_many(&plum, 3);
-    until("all are registered", SOON, || server.listed("orders") == [1, 2, 3]);
-    server.delete_by_hand("orders", 2);
-    until("it is back", ONE_BEAT, || server.listed("orders") == [1, 2, 3]);
+    let all = register_many(&plum, orders, 3);
+    until("all are registered", SOON, || server.listed(orders) == [1, 2, 3]);
+    server.delete_by_hand(orders, 2);
+    until("it is back", ONE_BEAT, || server.listed(orders) == [1, 2, 3]);
     drop(all);
 }
 

@@ -106,6 +106,6 @@ pub fn await_settled(plum: &Client) {
     until("its word on who is missing counts", Duration::from_secs(45), is_settled);
 }
 
-fn register_many(plum: &Client, count: u16) -> Vec<Registration> {
-    (1..=count).map(|port| plum.register(at("orders", port)).unwrap()).collect()
+fn register_many(plum: &Client, service: &str, count: u16) -> Vec<Registration> {
+    (1..=count).map(|port| plum.register(at(service, port)).unwrap()).collect()
 }

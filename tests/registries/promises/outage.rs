@@ -19,7 +19,7 @@ use serde_json::json;
 fn outlast<S: Server>(empty: bool) {
     let mut server = S::start();
     let plum = registering(&server.address());
-    let all = register_many(&plum, 200);
+    let all = register_many(&plum, "orders", 200);
     until("all are registered", SOON, || all.iter().all(|one| one.state() == State::Registered));
     let other = Arc::new(client(&server.address(), json!({})));
     until("all are seen", SOON, || ports(&other, "orders").len() == 200);
@@ -94,7 +94,7 @@ pub fn trap_11_a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: 
 pub fn trap_11_a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
     let server = S::start();
     let plum = registering(&server.address());
-    let all = register_many(&plum, 20);
+    let all = register_many(&plum, "orders", 20);
     let other = client(&server.address(), json!({}));
     until("all are seen", SOON, || ports(&other, "orders").len() == 20);
     server.stop();

@@ -4,52 +4,52 @@ use super::{SOON, TTL, at, await_settled, partner};
 use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Registration};
-use plumline_servers::Server;
+use plumline_servers::{Server, unique};
 use plumline_tests::{ports, stays, until};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 pub fn clients_of_one_process_go_and_come_without_harm_to_each_other<S: Server>() {
-    let server = S::start();
+    let (server, orders, late) = (S::shared(), &*unique("orders"), &*unique("late"));
     let (first, second) = (partner(&server.address()), partner(&server.address()));
-    let mine = first.register(at("orders", 1)).unwrap();
-    let theirs = second.register(at("orders", 2)).unwrap();
+    let mine = first.register(at(orders, 1)).unwrap();
+    let theirs = second.register(at(orders, 2)).unwrap();
     for plum in [&first, &second] {
-        until("each sees both", SOON, || ports(plum, "orders") == [1, 2]);
+        until("each sees both", SOON, || ports(plum, orders) == [1, 2]);
         await_settled(plum);
     }
     first.close();
     assert_eq!((mine.state(), theirs.state()), (State::Closed, State::Registered));
-    until("what the one took back is gone for the other", SOON, || ports(&second, "orders") == [2]);
-    stays("the other stays registered", TTL + Duration::from_secs(1), || server.listed("orders") == [2]);
+    until("what the one took back is gone for the other", SOON, || ports(&second, orders) == [2]);
+    stays("the other stays registered", TTL + Duration::from_secs(1), || server.listed(orders) == [2]);
     let third = partner(&server.address());
-    let _late = third.register(at("late", 3)).unwrap();
-    let _more = third.register(at("orders", 4)).unwrap();
+    let _late = third.register(at(late, 3)).unwrap();
+    let _more = third.register(at(orders, 4)).unwrap();
     for plum in [&second, &third] {
-        until("all are seen", SOON, || ports(plum, "orders") == [2, 4] && ports(plum, "late") == [3]);
+        until("all are seen", SOON, || ports(plum, orders) == [2, 4] && ports(plum, late) == [3]);
         await_settled(plum);
     }
     second.close();
-    until("the last one sees that", SOON, || ports(&third, "orders") == [4]);
+    until("the last one sees that", SOON, || ports(&third, orders) == [4]);
     third.close();
-    until("nothing is left", SOON, || server.listed("orders").is_empty() && server.listed("late").is_empty());
+    until("nothing is left", SOON, || server.listed(orders).is_empty() && server.listed(late).is_empty());
 }
 
 pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
-    let server = S::start();
+    let (server, orders) = (S::shared(), &*unique("orders"));
     let (first, second) = (partner(&server.address()), partner(&server.address()));
-    let me = |port: u16| at("orders", port).instance_id("orders-127.0.0.1-1");
+    let me = |port: u16| at(orders, port).instance_id("orders-127.0.0.1-1");
     let moving = first.register(me(1)).unwrap();
-    until("it is registered", SOON, || server.listed("orders") == [1]);
+    until("it is registered", SOON, || server.listed(orders) == [1]);
     moving.update(me(2)).unwrap();
-    until("it has moved", SOON, || server.listed("orders") == [2]);
-    stays("its old place takes nothing along", TTL, || server.listed("orders") == [2]);
+    until("it has moved", SOON, || server.listed(orders) == [2]);
+    stays("its old place takes nothing along", TTL, || server.listed(orders) == [2]);
     let other = second.register(me(2).version("v2")).unwrap();
     until("the other is registered", SOON, || other.state() == State::Registered);
     moving.close(Duration::ZERO, &Never).unwrap();
     let is_there = || {
-        server.listed("orders") == [2] && {
-            second.discover("orders").unwrap().iter().any(|endpoint| endpoint.version == "v2")
+        server.listed(orders) == [2] && {
+            second.discover(orders).unwrap().iter().any(|endpoint| endpoint.version == "v2")
         }
     };
     until("the other's is there within a beat", SOON, is_there);
@@ -57,12 +57,12 @@ pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
 }
 
 pub fn clients_that_know_a_server_by_name_do_not_wait_for_each_other<S: Server>() {
-    let server = S::start();
+    let (server, orders) = (S::shared(), &*unique("orders"));
     let address = server.address().replace("127.0.0.1", "localhost");
     let all: Vec<Client> = (0..8).map(|_| partner(&address)).collect();
     std::thread::scope(|scope| {
         let register = |(plum, port): (&Client, u16)| {
-            let me = plum.register(at("orders", port)).unwrap();
+            let me = plum.register(at(orders, port)).unwrap();
             me.wait(Duration::from_secs(2), &Never).unwrap();
             me
         };

@@ -11,14 +11,14 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Record, Running, Server, free_port, program, run};
+use crate::{NOT_OURS, Record, Running, Server, data_folder, free_port, program, run, shared_port};
 
 const VERSION: &str = "1.14.5";
 const GO_MOD: &str = "module servers\n\ngo 1.22\n\nexclude (\n\tgithub.com/hashicorp/go-msgpack v1.1.5\n\tgithub.com/hashicorp/go-msgpack v1.1.6\n)\n";
 
 /// An agent that is its own cluster.
 pub struct Consul {
-    running: Running,
+    running: Option<Running>,
     /// Where its HTTP interface is.
     pub http: u16,
     folder: TempDir,
@@ -28,7 +28,7 @@ pub struct Consul {
 impl Consul {
     /// One with these settings beside the usual ones.
     pub fn with(more: &Value) -> Consul {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = data_folder();
         let http = free_port();
         let mut config = json!({
             "server": true, "bootstrap_expect": 1, "bind_addr": "127.0.0.1", "client_addr": "127.0.0.1",
@@ -39,7 +39,7 @@ impl Consul {
         });
         lay_over(&mut config, more);
         let running = launch(&folder, &config);
-        let consul = Consul { running, http, folder, config };
+        let consul = Consul { running: Some(running), http, folder, config };
         if more.get("retry_join").is_none() {
             consul.await_leader();
         }
@@ -141,16 +141,21 @@ impl Server for Consul {
         Consul::with(&json!({}))
     }
 
+    fn shared() -> Consul {
+        let Some(http) = shared_port("consul") else { return Consul::start() };
+        Consul { running: None, http, folder: data_folder(), config: Value::Null }
+    }
+
     fn address(&self) -> String {
         format!("consul://127.0.0.1:{}", self.http)
     }
 
     fn kill(&mut self) {
-        self.running.kill();
+        self.running.as_mut().expect(NOT_OURS).kill();
     }
 
     fn revive(&mut self) {
-        self.running = launch(&self.folder, &self.config);
+        self.running = Some(launch(&self.folder, &self.config));
         self.await_leader();
     }
 
@@ -159,7 +164,7 @@ impl Server for Consul {
     }
 
     fn pid(&self) -> Pid {
-        self.running.pid()
+        self.running.as_ref().expect(NOT_OURS).pid()
     }
 
     fn listed(&self, service: &str) -> Vec<u16> {

@@ -14,7 +14,7 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Record, Running, Server, free_port, program, run};
+use crate::{NOT_OURS, Record, Running, Server, data_folder, free_port, program, run, shared_port};
 
 /// Where services lie unless an address says otherwise.
 pub const PREFIX: &str = "/laravel-go/services";
@@ -25,6 +25,8 @@ pub trait Version {
     fn program() -> PathBuf;
     /// What it takes beside the others.
     const FLAGS: &'static [&'static str];
+    /// Whether the server that tests share is of this version.
+    const IS_SHARED: bool;
 }
 
 /// The present one.
@@ -35,6 +37,7 @@ pub struct Old;
 impl Version for New {
     /// A crash here is that of the process, not of the machine.
     const FLAGS: &'static [&'static str] = &["--unsafe-no-fsync"];
+    const IS_SHARED: bool = true;
 
     fn program() -> PathBuf {
         program("etcd-3.6.5", "etcd", |folder| {
@@ -50,6 +53,7 @@ impl Version for New {
 
 impl Version for Old {
     const FLAGS: &'static [&'static str] = &[];
+    const IS_SHARED: bool = false;
 
     fn program() -> PathBuf {
         program("etcd-3.4", "usr/bin/etcd", |folder| {
@@ -64,7 +68,7 @@ impl Version for Old {
 
 /// A cluster of one member.
 pub struct Etcd<V> {
-    running: Running,
+    running: Option<Running>,
     /// Where clients find it.
     pub port: u16,
     peer: u16,
@@ -76,10 +80,10 @@ pub struct Etcd<V> {
 impl<V: Version> Etcd<V> {
     /// One with these flags beside the usual ones.
     pub fn with(more: &[&str]) -> Etcd<V> {
-        let (folder, port, peer) = (tempfile::tempdir().unwrap(), free_port(), free_port());
+        let (folder, port, peer) = (data_folder(), free_port(), free_port());
         let more: Vec<String> = more.iter().map(ToString::to_string).collect();
         let running = Etcd::<V>::launch(&folder, port, peer, &more);
-        let server = Etcd { running, port, peer, folder, more, version: PhantomData };
+        let server = Etcd { running: Some(running), port, peer, folder, more, version: PhantomData };
         server.await_answer();
         server
     }
@@ -164,16 +168,23 @@ impl<V: Version> Server for Etcd<V> {
         Etcd::with(&[])
     }
 
+    fn shared() -> Etcd<V> {
+        let port = V::IS_SHARED.then(|| shared_port("etcd")).flatten();
+        let Some(port) = port else { return Etcd::start() };
+        let (folder, more) = (data_folder(), Vec::new());
+        Etcd { running: None, port, peer: 0, folder, more, version: PhantomData }
+    }
+
     fn address(&self) -> String {
         format!("etcd://127.0.0.1:{}", self.port)
     }
 
     fn kill(&mut self) {
-        self.running.kill();
+        self.running.as_mut().expect(NOT_OURS).kill();
     }
 
     fn revive(&mut self) {
-        self.running = Etcd::<V>::launch(&self.folder, self.port, self.peer, &self.more);
+        self.running = Some(Etcd::<V>::launch(&self.folder, self.port, self.peer, &self.more));
         self.await_answer();
     }
 
@@ -182,7 +193,7 @@ impl<V: Version> Server for Etcd<V> {
     }
 
     fn pid(&self) -> Pid {
-        self.running.pid()
+        self.running.as_ref().expect(NOT_OURS).pid()
     }
 
     fn listed(&self, service: &str) -> Vec<u16> {

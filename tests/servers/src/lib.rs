@@ -19,6 +19,7 @@ use std::process::{Child, Command, Stdio};
 use plumline::Endpoint;
 use plumline_tests::signals;
 use rustix::process::Pid;
+use tempfile::TempDir;
 
 /// A registry's server, and a client of it that is not ours.
 pub trait Server {
@@ -26,6 +27,14 @@ pub trait Server {
     fn start() -> Self
     where
         Self: Sized;
+    /// One that other tests use at the same time, for tests that neither stop nor reconfigure it and whose services have
+    /// [`unique`] names: the one that [`SHARED`] names, or one of its own where that is not set.
+    fn shared() -> Self
+    where
+        Self: Sized,
+    {
+        Self::start()
+    }
     /// Its address as Plumline writes it.
     fn address(&self) -> String;
     /// `kill -9`.
@@ -57,6 +66,30 @@ pub trait Server {
         signals::go_on(self.pid());
     }
 }
+
+/// The variable that names the ports of the servers that tests share: `etcd=2379,consul=8500,nacos=8848,zookeeper=2181`.
+/// `plumline-servers --serve` starts them and prints its value.
+pub const SHARED: &str = "PLUMLINE_TEST_SHARED";
+
+/// The port of the shared server of a system, if there is one.
+fn shared_port(system: &str) -> Option<u16> {
+    let set = std::env::var(SHARED).ok()?;
+    let port = set.split(',').find_map(|one| one.strip_prefix(system)?.strip_prefix('='))?;
+    Some(port.parse().unwrap_or_else(|_| panic!("{SHARED} is {set:?}")))
+}
+
+/// The name of a service that no other test uses: each test is a process of its own.
+pub fn unique(service: &str) -> String {
+    format!("{service}-{}", std::process::id())
+}
+
+/// A folder for a server's data: in memory where that is possible, as a busy disk makes every write wait.
+fn data_folder() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
+/// What a shared server is not: a process of the test.
+const NOT_OURS: &str = "a shared server is neither stopped nor reconfigured";
 
 /// What others see of an instance.
 #[derive(Debug, PartialEq, Eq)]

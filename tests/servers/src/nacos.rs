@@ -13,13 +13,13 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Record, Running, Server, free_port, program, run};
+use crate::{NOT_OURS, Record, Running, Server, data_folder, free_port, program, run, shared_port};
 
 const VERSION: &str = "0.8.8";
 
 /// One server.
 pub struct Nacos {
-    running: Running,
+    running: Option<Running>,
     /// Its HTTP port; the gRPC port lies 1000 above.
     pub http: u16,
     console: u16,
@@ -40,11 +40,11 @@ pub fn free_pair() -> u16 {
 impl Nacos {
     /// One with these in its environment.
     pub fn with(settings: &[(&'static str, &str)]) -> Nacos {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = data_folder();
         let settings: Vec<_> = settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let (http, console) = (free_pair(), free_port());
         let running = launch(folder.path(), http, console, &settings);
-        let mut nacos = Nacos { running, http, console, folder, settings };
+        let mut nacos = Nacos { running: Some(running), http, console, folder, settings };
         nacos.await_answer();
         nacos.await_users();
         nacos
@@ -67,9 +67,9 @@ impl Nacos {
         let (mut asked, mut began) = (Instant::now(), Instant::now());
         until("a user is known", Duration::from_mins(1), || {
             if began.elapsed() > Duration::from_secs(5) {
-                self.running.kill();
+                self.running.as_mut().expect(NOT_OURS).kill();
                 self.empty();
-                self.running = launch(self.folder.path(), self.http, self.console, &self.settings);
+                self.running = Some(launch(self.folder.path(), self.http, self.console, &self.settings));
                 self.await_answer();
                 began = Instant::now();
             }
@@ -155,16 +155,21 @@ impl Server for Nacos {
         Nacos::with(&[])
     }
 
+    fn shared() -> Nacos {
+        let Some(http) = shared_port("nacos") else { return Nacos::start() };
+        Nacos { running: None, http, console: 0, folder: data_folder(), settings: Vec::new() }
+    }
+
     fn address(&self) -> String {
         format!("nacos://127.0.0.1:{}", self.http)
     }
 
     fn kill(&mut self) {
-        self.running.kill();
+        self.running.as_mut().expect(NOT_OURS).kill();
     }
 
     fn revive(&mut self) {
-        self.running = launch(self.folder.path(), self.http, self.console, &self.settings);
+        self.running = Some(launch(self.folder.path(), self.http, self.console, &self.settings));
         self.await_answer();
         self.await_users();
     }
@@ -174,7 +179,7 @@ impl Server for Nacos {
     }
 
     fn pid(&self) -> Pid {
-        self.running.pid()
+        self.running.as_ref().expect(NOT_OURS).pid()
     }
 
     fn listed(&self, service: &str) -> Vec<u16> {
@@ -248,7 +253,7 @@ pub fn own_clients_jars() -> PathBuf {
 /// Nacos' own client, `NacosPeer <server> <service> <port>`, in a program that stays until its input ends; the lines it says.
 pub fn own_client(arguments: &[&str]) -> (Running, BufReader<ChildStdout>) {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/NacosPeer.java");
-    let home = tempfile::tempdir().unwrap();
+    let home = data_folder();
     let child = Command::new("java")
         .arg(format!("-Duser.home={}", home.path().display()))
         .arg("-cp")

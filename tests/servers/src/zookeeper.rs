@@ -13,7 +13,7 @@ use rustix::process::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::{Record, Running, Server, free_port, program, run};
+use crate::{NOT_OURS, Record, Running, Server, data_folder, free_port, program, run, shared_port};
 
 /// The present one.
 pub const NEW: &str = "3.9.3";
@@ -27,7 +27,7 @@ const STARTED: Duration = Duration::from_mins(1);
 
 /// One server.
 pub struct ZooKeeper {
-    running: Running,
+    running: Option<Running>,
     version: &'static str,
     /// Where it listens.
     pub port: u16,
@@ -59,7 +59,7 @@ fn pom(version: &str) -> String {
 impl ZooKeeper {
     /// A server of this version, one of an ensemble or alone where `members` is empty. It may not serve yet.
     fn configured(version: &'static str, members: &str, id: u8) -> ZooKeeper {
-        let (folder, port) = (tempfile::tempdir().unwrap(), free_port());
+        let (folder, port) = (data_folder(), free_port());
         let data = folder.path().join("data");
         let config = format!(
             "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\n\
@@ -69,7 +69,13 @@ impl ZooKeeper {
         std::fs::write(folder.path().join("zoo.cfg"), config).unwrap();
         std::fs::create_dir(&data).unwrap();
         std::fs::write(data.join("myid"), id.to_string()).unwrap();
-        ZooKeeper { running: launch(version, folder.path()), version, port, folder, kazoo: Kazoo::of(port) }
+        ZooKeeper {
+            running: Some(launch(version, folder.path())),
+            version,
+            port,
+            folder,
+            kazoo: Kazoo::of(port),
+        }
     }
 
     fn await_mode(&self) {
@@ -158,16 +164,21 @@ impl Server for ZooKeeper {
         ZooKeeper::of(NEW)
     }
 
+    fn shared() -> ZooKeeper {
+        let Some(port) = shared_port("zookeeper") else { return ZooKeeper::start() };
+        ZooKeeper { running: None, version: NEW, port, folder: data_folder(), kazoo: Kazoo::of(port) }
+    }
+
     fn address(&self) -> String {
         format!("zookeeper://127.0.0.1:{}?session_timeout=3s", self.port)
     }
 
     fn kill(&mut self) {
-        self.running.kill();
+        self.running.as_mut().expect(NOT_OURS).kill();
     }
 
     fn revive(&mut self) {
-        self.running = launch(self.version, self.folder.path());
+        self.running = Some(launch(self.version, self.folder.path()));
         self.await_mode();
     }
 
@@ -176,7 +187,7 @@ impl Server for ZooKeeper {
     }
 
     fn pid(&self) -> Pid {
-        self.running.pid()
+        self.running.as_ref().expect(NOT_OURS).pid()
     }
 
     fn listed(&self, service: &str) -> Vec<u16> {
