@@ -28,7 +28,8 @@ test: tools servers packages $(VENV)/.ready ## Pass every test, on a bare machin
 check: tools ## The quick loop: format, clippy, unit and property tests, the scenarios in Rust
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
-	$(CARGO) nextest run --profile check --package plumline --package plumline-controller --package plumline-bindings
+	$(CARGO) nextest run --profile check --package plumline --package plumline-controller --package plumline-cli \
+	    --package plumline-bindings
 	$(CARGO) build --quiet --package plumline-testbed
 	target/debug/conformance-rust
 
@@ -72,7 +73,7 @@ build: face-python libplumline ## Leave the command, libplumline, a .venv in whi
 
 # The command, and a .venv in which `import plumline` works.
 face-python: $(VENV)/.ready
-	$(CARGO) build --release --quiet --package plumline-controller --bin plumline
+	$(CARGO) build --release --quiet --package plumline-cli --bin plumline
 	cd python && ../$(VENV)/bin/maturin develop --release --quiet
 
 bench: build packages ## Measure side by side with the alternatives; writes target/bench/results.json

@@ -49,7 +49,7 @@
 //! they are written a moment later, and a restart shows them at once and believes them for one more TTL.
 //! Nodes are kept in memory only, as they report themselves every few seconds.
 //!
-//! The `plumline` command (feature `command`, on by default) runs it as a process.
+//! The `plumline` command (crate `plumline-cli`) runs it as a process.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

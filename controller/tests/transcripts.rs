@@ -18,8 +18,8 @@ fn the_original_contract_holds_to_the_letter() {
 
 #[test]
 fn the_original_contract_holds_with_a_file_too() {
-    let folder = support::Folder::new("transcripts");
-    replay(Config::new().store(StoreKind::Sqlite(folder.file("plum.db"))));
+    let folder = tempfile::tempdir().expect("a folder");
+    replay(Config::new().store(StoreKind::Sqlite(folder.path().join("plum.db"))));
 }
 
 fn replay(config: Config) {

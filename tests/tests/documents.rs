@@ -190,7 +190,7 @@ fn check_target(place: &str, target: &str) {
 
 fn check_cargo(place: &str, arguments: &[&str]) {
     if let Some(bin) = arguments.iter().skip_while(|word| **word != "--bin").nth(1) {
-        let manifests = text("examples/Cargo.toml") + &text("controller/Cargo.toml");
+        let manifests = text("examples/Cargo.toml") + &text("cli/Cargo.toml");
         assert!(manifests.contains(&format!("name = \"{bin}\"")), "{place}: there is no {bin}");
     }
 }
@@ -219,7 +219,7 @@ static PLUMLINE: LazyLock<PathBuf> = LazyLock::new(|| {
     let path = profile.join(format!("plumline{}", std::env::consts::EXE_SUFFIX));
     if !path.is_file() {
         let built = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "plumline-controller", "--bin", "plumline"])
+            .args(["build", "--quiet", "--package", "plumline-cli", "--bin", "plumline"])
             .current_dir(root())
             .status()
             .unwrap();

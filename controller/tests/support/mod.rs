@@ -1,11 +1,9 @@
-//! What the tests share: a small blocking HTTP client that hides nothing, and the real command as a process.
+//! Helpers of the tests: a small blocking HTTP client that shows the raw response, and controllers to send requests to.
+//! The tests of the `plumline` command (`cli/tests`) include this file too.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
-
-pub mod person;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use plumline_controller::{Config, Controller};
@@ -152,87 +150,5 @@ pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     while !is_so() {
         assert!(Instant::now() < until, "not within 5 s: {what}");
         std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// The real command, ended with the test.
-pub struct Plumline {
-    pub child: Child,
-    pub address: SocketAddr,
-}
-
-impl Plumline {
-    /// Starts `plumline controller` on a free port and waits for its line.
-    pub fn controller(arguments: &[&str]) -> Self {
-        Self::controller_on("127.0.0.1:0", arguments)
-    }
-
-    pub fn controller_on(listen: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
-        command.args(["controller", "--listen", listen]).args(arguments);
-        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command started");
-        let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its line");
-        let address = line.trim_end().strip_prefix("plumline controller listening on http://");
-        let address = address.and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("it said {line:?}"));
-        Self { child, address }
-    }
-
-    pub fn connect(&self) -> Connection {
-        Connection::to(self.address)
-    }
-
-    pub fn pid(&self) -> rustix::process::Pid {
-        rustix::process::Pid::from_child(&self.child)
-    }
-
-    pub fn signal(&self, signal: rustix::process::Signal) {
-        rustix::process::kill_process(self.pid(), signal).expect("a signal sent");
-    }
-}
-
-impl Drop for Plumline {
-    fn drop(&mut self) {
-        // It may have ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-/// `plumline controller --listen 127.0.0.1:0 …`.
-pub fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
-    command.args(["controller", "--listen", "127.0.0.1:0"]).args(arguments);
-    command
-}
-
-/// Lets this process hold ten thousand sockets.
-pub fn allow_many_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let maximum = getrlimit(Resource::Nofile).maximum;
-    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit");
-}
-
-/// A folder of its own for one test, removed with it.
-pub struct Folder(std::path::PathBuf);
-
-impl Folder {
-    pub fn new(name: &str) -> Self {
-        let unique = format!("plumline-{name}-{}-{:x}", std::process::id(), fastrand::u64(..));
-        let path = std::env::temp_dir().join(unique);
-        std::fs::create_dir(&path).expect("a folder");
-        Self(path)
-    }
-
-    pub fn file(&self, name: &str) -> std::path::PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What cannot be removed is left to the system's own cleaning.
-        drop(std::fs::remove_dir_all(&self.0));
     }
 }

@@ -7,7 +7,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
-use super::failure::Failure;
+use crate::failure::Failure;
 
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     print_bytes(text.as_bytes())

@@ -4,8 +4,8 @@ use clap::Args;
 use plumline::{Client, Config, Query};
 use serde_json::json;
 
-use super::failure::Failure;
-use super::log;
+use crate::failure::Failure;
+use crate::log;
 
 /// Which registry to ask, and what to tell of it.
 #[derive(Debug, Args)]

@@ -3,9 +3,9 @@
 use clap::Args;
 use plumline::Kind;
 
-use super::failure::{self, Failure};
-use super::options::{Asking, Filters};
-use super::output::{self, ENDPOINT_COLUMNS, Table, endpoint_cells};
+use crate::failure::{self, Failure};
+use crate::options::{Asking, Filters};
+use crate::output::{self, ENDPOINT_COLUMNS, Table, endpoint_cells};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

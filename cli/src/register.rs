@@ -23,8 +23,8 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 
-use super::failure::{self, Failure};
-use super::options::{Asking, parse_pair};
+use crate::failure::{self, Failure};
+use crate::options::{Asking, parse_pair};
 
 /// How often the registration is looked at, to tell of what became of it.
 const LOOK: Duration = Duration::from_millis(100);

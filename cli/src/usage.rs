@@ -2,8 +2,8 @@
 
 use clap::error::{Error, ErrorKind};
 
-use super::failure::Failure;
-use super::output;
+use crate::failure::Failure;
+use crate::output;
 
 /// Help and versions are printed as they are; a mistake becomes one line.
 pub(crate) fn answer(error: &Error) -> Result<(), Failure> {

@@ -1,12 +1,76 @@
-//! The command as a person types it, and a service to call with it.
+//! Helpers of the tests: the `plumline` command as a process, and a service to call with it.
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+#[path = "../../../controller/tests/support/mod.rs"]
+mod controller;
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
 
-use super::Plumline;
+pub use controller::{Connection, wait_until};
+
+/// The real command, ended with the test.
+pub struct Plumline {
+    pub child: Child,
+    pub address: SocketAddr,
+}
+
+impl Plumline {
+    /// Starts `plumline controller` on a free port and waits for its line.
+    pub fn controller(arguments: &[&str]) -> Self {
+        Self::controller_on("127.0.0.1:0", arguments)
+    }
+
+    pub fn controller_on(listen: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
+        command.args(["controller", "--listen", listen]).args(arguments);
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the command started");
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its line");
+        let address = line.trim_end().strip_prefix("plumline controller listening on http://");
+        let address = address.and_then(|address| address.parse().ok());
+        let address = address.unwrap_or_else(|| panic!("it said {line:?}"));
+        Self { child, address }
+    }
+
+    pub fn connect(&self) -> Connection {
+        Connection::to(self.address)
+    }
+
+    pub fn pid(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.child)
+    }
+
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(self.pid(), signal).expect("a signal sent");
+    }
+}
+
+impl Drop for Plumline {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// `plumline controller --listen 127.0.0.1:0 …`.
+pub fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
+    command.args(["controller", "--listen", "127.0.0.1:0"]).args(arguments);
+    command
+}
+
+/// Lets this process hold ten thousand sockets.
+pub fn allow_many_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit");
+}
+
 
 /// What a command said, and how it ended.
 #[derive(Debug)]
@@ -110,7 +174,7 @@ impl Running {
 
     /// Waits for the end, and reads what is left.
     pub fn end(mut self) -> Said {
-        super::wait_until("the command ended", || self.has_ended());
+        wait_until("the command ended", || self.has_ended());
         let (mut out, mut err) = (String::new(), String::new());
         self.out.read_to_string(&mut out).expect("its output");
         self.err.read_to_string(&mut err).expect("its errors");

@@ -3,9 +3,9 @@
 use clap::Args;
 use plumline::Kind;
 
-use super::failure::{self, Failure};
-use super::options::{Asking, Filters};
-use super::output;
+use crate::failure::{self, Failure};
+use crate::options::{Asking, Filters};
+use crate::output;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -52,7 +52,7 @@ enum Command {
     Completions(completions::Arguments),
 }
 
-pub(crate) fn run() -> ExitCode {
+fn main() -> ExitCode {
     let outcome = match Plumline::try_parse() {
         Ok(plumline) => plumline.command.run(),
         Err(error) => usage::answer(&error),

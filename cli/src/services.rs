@@ -6,9 +6,9 @@ use clap::Args;
 use plumline::{Client, Error};
 use serde::Serialize;
 
-use super::failure::{self, Failure};
-use super::options::Asking;
-use super::output::{self, Table};
+use crate::failure::{self, Failure};
+use crate::options::Asking;
+use crate::output::{self, Table};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -3,8 +3,8 @@
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
 
-use super::failure::Failure;
-use super::{Plumline, output};
+use crate::failure::Failure;
+use crate::{Plumline, output};
 
 #[derive(Debug, Args)]
 #[command(after_help = "For example:

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::json;
-use support::{Folder, Plumline, command, wait_until};
+use support::{Plumline, command, wait_until};
 
 fn ends_within(plumline: &mut Plumline, limit: Duration) -> ExitStatus {
     let begin = Instant::now();
@@ -76,9 +76,9 @@ fn refused(arguments: &[&str]) -> (Option<i32>, String) {
 fn mistakes_are_named_and_have_their_exit_code() {
     let plumline = Plumline::controller(&[]);
     let taken = plumline.address.to_string();
-    let folder = Folder::new("mistakes");
-    let nowhere = format!("sqlite:{}", folder.file("no/such/plum.db").display());
-    let no_database = folder.file("text.db");
+    let folder = tempfile::tempdir().expect("a folder");
+    let nowhere = format!("sqlite:{}", folder.path().join("no/such/plum.db").display());
+    let no_database = folder.path().join("text.db");
     std::fs::write(&no_database, "this is no database, and long enough to be read as a header")
         .expect("written");
     let no_database = format!("sqlite:{}", no_database.display());
@@ -116,4 +116,17 @@ fn the_port_is_free_again_right_after_the_end() {
     drop(first);
     let again = Plumline::controller_on(&address, &[]);
     assert_eq!(again.connect().get("/healthz").status, 200);
+}
+
+#[test]
+fn ten_thousand_idle_connections_do_not_keep_others_out() {
+    let plumline = support::Plumline::controller(&[]);
+    support::allow_many_files();
+    let idle: Vec<_> =
+        (0..10_000).map(|_| std::net::TcpStream::connect(plumline.address).expect("a connection")).collect();
+    let mut connection = plumline.connect();
+    assert_eq!(connection.get("/healthz").status, 200);
+    connection.register("orders", "o-1", 1);
+    assert_eq!(connection.discover("orders").len(), 1);
+    drop(idle);
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::person::{Running, Said, free_port, plumline};
-use support::{Folder, Plumline, wait_until};
+use support::{Running, Said, free_port, plumline};
+use support::{Plumline, wait_until};
 
 /// The service that is kept registered: a controller, for it listens, ends on SIGTERM, and is at hand.
 fn server(port: u16) -> [String; 4] {
@@ -160,8 +160,8 @@ fn an_absent_registry_does_not_keep_the_command_from_running() {
 #[test]
 fn what_the_registry_cannot_take_is_refused_before_the_command_runs() {
     let registry = Plumline::controller(&[]);
-    let folder = Folder::new("register");
-    let mark = folder.file("ran");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mark = folder.path().join("ran");
     let touch = ["touch".to_owned(), mark.display().to_string()];
     let case = |options: &[&str]| {
         let said =

@@ -12,9 +12,9 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use unicode_width::UnicodeWidthStr;
 
-use super::failure::{self, Failure};
-use super::options::Asking;
-use super::output::{self, labels, visible};
+use crate::failure::{self, Failure};
+use crate::options::Asking;
+use crate::output::{self, labels, visible};
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -4,7 +4,7 @@ mod support;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::person::{Running, free_port, plumline, say};
+use support::{Running, free_port, plumline, say};
 use support::{Connection, Plumline};
 
 /// Registers an endpoint with all that can be said of one.
@@ -123,7 +123,7 @@ fn without_a_registry_both_ways_to_name_one_are_said() {
 #[test]
 fn an_argument_is_stronger_than_the_environment() {
     let plumline = controller_with_two();
-    let mut command = support::person::plumline(&["services", "--registry", &plumline.registry()]);
+    let mut command = support::plumline(&["services", "--registry", &plumline.registry()]);
     let said = say(command.env("PLUMLINE_REGISTRY", format!("plum://127.0.0.1:{}", free_port())));
     assert_eq!(said.code, Some(0), "{said:?}");
 }

@@ -9,9 +9,9 @@ use plumline::config::parse_duration;
 use plumline::{Request, Response, TraceOutcome, TraceStep};
 use serde_json::{Value, json};
 
-use super::failure::{self, Failure};
-use super::options::{Asking, Filters};
-use super::output;
+use crate::failure::{self, Failure};
+use crate::options::{Asking, Filters};
+use crate::output;
 
 #[derive(Debug, Args)]
 #[command(

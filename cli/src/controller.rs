@@ -10,8 +10,8 @@ use plumline_controller::{Config, Controller, StartError, StoreKind, TlsFiles, p
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::failure::Failure;
-use super::log;
+use crate::failure::Failure;
+use crate::log;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {

@@ -3,8 +3,8 @@
 mod support;
 
 use serde_json::json;
-use support::person::{Service, free_port};
-use support::{Folder, Plumline};
+use support::{Service, free_port};
+use support::Plumline;
 
 /// A controller that knows one service at work, `orders`.
 fn controller_with_orders() -> (Plumline, Service) {
@@ -45,9 +45,9 @@ fn headers_and_bodies_arrive_as_given() {
     assert!(said.out.contains("X-Two: a: b\r\n"), "{said:?}");
     assert!(said.out.to_lowercase().contains("content-type: application/json\r\n"), "{said:?}");
     assert!(said.out.ends_with("\r\n\r\n{\"b\":1,  \"a\":2}"), "{said:?}");
-    let folder = Folder::new("call");
-    std::fs::write(folder.file("body"), "from a file").expect("written");
-    let from_file = format!("@{}", folder.file("body").display());
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("body"), "from a file").expect("written");
+    let from_file = format!("@{}", folder.path().join("body").display());
     let said = plumline.say(&["call", "orders", "/", "--data", &from_file]);
     assert!(said.out.ends_with("\r\n\r\nfrom a file"), "{said:?}");
 }
