@@ -29,7 +29,7 @@ check: tools ## The quick loop: format, clippy, unit and property tests, the sce
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
 	$(CARGO) nextest run --profile check --package plumline --package plumline-controller --package plumline-cli \
-	    --package plumline-bindings
+	    --package plumline-wire --package plumline-bindings
 	$(CARGO) build --quiet --package plumline-testbed
 	target/debug/conformance-rust
 

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use plumline_controller::digest::{DigestRow, digest, to_hex};
+use plumline_wire::digest::{DigestRow, digest, to_hex};
 
 const CONNECTIONS: usize = 50;
 const INSTANCES: usize = 10_000;

@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use plumline_controller::{Config, Controller, StartError, StoreKind, TlsFiles, parse_duration};
+use plumline::config::parse_duration;
+use plumline_controller::{Config, Controller, StartError, StoreKind, TlsFiles};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 

@@ -2,6 +2,7 @@
 //!
 //! What is asked for goes to stdout, everything else is one line on stderr, and the exit code says how it ended
 //! (see [`failure`]).
+#![forbid(unsafe_code)]
 
 mod call;
 mod completions;

@@ -3,8 +3,8 @@
 mod support;
 
 use serde_json::json;
-use support::{Service, free_port};
 use support::Plumline;
+use support::{Service, free_port};
 
 /// A controller that knows one service at work, `orders`.
 fn controller_with_orders() -> (Plumline, Service) {

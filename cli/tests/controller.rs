@@ -84,7 +84,7 @@ fn mistakes_are_named_and_have_their_exit_code() {
     let no_database = format!("sqlite:{}", no_database.display());
     let cases: [(&[&str], i32, &str); 9] = [
         (&["--store", "postgres:x"], 2, "use `memory` or `sqlite:PATH`"),
-        (&["--service-ttl", "soon"], 2, "is no duration"),
+        (&["--service-ttl", "soon"], 2, "is not a valid duration"),
         (&["--service-ttl", "0s"], 2, "service_ttl must be at least 100ms"),
         (&["--tls-cert", "cert.pem"], 2, "--tls-key"),
         (&["--log", "a=b=c"], 2, "--log"),

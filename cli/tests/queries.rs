@@ -4,8 +4,8 @@ mod support;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Running, free_port, plumline, say};
 use support::{Connection, Plumline};
+use support::{Running, free_port, plumline, say};
 
 /// Registers an endpoint with all that can be said of one.
 fn register_in_full(connection: &mut Connection) {

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use support::{Running, Said, free_port, plumline};
 use support::{Plumline, wait_until};
+use support::{Running, Said, free_port, plumline};
 
 /// The service that is kept registered: a controller, for it listens, ends on SIGTERM, and is at hand.
 fn server(port: u16) -> [String; 4] {

@@ -171,38 +171,9 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Reads a duration: `250ms`, `15s`, `1.5m`, `2h`, or a number of seconds.
-pub fn parse_duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration; write it like `250ms`, `15s`, `2m` or `1h`");
-    let digits =
-        text.find(|character: char| !character.is_ascii_digit() && character != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(digits);
-    let number: f64 = number.parse().map_err(|_| wrong())?;
-    let seconds = match unit {
-        "ms" => number / 1_000.0,
-        "" | "s" => number,
-        "m" => number * 60.0,
-        "h" => number * 3_600.0,
-        _ => return Err(wrong()),
-    };
-    Duration::try_from_secs_f64(seconds).map_err(|_| wrong())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn durations_are_read_with_and_without_a_unit() {
-        let read = |text| parse_duration(text).map(|duration| duration.as_millis());
-        assert_eq!(read("250ms"), Ok(250));
-        assert_eq!(read("15s"), Ok(15_000));
-        assert_eq!(read("0.5"), Ok(500));
-        assert_eq!(read("2m"), Ok(120_000));
-        for wrong in ["", "s", "5x", "-1s", "1e400", "1.2.3s", "99999999999999999999999h"] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
 
     #[test]
     fn stores_are_named_memory_or_sqlite() {

@@ -30,7 +30,7 @@
 //! | call | |
 //! |---|---|
 //! | `POST /v1/watch` | waits until one of the named services changes, and tells it in full |
-//! | `POST /v1/services/heartbeats` | many instances in one beat; names those whose rows are not what the beat's [digest] says |
+//! | `POST /v1/services/heartbeats` | many instances in one beat; names those whose rows are not what the beat's [digest](mod@plumline_wire::digest) says |
 //! | `POST /v1/services/registrations` | up to 500 registrations, stored unprobed |
 //! | `generation` in a registration | a random string per registration; `DELETE …&generation=G` removes only that one and keeps it out for 60 s, so that a late beat cannot bring it back |
 //!
@@ -56,12 +56,10 @@
 mod clock;
 mod config;
 mod controller;
-pub mod digest;
 mod http;
-mod model;
 mod probe;
 mod store;
 mod watch;
 
-pub use config::{Config, Limits, StoreKind, TlsFiles, parse_duration};
+pub use config::{Config, Limits, StoreKind, TlsFiles};
 pub use controller::{Controller, StartError};

@@ -4,6 +4,7 @@
 //! changed, and wakes those who wait for one of them, and nobody else. The waiting themselves ask the store what
 //! they are owed; a waiter enters itself here before it asks, so that no change falls between asking and waiting.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +73,7 @@ impl Hub {
     }
 
     /// Enters a waiter for these services, or for all.
-    pub(crate) fn enter<'a>(&'a self, names: Option<&'a [String]>) -> Waiter<'a> {
+    pub(crate) fn enter<'a>(&'a self, names: Option<&'a [Cow<'a, str>]>) -> Waiter<'a> {
         let mut waiting = self.waiting.lock();
         waiting.next += 1;
         let (id, woken) = (waiting.next, Arc::new(Notify::new()));
@@ -82,7 +83,11 @@ impl Hub {
             }
             Some(names) => {
                 for name in names {
-                    waiting.by_name.entry(name.clone()).or_default().insert(id, Arc::clone(&woken));
+                    waiting
+                        .by_name
+                        .entry(name.clone().into_owned())
+                        .or_default()
+                        .insert(id, Arc::clone(&woken));
                 }
             }
         }
@@ -119,7 +124,7 @@ impl Hub {
 pub(crate) struct Waiter<'a> {
     hub: &'a Hub,
     id: u64,
-    names: Option<&'a [String]>,
+    names: Option<&'a [Cow<'a, str>]>,
     woken: Arc<Notify>,
 }
 
@@ -138,10 +143,10 @@ impl Drop for Waiter<'_> {
             return;
         };
         for name in names {
-            let Some(interested) = waiting.by_name.get_mut(name) else { continue };
+            let Some(interested) = waiting.by_name.get_mut(&**name) else { continue };
             interested.remove(&self.id);
             if interested.is_empty() {
-                waiting.by_name.remove(name);
+                waiting.by_name.remove(&**name);
             }
         }
     }
@@ -163,7 +168,7 @@ mod tests {
     #[test]
     fn a_waiter_that_leaves_leaves_nothing() {
         let hub = Hub::new();
-        let names = ["a".to_owned(), "b".to_owned()];
+        let names = ["a".into(), "b".into()];
         drop((hub.enter(Some(&names)), hub.enter(None)));
         let waiting = hub.waiting.lock();
         assert!(waiting.by_name.is_empty() && waiting.for_all.is_empty());

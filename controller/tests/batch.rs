@@ -3,7 +3,7 @@
 mod support;
 
 use plumline_controller::Config;
-use plumline_controller::digest::{DigestRow, digest, to_hex};
+use plumline_wire::digest::{DigestRow, digest, to_hex};
 use serde_json::{Value, json};
 use support::{Connection, controller, registration};
 

@@ -10,8 +10,9 @@ use support::{Connection, controller, wait_until};
 #[test]
 fn a_restart_shows_the_registered_at_once_and_believes_them_for_a_ttl() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config =
-        Config::new().store(StoreKind::Sqlite(folder.path().join("plum.db"))).service_ttl(Duration::from_secs(3));
+    let config = Config::new()
+        .store(StoreKind::Sqlite(folder.path().join("plum.db")))
+        .service_ttl(Duration::from_secs(3));
     let first = controller(config.clone());
     let mut program = Connection::to(first.address());
     program.register("orders", "o-1", 1);
@@ -49,8 +50,9 @@ fn what_had_expired_stays_expired_over_a_restart() {
 #[test]
 fn two_controllers_on_one_file_are_refused() {
     let folder = tempfile::tempdir().expect("a folder");
-    let config =
-        Config::new().listen(([127, 0, 0, 1], 0).into()).store(StoreKind::Sqlite(folder.path().join("plum.db")));
+    let config = Config::new()
+        .listen(([127, 0, 0, 1], 0).into())
+        .store(StoreKind::Sqlite(folder.path().join("plum.db")));
     let _first = controller(config.clone());
     let second = plumline_controller::Controller::start(config);
     let Err(StartError::Store(reason)) = second else { panic!("it started: {second:?}") };

@@ -127,6 +127,16 @@ fn unsafe_stands_only_in_ffi() {
 }
 
 #[test]
+fn controller_depends_on_neither_core_nor_clap() {
+    let manifest = core_src().join("../../controller/Cargo.toml");
+    let text = fs::read_to_string(manifest).unwrap();
+    let dependencies = text.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let names = dependencies.lines().filter_map(|line| line.split([' ', '=']).next());
+    let found: Vec<&str> = names.filter(|name| ["plumline", "clap"].contains(name)).collect();
+    assert!(found.is_empty(), "{found:?}");
+}
+
+#[test]
 fn nothing_is_decided_by_the_wall_clock() {
     // The age of the snapshot on disk outlives the process, Retry-After may name a date, and registries store when
     // something was written: nothing else may ask.

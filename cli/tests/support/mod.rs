@@ -71,7 +71,6 @@ pub fn allow_many_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit");
 }
 
-
 /// What a command said, and how it ended.
 #[derive(Debug)]
 pub struct Said {

@@ -10,9 +10,9 @@ use serde_json::json as object;
 
 use super::App;
 use super::answer::{Refusal, json, no_content};
+use super::bodies::{ValueBatch, ValueRequest};
 use super::body::Content;
 use super::query::Query;
-use crate::model::{ValueBody, ValuesBody};
 use crate::store::{Kind, Value, Write};
 
 /// Where a value lies. A key may contain `/`, and may be called `keys` or `batch` too.
@@ -60,7 +60,7 @@ pub(super) async fn put(
     place: Place,
     content: Content,
 ) -> Result<Response, Refusal> {
-    let body: ValueBody = content.read()?;
+    let body: ValueRequest = content.read()?;
     let answer = object!({
         "key": place.key,
         "namespace": place.namespace,
@@ -82,8 +82,8 @@ pub(super) async fn batch(
     Path(namespace): Path<String>,
     content: Content,
 ) -> Result<Response, Refusal> {
-    let body: ValuesBody = content.read()?;
-    let item = |item: ValueBody| {
+    let body: ValueBatch = content.read()?;
+    let item = |item: ValueRequest| {
         let value = value_of(item.value, &item.kind, &app)?;
         if item.key.is_empty() { Err(Refusal::bad("missing key\n")) } else { Ok((item.key, value)) }
     };

@@ -5,6 +5,7 @@
 
 mod answer;
 mod batch;
+mod bodies;
 mod body;
 pub(crate) mod connection;
 mod discovery;

@@ -8,14 +8,14 @@ use bytes::Bytes;
 
 use super::App;
 use super::answer::{Refusal, json, no_content, raw_json};
+use super::bodies::NodeHeartbeat;
 use super::body::Content;
-use crate::model::NodeBody;
 
 /// The original says 15 whatever its node TTL is.
 const BEAT_ANSWER: Bytes = Bytes::from_static(br#"{"ttlSec":15}"#);
 
 pub(super) async fn heartbeat(State(app): State<Arc<App>>, content: Content) -> Result<Response, Refusal> {
-    let body: NodeBody = content.read()?;
+    let body: NodeHeartbeat = content.read()?;
     // A node without a name cannot be asked for or removed.
     if !body.node_id.is_empty() {
         app.store.nodes.heartbeat(body.node_id, body.ip, body.labels, app.clock.now());

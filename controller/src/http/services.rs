@@ -9,11 +9,12 @@ use axum::response::Response;
 
 use super::App;
 use super::answer::{Refusal, json, no_content};
+use super::bodies::EndpointUpdate;
 use super::body::Content;
 use super::query::Query;
-use crate::model::{HealthBody, HeartbeatBody, MovedBody, RegisterBody, Text};
 use crate::probe::Target;
 use crate::store::{self, Address, Denied, Row, named_node};
+use plumline_wire::body::{EndpointHealth, HeartbeatRequest, RegisterEndpoint, RegisterRequest};
 
 pub(super) const MISSING_INSTANCE: Refusal = Refusal::bad("missing instanceId\n");
 
@@ -22,7 +23,7 @@ pub(super) async fn register(
     uri: Uri,
     content: Content,
 ) -> Result<Response, Refusal> {
-    let body: RegisterBody<'_> = content.read()?;
+    let body: RegisterRequest<'_> = content.read()?;
     if body.instance_id.is_empty() {
         return Err(MISSING_INSTANCE);
     }
@@ -36,8 +37,8 @@ pub(super) async fn register(
     registered.map(|()| no_content()).map_err(refusal)
 }
 
-fn targets_of(body: &RegisterBody<'_>) -> Vec<Target> {
-    let target = |endpoint: &crate::model::EndpointBody<'_>| Target {
+fn targets_of(body: &RegisterRequest<'_>) -> Vec<Target> {
+    let target = |endpoint: &RegisterEndpoint<'_>| Target {
         ip: body.ip.to_string(),
         port: endpoint.port,
         protocol: endpoint.protocol.to_string(),
@@ -54,7 +55,7 @@ fn refusal(denied: Denied) -> Refusal {
 }
 
 pub(super) async fn heartbeat(State(app): State<Arc<App>>, content: Content) -> Result<Response, Refusal> {
-    let body: HeartbeatBody<'_> = content.read()?;
+    let body: HeartbeatRequest<'_> = content.read()?;
     if body.instance_id.is_empty() {
         return Err(MISSING_INSTANCE);
     }
@@ -78,13 +79,13 @@ async fn probe_instance(app: &App, instance: &str) {
     app.store.services.heartbeat(instance, &found.collect::<Vec<_>>(), app.clock.now());
 }
 
-fn health_of(row: &Row, healthy: bool) -> HealthBody<'_> {
+fn health_of(row: &Row, healthy: bool) -> EndpointHealth<'_> {
     let identity = row.identity();
-    HealthBody {
-        service_name: Text(Cow::Borrowed(&identity.service)),
-        ip: Text(Cow::Borrowed(&identity.ip)),
+    EndpointHealth {
+        service_name: (&*identity.service).into(),
+        ip: (&*identity.ip).into(),
         port: identity.port,
-        protocol: Text(Cow::Borrowed(&identity.protocol)),
+        protocol: (&*identity.protocol).into(),
         healthy,
     }
 }
@@ -110,7 +111,7 @@ pub(super) async fn move_endpoint(
     content: Content,
 ) -> Result<Response, Refusal> {
     let named = Named::read(Query::of(&uri))?;
-    let body: MovedBody<'_> = content.read()?;
+    let body: EndpointUpdate<'_> = content.read()?;
     let from = named.address();
     let to = Address {
         service: body.service_name.as_deref().unwrap_or(from.service),

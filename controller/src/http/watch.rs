@@ -9,14 +9,14 @@ use std::time::Duration;
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use plumline_wire::body::{WatchRequest, WatchWait};
+use plumline_wire::duration::{from_seconds, parse_duration};
 use tokio::time::{Instant, sleep_until};
 
 use super::App;
 use super::answer::{Refusal, no_content, raw_json};
 use super::body::Content;
 use super::connection::Pulse;
-use crate::config::parse_duration;
-use crate::model::{Wait, WatchBody};
 use crate::store::{Owed, Wanted, write_text};
 use crate::watch::{GATHER, PAUSE};
 
@@ -29,7 +29,7 @@ pub(super) async fn watch(
     Extension(pulse): Extension<Arc<Pulse>>,
     content: Content,
 ) -> Result<Response, Refusal> {
-    let body: WatchBody = content.read()?;
+    let body: WatchRequest<'_> = content.read()?;
     let until = Instant::now() + read_wait(body.wait.as_ref())?;
     let since = app.hub.revision(&body.since);
     let wanted = Wanted { names: body.services.as_deref(), fresh: &body.fresh, since };
@@ -55,12 +55,12 @@ pub(super) async fn watch(
     Ok(tell(&app, &wanted))
 }
 
-fn read_wait(wait: Option<&Wait>) -> Result<Duration, Refusal> {
+fn read_wait(wait: Option<&WatchWait<'_>>) -> Result<Duration, Refusal> {
     const INVALID: Refusal = Refusal::bad("invalid wait\n");
     let wait = match wait {
         None => DEFAULT_WAIT,
-        Some(Wait::Text(text)) => parse_duration(text).map_err(|_| INVALID)?,
-        Some(Wait::Seconds(seconds)) => Duration::try_from_secs_f64(*seconds).map_err(|_| INVALID)?,
+        Some(WatchWait::Text(text)) => parse_duration(text).map_err(|_| INVALID)?,
+        Some(WatchWait::Seconds(seconds)) => from_seconds(*seconds).ok_or(INVALID)?,
     };
     Ok(wait.min(LONGEST_WAIT))
 }

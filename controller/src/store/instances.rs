@@ -10,7 +10,7 @@ use std::sync::Arc;
 use parking_lot::{Mutex, MutexGuard};
 
 use super::row::Row;
-use crate::digest::digest;
+use plumline_wire::digest::digest;
 
 const SHARDS: usize = 64;
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub(crate) use self::journal::Journal;
 pub(crate) use self::kv::{KeyValues, Kind, Value, Write};
 pub(crate) use self::nodes::Nodes;
-pub(crate) use self::row::{Content, Labels, Row, write_text};
+pub(crate) use self::row::{Content, Row, write_text};
 pub(crate) use self::service::Filter;
 pub(crate) use self::services::{Address, Denied, Services, named_node};
 pub(crate) use self::sqlite::{Disk, OpenError, WriteFailed};

@@ -6,8 +6,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use super::Now;
-use super::row::Labels;
 use super::tick::FORGET_AFTER;
+use plumline_wire::Labels;
 
 /// How many of the nodes at the end of the line a heartbeat looks at, to forget those silent for a day.
 const FORGET_AT_ONCE: usize = 2;

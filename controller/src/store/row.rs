@@ -5,7 +5,6 @@
 //! is therefore made of atomics that a beat writes without any lock on the service.
 //! All of the row's JSON but health and time is written once, when the row is made.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU64,
@@ -13,9 +12,8 @@ use std::sync::atomic::{
 };
 
 use super::Now;
-use crate::digest::DigestRow;
-
-pub(crate) type Labels = BTreeMap<String, String>;
+use plumline_wire::Labels;
+use plumline_wire::digest::DigestRow;
 
 /// Which endpoint this is: writing the same identity again replaces it.
 /// The order of the fields is the order in which endpoints are listed.

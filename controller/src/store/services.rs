@@ -18,8 +18,8 @@ use super::refused::Refused;
 use super::row::{Content, Identity, Lease, Row};
 use super::service::{Service, State};
 use super::tick::Graveyard;
-use crate::digest::MANUAL_NODE;
-use crate::model::{EndpointBody, HealthBody, RegisterBody};
+use plumline_wire::body::{EndpointHealth, RegisterEndpoint, RegisterRequest};
+use plumline_wire::digest::MANUAL_NODE;
 
 /// Why a write was not done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,11 +88,11 @@ impl Services {
     }
 
     /// Whether the registration would be stored; asked before probes, which take seconds.
-    pub(crate) fn admits(&self, body: &RegisterBody<'_>, now: Now) -> Result<(), Denied> {
+    pub(crate) fn admits(&self, body: &RegisterRequest<'_>, now: Now) -> Result<(), Denied> {
         self.admits_to(&self.instances.shard(&body.instance_id), body, now)
     }
 
-    fn admits_to(&self, shard: &Shard, body: &RegisterBody<'_>, now: Now) -> Result<(), Denied> {
+    fn admits_to(&self, shard: &Shard, body: &RegisterRequest<'_>, now: Now) -> Result<(), Denied> {
         let closed = !body.generation.is_empty()
             && self.refused.lock().contains(&body.instance_id, &body.generation, now.lease);
         if closed {
@@ -100,7 +100,7 @@ impl Services {
         }
         let instance = shard.get(&*body.instance_id);
         let known = instance.map_or(0, |instance| instance.rows.len());
-        let is_new = |endpoint: &&EndpointBody<'_>| {
+        let is_new = |endpoint: &&RegisterEndpoint<'_>| {
             instance.is_none_or(|instance| find_endpoint(instance, body, endpoint).is_none())
         };
         let too_many = body.endpoints.len() > MOST_PER_INSTANCE
@@ -112,7 +112,7 @@ impl Services {
     /// Writes each endpoint of the registration; `health` says how each was found.
     pub(crate) fn register(
         &self,
-        body: &RegisterBody<'_>,
+        body: &RegisterRequest<'_>,
         health: impl Fn(usize) -> bool,
         now: Now,
     ) -> Result<(), Denied> {
@@ -128,8 +128,8 @@ impl Services {
     fn put(
         &self,
         shard: &mut Shard,
-        body: &RegisterBody<'_>,
-        endpoint: &EndpointBody<'_>,
+        body: &RegisterRequest<'_>,
+        endpoint: &RegisterEndpoint<'_>,
         healthy: bool,
         now: Now,
     ) {
@@ -198,7 +198,7 @@ impl Services {
     }
 
     /// A heartbeat with health: exactly the endpoints that it names.
-    pub(crate) fn heartbeat(&self, instance: &str, health: &[HealthBody<'_>], now: Now) {
+    pub(crate) fn heartbeat(&self, instance: &str, health: &[EndpointHealth<'_>], now: Now) {
         let mut shard = self.instances.shard(instance);
         let Some(instance) = shard.get_mut(instance) else { return };
         self.beat_named(instance, health, now);
@@ -210,7 +210,7 @@ impl Services {
         &self,
         instance: &str,
         digest: Option<u64>,
-        health: &[HealthBody<'_>],
+        health: &[EndpointHealth<'_>],
         now: Now,
     ) -> bool {
         let mut shard = self.instances.shard(instance);
@@ -224,7 +224,7 @@ impl Services {
         known
     }
 
-    fn beat_named(&self, instance: &mut Instance, health: &[HealthBody<'_>], now: Now) {
+    fn beat_named(&self, instance: &mut Instance, health: &[EndpointHealth<'_>], now: Now) {
         for entry in health {
             let row =
                 instance.find(&entry.service_name, &entry.ip, entry.port, &entry.protocol).map(Arc::clone);
@@ -315,20 +315,20 @@ pub(crate) struct Restored {
 
 fn find_endpoint<'a>(
     instance: &'a Instance,
-    body: &RegisterBody<'_>,
-    endpoint: &EndpointBody<'_>,
+    body: &RegisterRequest<'_>,
+    endpoint: &RegisterEndpoint<'_>,
 ) -> Option<&'a Arc<Row>> {
     instance.find(&endpoint.service_name, &body.ip, endpoint.port, &endpoint.protocol)
 }
 
-fn says_the_same(content: &Content, body: &RegisterBody<'_>, endpoint: &EndpointBody<'_>) -> bool {
+fn says_the_same(content: &Content, body: &RegisterRequest<'_>, endpoint: &RegisterEndpoint<'_>) -> bool {
     *content.node == *node_of(body)
         && *content.version == *endpoint.version
         && *content.generation == *body.generation
         && endpoint.labels == content.labels
 }
 
-fn content_of(body: &RegisterBody<'_>, endpoint: &EndpointBody<'_>) -> Content {
+fn content_of(body: &RegisterRequest<'_>, endpoint: &RegisterEndpoint<'_>) -> Content {
     Content {
         node: node_of(body).into(),
         version: (*endpoint.version).into(),
@@ -337,7 +337,7 @@ fn content_of(body: &RegisterBody<'_>, endpoint: &EndpointBody<'_>) -> Content {
     }
 }
 
-fn node_of<'a>(body: &'a RegisterBody<'_>) -> &'a str {
+fn node_of<'a>(body: &'a RegisterRequest<'_>) -> &'a str {
     named_node(&body.node_id)
 }
 

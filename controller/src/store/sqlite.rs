@@ -14,12 +14,13 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
 
+use super::Now;
 use super::journal::{Journal, Pending};
 use super::kv::{KeyValues, Kind, Value, Write};
 use super::row::{Content, Identity, Row};
 use super::services::Restored;
 use super::tick::FORGET_AFTER;
-use super::{Labels, Now};
+use plumline_wire::Labels;
 
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "

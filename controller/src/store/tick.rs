@@ -123,7 +123,7 @@ mod tests {
     use super::super::service::Filter;
     use super::super::watching::{Owed, Wanted};
     use super::*;
-    use crate::model::RegisterBody;
+    use plumline_wire::body::RegisterRequest;
 
     const TTL: u64 = 15_000;
     const ANY: Filter<'_> = Filter { version: "", protocol: "" };
@@ -140,7 +140,7 @@ mod tests {
         let json = format!(
             r#"{{"instanceId":"{instance}","ip":"10.0.0.1","endpoints":[{{"serviceName":"{service}","port":1}}]}}"#
         );
-        let body: RegisterBody<'_> = serde_json::from_str(&json).unwrap();
+        let body: RegisterRequest<'_> = serde_json::from_str(&json).unwrap();
         services.register(&body, |_| true, now).unwrap();
     }
 
@@ -235,7 +235,7 @@ mod tests {
             register(&services, "orders", &format!("o-{number}"), at(0));
             services.delete_instance(&format!("o-{number}"), None, at(0));
         }
-        let names = ["orders".to_owned()];
+        let names = ["orders".into()];
         let since = |since| Wanted { names: Some(&names), fresh: &[], since: Some(since) };
         assert_eq!(services.owed(&since(before)), Owed::AtOnce);
         assert_eq!(services.owed(&since(services.revision() - 1)), Owed::Changes);

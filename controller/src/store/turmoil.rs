@@ -7,7 +7,7 @@ use super::service::Filter;
 use super::services::{Address, Services};
 use super::watching::Wanted;
 use super::{Content, Journal, Now};
-use crate::model::{HealthBody, RegisterBody};
+use plumline_wire::body::{EndpointHealth, RegisterRequest};
 
 const THREADS: u64 = 4;
 const STEPS: u64 = 1_000;
@@ -47,7 +47,7 @@ fn step(services: &Services, random: &mut fastrand::Rng, now: Now) {
             let body = format!(
                 r#"{{"instanceId":"{instance}","generation":"{generation}","endpoints":[{{"serviceName":"{service}","port":{port}}}]}}"#
             );
-            let body: RegisterBody<'_> = serde_json::from_str(&body).unwrap();
+            let body: RegisterRequest<'_> = serde_json::from_str(&body).unwrap();
             // A generation that was closed before is refused, as it should be.
             let _refused = services.register(&body, |_| true, now);
         }
@@ -56,7 +56,7 @@ fn step(services: &Services, random: &mut fastrand::Rng, now: Now) {
         5 => {
             let health =
                 format!(r#"{{"serviceName":"{service}","port":{port},"healthy":{}}}"#, random.bool());
-            let health: HealthBody<'_> = serde_json::from_str(&health).unwrap();
+            let health: EndpointHealth<'_> = serde_json::from_str(&health).unwrap();
             services.heartbeat(&instance, &[health], now);
         }
         6 => {

@@ -1,5 +1,6 @@
 //! What readers ask of the services: discovery's lists, and what changed since a revision.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,9 +13,9 @@ use super::services::Services;
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     /// `None` is every service.
-    pub(crate) names: Option<&'a [String]>,
+    pub(crate) names: Option<&'a [Cow<'a, str>]>,
     /// Names that the asker does not know yet: answered in full whatever changed.
-    pub(crate) fresh: &'a [String],
+    pub(crate) fresh: &'a [Cow<'a, str>],
     /// The revision it has seen; `None` is none, or one of another start.
     pub(crate) since: Option<u64>,
 }
@@ -89,7 +90,7 @@ impl Services {
         };
         let mut told = self.changed(wanted, since);
         for name in wanted.fresh {
-            told.insert(name.as_str().into(), self.find_service(name));
+            told.insert((&**name).into(), self.find_service(name));
         }
         (revision, write_services(&told, Some(since)))
     }
@@ -105,14 +106,15 @@ impl Services {
         }
         // A name that is not there may have been retired after `since`; nothing tells any more.
         wanted.names.is_none_or(|names| {
-            let forgot = |name: &String| self.find_service(name).is_none_or(|s| s.has_forgotten_since(since));
+            let forgot =
+                |name: &Cow<'_, str>| self.find_service(name).is_none_or(|s| s.has_forgotten_since(since));
             names.iter().any(forgot)
         })
     }
 
     fn everything(&self, wanted: &Wanted<'_>) -> Told {
         let named = wanted.names.unwrap_or_default().iter().chain(wanted.fresh);
-        let mut told: Told = named.map(|name| (name.as_str().into(), self.find_service(name))).collect();
+        let mut told: Told = named.map(|name| ((&**name).into(), self.find_service(name))).collect();
         if wanted.names.is_none() {
             let all = self.by_name.read();
             told.extend(all.iter().map(|(name, service)| (Arc::clone(name), Some(Arc::clone(service)))));

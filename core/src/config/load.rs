@@ -225,7 +225,7 @@ mod tests {
         );
         assert!(
             refused(json!({"timeout": "soon"}))
-                .starts_with(r#"timeout is "soon": "soon" is no duration; write"#)
+                .starts_with(r#"timeout is "soon": "soon" is not a valid duration; write"#)
         );
         assert_eq!(refused(json!({"cache": 7})), "cache is 7; it must be a section with keys of its own");
         assert_eq!(

@@ -9,16 +9,18 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use plumline_wire::MAX_BATCH;
+use plumline_wire::body::{
+    HeartbeatRequest, HeartbeatsRequest, HeartbeatsResponse, RegistrationsRequest, RegistrationsResponse,
+};
+
 use super::digest::digest;
-use super::wire::{Beaten, HealthRow, Heartbeat, Heartbeats, Refused, Register, Registrations, Row};
+use super::wire::{Row, health_of, register_request};
 use super::{Plum, Site};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::registry::web::{self, Ask, escape};
 use crate::registry::{Entry, Health, HeartbeatResult, Wait, same_for_all};
-
-/// Entries in one request to ours.
-pub(super) const BATCH: usize = 500;
 
 impl Plum {
     pub(super) fn register_at(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
@@ -65,21 +67,23 @@ impl Plum {
     // === ours ===
 
     fn register_batch(&self, site: &Site, entries: &[Entry], wait: &Wait<'_>) -> Result<Vec<Result<()>>> {
-        let body = web::write(&Registrations { registrations: entries.iter().map(Register::of).collect() })?;
+        let body = web::write(&RegistrationsRequest {
+            registrations: entries.iter().map(register_request).collect(),
+        })?;
         let answer = self.exchange(site, &Ask::post("/v1/services/registrations", &body), wait)?;
         if answer.status != 200 {
             site.is_the_original();
             return Ok(one_by_one(entries, |entry| self.register_one(site, entry, wait)));
         }
-        let refused: Refused = web::read(&answer, &site.label())?;
-        let refused: HashSet<String> = refused.refused.into_iter().collect();
+        let refused: RegistrationsResponse<'_> = web::read(&answer, &site.label())?;
+        let refused: HashSet<&str> = refused.refused.iter().map(|id| &**id).collect();
         let unwell: Vec<Entry> = entries.iter().filter(|entry| !entry.is_well()).cloned().collect();
         if !unwell.is_empty() {
             // Registering says "healthy"; what the program itself says follows at once.
             self.beat_batch(site, &unwell, wait)?;
         }
         let verdict = |entry: &Entry| {
-            let is_refused = refused.contains(&entry.instance.instance_id);
+            let is_refused = refused.contains(&*entry.instance.instance_id);
             if is_refused { Err(closed_elsewhere(site, entry)) } else { Ok(()) }
         };
         Ok(entries.iter().map(verdict).collect())
@@ -97,16 +101,16 @@ impl Plum {
             instances.entry(&entry.instance.instance_id).or_default().push(entry);
         }
         let beats = instances.iter().map(|(id, entries)| heartbeat_of(id, entries));
-        let body = web::write(&Heartbeats { instances: beats.collect() })?;
+        let body = web::write(&HeartbeatsRequest { instances: beats.collect() })?;
         let answer = self.exchange(site, &Ask::post("/v1/services/heartbeats", &body), wait)?;
         if answer.status != 200 {
             site.is_the_original();
             return Ok(one_by_one(entries, |entry| self.beat_one(site, entry, wait)));
         }
-        let beaten: Beaten = web::read(&answer, &site.label())?;
-        let unknown: HashSet<String> = beaten.unknown.into_iter().collect();
+        let beaten: HeartbeatsResponse<'_> = web::read(&answer, &site.label())?;
+        let unknown: HashSet<&str> = beaten.unknown.iter().map(|id| &**id).collect();
         let verdict = |entry: &Entry| {
-            let is_unknown = unknown.contains(&entry.instance.instance_id);
+            let is_unknown = unknown.contains(&*entry.instance.instance_id);
             Ok(if is_unknown { HeartbeatResult::Unknown } else { HeartbeatResult::Renewed })
         };
         Ok(entries.iter().map(verdict).collect())
@@ -115,7 +119,7 @@ impl Plum {
     // === the original ===
 
     fn register_one(&self, site: &Site, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
-        let body = web::write(&Register::of(entry))?;
+        let body = web::write(&register_request(entry))?;
         let answer = self.exchange(site, &Ask::post("/v1/services/register?replace=true", &body), wait)?;
         accepted(site, entry, answer.status)?;
         if entry.is_well() { Ok(()) } else { self.say_health(site, entry, false, wait) }
@@ -131,8 +135,12 @@ impl Plum {
     }
 
     fn say_health(&self, site: &Site, entry: &Entry, healthy: bool, wait: &Wait<'_>) -> Result<()> {
-        let health = vec![HealthRow::of(entry, healthy)];
-        let beat = Heartbeat { instance_id: &entry.instance.instance_id, digest: String::new(), health };
+        let health = vec![health_of(entry, healthy)];
+        let beat = HeartbeatRequest {
+            instance_id: entry.instance.instance_id.as_str().into(),
+            health,
+            ..HeartbeatRequest::default()
+        };
         let body = web::write(&beat)?;
         let answer = self.exchange(site, &Ask::post("/v1/services/heartbeat", &body), wait)?;
         accepted(site, entry, answer.status)
@@ -164,12 +172,12 @@ impl Plum {
     }
 }
 
-fn heartbeat_of<'a>(id: &'a str, entries: &[&'a Entry]) -> Heartbeat<'a> {
+fn heartbeat_of<'a>(id: &'a str, entries: &[&'a Entry]) -> HeartbeatRequest<'a> {
     let says_something = entries.iter().any(|entry| entry.health != Health::Unsaid);
-    let health = |entry: &&'a Entry| HealthRow::of(entry, entry.is_well());
-    Heartbeat {
-        instance_id: id,
-        digest: digest(entries.iter().map(|entry| &entry.instance)),
+    let health = |entry: &&'a Entry| health_of(entry, entry.is_well());
+    HeartbeatRequest {
+        instance_id: id.into(),
+        digest: digest(entries.iter().map(|entry| &entry.instance)).into(),
         // With any health given only those rows are touched, so all of them are named.
         health: if says_something { entries.iter().map(health).collect() } else { Vec::new() },
     }
@@ -210,10 +218,10 @@ fn in_batches<T>(entries: &[Entry], send: impl Fn(&[Entry]) -> Result<Vec<Result
 /// Callers sort entries by their instance id; a batch ends where an id ends.
 fn batch_end(entries: &[Entry]) -> usize {
     let id = |at: usize| &entries[at].instance.instance_id;
-    (1..=entries.len().min(BATCH))
+    (1..=entries.len().min(MAX_BATCH))
         .rev()
         .find(|end| *end == entries.len() || id(*end) != id(end - 1))
-        .unwrap_or(BATCH)
+        .unwrap_or(MAX_BATCH)
 }
 
 /// One request each; one that gets no answer stands for those behind it.

@@ -1,33 +1,30 @@
-//! The fingerprint of an instance's rows: a beat carries it, and the controller compares it with its own.
-//!
-//! Both sides hash the same text: one array `[serviceName, ip, port, protocol, version, nodeId, labels]` per row,
-//! sorted, as JSON without white space, through XXH64 with seed 0. An empty node is `manual`, no labels are `{}`.
+//! The digest of registered instances: a heartbeat carries it, and the controller compares it with its own.
 
-use std::collections::BTreeMap;
-
-use xxhash_rust::xxh64::xxh64;
+use plumline_wire::Labels;
+use plumline_wire::digest::{DigestRow, digest as digest_of_rows, to_hex};
 
 use crate::model::Instance;
 use crate::registry::carried_labels;
 
-/// What an empty node is stored as.
-const NODE: &str = "manual";
-
-type Row<'a> = (&'a str, &'a str, u16, &'a str, &'a str, &'a str, BTreeMap<String, String>);
-
-/// The digest of these instances, which share one id, as it travels.
+/// The digest of these instances, which share one id, as it is sent.
 pub fn digest<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> String {
-    let mut rows: Vec<Row<'_>> = instances
-        .into_iter()
-        .map(|i| (&*i.service, &*i.host, i.port, &*i.protocol, &*i.version, NODE, carried_labels(i)))
-        .collect();
-    rows.sort();
-    let text = serde_json::to_string(&rows).unwrap_or_default();
-    format!("{:016x}", xxh64(text.as_bytes(), 0))
+    let instances: Vec<(&Instance, Labels)> =
+        instances.into_iter().map(|instance| (instance, carried_labels(instance))).collect();
+    to_hex(digest_of_rows(instances.iter().map(|(instance, labels)| DigestRow {
+        service: &instance.service,
+        ip: &instance.host,
+        port: i64::from(instance.port),
+        protocol: &instance.protocol,
+        version: &instance.version,
+        node: "",
+        labels: Some(labels),
+    })))
 }
 
 #[cfg(test)]
 mod tests {
+    use xxhash_rust::xxh64::xxh64;
+
     use super::*;
 
     #[test]

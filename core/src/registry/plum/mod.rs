@@ -154,7 +154,7 @@ impl Registry for Plum {
     }
 
     fn batch(&self) -> usize {
-        if self.active().is_ours() { beat::BATCH } else { 1 }
+        if self.active().is_ours() { plumline_wire::MAX_BATCH } else { 1 }
     }
 
     fn lane(&self) -> &Arc<TaskQueue> {

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::wire::{Row, WatchAnswer, WatchAsk, epoch_of};
+use plumline_wire::body::{WatchRequest, WatchWait};
+
+use super::wire::{Row, WatchAnswer, epoch_of};
 use super::{Plum, Site};
 use crate::error::Result;
 use crate::model::Endpoint;
@@ -29,7 +31,12 @@ impl Plum {
 
     /// A watch that does not wait: it lists the unhealthy too, and tells the epoch.
     fn look(&self, site: &Arc<Site>, service: &str, wait: &Wait<'_>) -> Result<Option<RegistryUpdate>> {
-        let ask = WatchAsk { services: Some(vec![service]), fresh: vec![service], since: "", wait: "0s" };
+        let ask = WatchRequest {
+            services: Some(vec![service.into()]),
+            fresh: vec![service.into()],
+            since: "".into(),
+            wait: Some(WatchWait::Text("0s".into())),
+        };
         let body = web::write(&ask)?;
         let answer = self.exchange(site, &Ask::post("/v1/watch", &body), wait)?;
         if answer.status != 200 {

@@ -16,9 +16,11 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use plumline_wire::body::{WatchRequest, WatchWait};
+
 use crate::sync::Mutex;
 
-use super::wire::{WatchAnswer, WatchAsk};
+use super::wire::WatchAnswer;
 use super::{Plum, Site};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
@@ -262,11 +264,11 @@ impl Follower {
         let wait = Wait::new(self.plum.request_timeout(), &self.closing);
         let connect = || site.host.connect(&self.plum.resolver, &wait);
         let mut connection = kept.map_or_else(connect, Ok)?;
-        let body = web::write(&WatchAsk {
-            services: question.services.as_ref().map(|names| names.iter().map(String::as_str).collect()),
-            fresh: question.fresh.iter().map(String::as_str).collect(),
-            since: &question.since,
-            wait: if question.wait.is_zero() { "0s" } else { "10s" },
+        let body = web::write(&WatchRequest {
+            services: question.services.as_ref().map(|names| names.iter().map(Into::into).collect()),
+            fresh: question.fresh.iter().map(Into::into).collect(),
+            since: question.since.as_str().into(),
+            wait: Some(WatchWait::Text(if question.wait.is_zero() { "0s" } else { "10s" }.into())),
         })?;
         Ask::post("/v1/watch", &body)
             .with(self.plum.credentials(), |exchange| connection.ask(exchange, MAX_BODY));

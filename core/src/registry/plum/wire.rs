@@ -1,44 +1,41 @@
-//! The JSON of both controllers. Read leniently, as the original does: what is missing or `null` is empty.
+//! Conversions between the JSON of both controllers and the model. Decoding is lenient, as in the original: missing fields
+//! and `null` are empty.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use serde::{Deserialize, Deserializer, Serialize};
+use plumline_wire::body::{EndpointHealth, RegisterEndpoint, RegisterRequest};
+use plumline_wire::lenient::null_as_default;
+use serde::Deserialize;
 
 use crate::model::{Endpoint, Labels};
 use crate::registry::{Entry, Listing, RecordId, RemovalReason, Removed, carried_labels, read_carried};
-
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
-    reader: D,
-) -> std::result::Result<T, D::Error> {
-    Ok(Option::<T>::deserialize(reader)?.unwrap_or_default())
-}
 
 /// An endpoint as a controller lists it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Row {
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     service_name: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     instance_id: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     node_id: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     pub(super) ip: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     port: i64,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     protocol: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     version: String,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     labels: BTreeMap<String, Option<String>>,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     healthy: bool,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     last_seen: i64,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     generation: String,
 }
 
@@ -77,17 +74,6 @@ impl Row {
     }
 }
 
-/// What a waiting watch is asked.
-#[derive(Debug, Serialize)]
-pub(super) struct WatchAsk<'a> {
-    /// `None`: every service.
-    pub(super) services: Option<Vec<&'a str>>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) fresh: Vec<&'a str>,
-    pub(super) since: &'a str,
-    pub(super) wait: &'a str,
-}
-
 /// What it answers.
 #[derive(Debug, Deserialize)]
 pub(super) struct WatchAnswer {
@@ -110,9 +96,9 @@ pub(super) fn epoch_of(since: &str) -> &str {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Watched {
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     pub(super) endpoints: Vec<Row>,
-    #[serde(deserialize_with = "or_default")]
+    #[serde(deserialize_with = "null_as_default")]
     removed: Vec<RemovedRow>,
 }
 
@@ -150,98 +136,32 @@ impl RemovedRow {
     }
 }
 
-/// A registration as it is sent: every entry of one instance id at one address.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Register<'a> {
-    instance_id: &'a str,
-    node_id: &'a str,
-    ip: &'a str,
-    generation: &'a str,
-    endpoints: [RegisterEndpoint<'a>; 1],
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct RegisterEndpoint<'a> {
-    service_name: &'a str,
-    port: u16,
-    protocol: &'a str,
-    version: &'a str,
-    labels: Labels,
-}
-
-impl<'a> Register<'a> {
-    pub(super) fn of(entry: &'a Entry) -> Register<'a> {
-        let instance = &entry.instance;
-        Register {
-            instance_id: &instance.instance_id,
-            node_id: "",
-            ip: &instance.host,
-            generation: &entry.generation,
-            endpoints: [RegisterEndpoint {
-                service_name: &instance.service,
-                port: instance.port,
-                protocol: &instance.protocol,
-                version: &instance.version,
-                labels: carried_labels(instance),
-            }],
-        }
+/// The registration of one entry.
+pub(super) fn register_request(entry: &Entry) -> RegisterRequest<'_> {
+    let instance = &entry.instance;
+    RegisterRequest {
+        instance_id: instance.instance_id.as_str().into(),
+        node_id: "".into(),
+        ip: instance.host.as_str().into(),
+        generation: entry.generation.as_str().into(),
+        endpoints: vec![RegisterEndpoint {
+            service_name: instance.service.as_str().into(),
+            port: i64::from(instance.port),
+            protocol: instance.protocol.as_str().into(),
+            version: instance.version.as_str().into(),
+            labels: Some(carried_labels(instance)),
+        }],
     }
 }
 
-/// Up to 500 registrations at once.
-#[derive(Debug, Serialize)]
-pub(super) struct Registrations<'a> {
-    pub(super) registrations: Vec<Register<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Refused {
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) refused: Vec<String>,
-}
-
-/// A single beat, or one of many.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Heartbeat<'a> {
-    pub(super) instance_id: &'a str,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub(super) digest: String,
-    pub(super) health: Vec<HealthRow<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct HealthRow<'a> {
-    service_name: &'a str,
-    ip: &'a str,
-    port: u16,
-    protocol: &'a str,
-    healthy: bool,
-}
-
-impl<'a> HealthRow<'a> {
-    pub(super) fn of(entry: &'a Entry, healthy: bool) -> HealthRow<'a> {
-        let instance = &entry.instance;
-        HealthRow {
-            service_name: &instance.service,
-            ip: &instance.host,
-            port: instance.port,
-            protocol: &instance.protocol,
-            healthy,
-        }
+/// The health of one entry.
+pub(super) fn health_of(entry: &Entry, healthy: bool) -> EndpointHealth<'_> {
+    let instance = &entry.instance;
+    EndpointHealth {
+        service_name: instance.service.as_str().into(),
+        ip: instance.host.as_str().into(),
+        port: i64::from(instance.port),
+        protocol: instance.protocol.as_str().into(),
+        healthy,
     }
-}
-
-#[derive(Debug, Serialize)]
-pub(super) struct Heartbeats<'a> {
-    pub(super) instances: Vec<Heartbeat<'a>>,
-}
-
-#[derive(Debug, Deserialize)]
-pub(super) struct Beaten {
-    #[serde(default, deserialize_with = "or_default")]
-    pub(super) unknown: Vec<String>,
 }
