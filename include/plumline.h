@@ -1052,7 +1052,7 @@ plumline_kind plumline_response_new(const plumline_response_fields *fields,
 uint16_t plumline_response_status(const plumline_response *response);
 
 /**
- * Whether the status is below 400: 1 or 0.
+ * Whether the status is 2xx: 1 or 0.
  */
 int32_t plumline_response_is_success(const plumline_response *response);
 

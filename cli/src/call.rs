@@ -215,6 +215,6 @@ fn step(step: &TraceStep) -> Value {
 /// The exit code of the answer, and a line about it unless the status was printed already.
 fn verdict(response: Response, said: bool) -> Result<(), Failure> {
     let code = if response.status() < 500 { 4 } else { 5 };
-    let Err(error) = response.raise_for_status() else { return Ok(()) };
+    let Err(error) = response.error_for_status() else { return Ok(()) };
     Err(if said { Failure::Quiet(code) } else { Failure::Coded(code, error.to_string()) })
 }

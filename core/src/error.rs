@@ -37,7 +37,7 @@ pub enum Kind {
     Closed = 12,
     /// This registry or endpoint cannot do that.
     Unsupported = 13,
-    /// `raise_for_status()` met a 4xx or 5xx answer.
+    /// `error_for_status()` (`raise_for_status()` in other languages) was called on a 4xx or 5xx response.
     Status = 14,
     /// A defect of Plumline; please report it.
     Internal = 99,

@@ -47,7 +47,7 @@ impl Load {
                 for turn in (number..total).step_by(WORKERS as usize) {
                     sleep_until(began + gap * turn);
                     let at = began.elapsed();
-                    let outcome = orders.get("/items/7").and_then(plumline::Response::raise_for_status);
+                    let outcome = orders.get("/items/7").and_then(plumline::Response::error_for_status);
                     let took = began.elapsed().saturating_sub(at);
                     let called = match &outcome {
                         Ok(response) => called(at, took, Some(response.endpoint().port), response.trace()),

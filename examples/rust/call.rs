@@ -9,8 +9,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let registry = std::env::args().nth(1).unwrap_or_default(); // empty: the variable PLUMLINE_REGISTRY
     let plum = Client::new(&registry)?;
 
-    // An answer of any status is a response; raise_for_status() turns 4xx and 5xx into an error.
-    let response = plum.get("orders", "/items/7")?.raise_for_status()?;
+    // An answer of any status is a response; error_for_status() turns 4xx and 5xx into an error.
+    let response = plum.get("orders", "/items/7")?.error_for_status()?;
     let item: Value = response.json()?;
     println!("got {item} from {} in {} attempt(s)", response.endpoint().address(), response.attempts());
 

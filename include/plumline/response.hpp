@@ -15,7 +15,7 @@ class Response {
   explicit Response(detail::Handle<plumline_response> handle) noexcept : handle_{std::move(handle)} {}
 
   int status() const noexcept { return plumline_response_status(get()); }
-  /// Whether the status is below 400.
+  /// Whether the status is 2xx.
   bool is_success() const noexcept { return plumline_response_is_success(get()) != 0; }
 
   /// The body, decompressed, without a copy. What is asked of a temporary, here as everywhere, is a string of its own.

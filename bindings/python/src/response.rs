@@ -87,7 +87,7 @@ impl Response {
         self.inner.status()
     }
 
-    /// Whether the status is below 400.
+    /// Whether the status is 2xx.
     #[getter]
     fn is_success(&self) -> bool {
         self.inner.is_success()

@@ -57,9 +57,9 @@ impl Response {
         self.answer.status
     }
 
-    /// Whether the status is below 400.
+    /// Whether the status is 2xx.
     pub fn is_success(&self) -> bool {
-        self.status() < 400
+        (200..300).contains(&self.status())
     }
 
     /// The headers.
@@ -101,17 +101,17 @@ impl Response {
         })
     }
 
-    /// Itself, or [`Kind::Status`] for a 4xx or 5xx.
-    pub fn raise_for_status(self) -> Result<Response> {
+    /// The response itself, or an error of [`Kind::Status`] for a 4xx or 5xx.
+    pub fn error_for_status(self) -> Result<Response> {
         match self.status_error() {
             None => Ok(self),
             Some(error) => Err(error),
         }
     }
 
-    /// What [`raise_for_status`](Response::raise_for_status) would fail with.
+    /// The error that [`error_for_status`](Response::error_for_status) would return.
     pub fn status_error(&self) -> Option<Error> {
-        if self.is_success() {
+        if self.status() < 400 {
             return None;
         }
         let message =
@@ -162,14 +162,20 @@ mod tests {
     }
 
     #[test]
-    fn only_4xx_and_5xx_are_raised() {
-        assert!([200, 204, 302, 399].iter().all(|status| response(*status, "").raise_for_status().is_ok()));
-        let error = response(503, "").raise_for_status().unwrap_err();
+    fn only_2xx_is_a_success() {
+        assert!([200, 204, 299].iter().all(|status| response(*status, "").is_success()));
+        assert!([304, 302, 404, 500].iter().all(|status| !response(*status, "").is_success()));
+    }
+
+    #[test]
+    fn only_4xx_and_5xx_are_status_errors() {
+        assert!([200, 204, 302, 399].iter().all(|status| response(*status, "").error_for_status().is_ok()));
+        let error = response(503, "").error_for_status().unwrap_err();
         assert_eq!(
             (error.kind(), error.service(), error.is_retryable()),
             (Kind::Status, Some("orders"), true)
         );
-        assert!(!response(404, "").raise_for_status().unwrap_err().is_retryable());
+        assert!(!response(404, "").error_for_status().unwrap_err().is_retryable());
     }
 
     #[test]

@@ -139,7 +139,7 @@ impl Client {
     }
 
     /// Makes a call: picks, sends, goes elsewhere if need be, reports. An answer of any status is a
-    /// [`Response`]; see [`Response::raise_for_status`].
+    /// [`Response`]; see [`Response::error_for_status`].
     pub fn call(&self, request: &Request) -> Result<Response> {
         self.call_interruptible(request, &Never)
     }

@@ -177,7 +177,7 @@ impl Things {
             client.call(&request(operation, query(operation)?)?)?
         };
         let is_raised = operation["raise_for_status"] == true;
-        Ok(forms::response(&if is_raised { response.raise_for_status()? } else { response }))
+        Ok(forms::response(&if is_raised { response.error_for_status()? } else { response }))
     }
 
     fn end(&self) {

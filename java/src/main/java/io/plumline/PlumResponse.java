@@ -100,12 +100,12 @@ public final class PlumResponse {
     }
 
     /**
-     * Whether the status is below 400.
+     * Whether the status is 2xx.
      *
-     * @return true for a success or a redirect
+     * @return true for a success, false for a redirect or an error
      */
     public boolean isSuccess() {
-        return status < 400;
+        return status >= 200 && status < 300;
     }
 
     /**
@@ -203,7 +203,7 @@ public final class PlumResponse {
      * @throws PlumStatusException for a status from 400 on
      */
     public PlumResponse raiseForStatus() {
-        if (isSuccess()) {
+        if (status < 400) {
             return this;
         }
         String message =
