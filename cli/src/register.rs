@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use plumline::config::parse_duration;
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Instance, Registration};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
@@ -95,7 +94,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let registration = Arc::new(client.register(arguments.instance())?);
     let mut news = News::new(&arguments.service);
     let status = runtime.block_on(arguments.accompany(&registration, signals, &mut news));
-    let closed = registration.close(Duration::ZERO, &Never);
+    let closed = registration.close(Duration::ZERO);
     // Waits for a deregistration that a signal has begun.
     drop(runtime);
     let error = closed.err().or_else(|| registration.last_error());
@@ -173,7 +172,7 @@ async fn say_goodbye(
     signal: Signal,
     leave: mpsc::UnboundedSender<Signal>,
 ) {
-    let deregistered = tokio::task::spawn_blocking(move || registration.close(Duration::ZERO, &Never));
+    let deregistered = tokio::task::spawn_blocking(move || registration.close(Duration::ZERO));
     // What went wrong is read from the registration at the end.
     drop(deregistered.await);
     tokio::time::sleep(drain).await;

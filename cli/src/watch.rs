@@ -34,7 +34,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let mut column = 0;
     loop {
         // Without a timeout there is always a change, or a reason to end.
-        let Some(change) = watch.next_interruptible(None, &ending).map_err(|error| ending.reason(error))?
+        let Some(change) =
+            watch.with_interrupt(&ending).next_within(None).map_err(|error| ending.reason(error))?
         else {
             continue;
         };
@@ -51,10 +52,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 /// for. One that goes away later is a change like any other.
 fn begin(client: &Client, service: Option<&str>, ending: &Ending) -> Result<Watch, Failure> {
     let Some(service) = service else {
-        client.services_interruptible(ending).map_err(|error| ending.reason(error))?;
+        client.with_interrupt(ending).services().map_err(|error| ending.reason(error))?;
         return Ok(client.watch_all()?);
     };
-    let found = client.discover_interruptible(service, ending).map_err(|error| ending.reason(error))?;
+    let found = client.with_interrupt(ending).discover(service).map_err(|error| ending.reason(error))?;
     if found.is_empty() {
         failure::say(&client.explain(service)?.summary);
     }

@@ -16,12 +16,27 @@ pub trait Interrupt: Send + Sync {
     fn check(&self) -> Result<()>;
 }
 
-/// The interrupt that never comes.
+/// An interrupt that never ends a wait.
 pub struct Never;
 
 impl Interrupt for Never {
     fn check(&self) -> Result<()> {
         Ok(())
+    }
+}
+
+/// A borrowed client, service handle, watch or registration whose waits an [`Interrupt`] can end.
+///
+/// Made by `with_interrupt` of the type it borrows; its methods have the same names and do the same.
+#[derive(Clone, Copy)]
+pub struct Interruptible<'a, T> {
+    pub(crate) target: &'a T,
+    pub(crate) interrupt: &'a dyn Interrupt,
+}
+
+impl<'a, T> Interruptible<'a, T> {
+    pub(crate) fn new(target: &'a T, interrupt: &'a dyn Interrupt) -> Interruptible<'a, T> {
+        Interruptible { target, interrupt }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use plumline::interrupt::{Interrupt, Never};
+use plumline::interrupt::Interrupt;
 use plumline::{Client, Config, Endpoint, Instance, Kind, Result};
 use serde_json::json;
 
@@ -48,14 +48,14 @@ fn a_registration_that_is_waited_for_can_be_asked_and_closed() {
             asked.state();
             asked.last_error();
         });
-        asked.wait(Duration::from_millis(300), &asks)
+        asked.with_interrupt(&asks).wait(Duration::from_millis(300))
     });
     let error = outcome.unwrap_err();
     assert!(
         error.kind() == Kind::Timeout && error.message().contains("its port does not answer yet"),
         "{error}"
     );
-    let outcome = ended(move || me.wait(SOON, &Does(|| me.close(Duration::ZERO, &Never).unwrap())));
+    let outcome = ended(move || me.with_interrupt(&Does(|| me.close(Duration::ZERO).unwrap())).wait(SOON));
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
 }
 
@@ -66,7 +66,7 @@ fn a_watch_that_is_waited_for_can_be_closed() {
     let closing = watch.clone();
     let outcome = ended(move || {
         let closes = Does(|| closing.close());
-        closing.next_interruptible(None, &closes)
+        closing.with_interrupt(&closes).next_within(None)
     });
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
 }
@@ -78,12 +78,12 @@ fn a_client_that_waits_can_be_used_and_closed() {
     let outcome = ended(move || {
         let endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 1);
         let publishes = Does(|| user.publish("orders", vec![endpoint.clone()]).unwrap());
-        user.wait_for_interruptible("orders", SOON, &publishes)
+        user.with_interrupt(&publishes).wait_for("orders", SOON)
     });
     outcome.unwrap();
     let outcome = ended(move || {
         let closes = Does(|| plum.close());
-        plum.wait_for_interruptible("nobody", SOON, &closes)
+        plum.with_interrupt(&closes).wait_for("nobody", SOON)
     });
     assert_eq!(outcome.unwrap_err().kind(), Kind::Closed);
 }

@@ -6,8 +6,10 @@ use plumline::{Client, Kind, Request};
 use serde_json::{Value, json};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let registry = std::env::args().nth(1).unwrap_or_default(); // empty: the variable PLUMLINE_REGISTRY
-    let plum = Client::new(&registry)?;
+    let plum = match std::env::args().nth(1) {
+        Some(registry) => Client::new(&registry)?,
+        None => Client::from_env()?, // the variable PLUMLINE_REGISTRY
+    };
 
     // An answer of any status is a response; error_for_status() turns 4xx and 5xx into an error.
     let response = plum.get("orders", "/items/7")?.error_for_status()?;

@@ -7,8 +7,10 @@ use std::net::TcpStream;
 use plumline::{Client, Endpoint};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let registry = std::env::args().nth(1).unwrap_or_default(); // empty: the variable PLUMLINE_REGISTRY
-    let plum = Client::new(&registry)?;
+    let plum = match std::env::args().nth(1) {
+        Some(registry) => Client::new(&registry)?,
+        None => Client::from_env()?, // the variable PLUMLINE_REGISTRY
+    };
 
     // run() reports how it went: an Err counts as a failure of the endpoint, and enough of them take it out.
     let answer = plum.pick("greeter")?.run(|endpoint| greet(endpoint, "a plum"))?;

@@ -5,20 +5,21 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::{Client, Instance};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let registry = std::env::args().nth(1).unwrap_or_default(); // empty: the variable PLUMLINE_REGISTRY
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let port = listener.local_addr()?.port();
     std::thread::spawn(move || listener.incoming().flatten().for_each(serve_in_background));
 
-    let plum = Client::new(&registry)?;
+    let plum = match std::env::args().nth(1) {
+        Some(registry) => Client::new(&registry)?,
+        None => Client::from_env()?, // the variable PLUMLINE_REGISTRY
+    };
     // `host` is where others reach us; left out, it is this machine's address towards the registry.
     let instance = Instance::new("orders", port).host("127.0.0.1").version("v1").label("env", "example");
     let me = plum.register(instance.clone())?;
-    me.wait(Duration::from_secs(10), &Never)?;
+    me.wait(Duration::from_secs(10))?;
     println!("registered {}", me.address());
 
     // What is registered can change at any time, and stays changed after every outage of the registry.
@@ -26,7 +27,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     std::io::stdin().read_to_end(&mut Vec::new())?;
     // Deregisters, then waits for calls that are still on their way. Dropping the handle would do without the wait.
-    me.close(Duration::from_millis(200), &Never)?;
+    me.close(Duration::from_millis(200))?;
     println!("deregistered");
     Ok(())
 }

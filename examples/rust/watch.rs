@@ -4,8 +4,10 @@
 use plumline::Client;
 
 fn main() -> plumline::Result<()> {
-    let registry = std::env::args().nth(1).unwrap_or_default(); // empty: the variable PLUMLINE_REGISTRY
-    let plum = Client::new(&registry)?;
+    let plum = match std::env::args().nth(1) {
+        Some(registry) => Client::new(&registry)?,
+        None => Client::from_env()?, // the variable PLUMLINE_REGISTRY
+    };
 
     // The first change is what is there now. A slow reader gets changes merged, and misses none.
     for change in plum.watch("orders")? {

@@ -179,7 +179,7 @@ fn what_was_deregistered_while_the_path_was_cut_is_told() {
     until("both are seen", SOON, || ports(&other, "orders") == [1, 2]);
     toxiproxy.cut(through);
     until("the loss is noticed", SOON, || !other.stats().unwrap().cache.registries[0].up);
-    two.close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+    two.close(Duration::ZERO).unwrap();
     assert_eq!(ports(&other, "orders"), [1, 2], "the last list serves on");
     toxiproxy.heal(through);
     // Consul does not say how long it keeps anything: twice the usual 15 s.

@@ -110,7 +110,7 @@ fn trap_7_a_beat_that_comes_late_does_not_bring_back_what_was_closed() {
     all[0].update(at("orders", 1).version("v2")).unwrap();
     all[1].update(at("orders", 2).version("v2")).unwrap();
     within("close() gives up on a stopped server", Duration::from_secs(3), || {
-        all[1].close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+        all[1].close(Duration::ZERO).unwrap();
     });
     server.go_on();
     until_lasting(
@@ -200,7 +200,7 @@ fn trap_9_what_a_compaction_hides_from_a_watch_that_was_cut_off_is_told_all_the_
     toxiproxy.cut(through);
     until("the loss is noticed", SOON, || !other.stats().unwrap().cache.registries[0].up);
     let mut all = all;
-    all.pop().unwrap().close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+    all.pop().unwrap().close(Duration::ZERO).unwrap();
     (0..10).for_each(|n| all[0].update(at("orders", 1).version(format!("v{n}"))).unwrap());
     until("the last update is there", SOON, || server.record("orders", 1).version == "v9");
     server

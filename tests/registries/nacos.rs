@@ -6,7 +6,6 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Kind};
 use plumline_servers::nacos::{Nacos, free_pair, own_client};
@@ -51,7 +50,7 @@ fn names_of_every_kind_come_back_as_they_were() {
     let known: BTreeSet<String> = other.services().unwrap().into_iter().collect();
     assert_eq!(known, names.iter().map(ToString::to_string).collect());
     assert_eq!(server.listed("a@%40b"), [1]);
-    let error = one.register(at(&"订".repeat(100), 1)).and_then(|me| me.wait(SOON, &Never)).unwrap_err();
+    let error = one.register(at(&"订".repeat(100), 1)).and_then(|me| me.wait(SOON)).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
     drop(all);
 }
@@ -63,7 +62,7 @@ fn several_instances_of_one_service_come_and_go_one_by_one() {
     let mut all: Vec<_> =
         (1..=5).map(|port| one.register(at("orders", port).weight(u32::from(port))).unwrap()).collect();
     until("all are seen", SOON, || ports(&other, "orders") == [1, 2, 3, 4, 5]);
-    all.remove(2).close(Duration::ZERO, &Never).unwrap();
+    all.remove(2).close(Duration::ZERO).unwrap();
     assert_eq!(server.listed("orders"), [1, 2, 4, 5]);
     // Another place is another instance; the old one goes.
     all[0].update(at("orders", 9).version("moved")).unwrap();
@@ -86,7 +85,7 @@ fn what_is_registered_says_the_latest_however_often_it_changes() {
         until("it is said", ONE_BEAT, || server.record("orders", 1).version == version);
         assert_eq!(server.record("orders", 1).env, version);
     }
-    me.close(Duration::ZERO, &Never).unwrap();
+    me.close(Duration::ZERO).unwrap();
     let me = one.register(at("orders", 1).version("v4")).unwrap();
     assert_eq!(server.record("orders", 1).version, "v4", "and anew");
     server.kill();
@@ -218,7 +217,7 @@ fn what_went_while_the_wire_was_cut_is_gone_afterwards() {
     until("all are seen", SOON, || ports(&other, "orders") == [1, 2, 3]);
     wires.cut(wire);
     until("the loss is noticed", Duration::from_secs(1), || losses(&other) == 1);
-    all.remove(0).close(Duration::ZERO, &Never).unwrap();
+    all.remove(0).close(Duration::ZERO).unwrap();
     all.push(one.register(at("orders", 4)).unwrap());
     wires.heal(wire);
     until("who came is seen", SOON, || ports(&other, "orders").contains(&4));

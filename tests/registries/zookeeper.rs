@@ -4,7 +4,6 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Kind};
 use plumline_servers::toxiproxy::Toxiproxy;
@@ -56,7 +55,7 @@ fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
     // ... and its successor comes sooner than that.
     let plum = registering(&server.address());
     let me = plum.register(at("orders", 1).version("v2")).unwrap();
-    me.wait(SOON, &Never).unwrap();
+    me.wait(SOON).unwrap();
     let new = server.owner(&path).expect("the new node is there");
     assert_ne!(old, new, "the old session's node is not taken for one's own");
     server.expire(old);
@@ -64,7 +63,7 @@ fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
         server.owner(&path) == Some(new)
     });
     assert_eq!(server.record("orders", 1).version, "v2");
-    me.close(Duration::ZERO, &Never).unwrap();
+    me.close(Duration::ZERO).unwrap();
     assert_eq!(server.owner(&path), None);
 }
 
@@ -86,7 +85,7 @@ fn whoever_leaves_while_the_servers_are_away_is_gone_once_they_are_back() {
     until("both are registered", SOON, || server.listed("orders") == [1, 2]);
     server.kill();
     // It cannot be told now.
-    let _ = one.close(Duration::ZERO, &Never);
+    let _ = one.close(Duration::ZERO);
     server.revive();
     until("only the other is there", SOON, || server.listed("orders") == [2]);
     stays("and nobody else comes back", TTL, || server.listed("orders") == [2]);
@@ -106,7 +105,7 @@ fn those_who_come_and_go_beside_others_are_told_of_too() {
         let two = plum.register(at("orders", 2)).unwrap();
         let change = watch.next_within(SOON).unwrap().expect("it has come");
         assert_eq!((change.added.len(), change.endpoints.len()), (1, 2));
-        two.close(Duration::ZERO, &Never).unwrap();
+        two.close(Duration::ZERO).unwrap();
         let change = watch.next_within(SOON).unwrap().expect("it has gone");
         assert_eq!((change.removed.len(), change.endpoints.len()), (1, 1));
     }
@@ -182,7 +181,7 @@ fn what_was_deleted_while_we_were_cut_off_is_told_once_we_are_back() {
     paths.cut(path);
     until("it is noticed", SOON, || !through.stats().unwrap().cache.registries[0].up);
     for gone in all.drain(3..) {
-        gone.close(Duration::ZERO, &Never).unwrap();
+        gone.close(Duration::ZERO).unwrap();
     }
     all[0].update(at("orders", 1).version("v2")).unwrap();
     stays("the list stays while cut off", TTL + Duration::from_secs(1), || {
@@ -212,7 +211,7 @@ fn an_access_list_lets_in_who_is_on_it_and_nobody_else() {
 
     let right = registering(&at_locked("me:hush-1@", "services"));
     let me = right.register(at("orders", port)).unwrap();
-    me.wait(SOON, &Never).unwrap();
+    me.wait(SOON).unwrap();
     assert_eq!(right.discover("orders").unwrap().len(), 1);
 
     for user in ["", "me:hush-2@"] {
@@ -231,7 +230,7 @@ fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none(
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let me = plum.register(at("orders", 1)).unwrap();
-    me.wait(SOON, &Never).unwrap();
+    me.wait(SOON).unwrap();
     server.by_hand(
         &json!({"do": "lock", "path": "/laravel-go/services/secret", "user": "me", "password": "hush-1"}),
     );
@@ -255,7 +254,7 @@ fn names_of_every_kind_come_back_as_they_were() {
     let names = ["a/b", "with space", "Größe-日本-🦀", ".", "..", "100%", "%2F", "zookeeper"];
     let all: Vec<_> =
         names.iter().map(|name| plum.register(at(name, 1).instance_id(*name)).unwrap()).collect();
-    all.iter().for_each(|one| one.wait(SOON, &Never).unwrap());
+    all.iter().for_each(|one| one.wait(SOON).unwrap());
     let other = client(&server.address(), json!({}));
     let mut listed = other.services().unwrap();
     listed.sort_unstable();
@@ -275,11 +274,11 @@ fn a_record_that_is_too_large_is_refused_before_it_is_sent() {
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let small = plum.register(at("orders", 1).label("text", "x".repeat(900_000))).unwrap();
-    small.wait(SOON, &Never).unwrap();
+    small.wait(SOON).unwrap();
     let (_listener, port) = listener();
     let large = plum.register(at("orders", port).label("text", "x".repeat(1 << 20))).unwrap();
     assert_eq!(large.state(), State::Refused);
-    let error = large.wait(SOON, &Never).unwrap_err();
+    let error = large.wait(SOON).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
     assert!(error.message().contains("bytes; ZooKeeper takes"), "{error}");
     assert_eq!(small.state(), State::Registered, "the connection goes on");

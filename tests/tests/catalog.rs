@@ -244,7 +244,7 @@ fn one_callers_interrupt_is_not_anothers() {
     let controller = Process::start(CONTROLLER, TTL);
     controller.stop();
     let plum = client(&controller.plum(), json!({}));
-    let error = plum.discover_interruptible("orders", &Interrupted).unwrap_err();
+    let error = plum.with_interrupt(&Interrupted).discover("orders").unwrap_err();
     assert_eq!(error.kind(), Kind::Cancelled);
     controller.go_on();
     assert_eq!(plum.discover("orders").unwrap(), []);
@@ -428,7 +428,7 @@ fn a_beat_on_its_way_to_the_original_does_not_bring_it_back() {
         });
         me.update(at(7).label("n", "x")).unwrap();
     }
-    me.close(Duration::ZERO, &plumline::interrupt::Never).unwrap();
+    me.close(Duration::ZERO).unwrap();
     assert!(original.rows("orders").is_empty());
     stays("it stays closed", Duration::from_secs(1), || original.rows("orders").is_empty());
 }

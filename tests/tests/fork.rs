@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Instance, runtime};
 use plumline_tests::{Process, client, stays, until};
@@ -19,7 +18,7 @@ fn a_child_leaves_its_parents_registrations_alone_and_makes_its_own() {
     runtime::forked();
 
     assert_eq!(of_parent.state(), State::Closed, "inert");
-    of_parent.close(Duration::ZERO, &Never).unwrap();
+    of_parent.close(Duration::ZERO).unwrap();
     drop(of_parent);
     assert_eq!(controller.listed("orders"), [7], "it is the parent's");
     let of_child = parents.register(Instance::new("orders", 8).host("127.0.0.1")).unwrap();

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Instance, Kind, Registration};
 use plumline_tests::{Process, client, listener, stays, until, within};
@@ -50,7 +49,7 @@ fn an_instance_is_published_once_its_port_answers() {
     assert_eq!(me.state(), State::WaitingForPort);
     assert!(controller.listed("orders").is_empty());
     let _server = TcpListener::bind(("127.0.0.1", port)).unwrap();
-    me.wait(SOON, &Never).unwrap();
+    me.wait(SOON).unwrap();
     assert_eq!(controller.listed("orders"), [port]);
 }
 
@@ -92,7 +91,7 @@ fn a_registry_that_is_away_gets_the_registration_once_it_is_there() {
     });
     assert_eq!((me.state(), me.last_error().unwrap().kind()), (State::Unreachable, Kind::Unavailable));
     controller.revive();
-    me.wait(SOON, &Never).unwrap();
+    me.wait(SOON).unwrap();
     assert_eq!((controller.listed("orders"), me.last_error().is_none()), (vec![port], true));
 }
 
@@ -214,7 +213,7 @@ fn closing_in_the_middle_of_beats_closes_for_good() {
         let me = plum.register(at(7)).unwrap();
         let kept = plum.register(at(8)).unwrap();
         until("both are known", SOON, || controller.listed("orders") == [7, 8]);
-        me.close(Duration::ZERO, &Never).unwrap();
+        me.close(Duration::ZERO).unwrap();
         assert!(!controller.listed("orders").contains(&7));
         stays("it does not come back", Duration::from_millis(150), || {
             !controller.listed("orders").contains(&7)
@@ -230,8 +229,8 @@ fn closing_twice_and_closing_everything_is_fine() {
     let me = plum.register(at(7)).unwrap();
     let detached = plum.register(at(8)).unwrap().detach();
     drop(detached);
-    me.close(Duration::ZERO, &Never).unwrap();
-    me.close(Duration::ZERO, &Never).unwrap();
+    me.close(Duration::ZERO).unwrap();
+    me.close(Duration::ZERO).unwrap();
     assert_eq!((me.state(), controller.listed("orders")), (State::Closed, vec![8]));
     assert_eq!(me.update(at(7)).unwrap_err().kind(), Kind::Closed);
     plum.close();
@@ -325,7 +324,7 @@ fn a_caller_who_is_interrupted_waits_no_longer_and_is_not_registered() {
     let plum = client(&controller.plum(), json!({}));
     let (_server, port) = listener();
     controller.stop();
-    let error = plum.register_interruptible(at(port), &Interrupted).unwrap_err();
+    let error = plum.with_interrupt(&Interrupted).register(at(port)).unwrap_err();
     assert_eq!(error.kind(), Kind::Cancelled);
     controller.go_on();
     until("it is taken back", SOON, || plum.stats().is_ok_and(|stats| stats.registrations.is_empty()));
@@ -361,7 +360,7 @@ fn names_of_any_script_travel_whole() {
     for name in ["订单", "a b&c=d", "é/ü?#%41+", "💡"] {
         let me = plum.register(Instance::new(name, 7).host("127.0.0.1")).unwrap();
         assert_eq!(plum.discover(name).unwrap().len(), 1, "{name}");
-        me.close(Duration::ZERO, &Never).unwrap();
+        me.close(Duration::ZERO).unwrap();
         until(&format!("{name} goes: {:?}", controller.ask("GET", "/v1/services/list", "")), SOON, || {
             plum.discover(name).unwrap().is_empty()
         });

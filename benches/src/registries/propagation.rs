@@ -6,7 +6,6 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use plumline::interrupt::Never;
 use plumline::{Client, Instance};
 use plumline_servers::Running;
 use plumline_servers::etcd::{New, PREFIX, Version};
@@ -52,7 +51,7 @@ fn measure(place: &Place) -> Vec<Row> {
         };
         took[0].push((also - began).as_secs_f64() * 1e3);
         took[1].push((seen - began).as_secs_f64() * 1e3);
-        me.close(Duration::ZERO, &Never).expect("deregistered");
+        me.close(Duration::ZERO).expect("deregistered");
         std::thread::sleep(BETWEEN);
     }
     drop(own);
@@ -77,7 +76,7 @@ fn warm_up(one: &Client, theirs: &Receiver<Seen>) {
     let is_seen = |_| {
         let me = one.register(Instance::new("orders", 999).host("127.0.0.1")).expect("registered");
         let seen = theirs.recv_timeout(Duration::from_secs(2));
-        me.close(Duration::ZERO, &Never).expect("deregistered");
+        me.close(Duration::ZERO).expect("deregistered");
         assert!(
             seen != Err(RecvTimeoutError::Disconnected),
             "the other client has ended; it may say why above"

@@ -50,7 +50,7 @@ pub fn call<'local>(
     boundary(&env, &this, |java| {
         let Client { inner, seen, .. } = client.get();
         let request = request::read(&java.bytes(&request)?)?;
-        response::write(java, seen, &inner.call_interruptible(&request, &ThreadInterrupt)?)
+        response::write(java, seen, &inner.with_interrupt(&ThreadInterrupt).call(&request)?)
     })
 }
 
@@ -63,7 +63,7 @@ pub fn discover<'local>(
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
         let Client { inner, seen, .. } = client.get();
-        let found = inner.discover_interruptible(query(&java.bytes(&wanted)?)?, &ThreadInterrupt)?;
+        let found = inner.with_interrupt(&ThreadInterrupt).discover(query(&java.bytes(&wanted)?)?)?;
         let mut out = Writer::with_capacity(64 + 256 * found.len());
         seen.list(&mut out, &found);
         java.array(&[&out.0])
@@ -95,7 +95,7 @@ pub fn register<'local>(
         let Client { inner, has_registered, .. } = client.get();
         let instance = instance(Instance::default(), &java.bytes(&fields)?)?;
         let drain = inner.config().registration.drain;
-        let registered = inner.register_interruptible(instance, &ThreadInterrupt)?;
+        let registered = inner.with_interrupt(&ThreadInterrupt).register(instance)?;
         if !has_registered.swap(true, Relaxed) {
             exit::remember(inner);
         }
@@ -135,7 +135,7 @@ pub fn wait_for<'local>(
 ) {
     boundary(&env, &this, |java| {
         let (query, timeout) = (query(&java.bytes(&wanted)?)?, Duration::from_nanos(timeout.unsigned_abs()));
-        client.get().inner.wait_for_interruptible(query, timeout, &ThreadInterrupt)
+        client.get().inner.with_interrupt(&ThreadInterrupt).wait_for(query, timeout)
     });
 }
 
@@ -148,7 +148,7 @@ pub fn explain<'local>(
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
         let query = query(&java.bytes(&wanted)?)?;
-        let explanation = client.get().inner.explain_interruptible(query, &ThreadInterrupt)?;
+        let explanation = client.get().inner.with_interrupt(&ThreadInterrupt).explain(query)?;
         let mut out = Writer::with_capacity(1_024);
         out.text(&explanation.query).text(&explanation.summary).u32(explanation.usable as u32);
         out.text(&explanation.source).text(&explanation.to_string());
@@ -170,7 +170,7 @@ pub fn services<'local>(
     client: Handle<Client>,
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
-        let names = client.get().inner.services_interruptible(&ThreadInterrupt)?;
+        let names = client.get().inner.with_interrupt(&ThreadInterrupt).services()?;
         let mut out = Writer::default();
         out.texts(names.iter().map(String::as_str));
         java.array(&[&out.0])
@@ -248,7 +248,7 @@ pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Han
     boundary(&env, &this, |_| {
         let Client { inner, seen, .. } = client.get();
         let drain = u64::try_from(drain).ok().map(Duration::from_nanos);
-        closing(drain, |drain, interrupt| inner.close_draining(drain, interrupt))?;
+        closing(drain, |drain, interrupt| inner.with_interrupt(interrupt).close_draining(drain))?;
         seen.clear();
         exit::forget_closed();
         Ok(())

@@ -58,7 +58,7 @@ pub fn wait_for<'local>(
 ) {
     boundary(&env, &this, |_| {
         let timeout = Duration::from_nanos(timeout.unsigned_abs());
-        registration.get().inner.wait(timeout, &ThreadInterrupt)
+        registration.get().inner.with_interrupt(&ThreadInterrupt).wait(timeout)
     });
 }
 
@@ -88,7 +88,7 @@ pub fn close<'local>(
         let drain = u64::try_from(drain).map_or(*configured, Duration::from_nanos);
         let mut closed = Ok(());
         closing(Some(drain), |drain, interrupt| {
-            closed = inner.close(drain.unwrap_or_default(), interrupt);
+            closed = inner.with_interrupt(interrupt).close(drain.unwrap_or_default());
         })?;
         match closed {
             // It is deregistered; the thread's flag tells that the drain was cut short.

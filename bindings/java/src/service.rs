@@ -29,7 +29,7 @@ impl Service {
     fn pick(&self) -> plumline::Result<jlong> {
         let pick = match self.handle.try_pick()? {
             Some(pick) => pick,
-            None => self.handle.pick_interruptible(&ThreadInterrupt)?,
+            None => self.handle.with_interrupt(&ThreadInterrupt).pick()?,
         };
         let id = self.seen.with(pick.endpoint(), |record| record.id);
         let stale = u64::from(pick.is_stale());
@@ -47,7 +47,7 @@ pub fn call<'local>(
     boundary(&env, &this, |java| {
         let Service { handle, seen, .. } = service.get();
         let request = request::read(&java.bytes(&request)?)?;
-        response::write(java, seen, &handle.call_interruptible(&request, &ThreadInterrupt)?)
+        response::write(java, seen, &handle.with_interrupt(&ThreadInterrupt).call(&request)?)
     })
 }
 

@@ -29,7 +29,7 @@ pub fn next<'local>(
     boundary(&env, &this, |java| {
         let Watch { inner, seen } = watch.get();
         let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
-        let Some(change) = inner.next_interruptible(timeout, &ThreadInterrupt)? else {
+        let Some(change) = inner.with_interrupt(&ThreadInterrupt).next_within(timeout)? else {
             return Ok(JByteArray::default());
         };
         let mut out = Writer::with_capacity(1_024);

@@ -36,13 +36,13 @@ impl Client {
     fn send(&self, py: Python<'_>, service: &str, built: Built) -> Result<Response, Fault> {
         let Built { request, filtered } = built;
         if filtered {
-            return Ok(py.detach(|| self.inner.call_interruptible(&request, &Signals))?.into());
+            return Ok(py.detach(|| self.inner.with_interrupt(&Signals).call(&request))?.into());
         }
         let Ok(handle) = self.handles.get(&self.inner, service) else {
             // A name that cannot be one is the request's first mistake: the core says which.
-            return Ok(py.detach(|| self.inner.call_interruptible(&request, &Signals))?.into());
+            return Ok(py.detach(|| self.inner.with_interrupt(&Signals).call(&request))?.into());
         };
-        Ok(py.detach(|| handle.call_interruptible(&request, &Signals))?.into())
+        Ok(py.detach(|| handle.with_interrupt(&Signals).call(&request))?.into())
     }
 }
 
@@ -88,7 +88,7 @@ impl Client {
             let query = query("discover", service, filters)?;
             let found = match self.inner.try_discover(&query)? {
                 Some(found) => found,
-                None => py.detach(|| self.inner.discover_interruptible(&query, &Signals))?,
+                None => py.detach(|| self.inner.with_interrupt(&Signals).discover(&query))?,
             };
             Ok(PyList::new(py, found.into_iter().map(Endpoint))?)
         })
@@ -229,7 +229,7 @@ impl Client {
             fields.set_item("port", port)?;
             let instance = registration::instance("register", Instance::new(service, 0), &fields)?;
             let drain = self.inner.config().registration.drain;
-            let registered = py.detach(|| self.inner.register_interruptible(instance, &Signals))?;
+            let registered = py.detach(|| self.inner.with_interrupt(&Signals).register(instance))?;
             if !self.has_registered.swap(true, Relaxed) {
                 exit::remember(&self.inner);
             }
@@ -258,7 +258,7 @@ impl Client {
     ) -> PyResult<()> {
         boundary(py, || {
             let (query, timeout) = (query("wait_for", service, filters)?, duration("timeout", timeout)?);
-            Ok(py.detach(|| self.inner.wait_for_interruptible(query, timeout, &Signals))?)
+            Ok(py.detach(|| self.inner.with_interrupt(&Signals).wait_for(query, timeout))?)
         })
     }
 
@@ -272,13 +272,13 @@ impl Client {
     ) -> PyResult<Explanation> {
         boundary(py, || {
             let query = query("explain", service, filters)?;
-            Ok(Explanation(py.detach(|| self.inner.explain_interruptible(query, &Signals))?))
+            Ok(Explanation(py.detach(|| self.inner.with_interrupt(&Signals).explain(query))?))
         })
     }
 
     /// The names of every service there is, sorted.
     fn services(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        boundary(py, || Ok(py.detach(|| self.inner.services_interruptible(&Signals))?))
+        boundary(py, || Ok(py.detach(|| self.inner.with_interrupt(&Signals).services())?))
     }
 
     /// Everything that is counted.
@@ -317,7 +317,7 @@ impl Client {
     fn close(&self, py: Python<'_>, drain: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         boundary(py, || {
             let drain = optional_duration("drain", drain)?;
-            py.detach(|| self.inner.close_draining(drain, &Signals));
+            py.detach(|| self.inner.with_interrupt(&Signals).close_draining(drain));
             self.handles.clear();
             exit::forget_closed();
             logs::drain(py); // while there is still somebody to tell it

@@ -67,7 +67,7 @@ impl Registration {
     fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         boundary(py, || {
             let timeout = optional_duration("timeout", timeout)?.unwrap_or(Duration::from_secs(10));
-            Ok(py.detach(|| self.inner.wait(timeout, &Signals))?)
+            Ok(py.detach(|| self.inner.with_interrupt(&Signals).wait(timeout))?)
         })
     }
 
@@ -86,7 +86,7 @@ impl Registration {
     fn close(&self, py: Python<'_>, drain: Option<&Bound<'_, PyAny>>) -> PyResult<()> {
         boundary(py, || {
             let drain = drain.map_or(Ok(self.drain), |drain| duration("drain", drain))?;
-            Ok(py.detach(|| self.inner.close(drain, &Signals))?)
+            Ok(py.detach(|| self.inner.with_interrupt(&Signals).close(drain))?)
         })
     }
 

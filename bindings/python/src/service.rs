@@ -21,7 +21,7 @@ impl Service {
     pub(crate) fn choose(py: Python<'_>, handle: &ServiceHandle) -> Result<Pick, Fault> {
         match handle.try_pick()? {
             Some(pick) => Ok(pick.into()),
-            None => Ok(py.detach(|| handle.pick_interruptible(&Signals))?.into()),
+            None => Ok(py.detach(|| handle.with_interrupt(&Signals).pick())?.into()),
         }
     }
 
@@ -32,7 +32,7 @@ impl Service {
             )
             .into());
         }
-        Ok(py.detach(|| self.0.call_interruptible(&built.request, &Signals))?.into())
+        Ok(py.detach(|| self.0.with_interrupt(&Signals).call(&built.request))?.into())
     }
 }
 

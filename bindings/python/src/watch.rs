@@ -18,7 +18,7 @@ impl Watch {
     fn next(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Change>> {
         boundary(py, || {
             let timeout = optional_duration("timeout", timeout)?;
-            Ok(py.detach(|| self.0.next_interruptible(timeout, &Signals))?.map(Change))
+            Ok(py.detach(|| self.0.with_interrupt(&Signals).next_within(timeout))?.map(Change))
         })
     }
 
@@ -28,7 +28,7 @@ impl Watch {
 
     /// Ends when the watch or its client is closed.
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Change>> {
-        boundary(py, || match py.detach(|| self.0.next_interruptible(None, &Signals)) {
+        boundary(py, || match py.detach(|| self.0.with_interrupt(&Signals).next_within(None)) {
             Ok(change) => Ok(change.map(Change)),
             Err(error) if error.kind() == Kind::Closed => Ok(None),
             Err(error) => Err(error.into()),

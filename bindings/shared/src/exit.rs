@@ -28,7 +28,7 @@ pub fn forget_closed() {
 pub fn close_all(interrupt: &dyn Interrupt) {
     let clients = REGISTERED.swap(None);
     clients.iter().flat_map(|clients| clients.iter()).for_each(|client| {
-        client.close_draining(Some(Duration::ZERO), interrupt);
+        client.with_interrupt(interrupt).close_draining(Duration::ZERO);
     });
 }
 

@@ -64,13 +64,19 @@ pub trait Transport: Send + Sync {
     ) -> std::result::Result<Answer, Failure>;
 }
 
-/// What a [`Transport`] has to keep to.
+/// The limits of one attempt, for a [`Transport`].
 #[derive(Clone, Copy)]
 pub struct Bounds<'a> {
     /// When the attempt must be over.
     pub deadline: Deadline,
-    /// Asked now and then by whoever waits.
-    pub interrupt: &'a dyn Interrupt,
+    pub(super) interrupt: &'a dyn Interrupt,
+}
+
+impl Bounds<'_> {
+    /// Fails when the caller or the client ends the call. A transport that waits checks it at least every 100 ms.
+    pub fn check_interrupt(&self) -> Result<()> {
+        self.interrupt.check()
+    }
 }
 
 impl<F> Transport for F

@@ -10,7 +10,7 @@ use super::line::Line;
 use super::pick::Pick;
 use crate::call::{Request, Response};
 use crate::error::Result;
-use crate::interrupt::{Interrupt, Never};
+use crate::interrupt::{Interrupt, Interruptible, Never};
 use crate::membership::Selection;
 use crate::model::Query;
 
@@ -33,7 +33,7 @@ pub struct ServiceHandle {
 pub(super) struct Bound {
     pub(super) core: Arc<Core>,
     pub(super) line: Arc<Line>,
-    callable: Arc<Selection>,
+    pub(super) callable: Arc<Selection>,
     pub(super) pickable: Arc<Selection>,
 }
 
@@ -59,12 +59,7 @@ impl ServiceHandle {
 
     /// Makes a call. The request's path, headers and options count; its service and filters are this handle's.
     pub fn call(&self, request: &Request) -> Result<Response> {
-        self.call_interruptible(request, &Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn call_interruptible(&self, request: &Request, interrupt: &dyn Interrupt) -> Result<Response> {
-        self.bound(|bound| bound.core.call(&bound.line, &bound.callable, request, interrupt))
+        self.with_interrupt(&Never).call(request)
     }
 
     /// Sends a GET.
@@ -104,12 +99,7 @@ impl ServiceHandle {
 
     /// Chooses an endpoint for one use, to be reported on.
     pub fn pick(&self) -> Result<Pick> {
-        self.pick_interruptible(&Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn pick_interruptible(&self, interrupt: &dyn Interrupt) -> Result<Pick> {
-        self.bound(|bound| Pick::choose(bound, interrupt))
+        self.with_interrupt(&Never).pick()
     }
 
     /// The same if it takes no waiting; `None` where [`pick`](ServiceHandle::pick) would have to ask a registry.
@@ -119,10 +109,16 @@ impl ServiceHandle {
         })
     }
 
+    /// Borrows the handle for calls whose waits `interrupt` can end.
+    #[inline]
+    pub fn with_interrupt<'a>(&'a self, interrupt: &'a dyn Interrupt) -> Interruptible<'a, ServiceHandle> {
+        Interruptible::new(self, interrupt)
+    }
+
     /// Uses what the handle is bound to. In a child forked since then it is looked up anew at each use: what is
     /// bound belongs to the parent.
     #[inline]
-    fn bound<T>(&self, use_it: impl FnOnce(&Bound) -> Result<T>) -> Result<T> {
+    pub(super) fn bound<T>(&self, use_it: impl FnOnce(&Bound) -> Result<T>) -> Result<T> {
         if self.client.is_closed() {
             return Err(super::closed());
         }

@@ -11,6 +11,7 @@ mod builder;
 mod core;
 mod explain;
 mod handle;
+mod interruptible;
 mod line;
 mod pick;
 mod stats;
@@ -23,13 +24,11 @@ use serde_json::{Value, json};
 
 use self::core::{Core, Shell};
 use crate::call::{Request, Response};
-use crate::clock::{self, Deadline};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::interrupt::{Interrupt, Never};
+use crate::interrupt::{Interrupt, Interruptible, Never};
 use crate::model::{Endpoint, Instance, Query};
 use crate::registration::Registration;
-use crate::registry::Wait;
 
 pub use builder::ClientBuilder;
 pub use explain::{Explanation, Verdict};
@@ -54,14 +53,25 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of the registry at this address. Checks it, opens nothing, and never fails because a registry is
-    /// away. An empty address means `PLUMLINE_REGISTRY`; the other settings come from the environment as well.
+    /// Creates a client of the registry at this address. The other settings come from the environment.
+    ///
+    /// Checks the address and opens no connection: it succeeds while the registry is unavailable.
     pub fn new(address: &str) -> Result<Client> {
-        let arguments = if address.is_empty() { json!({}) } else { json!({ "registry": address }) };
-        Client::with_config(Config::layered(arguments)?)
+        if address.is_empty() {
+            return Err(Error::invalid(
+                "the registry address is empty; pass one, or call Client::from_env() to read PLUMLINE_REGISTRY",
+            ));
+        }
+        Client::with_config(Config::layered(json!({ "registry": address }))?)
     }
 
-    /// A client with this configuration, and nothing from the environment.
+    /// Creates a client of the registry that `PLUMLINE_REGISTRY` names. The other settings come from the environment
+    /// too.
+    pub fn from_env() -> Result<Client> {
+        Client::with_config(Config::layered(json!({}))?)
+    }
+
+    /// Creates a client with this configuration. Reads nothing from the environment.
     pub fn with_config(config: Config) -> Result<Client> {
         Client::builder().config(config).build()
     }
@@ -73,20 +83,7 @@ impl Client {
 
     /// The endpoints of a service that are there and healthy. A service nobody knows has none.
     pub fn discover(&self, query: impl Into<Query>) -> Result<Vec<Arc<Endpoint>>> {
-        self.discover_interruptible(query, &Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn discover_interruptible(
-        &self,
-        query: impl Into<Query>,
-        interrupt: &dyn Interrupt,
-    ) -> Result<Vec<Arc<Endpoint>>> {
-        let query = query.into();
-        let core = self.core()?;
-        let line = core.line(&query.service)?;
-        core.await_list(&line, deadline(&line), interrupt)?;
-        Ok(listed(&line, &query))
+        self.with_interrupt(&Never).discover(query)
     }
 
     /// The same if it takes no waiting; `None` where [`discover`](Client::discover) would have to ask a registry.
@@ -95,7 +92,7 @@ impl Client {
         let line = self.core()?.line(&query.service)?;
         Ok(line.known.enter().then(|| {
             line.known.count_hit();
-            listed(&line, &query)
+            interruptible::listed(&line, &query)
         }))
     }
 
@@ -109,14 +106,7 @@ impl Client {
     /// # Ok::<(), plumline::Error>(())
     /// ```
     pub fn services(&self) -> Result<Vec<String>> {
-        self.services_interruptible(&Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn services_interruptible(&self, interrupt: &dyn Interrupt) -> Result<Vec<String>> {
-        let core = self.core()?;
-        let both = core.interrupt(interrupt);
-        core.catalog().names(&Wait::new(self.shell.config().settings.timeout, &both))
+        self.with_interrupt(&Never).services()
     }
 
     /// Chooses an endpoint for one use of any protocol, to be reported on.
@@ -130,26 +120,13 @@ impl Client {
     /// # Ok::<(), plumline::Error>(())
     /// ```
     pub fn pick(&self, query: impl Into<Query>) -> Result<Pick> {
-        self.pick_interruptible(query, &Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn pick_interruptible(&self, query: impl Into<Query>, interrupt: &dyn Interrupt) -> Result<Pick> {
-        Pick::choose(&handle::Bound::new(self, &query.into())?, interrupt)
+        self.with_interrupt(&Never).pick(query)
     }
 
     /// Makes a call: picks, sends, goes elsewhere if need be, reports. An answer of any status is a
     /// [`Response`]; see [`Response::error_for_status`].
     pub fn call(&self, request: &Request) -> Result<Response> {
-        self.call_interruptible(request, &Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn call_interruptible(&self, request: &Request, interrupt: &dyn Interrupt) -> Result<Response> {
-        let core = self.core()?;
-        let line = core.line(&request.query.service)?;
-        let selection = line.callable(&request.query);
-        core.call(&line, &selection, request, interrupt)
+        self.with_interrupt(&Never).call(request)
     }
 
     /// Sends a GET.
@@ -213,18 +190,7 @@ impl Client {
     /// does; with the registry away it keeps trying. Fails only for what will not pass: `InvalidArgument`,
     /// Unsupported (a registry that only reads), Closed, Unauthenticated, `PermissionDenied`.
     pub fn register(&self, instance: Instance) -> Result<Registration> {
-        self.register_interruptible(instance, &Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn register_interruptible(
-        &self,
-        instance: Instance,
-        interrupt: &dyn Interrupt,
-    ) -> Result<Registration> {
-        let core = self.core()?;
-        let registrations = core.registrations();
-        registrations.register(instance, &core.interrupt(interrupt))
+        self.with_interrupt(&Never).register(instance)
     }
 
     /// Tells of every change of a service, beginning with what is there.
@@ -242,49 +208,12 @@ impl Client {
 
     /// Waits until a service has an endpoint: for those who want to start only when it is there.
     pub fn wait_for(&self, query: impl Into<Query>, timeout: Duration) -> Result<()> {
-        self.wait_for_interruptible(query, timeout, &Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn wait_for_interruptible(
-        &self,
-        query: impl Into<Query>,
-        timeout: Duration,
-        interrupt: &dyn Interrupt,
-    ) -> Result<()> {
-        let (query, core) = (query.into(), self.core()?);
-        crate::call::check_service(&query.service)?;
-        let both = core.interrupt(interrupt);
-        let wait = Wait::new(timeout, &both);
-        core.catalog().wait_for(&query, &wait).map_err(|error| match error.kind() {
-            Kind::Timeout => explain::still_missing(&core, &query, timeout, error),
-            _ => error,
-        })
+        self.with_interrupt(&Never).wait_for(query, timeout)
     }
 
     /// Says for each endpoint of a service whether it would be called, and why not.
     pub fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
-        self.explain_interruptible(query, &Never)
-    }
-
-    /// The same, ended early by an interrupt.
-    pub fn explain_interruptible(
-        &self,
-        query: impl Into<Query>,
-        interrupt: &dyn Interrupt,
-    ) -> Result<Explanation> {
-        let (query, core) = (query.into(), self.core()?);
-        let line = core.line(&query.service)?;
-        let deadline = deadline(&line);
-        // A registry that cannot be asked is part of the explanation.
-        let unheard = core.await_list(&line, deadline, interrupt).err();
-        Ok(explain::explain(
-            &core,
-            &line,
-            &query,
-            &Wait { deadline, interrupt: &core.interrupt(interrupt) },
-            unheard,
-        ))
+        self.with_interrupt(&Never).explain(query)
     }
 
     /// Everything that is counted.
@@ -319,12 +248,12 @@ impl Client {
     /// Deregisters what is registered, ends watches and calls in flight, waits for the configured drain and gives
     /// back threads and connections. Everything afterwards is [`Kind::Closed`]; closing again does nothing.
     pub fn close(&self) {
-        self.close_draining(None, &Never);
+        self.with_interrupt(&Never).close();
     }
 
-    /// The same with another drain than the configured one.
-    pub fn close_draining(&self, drain: Option<Duration>, interrupt: &dyn Interrupt) {
-        self.shell.close(drain, interrupt);
+    /// Closes the client like [`close`](Client::close), with this drain; `None`: the configured one.
+    pub fn close_draining(&self, drain: impl Into<Option<Duration>>) {
+        self.with_interrupt(&Never).close_draining(drain);
     }
 
     /// Whether it was closed.
@@ -332,27 +261,21 @@ impl Client {
         self.shell.is_closed()
     }
 
+    /// Borrows the client for calls whose waits `interrupt` can end.
+    #[inline]
+    pub fn with_interrupt<'a>(&'a self, interrupt: &'a dyn Interrupt) -> Interruptible<'a, Client> {
+        Interruptible::new(self, interrupt)
+    }
+
     fn core(&self) -> Result<Arc<Core>> {
         self.shell.core()
     }
-}
-
-/// When a look-up that was given no time of its own has to be over.
-fn deadline(line: &line::Line) -> Deadline {
-    Deadline::new(clock::now(), line.policies().settings.timeout)
 }
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Client({})", self.shell.sources())
     }
-}
-
-/// The endpoints that are there, healthy and meant.
-fn listed(line: &line::Line, query: &Query) -> Vec<Arc<Endpoint>> {
-    let snapshot = line.service.snapshot();
-    let meant = snapshot.members.iter().map(|member| &member.endpoint);
-    meant.filter(|endpoint| endpoint.healthy && query.accepts(endpoint)).cloned().collect()
 }
 
 fn closed() -> Error {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::catalog::Watching;
 use crate::error::Result;
-use crate::interrupt::{Closing, Interrupt, Never};
+use crate::interrupt::{Closing, Interrupt, Interruptible, Never};
 use crate::model::Change;
 
 /// Tells of every change, beginning with what is there. A slow reader gets changes merged, never a gap.
@@ -22,8 +22,8 @@ use crate::model::Change;
 /// ```
 #[derive(Clone)]
 pub struct Watch {
-    watching: Arc<Watching>,
-    closing: Arc<Closing>,
+    pub(super) watching: Arc<Watching>,
+    pub(super) closing: Arc<Closing>,
 }
 
 impl Watch {
@@ -31,20 +31,16 @@ impl Watch {
         Watch { watching: Arc::new(watching), closing }
     }
 
-    /// The next change; `None` when the timeout has passed without one.
+    /// Waits for the next change; `None` when the timeout has passed without one. Without a timeout it waits until
+    /// there is a change.
     /// [`Kind::Closed`](crate::Kind::Closed) after `close()`.
-    pub fn next_within(&self, timeout: Duration) -> Result<Option<Change>> {
-        self.next_interruptible(Some(timeout), &Never)
+    pub fn next_within(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Change>> {
+        self.with_interrupt(&Never).next_within(timeout)
     }
 
-    /// The same, ended early by an interrupt; without a timeout it waits for ever.
-    pub fn next_interruptible(
-        &self,
-        timeout: Option<Duration>,
-        interrupt: &dyn Interrupt,
-    ) -> Result<Option<Change>> {
-        self.closing.check()?;
-        self.watching.next(timeout, &super::core::Both::new(&self.closing, interrupt))
+    /// Borrows the watch for waits that `interrupt` can end.
+    pub fn with_interrupt<'a>(&'a self, interrupt: &'a dyn Interrupt) -> Interruptible<'a, Watch> {
+        Interruptible::new(self, interrupt)
     }
 
     /// Ends it: whoever waits for a change gets [`Kind::Closed`](crate::Kind::Closed).
@@ -57,7 +53,7 @@ impl Iterator for Watch {
     type Item = Change;
 
     fn next(&mut self) -> Option<Change> {
-        self.next_interruptible(None, &Never).ok().flatten()
+        self.with_interrupt(&Never).next_within(None).ok().flatten()
     }
 }
 

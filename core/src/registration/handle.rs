@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::slot::{Slot, State};
 use super::{PATIENCE, Shared, pause};
 use crate::error::{Error, Result};
-use crate::interrupt::{Interrupt, Never};
+use crate::interrupt::{Interrupt, Interruptible, Never};
 use crate::model::Instance;
 use crate::registry::Wait;
 use crate::runtime::Priority;
@@ -46,10 +46,9 @@ impl Registration {
         if self.shared.is_inherited() { None } else { self.slot.last_error() }
     }
 
-    /// Waits until it is registered; the last error if that does not come about in time.
-    pub fn wait(&self, timeout: Duration, interrupt: &dyn Interrupt) -> Result<()> {
-        self.shared.check_open()?;
-        self.slot.wait_registered(&Wait::new(timeout, interrupt))
+    /// Waits until it is registered. Fails with the last error when the timeout has passed.
+    pub fn wait(&self, timeout: Duration) -> Result<()> {
+        self.with_interrupt(&Never).wait(timeout)
     }
 
     /// Replaces what is registered, now and after every outage to come. An empty host stays what it was.
@@ -71,15 +70,14 @@ impl Registration {
         Ok(())
     }
 
-    /// Deregisters within 2 s, then waits for `drain`. Again: does nothing.
-    pub fn close(&self, drain: Duration, interrupt: &dyn Interrupt) -> Result<()> {
-        if self.shared.is_inherited() {
-            return Ok(());
-        }
-        if self.shared.close(&self.slot, &Wait::new(PATIENCE, interrupt)) {
-            pause(drain, interrupt);
-        }
-        interrupt.check()
+    /// Deregisters within 2 s, then waits for `drain`. Closing it again does nothing.
+    pub fn close(&self, drain: Duration) -> Result<()> {
+        self.with_interrupt(&Never).close(drain)
+    }
+
+    /// Borrows the registration for waits that `interrupt` can end.
+    pub fn with_interrupt<'a>(&'a self, interrupt: &'a dyn Interrupt) -> Interruptible<'a, Registration> {
+        Interruptible::new(self, interrupt)
     }
 
     /// Gives the registration to the client: from now on dropping this handle does nothing.
@@ -100,6 +98,26 @@ impl Registration {
         handle.shared.runtime.post(&handle.shared.ports, Priority::Heartbeat, move || {
             shared.close(&slot, &Wait::new(PATIENCE, &Never));
         });
+    }
+}
+
+impl Interruptible<'_, Registration> {
+    /// See [`Registration::wait`].
+    pub fn wait(&self, timeout: Duration) -> Result<()> {
+        self.target.shared.check_open()?;
+        self.target.slot.wait_registered(&Wait::new(timeout, self.interrupt))
+    }
+
+    /// See [`Registration::close`].
+    pub fn close(&self, drain: Duration) -> Result<()> {
+        let Registration { shared, slot, .. } = self.target;
+        if shared.is_inherited() {
+            return Ok(());
+        }
+        if shared.close(slot, &Wait::new(PATIENCE, self.interrupt)) {
+            pause(drain, self.interrupt);
+        }
+        self.interrupt.check()
     }
 }
 

@@ -5,7 +5,6 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{ONE_BEAT, SOON, TTL, at, await_settled, register_many, registering};
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Endpoint, Registration};
 use plumline_servers::{Record, Running, Server, unique};
@@ -90,7 +89,7 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
     await_settled(&plum);
     child.kill();
     until("the killed one is gone", TTL + Duration::from_secs(2), || ports(&plum, orders) == [other]);
-    me.close(Duration::ZERO, &Never).unwrap();
+    me.close(Duration::ZERO).unwrap();
     until("the closed one is gone", Duration::from_secs(1), || ports(&plum, orders).is_empty());
 }
 

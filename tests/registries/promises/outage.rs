@@ -8,7 +8,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{ONE_BEAT, SOON, TTL, at, partner, register_many, registering};
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Registration};
 use plumline_servers::{Running, Server};
@@ -117,7 +116,7 @@ pub fn what_is_closed_in_an_outage_ends_though_other_clients_go_on<S: Server>() 
     let is_doubted =
         |plum: &Client| plum.stats().unwrap().registrations[0].last_beat_s.is_some_and(|ago| ago > 1.5);
     until("beats are late", SOON, || all.iter().all(is_doubted));
-    registered[0].close(Duration::ZERO, &Never).unwrap();
+    registered[0].close(Duration::ZERO).unwrap();
     all[1].close();
     server.go_on();
     // What was under way is taken in any order, and who beats may have run out meanwhile: it is so in the end.

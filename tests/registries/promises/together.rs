@@ -1,7 +1,6 @@
 //! Clients of one process share what they have opened, and do each other no harm.
 
 use super::{SOON, TTL, at, await_settled, partner};
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Registration};
 use plumline_servers::{Server, unique};
@@ -46,7 +45,7 @@ pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
     stays("its old place takes nothing along", TTL, || server.listed(orders) == [2]);
     let other = second.register(me(2).version("v2")).unwrap();
     until("the other is registered", SOON, || other.state() == State::Registered);
-    moving.close(Duration::ZERO, &Never).unwrap();
+    moving.close(Duration::ZERO).unwrap();
     let is_there = || {
         server.listed(orders) == [2] && {
             second.discover(orders).unwrap().iter().any(|endpoint| endpoint.version == "v2")
@@ -63,7 +62,7 @@ pub fn clients_that_know_a_server_by_name_do_not_wait_for_each_other<S: Server>(
     std::thread::scope(|scope| {
         let register = |(plum, port): (&Client, u16)| {
             let me = plum.register(at(orders, port)).unwrap();
-            me.wait(Duration::from_secs(2), &Never).unwrap();
+            me.wait(Duration::from_secs(2)).unwrap();
             me
         };
         let running: Vec<_> = all.iter().zip(1..).map(|one| scope.spawn(move || register(one))).collect();

@@ -4,7 +4,6 @@
 use std::io::{Read, Write};
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::{Instance, runtime};
 use serde_json::json;
 
@@ -15,7 +14,7 @@ fn main() {
     let register = |port| {
         let me =
             plum.register(Instance::new("orders", port).host("127.0.0.1")).expect("it can be registered");
-        me.wait(Duration::from_secs(10), &Never).expect("the registry answers");
+        me.wait(Duration::from_secs(10)).expect("the registry answers");
         me
     };
     let inherited = register(1);

@@ -5,7 +5,6 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use plumline::Instance;
-use plumline::interrupt::Never;
 use serde_json::json;
 
 fn main() {
@@ -15,7 +14,7 @@ fn main() {
         plumline_tests::client(registry, json!({"registration": {"ttl": ttl, "wait_listening": "0s"}}));
     let instance = Instance::new(service, port.parse().expect("a port")).host("127.0.0.1");
     let me = plum.register(instance).expect("it can be registered");
-    me.wait(Duration::from_secs(10), &Never).expect("the registry answers");
+    me.wait(Duration::from_secs(10)).expect("the registry answers");
     println!("registered");
     std::io::stdout().flush().expect("a reader");
     // Until whoever started us goes.

@@ -4,7 +4,6 @@ mod server;
 
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::{Client, Instance, Kind};
 use plumline_tests::{client, ports, stays, until};
@@ -36,7 +35,7 @@ fn several_instances_of_a_service_are_one_set_that_is_always_whole() {
     let mut all: Vec<_> = (1..=3).map(|port| plum.register(at(port)).unwrap()).collect();
     assert_eq!(server.listed("orders"), [1, 2, 3]);
     assert_eq!((server.count("InstanceRequest", 0), server.count("BatchInstanceRequest", 0)), (1, 2));
-    all.remove(1).close(Duration::ZERO, &Never).unwrap();
+    all.remove(1).close(Duration::ZERO).unwrap();
     assert_eq!(server.listed("orders"), [1, 3]);
     let heard = server.state().heard.len();
     all[0].update(at(1).version("v2").weight(7)).unwrap();
@@ -47,9 +46,9 @@ fn several_instances_of_a_service_are_one_set_that_is_always_whole() {
     });
     assert_eq!(server.count("BatchInstanceRequest", heard), 1, "once");
     assert_eq!(server.count("InstanceRequest", heard), 0, "and nothing is taken back for it");
-    all.remove(0).close(Duration::ZERO, &Never).unwrap();
+    all.remove(0).close(Duration::ZERO).unwrap();
     assert_eq!(server.listed("orders"), [3]);
-    all.remove(0).close(Duration::ZERO, &Never).unwrap();
+    all.remove(0).close(Duration::ZERO).unwrap();
     assert!(server.listed("orders").is_empty());
 }
 
@@ -168,7 +167,7 @@ fn the_last_instance_is_gone_though_the_server_refused_to_hear_of_it_at_first() 
     let me = plum.register(at(1)).unwrap();
     server.state().refusals = vec![Refusal { what: "deregisterInstance", service: "", code: 500, times: 2 }];
     // Whether the end is told in time is the server's affair; that it is told in the end is ours.
-    let _ = me.close(Duration::ZERO, &Never);
+    let _ = me.close(Duration::ZERO);
     until("it is gone", Duration::from_secs(10), || server.listed("orders").is_empty());
     let heard = server.state().heard.len();
     stays("told once, that is enough", Duration::from_secs(3), || {

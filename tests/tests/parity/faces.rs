@@ -48,8 +48,8 @@ pub fn rust(class: &str) -> Words {
         let item = item.strip_prefix("const ").unwrap_or(item);
         words.insert(name(item.strip_prefix("fn ").unwrap_or(item)).to_owned());
     }
-    // How a window waits is its own business.
-    words.retain(|word| !word.ends_with("_interruptible") && !word.starts_with("try_"));
+    // How a binding waits is not part of its interface.
+    words.retain(|word| word != "with_interrupt" && !word.starts_with("try_"));
     words
 }
 

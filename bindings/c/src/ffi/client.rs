@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use plumline::interrupt::Never;
 use plumline::{Instance, Result, ServiceHandle};
 use plumline_bindings::exit;
 use plumline_bindings::handles::Handles;
@@ -48,22 +47,22 @@ impl Client {
         let service = text("service", &raw.service)?;
         let request = raw.request_to(service)?;
         if !raw.is_narrowed() && !service.is_empty() {
-            return self.handle(service)?.call_interruptible(&request, &Never);
+            return self.handle(service)?.call(&request);
         }
-        self.inner.call_interruptible(&request, &Never)
+        self.inner.call(&request)
     }
 
     fn pick(&self, service: &Str, narrowed: *const RawQuery) -> Result<plumline::Pick> {
         if narrowed.is_null() {
-            return self.handle(text("service", service)?)?.pick_interruptible(&Never);
+            return self.handle(text("service", service)?)?.pick();
         }
-        self.inner.pick_interruptible(query(service, narrowed)?, &Never)
+        self.inner.pick(query(service, narrowed)?)
     }
 
     fn register(&self, instance: &RawInstance) -> Result<Registration> {
         let instance = instance.over(Instance::default())?;
         let drain = self.inner.config().registration.drain;
-        let registered = self.inner.register_interruptible(instance, &Never)?;
+        let registered = self.inner.register(instance)?;
         if !self.has_registered.swap(true, Relaxed) {
             exit::remember(&self.inner);
         }
@@ -102,7 +101,7 @@ pub extern "C" fn plumline_client_discover(
 ) -> Kind {
     make("endpoints", endpoints, error, || {
         let client = need("client", client)?;
-        client.inner.discover_interruptible(self::query(&service, query)?, &Never).map(Endpoints::from)
+        client.inner.discover(self::query(&service, query)?).map(Endpoints::from)
     })
 }
 
@@ -192,7 +191,7 @@ pub extern "C" fn plumline_client_wait_for(
 ) -> Kind {
     boundary(error, || {
         let (client, query) = (need("client", client)?, self::query(&service, query)?);
-        client.inner.wait_for_interruptible(query, millis(timeout_ms), &Never)
+        client.inner.wait_for(query, millis(timeout_ms))
     })
 }
 
@@ -208,7 +207,7 @@ pub extern "C" fn plumline_client_explain(
 ) -> Kind {
     make("explanation", explanation, error, || {
         let client = need("client", client)?;
-        client.inner.explain_interruptible(self::query(&service, query)?, &Never).map(Explanation::from)
+        client.inner.explain(self::query(&service, query)?).map(Explanation::from)
     })
 }
 
@@ -219,9 +218,7 @@ pub extern "C" fn plumline_client_services(
     services: *mut *mut Strings,
     error: *mut *mut ErrorHandle,
 ) -> Kind {
-    make("services", services, error, || {
-        Ok(Strings(Shelf::of(need("client", client)?.inner.services_interruptible(&Never)?)))
-    })
+    make("services", services, error, || Ok(Strings(Shelf::of(need("client", client)?.inner.services()?))))
 }
 
 /// Everything that is counted. The figures are yours to free.
@@ -278,7 +275,7 @@ pub extern "C" fn plumline_client_close(
 ) -> Kind {
     boundary(error, || {
         let client = need("client", client)?;
-        client.inner.close_draining(optional_millis(drain_ms), &Never);
+        client.inner.close_draining(optional_millis(drain_ms));
         client.handles.clear();
         exit::forget_closed();
         client.listening.end();

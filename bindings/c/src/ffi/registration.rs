@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::registration::State;
 use plumline::sync::Mutex;
 use plumline::{Error, Instance, Result};
@@ -210,7 +209,7 @@ pub extern "C" fn plumline_registration_wait(
 ) -> Kind {
     boundary(error, || {
         let timeout = optional_millis(timeout_ms).unwrap_or(Duration::from_secs(10));
-        need("registration", registration)?.inner.wait(timeout, &Never)
+        need("registration", registration)?.inner.wait(timeout)
     })
 }
 
@@ -240,7 +239,7 @@ pub extern "C" fn plumline_registration_close(
 ) -> Kind {
     boundary(error, || {
         let registration = need("registration", registration)?;
-        registration.inner.close(optional_millis(drain_ms).unwrap_or(registration.drain), &Never)
+        registration.inner.close(optional_millis(drain_ms).unwrap_or(registration.drain))
     })
 }
 

@@ -1,7 +1,6 @@
 //! A service, or some of its endpoints, bound once.
 
 use plumline::ServiceHandle;
-use plumline::interrupt::Never;
 use plumline::{Error, Result};
 
 use super::boundary::{Kind, free, look, make};
@@ -40,7 +39,7 @@ pub extern "C" fn plumline_service_pick(
     pick: *mut *mut Pick,
     error: *mut *mut ErrorHandle,
 ) -> Kind {
-    make("pick", pick, error, || need("service", service)?.inner.pick_interruptible(&Never).map(Pick::from))
+    make("pick", pick, error, || need("service", service)?.inner.pick().map(Pick::from))
 }
 
 /// Makes a call, as `plumline_client_call()` does. The request names neither service, version nor labels: they were
@@ -56,7 +55,7 @@ pub extern "C" fn plumline_service_call(
         let (service, request) = (need("service", service)?, grown(request)?);
         check_unbound(&request)?;
         let request = request.request_to(&service.inner.query().service)?;
-        service.inner.call_interruptible(&request, &Never).map(Response::from)
+        service.inner.call(&request).map(Response::from)
     })
 }
 

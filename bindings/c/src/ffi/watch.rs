@@ -1,7 +1,6 @@
 //! Changes as they happen.
 
 use plumline::ChangeKind;
-use plumline::interrupt::Never;
 
 use super::boundary::{Kind, boundary, free, look, make_if};
 use super::endpoint::Endpoints;
@@ -57,7 +56,7 @@ pub extern "C" fn plumline_watch_next(
     error: *mut *mut ErrorHandle,
 ) -> Kind {
     make_if("change", change, error, || {
-        let next = need("watch", watch)?.0.next_interruptible(optional_millis(timeout_ms), &Never)?;
+        let next = need("watch", watch)?.0.next_within(optional_millis(timeout_ms))?;
         Ok(next.map(Change::from))
     })
 }

@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use plumline::interrupt::Never;
 use plumline::{
     Client, Config, Endpoint, Error, Instance, Labels, Pick, Query, Registration, Request, ServiceHandle,
     Watch,
@@ -116,7 +115,7 @@ impl Things {
                 told
             }
             "registration" => forms::registration(&registration()?.0),
-            "wait" => nothing(registration()?.0.wait(millis(operation, "timeout")?, &Never)?),
+            "wait" => nothing(registration()?.0.wait(millis(operation, "timeout")?)?),
             "update" => {
                 let registration = registration()?.0;
                 nothing(registration.update(laid_over(registration.instance(), &operation["fields"])?)?)
@@ -124,7 +123,7 @@ impl Things {
             "close_registration" => {
                 let (registration, client) = registration()?;
                 let drain = given_millis(operation, "drain").unwrap_or(client.config().registration.drain);
-                nothing(registration.close(drain, &Never)?)
+                nothing(registration.close(drain)?)
             }
             "watch" => keep(&self.watches, keep_as()?, client()?.watch(text(operation, "service")?)?),
             "watch_all" => keep(&self.watches, keep_as()?, client()?.watch_all()?),
@@ -147,7 +146,7 @@ impl Things {
             "clear_cache" => nothing(client()?.clear_cache()?),
             "configure" => nothing(client()?.configure(operation["changes"].clone())?),
             "close" => {
-                client()?.close_draining(given_millis(operation, "drain"), &Never);
+                client()?.close_draining(given_millis(operation, "drain"));
                 Value::Null
             }
             "is_closed" => json!(client()?.is_closed()),
