@@ -49,12 +49,11 @@ pub(crate) struct Filters {
 
 impl Filters {
     pub(crate) fn of(&self, service: &str) -> Query {
-        Query {
-            service: service.to_owned(),
-            version: self.version.clone(),
-            protocol: self.protocol.clone(),
-            labels: self.labels.iter().cloned().collect(),
-        }
+        let mut query = Query::new(service);
+        query.version.clone_from(&self.version);
+        query.protocol.clone_from(&self.protocol);
+        query.labels = self.labels.iter().cloned().collect();
+        query
     }
 }
 

@@ -109,18 +109,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
 
 impl Arguments {
     fn instance(&self) -> Instance {
-        Instance {
-            host: self.host.clone().unwrap_or_default(),
-            protocol: self.protocol.clone(),
-            version: self.version.clone().unwrap_or_default(),
-            labels: self.labels.iter().cloned().collect(),
-            tags: self.tags.clone(),
-            weight: self.weight,
-            zone: self.zone.clone().unwrap_or_default(),
-            ttl: self.ttl,
-            instance_id: self.instance_id.clone().unwrap_or_default(),
-            ..Instance::new(&self.service, self.port)
-        }
+        let mut instance = Instance::new(&self.service, self.port)
+            .host(self.host.clone().unwrap_or_default())
+            .protocol(&self.protocol)
+            .version(self.version.clone().unwrap_or_default())
+            .weight(self.weight)
+            .zone(self.zone.clone().unwrap_or_default());
+        instance.labels = self.labels.iter().cloned().collect();
+        instance.tags.clone_from(&self.tags);
+        instance.ttl = self.ttl;
+        instance.instance_id = self.instance_id.clone().unwrap_or_default();
+        instance
     }
 
     /// Runs the command to its end.

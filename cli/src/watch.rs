@@ -110,7 +110,7 @@ impl Interrupt for Ending {
 }
 
 fn as_json(change: &Change) -> serde_json::Value {
-    let Change { service, kind, added, updated, removed, endpoints } = change;
+    let Change { service, kind, added, updated, removed, endpoints, .. } = change;
     json!({
         "service": service, "kind": kind.name(),
         "added": added, "updated": updated, "removed": removed, "endpoints": endpoints,

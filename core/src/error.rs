@@ -92,6 +92,7 @@ impl Kind {
 
 /// What one attempt of a call came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct TraceStep {
     /// Where it went.
     pub endpoint: Arc<Endpoint>,
@@ -99,6 +100,13 @@ pub struct TraceStep {
     pub outcome: TraceOutcome,
     /// How long the attempt took.
     pub elapsed: Duration,
+}
+
+impl TraceStep {
+    /// One attempt at this endpoint, for tests of one's own code.
+    pub fn new(endpoint: impl Into<Arc<Endpoint>>, outcome: TraceOutcome, elapsed: Duration) -> TraceStep {
+        TraceStep { endpoint: endpoint.into(), outcome, elapsed }
+    }
 }
 
 /// The end of one attempt.

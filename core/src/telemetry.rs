@@ -95,6 +95,7 @@ impl Tally {
 
 /// What one service's calls and picks came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct CallFigures {
     /// Calls that ended.
     pub calls: u64,

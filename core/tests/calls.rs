@@ -296,11 +296,7 @@ fn a_stub_needs_no_server_no_address_and_no_socket() {
         .transport(|request: &plumline::Outgoing, endpoint: &plumline::Endpoint| {
             match endpoint.host.as_str() {
                 "a" => Err(plumline::Failure::Refused("played".into())),
-                _ => Ok(plumline::Answer {
-                    status: 200,
-                    body: request.path.clone().into(),
-                    ..Default::default()
-                }),
+                _ => Ok(plumline::Answer::new(200, plumline::Headers::default(), request.path.as_str())),
             }
         })
         .build()

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use plumline::{Answer, Client, Config, Endpoint, Failure, Outgoing, Request};
+use plumline::{Answer, Client, Config, Endpoint, Failure, Headers, Outgoing, Request};
 use serde_json::json;
 
 fn main() -> plumline::Result<()> {
@@ -36,5 +36,5 @@ fn main() -> plumline::Result<()> {
 fn answer(request: &Outgoing, _: &Endpoint) -> Result<Answer, Failure> {
     let team = request.headers.iter().find(|(name, _)| name == "X-Team");
     let (_, team) = team.ok_or_else(|| Failure::BadAnswer("nobody said which team".into()))?;
-    Ok(Answer { status: 200, body: team.clone().into_bytes(), ..Answer::default() })
+    Ok(Answer::new(200, Headers::default(), team.as_str()))
 }

@@ -233,13 +233,8 @@ pub fn check_header<'local>(env: EnvUnowned<'local>, this: JObject<'local>, head
     boundary(&env, &this, |java| {
         let frame = java.bytes(&header)?;
         let mut frame = Reader(&frame);
-        nothing().set_header(frame.text()?, frame.text()?)
+        Outgoing::new("", "", "").set_header(frame.text()?, frame.text()?)
     });
-}
-
-fn nothing() -> Outgoing {
-    let (method, service, path) = (String::new(), String::new(), String::new());
-    Outgoing { method, service, path, headers: Vec::new(), body: None, attempt: 0 }
 }
 
 /// Ends it, waiting for the drain in nanoseconds; negative: the configured one.

@@ -95,7 +95,7 @@ fn read_answer(answer: &mut Reader<'_>) -> Result<Answer> {
     for _ in 0..answer.u32()? {
         headers.push(answer.text()?, answer.bytes()?);
     }
-    Ok(Answer { status, headers, body: answer.bytes()?.to_vec() })
+    Ok(Answer::new(status, headers, answer.bytes()?))
 }
 
 /// `choose(endpoints, choice)`; the number says whose it is.

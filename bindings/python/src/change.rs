@@ -39,14 +39,12 @@ impl Change {
                 Error::invalid(format!("kind is {kind:?}; known are {names}"))
             })?;
             let some = |name, list: Option<_>| list.map(|list| shared(name, list)).transpose();
-            Ok(Change(plumline::Change {
-                service,
-                kind,
-                added: some("added", added)?.unwrap_or_default(),
-                updated: some("updated", updated)?.unwrap_or_default(),
-                removed: some("removed", removed)?.unwrap_or_default(),
-                endpoints: shared("endpoints", endpoints)?,
-            }))
+            let mut change = plumline::Change::new(service, kind);
+            change.added = some("added", added)?.unwrap_or_default();
+            change.updated = some("updated", updated)?.unwrap_or_default();
+            change.removed = some("removed", removed)?.unwrap_or_default();
+            change.endpoints = shared("endpoints", endpoints)?;
+            Ok(Change(change))
         })
     }
 
@@ -81,7 +79,7 @@ impl Change {
     }
 
     fn __repr__(&self) -> String {
-        let plumline::Change { service, kind, added, updated, removed, endpoints } = &self.0;
+        let plumline::Change { service, kind, added, updated, removed, endpoints, .. } = &self.0;
         format!(
             "<Change {} of {service:?}: {} endpoints, {} added, {} updated, {} removed>",
             kind.name(),

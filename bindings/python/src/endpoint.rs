@@ -49,21 +49,20 @@ impl Endpoint {
                 "" => plumline::default_instance_id(service, host, port),
                 id => id.to_owned(),
             };
-            let endpoint = plumline::Endpoint {
-                instance_id,
-                node_id: node_id.to_owned(),
-                host: host.to_owned(),
-                protocol: protocol.to_owned(),
-                version: version.to_owned(),
-                labels: labels.map(|given| convert::labels("labels", given)).transpose()?.unwrap_or_default(),
-                weight,
-                zone: zone.to_owned(),
-                healthy,
-                last_seen,
-                source: source.to_owned(),
-                generation: generation.to_owned(),
-                ..plumline::Endpoint::new(service, parsed, port)
-            };
+            let mut endpoint = plumline::Endpoint::new(service, parsed, port);
+            endpoint.instance_id = instance_id;
+            endpoint.node_id = node_id.to_owned();
+            endpoint.host = host.to_owned();
+            endpoint.protocol = protocol.to_owned();
+            endpoint.version = version.to_owned();
+            endpoint.labels =
+                labels.map(|given| convert::labels("labels", given)).transpose()?.unwrap_or_default();
+            endpoint.weight = weight;
+            endpoint.zone = zone.to_owned();
+            endpoint.healthy = healthy;
+            endpoint.last_seen = last_seen;
+            endpoint.source = source.to_owned();
+            endpoint.generation = generation.to_owned();
             Ok(Endpoint(Arc::new(endpoint)))
         })
     }

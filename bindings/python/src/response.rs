@@ -31,11 +31,7 @@ impl From<plumline::Response> for Response {
 impl Response {
     /// What a transport stub hands to the core.
     pub(crate) fn to_answer(&self) -> Answer {
-        Answer {
-            status: self.inner.status(),
-            headers: self.inner.headers().clone(),
-            body: self.inner.body().to_vec(),
-        }
+        Answer::new(self.inner.status(), self.inner.headers().clone(), self.inner.body())
     }
 
     /// What an `on_response` hook sees.

@@ -36,7 +36,7 @@ impl TraceStep {
                 _ => return Err(Error::invalid("a step has either a status or a kind of failure").into()),
             };
             let elapsed = convert::optional_duration("elapsed", elapsed)?.unwrap_or(Duration::ZERO);
-            Ok(TraceStep(plumline::TraceStep { endpoint: endpoint.get().0.clone(), outcome, elapsed }))
+            Ok(TraceStep(plumline::TraceStep::new(endpoint.get().0.clone(), outcome, elapsed)))
         })
     }
 

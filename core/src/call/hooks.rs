@@ -11,6 +11,7 @@ use crate::transport::{Answer, Failure};
 
 /// One attempt's request, as it is about to be sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Outgoing {
     /// `GET`, `POST`, …
     pub method: String,
@@ -27,6 +28,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    /// The first attempt of a request without headers and body, for tests of one's own code.
+    pub fn new(method: impl Into<String>, service: impl Into<String>, path: impl Into<String>) -> Outgoing {
+        let (method, service, path) = (method.into(), service.into(), path.into());
+        Outgoing { method, service, path, headers: Vec::new(), body: None, attempt: 1 }
+    }
+
     /// Sets a header, replacing any of that name.
     pub fn set_header(&mut self, name: &str, value: &str) -> Result<()> {
         check_header(name, value)?;
@@ -66,6 +73,7 @@ pub trait Transport: Send + Sync {
 
 /// The limits of one attempt, for a [`Transport`].
 #[derive(Clone, Copy)]
+#[non_exhaustive]
 pub struct Bounds<'a> {
     /// When the attempt must be over.
     pub deadline: Deadline,

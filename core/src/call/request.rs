@@ -36,6 +36,7 @@ pub struct Request {
 
 /// What one call does differently from its service's settings; `None` is as the settings say.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
 pub struct CallOptions {
     /// The whole call.
     pub timeout: Option<Duration>,

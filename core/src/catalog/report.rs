@@ -96,6 +96,7 @@ pub struct Gone {
 
 /// How the catalog has fared.
 #[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct CacheStats {
     /// Services it holds.
     pub services: usize,
@@ -115,6 +116,7 @@ pub struct CacheStats {
 
 /// How one registry has fared.
 #[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct RegistryStats {
     /// Its address, without secrets.
     pub source: String,

@@ -15,12 +15,12 @@ use crate::transport::{Answer, Failure};
 /// Puts a [`Client`] together.
 ///
 /// ```
-/// use plumline::{Answer, Client};
+/// use plumline::{Answer, Client, Headers};
 /// // Tests of one's own code need no server: a stub answers, retries and ejection go on around it.
 /// let plum = Client::builder()
 ///     .registry("static://a:1,b:1")
 ///     .transport(|request: &plumline::Outgoing, _: &plumline::Endpoint| {
-///         Ok(Answer { status: 200, body: request.path.clone().into_bytes(), ..Answer::default() })
+///         Ok(Answer::new(200, Headers::default(), request.path.as_str()))
 ///     })
 ///     .build()?;
 /// assert_eq!(plum.get("orders", "/items/7")?.text(), "/items/7");

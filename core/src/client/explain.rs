@@ -19,6 +19,7 @@ use crate::registry::Wait;
 
 /// What a client knows of a service, and what it would do with it. Displays as a table; serializes to JSON.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Explanation {
     /// What was asked, as text.
     pub query: String,
@@ -34,6 +35,7 @@ pub struct Explanation {
 
 /// What is thought of one endpoint.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Verdict {
     /// Where it is.
     pub address: String,

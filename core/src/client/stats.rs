@@ -15,6 +15,7 @@ use crate::telemetry::{CallFigures, Count};
 
 /// Everything a client counts. Serializes to JSON; holds no secret.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct Stats {
     /// Calls and picks, by service.
     pub services: BTreeMap<String, ServiceStats>,
@@ -28,6 +29,7 @@ pub struct Stats {
 
 /// What is counted for one service.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ServiceStats {
     /// What calls and picks came to.
     #[serde(flatten)]
@@ -42,6 +44,7 @@ pub struct ServiceStats {
 
 /// What is counted for one endpoint.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct EndpointStats {
     /// Uses that have ended.
     pub attempts: u64,

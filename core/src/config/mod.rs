@@ -26,6 +26,7 @@ pub use duration::{format_duration, optional_duration, parse_duration};
 /// # Ok::<(), plumline::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Config {
     /// Which registries to ask: an address, a list of addresses, or a section with more detail.
     pub registry: RegistryConfig,
@@ -44,6 +45,7 @@ pub struct Config {
 /// The settings of one service's calls.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Settings {
     /// The whole call: first discovery, waits, retries, body.
     #[serde(with = "duration")]
@@ -96,6 +98,7 @@ impl Default for Settings {
 /// Whom to ask next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum Strategy {
     /// The cheaper of two drawn by weight, by latency, load and success.
     P2cEwma,
@@ -108,6 +111,7 @@ pub enum Strategy {
 /// Which registries to ask, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RegistryConfig {
     /// Their addresses; empty: `PLUMLINE_REGISTRY`.
     pub addresses: Vec<String>,
@@ -127,6 +131,7 @@ pub struct RegistryConfig {
 /// How several registries are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum RegistryMode {
     /// The first of them that answers, in the order in which they are given.
     #[default]
@@ -149,6 +154,7 @@ impl Default for RegistryConfig {
 /// How long lists of endpoints are believed, and where they are kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct CacheConfig {
     /// How long a list is fresh where the registry cannot be watched; older ones are used while they are refreshed.
     #[serde(with = "duration")]
@@ -167,6 +173,7 @@ impl Default for CacheConfig {
 /// When and how often to try again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RetryConfig {
     /// Attempts in all, the first included.
     pub attempts: u32,
@@ -207,6 +214,7 @@ impl Default for RetryConfig {
 /// The shape of the waits between tries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum BackoffKind {
     /// U(0, min(cap, base·2ⁿ)).
     FullJitter,
@@ -221,6 +229,7 @@ pub enum BackoffKind {
 /// When to take an endpoint out of rotation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct OutlierConfig {
     /// Whether endpoints are taken out at all.
     pub enabled: bool,
@@ -256,6 +265,7 @@ impl Default for OutlierConfig {
 /// How this program keeps itself registered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct RegistrationConfig {
     /// How long the registry keeps an instance without hearing from it.
     #[serde(with = "duration")]
@@ -287,6 +297,7 @@ impl Default for RegistrationConfig {
 /// How to speak TLS.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct TlsConfig {
     /// A file of PEM certificates to trust beside the system's.
     pub ca: Option<PathBuf>,

@@ -32,6 +32,7 @@ impl ChangeKind {
 
 /// One step of a watch: what happened, and the full list after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Change {
     /// The service it concerns.
     pub service: String,
@@ -45,4 +46,18 @@ pub struct Change {
     pub removed: Vec<Arc<Endpoint>>,
     /// Every endpoint there is now.
     pub endpoints: Vec<Arc<Endpoint>>,
+}
+
+impl Change {
+    /// A change of this kind without endpoints, for tests of one's own code.
+    pub fn new(service: impl Into<String>, kind: ChangeKind) -> Change {
+        Change {
+            service: service.into(),
+            kind,
+            added: Vec::new(),
+            updated: Vec::new(),
+            removed: Vec::new(),
+            endpoints: Vec::new(),
+        }
+    }
 }

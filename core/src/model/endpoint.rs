@@ -8,6 +8,7 @@ use super::{Labels, default_instance_id};
 
 /// One address of one instance of a service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Endpoint {
     /// The service it belongs to.
     pub service: String,

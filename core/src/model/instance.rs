@@ -20,6 +20,7 @@ pub fn default_instance_id(service: &str, host: &str, port: u16) -> String {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Instance {
     /// The service it offers.
     pub service: String,

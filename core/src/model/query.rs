@@ -10,6 +10,7 @@ use super::{Endpoint, Labels};
 /// assert_eq!(query.to_string(), "\"orders\" version=v2 region=eu");
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
 pub struct Query {
     /// The service's name.
     pub service: String,

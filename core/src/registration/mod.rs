@@ -243,6 +243,7 @@ fn pause(drain: Duration, interrupt: &dyn Interrupt) {
 
 /// How one registration fares.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct RegistrationStats {
     /// The service.
     pub service: String,

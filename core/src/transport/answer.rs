@@ -4,6 +4,7 @@ use std::fmt;
 
 /// A complete answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Answer {
     /// 200 to 599.
     pub status: u16,
@@ -11,6 +12,13 @@ pub struct Answer {
     pub headers: Headers,
     /// The body, decompressed.
     pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// A response with this status, these headers and this body.
+    pub fn new(status: u16, headers: Headers, body: impl Into<Vec<u8>>) -> Answer {
+        Answer { status, headers, body: body.into() }
+    }
 }
 
 /// Header fields in their order, duplicates kept, names matched without regard to case.

@@ -50,6 +50,7 @@ pub fn connect(
 
 /// Why an exchange brought no answer.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Failure {
     /// No connection could be opened; the request never left.
     Refused(String),

@@ -361,7 +361,9 @@ fn threads_that_report_at_once_leave_half_of_them_in() {
 #[test]
 fn switched_off_it_ejects_nobody() {
     let bench = Bench::new(3);
-    let off = Outlier::new(&OutlierConfig { enabled: false, ..OutlierConfig::default() });
+    let mut config = OutlierConfig::default();
+    config.enabled = false;
+    let off = Outlier::new(&config);
     (0..50).for_each(|_| {
         assert_eq!(
             off.report(&bench.service, &bench.member(0), Outcome::Refused, bench.now, bench.now),

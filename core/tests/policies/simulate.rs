@@ -65,7 +65,8 @@ impl World {
         let service = Service::new("orders");
         service.replace(weights.iter().enumerate().map(|(n, weight)| listed(n, *weight)).collect());
         let selection = service.selection(&Filter { query: Query::new("orders"), callable: true });
-        let outlier = OutlierConfig { enabled: false, stall: false, ..OutlierConfig::default() };
+        let mut outlier = OutlierConfig::default();
+        (outlier.enabled, outlier.stall) = (false, false);
         World {
             service,
             selection,

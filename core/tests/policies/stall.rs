@@ -73,7 +73,9 @@ fn once_suspicion_is_switched_off_an_answer_has_it_forgotten() {
     let (member, now) = (world.member(0), world.now);
     (0..4).for_each(|_| member.state.begin(now));
     assert!(is_suspect(&world.selection, &member, now.after(2 * SECOND)));
-    let off = Outlier::new(&OutlierConfig { stall: false, ..OutlierConfig::default() });
+    let mut config = OutlierConfig::default();
+    config.stall = false;
+    let off = Outlier::new(&config);
     off.report(&world.service, &member, Outcome::Status(200), now, now.after(2 * SECOND));
     member.state.end();
     assert!(!is_suspect(&world.selection, &member, now.after(TEN)));

@@ -153,21 +153,19 @@ fn made_of(of: &EndpointFields) -> Result<Endpoint> {
     let instance_id = optional_text("instance_id", &of.instance_id)?
         .map_or_else(|| plumline::default_instance_id(service, host, of.port), str::to_owned);
     let labels = fields("labels", &of.labels, of.label_count)?;
-    let endpoint = plumline::Endpoint {
-        instance_id,
-        node_id: or_none("node_id", &of.node_id)?,
-        host: host.to_owned(),
-        protocol: optional_text("protocol", &of.protocol)?.unwrap_or("http").to_owned(),
-        version: or_none("version", &of.version)?,
-        labels: labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-        weight: count(of.weight).unwrap_or(1),
-        zone: or_none("zone", &of.zone)?,
-        healthy: of.unhealthy == 0,
-        last_seen: of.last_seen,
-        source: or_none("source", &of.source)?,
-        generation: or_none("generation", &of.generation)?,
-        ..plumline::Endpoint::new(service, parsed, of.port)
-    };
+    let mut endpoint = plumline::Endpoint::new(service, parsed, of.port);
+    endpoint.instance_id = instance_id;
+    endpoint.node_id = or_none("node_id", &of.node_id)?;
+    endpoint.host = host.to_owned();
+    endpoint.protocol = optional_text("protocol", &of.protocol)?.unwrap_or("http").to_owned();
+    endpoint.version = or_none("version", &of.version)?;
+    endpoint.labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    endpoint.weight = count(of.weight).unwrap_or(1);
+    endpoint.zone = or_none("zone", &of.zone)?;
+    endpoint.healthy = of.unhealthy == 0;
+    endpoint.last_seen = of.last_seen;
+    endpoint.source = or_none("source", &of.source)?;
+    endpoint.generation = or_none("generation", &of.generation)?;
     Ok(Arc::new(endpoint).into())
 }
 

@@ -98,14 +98,12 @@ unsafe impl Growing for RawQuery {
 
 /// The query for a service, narrowed if the caller says so.
 pub(crate) fn query(service: &Str, narrowed: *const RawQuery) -> Result<Query> {
-    let query = Query::new(text("service", service)?);
+    let mut query = Query::new(text("service", service)?);
     let Some(narrowed) = grown_if(narrowed)? else { return Ok(query) };
-    Ok(Query {
-        version: optional_text("version", &narrowed.version)?.map(str::to_owned),
-        protocol: optional_text("protocol", &narrowed.protocol)?.map(str::to_owned),
-        labels: labels(&narrowed.labels, narrowed.label_count)?,
-        ..query
-    })
+    query.version = optional_text("version", &narrowed.version)?.map(str::to_owned);
+    query.protocol = optional_text("protocol", &narrowed.protocol)?.map(str::to_owned);
+    query.labels = labels(&narrowed.labels, narrowed.label_count)?;
+    Ok(query)
 }
 
 #[allow(

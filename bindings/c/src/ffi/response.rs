@@ -45,7 +45,7 @@ impl Response {
     /// What a transport of the caller's hands to the core.
     pub(crate) fn into_answer(mut self) -> Answer {
         self.body.pop();
-        Answer { status: self.inner.status(), headers: self.inner.headers().clone(), body: self.body }
+        Answer::new(self.inner.status(), self.inner.headers().clone(), self.body)
     }
 
     /// What an `on_response` callback sees.

@@ -229,12 +229,11 @@ fn request(operation: &Value, query: Query) -> Result<Request, Stop> {
 
 fn query(operation: &Value) -> Result<Query, String> {
     let field = |name: &str| operation[name].as_str().map(str::to_owned);
-    Ok(Query {
-        service: text(operation, "service")?.to_owned(),
-        version: field("version"),
-        protocol: field("protocol"),
-        labels: labels(operation),
-    })
+    let mut query = Query::new(text(operation, "service")?);
+    query.version = field("version");
+    query.protocol = field("protocol");
+    query.labels = labels(operation);
+    Ok(query)
 }
 
 /// The fields of an operation laid over an instance.

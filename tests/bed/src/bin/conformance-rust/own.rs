@@ -167,9 +167,6 @@ fn played(answer: &Value) -> Answer {
     let pairs = answer["headers"].as_array().into_iter().flatten();
     let headers =
         pairs.map(|pair| (pair[0].as_str().unwrap_or_default(), pair[1].as_str().unwrap_or_default()));
-    Answer {
-        status: answer["status"].as_u64().unwrap_or(200) as u16,
-        headers: headers.collect(),
-        body: answer["body"].as_str().unwrap_or_default().into(),
-    }
+    let status = answer["status"].as_u64().unwrap_or(200) as u16;
+    Answer::new(status, headers.collect(), answer["body"].as_str().unwrap_or_default())
 }
