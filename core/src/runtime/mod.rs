@@ -424,7 +424,7 @@ mod tests {
         let (told, hears) = channel();
         runtime.after(Duration::from_millis(10), &TaskQueue::new(1), Priority::Poll, job);
         runtime.after(Duration::from_millis(50), &TaskQueue::new(1), Priority::Poll, move || {
-            told.send(()).unwrap()
+            told.send(()).unwrap();
         });
         heard(&begins);
         heard(&hears);
