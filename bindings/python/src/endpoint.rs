@@ -51,18 +51,18 @@ impl Endpoint {
             };
             let mut endpoint = plumline::Endpoint::new(service, parsed, port);
             endpoint.instance_id = instance_id;
-            endpoint.node_id = node_id.to_owned();
-            endpoint.host = host.to_owned();
-            endpoint.protocol = protocol.to_owned();
-            endpoint.version = version.to_owned();
+            node_id.clone_into(&mut endpoint.node_id);
+            host.clone_into(&mut endpoint.host);
+            protocol.clone_into(&mut endpoint.protocol);
+            version.clone_into(&mut endpoint.version);
             endpoint.labels =
                 labels.map(|given| convert::labels("labels", given)).transpose()?.unwrap_or_default();
             endpoint.weight = weight;
-            endpoint.zone = zone.to_owned();
+            zone.clone_into(&mut endpoint.zone);
             endpoint.healthy = healthy;
             endpoint.last_seen = last_seen;
-            endpoint.source = source.to_owned();
-            endpoint.generation = generation.to_owned();
+            source.clone_into(&mut endpoint.source);
+            generation.clone_into(&mut endpoint.generation);
             Ok(Endpoint(Arc::new(endpoint)))
         })
     }

@@ -156,8 +156,8 @@ fn made_of(of: &EndpointFields) -> Result<Endpoint> {
     let mut endpoint = plumline::Endpoint::new(service, parsed, of.port);
     endpoint.instance_id = instance_id;
     endpoint.node_id = or_none("node_id", &of.node_id)?;
-    endpoint.host = host.to_owned();
-    endpoint.protocol = optional_text("protocol", &of.protocol)?.unwrap_or("http").to_owned();
+    host.clone_into(&mut endpoint.host);
+    optional_text("protocol", &of.protocol)?.unwrap_or("http").clone_into(&mut endpoint.protocol);
     endpoint.version = or_none("version", &of.version)?;
     endpoint.labels = labels.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     endpoint.weight = count(of.weight).unwrap_or(1);
