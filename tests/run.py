@@ -24,10 +24,11 @@ import subprocess
 import sys
 import threading
 import time
-import xml.etree.ElementTree as ElementTree
+
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).parents[1]
 TARGET = ROOT / "target"
@@ -44,7 +45,15 @@ PATIENCE = 2
 """What the bounds of waits are multiplied by while suites run side by side."""
 
 NOWHERE = dict.fromkeys(
-    ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"), "http://127.0.0.1:1"
+    (
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ),
+    "http://127.0.0.1:1",
 )
 """A proxy comes from nowhere but the configuration: through one of these every call would fail."""
 
@@ -62,7 +71,9 @@ class Suite:
 
 
 def conformance(language: str, command: list[str]) -> Suite:
-    return Suite(f"scenarios-{language}", command, conformance=language, environment=NOWHERE)
+    return Suite(
+        f"scenarios-{language}", command, conformance=language, environment=NOWHERE
+    )
 
 
 def nextest(profile: str) -> Suite:
@@ -73,13 +84,29 @@ def nextest(profile: str) -> Suite:
 
 def pytest(name: str, workers: int, *arguments: str) -> Suite:
     junit = f"target/test/{name}.xml"
-    command = [PYTHON, "-X", "dev", "-m", "pytest", "-q", "-n", str(workers), "--reruns", "2", f"--junitxml={junit}"]
+    command = [
+        PYTHON,
+        "-X",
+        "dev",
+        "-m",
+        "pytest",
+        "-q",
+        "-n",
+        str(workers),
+        "--reruns",
+        "2",
+        f"--junitxml={junit}",
+    ]
     return Suite(name, [*command, *arguments], junit=junit)
 
 
 def java(name: str, *arguments: str) -> Suite:
     reports = f"target/test/{name}"
-    return Suite(name, ["java/tools/suite.sh", name, reports, *arguments], junit=f"{reports}/TEST-*.xml")
+    return Suite(
+        name,
+        ["java/tools/suite.sh", name, reports, *arguments],
+        junit=f"{reports}/TEST-*.xml",
+    )
 
 
 def c(part: str) -> Suite:
@@ -92,14 +119,31 @@ SHARED: dict[str, str] = {}
 BUILD = Suite("build", ["make", "--no-print-directory", "test-build"])
 BESIDE = [
     nextest("default"),
-    conformance("python", [PYTHON, "-X", "dev", "-W", "error", "python/tests/conformance.py"]),
+    conformance(
+        "python", [PYTHON, "-X", "dev", "-W", "error", "python/tests/conformance.py"]
+    ),
     java("java-25"),
     conformance("c", ["tests/c/run.sh", "conformance"]),
     conformance("rust", ["target/debug/conformance-rust"]),
-    Suite("scenarios-java", ["java/tools/suite.sh", "scenarios-java", "target/test/scenarios-java"], conformance="java"),
-    pytest("python", 4, "-c", "python/pyproject.toml", "--rootdir=python", "python/tests"),
+    Suite(
+        "scenarios-java",
+        ["java/tools/suite.sh", "scenarios-java", "target/test/scenarios-java"],
+        conformance="java",
+    ),
+    pytest(
+        "python", 4, "-c", "python/pyproject.toml", "--rootdir=python", "python/tests"
+    ),
     c("valgrind"),
-    pytest("docs", 3, "-c", "python/pyproject.toml", "--rootdir=.", "-p", "no:cacheprovider", "tests/documentation"),
+    pytest(
+        "docs",
+        3,
+        "-c",
+        "python/pyproject.toml",
+        "--rootdir=.",
+        "-p",
+        "no:cacheprovider",
+        "tests/documentation",
+    ),
     c("plain"),
     c("sanitize"),
     java("java-17"),
@@ -107,14 +151,19 @@ BESIDE = [
     Suite("rust-doc", ["cargo", "test", "--workspace", "--doc", "--quiet"]),
     java("java-packaged"),
 ]
-ALONE = [Suite("scenarios-table", ["target/debug/plumline-testbed", "--table"]), nextest("timed")]
+ALONE = [
+    Suite("scenarios-table", ["target/debug/plumline-testbed", "--table"]),
+    nextest("timed"),
+]
 
 
 @contextlib.contextmanager
 def shared_servers() -> Iterator[None]:
     """One registry server of each system while tests run; `PLUMLINE_TEST_SHARED` tells the suites where they are."""
     command = ["target/debug/plumline-servers", "--serve"]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as servers:
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as servers:
         assert servers.stdin is not None
         assert servers.stdout is not None
         SHARED["PLUMLINE_TEST_SHARED"] = servers.stdout.readline().strip()
@@ -142,7 +191,11 @@ def run(suite: Suite) -> Result:
     log = LOGS / f"{suite.name}.log"
     for old in ROOT.glob(suite.junit) if suite.junit else ():
         old.unlink()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PLUMLINE_")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PLUMLINE_")
+    }
     environment |= {
         "PLUMLINE_COMMAND": str(TARGET / "debug/plumline"),
         "PLUMLINE_TEST_PATIENCE": str(PATIENCE if suite in BESIDE else 1),
@@ -170,7 +223,9 @@ def run(suite: Suite) -> Result:
         failed = 1
     if passed + failed == 0:
         passed = 1
-    return Result(suite, passed, failed, flaky, seconds, usage.ru_utime + usage.ru_stime)
+    return Result(
+        suite, passed, failed, flaky, seconds, usage.ru_utime + usage.ru_stime
+    )
 
 
 def counted(suite: Suite) -> tuple[int, int, list[str]]:
@@ -192,7 +247,9 @@ def counted(suite: Suite) -> tuple[int, int, list[str]]:
             passed += scenario["failure"] is None
     if passed + failed == 0:
         log = (LOGS / f"{suite.name}.log").read_text(errors="replace")
-        passed = sum(int(count) for count in re.findall(r"\b(\d+) (?:tests )?passed", log))
+        passed = sum(
+            int(count) for count in re.findall(r"\b(\d+) (?:tests )?passed", log)
+        )
         failed = sum(int(count) for count in re.findall(r"\b(\d+) failed", log))
     written = LOGS / f"{suite.name}.flaky"
     if written.exists():
@@ -202,9 +259,14 @@ def counted(suite: Suite) -> tuple[int, int, list[str]]:
 
 def report(result: Result) -> None:
     """Says how a suite ended; shows its whole output where it failed."""
-    print(f"{'ok    ' if result.is_good else 'FAILED'} {result.suite.name} ({result.seconds:.0f} s)", flush=True)
+    print(
+        f"{'ok    ' if result.is_good else 'FAILED'} {result.suite.name} ({result.seconds:.0f} s)",
+        flush=True,
+    )
     if not result.is_good:
-        print((LOGS / f"{result.suite.name}.log").read_text(errors="replace"), flush=True)
+        print(
+            (LOGS / f"{result.suite.name}.log").read_text(errors="replace"), flush=True
+        )
 
 
 def run_beside(suites: list[Suite]) -> list[Result]:
@@ -234,7 +296,9 @@ def run_beside(suites: list[Suite]) -> list[Result]:
 
 
 def table(results: list[Result]) -> str:
-    lines = [f"{'suite':<20}{'result':<10}{'passed':>8}{'failed':>8}{'seconds':>9}{'CPU s':>8}"]
+    lines = [
+        f"{'suite':<20}{'result':<10}{'passed':>8}{'failed':>8}{'seconds':>9}{'CPU s':>8}"
+    ]
     for result in results:
         lines.append(
             f"{result.suite.name:<20}{'ok' if result.is_good else 'FAILED':<10}{result.passed:>8}"
@@ -244,17 +308,29 @@ def table(results: list[Result]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Runs the test suites and ends with a table.")
-    parser.add_argument("suite", nargs="*", help="only these (default: the build, then all of them)")
-    parser.add_argument("--list", action="store_true", help="print the names of the suites")
+    parser = argparse.ArgumentParser(
+        description="Runs the test suites and ends with a table."
+    )
+    parser.add_argument(
+        "suite", nargs="*", help="only these (default: the build, then all of them)"
+    )
+    parser.add_argument(
+        "--list", action="store_true", help="print the names of the suites"
+    )
     arguments = parser.parse_args()
     suites = [BUILD, *BESIDE, *ALONE]
     if arguments.list:
         print("\n".join(suite.name for suite in suites))
         return 0
     if unknown := set(arguments.suite) - {suite.name for suite in suites}:
-        parser.error(f"no suite is named {', '.join(sorted(unknown))}; --list prints the names")
-    chosen = [suite for suite in suites if not arguments.suite or suite.name in arguments.suite]
+        parser.error(
+            f"no suite is named {', '.join(sorted(unknown))}; --list prints the names"
+        )
+    chosen = [
+        suite
+        for suite in suites
+        if not arguments.suite or suite.name in arguments.suite
+    ]
 
     started = time.monotonic()
     LOGS.mkdir(parents=True, exist_ok=True)
@@ -277,11 +353,16 @@ def main() -> int:
 
 def finish(results: list[Result], started: float) -> int:
     """Prints the table, the flaky tests and the line that readers of logs look for; returns the exit code."""
-    flaky = [f"{result.suite.name}: {test}" for result in results for test in result.flaky]
+    flaky = [
+        f"{result.suite.name}: {test}" for result in results for test in result.flaky
+    ]
     (TARGET / "flaky.txt").write_text("".join(f"{test}\n" for test in flaky))
     print(f"\n{table(results)}\n\nAll of it: {time.monotonic() - started:.0f} s")
     if flaky:
-        print("\nFLAKY: these passed only when repeated\n" + "\n".join(f"  {test}" for test in flaky))
+        print(
+            "\nFLAKY: these passed only when repeated\n"
+            + "\n".join(f"  {test}" for test in flaky)
+        )
     failed = sum(result.failed for result in results)
     print(f"\n{sum(result.passed for result in results)} passed, {failed} failed")
     return 1 if failed else 0

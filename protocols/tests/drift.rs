@@ -5,7 +5,7 @@ use std::path::Path;
 use plumline_protocols::{PROTOCOLS, generate};
 
 #[test]
-fn the_code_that_is_checked_in_is_what_the_protocols_give() {
+fn checked_in_code_matches_protocols() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     for (proto, code) in PROTOCOLS {
         let scratch = tempfile::tempdir().unwrap();

@@ -14,7 +14,7 @@ HUGE = "x" * (1 << 20)
 
 
 @pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nb", "a\0b", "a\x7fb", "\r"])
-def test_a_header_cannot_be_broken_out_of(plum: plumline.Client, server: Server, value: str) -> None:
+def test_rejects_crlf_in_headers(plum: plumline.Client, server: Server, value: str) -> None:
     for headers in ({"X-A": value}, {f"X{value}": "1"}):
         with pytest.raises(plumline.PlumInvalidArgumentError, match="header"):
             plum.get("orders", "/x", headers=headers)
@@ -22,7 +22,7 @@ def test_a_header_cannot_be_broken_out_of(plum: plumline.Client, server: Server,
 
 
 @pytest.mark.parametrize("path", ["/a\r\nHost: evil", "/a\0", "/a#b", "items", "", "http://evil/", "/\x7f"])
-def test_a_path_cannot_be_broken_out_of(plum: plumline.Client, server: Server, path: str) -> None:
+def test_rejects_crlf_in_paths(plum: plumline.Client, server: Server, path: str) -> None:
     with pytest.raises(plumline.PlumInvalidArgumentError, match="path"):
         plum.get("orders", path)
     with pytest.raises(plumline.PlumInvalidArgumentError, match="path"):
@@ -30,7 +30,7 @@ def test_a_path_cannot_be_broken_out_of(plum: plumline.Client, server: Server, p
     assert server.seen == []
 
 
-def test_spaces_and_unicode_are_escaped_and_what_is_escaped_stays(plum: plumline.Client) -> None:
+def test_escapes_spaces_and_unicode_once(plum: plumline.Client) -> None:
     assert (
         plum.get("orders", "/a b/ü/日本?q=%20é").json()["path"]
         == "/a%20b/%C3%BC/%E6%97%A5%E6%9C%AC?q=%20%C3%A9"
@@ -39,7 +39,7 @@ def test_spaces_and_unicode_are_escaped_and_what_is_escaped_stays(plum: plumline
     assert headers["X-Place"].encode("latin-1").decode() == "Zürich"
 
 
-def test_half_a_surrogate_pair_is_no_text(plum: plumline.Client) -> None:
+def test_rejects_lone_surrogates(plum: plumline.Client) -> None:
     half = "\ud800"
     for wrong in (
         lambda: plum.get("orders", "/x", headers={"X": half}),
@@ -54,7 +54,7 @@ def test_half_a_surrogate_pair_is_no_text(plum: plumline.Client) -> None:
             wrong()
 
 
-def test_a_megabyte_of_header_or_path_is_a_clear_error_or_an_answer(plum: plumline.Client) -> None:
+def test_megabyte_of_header_or_path_is_handled(plum: plumline.Client) -> None:
     for call in (
         lambda: plum.get("orders", "/x", headers={"X-A": HUGE}),
         lambda: plum.get("orders", "/" + HUGE),
@@ -70,7 +70,7 @@ def test_a_megabyte_of_header_or_path_is_a_clear_error_or_an_answer(plum: plumli
 
 
 @pytest.mark.parametrize("service", ["日本", "a b", "../../etc", "a\r\nb", "a/b?c#d", "\0", "x" * 10_000])
-def test_a_service_may_be_called_anything(service: str) -> None:
+def test_service_name_may_be_any_text(service: str) -> None:
     with plumline.Client("memory://") as plum:
         assert plum.discover(service) == []
         with pytest.raises(plumline.PlumNoEndpointError) as raised:
@@ -118,7 +118,7 @@ def test_a_service_may_be_called_anything(service: str) -> None:
         ("colour", 1, TypeError, "unexpected keyword argument 'colour'"),
     ],
 )
-def test_a_wrong_option_is_named(
+def test_unknown_option_is_named(
     plum: plumline.Client, option: str, value: object, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error) as raised:
@@ -126,12 +126,12 @@ def test_a_wrong_option_is_named(
     assert message in str(raised.value)
 
 
-def test_only_one_body_can_be_sent(plum: plumline.Client) -> None:
+def test_rejects_more_than_one_body(plum: plumline.Client) -> None:
     with pytest.raises(plumline.PlumInvalidArgumentError, match="only one of json, content and data"):
         plum.post("orders", "/x", json={}, content=b"")
 
 
-def test_a_method_must_be_one(plum: plumline.Client) -> None:
+def test_rejects_invalid_method(plum: plumline.Client) -> None:
     for method in ("GE T", "", "GET\r\n", "G\0T"):
         with pytest.raises(plumline.PlumInvalidArgumentError, match="method"):
             plum.call(method, "orders", "/x")
@@ -152,7 +152,7 @@ def test_a_method_must_be_one(plum: plumline.Client) -> None:
         ({"port": 80, "weight": -1}, ValueError, "weight"),
     ],
 )
-def test_what_cannot_be_registered_is_named(
+def test_invalid_instance_field_is_named(
     fields: dict[str, object], error: type[Exception], message: str
 ) -> None:
     with plumline.Client("memory://") as plum, pytest.raises(error) as raised:
@@ -160,7 +160,7 @@ def test_what_cannot_be_registered_is_named(
     assert message in str(raised.value)
 
 
-def test_everything_after_close_is_closed(server: Server) -> None:
+def test_calls_after_close_raise_closed(server: Server) -> None:
     plum = plumline.Client(f"static://{server.address}")
     orders, watch = plum.service("orders"), plum.watch("orders")
     plum.get("orders", "/x")
@@ -191,7 +191,7 @@ def test_everything_after_close_is_closed(server: Server) -> None:
     assert list(watch) == []
 
 
-def test_closing_from_another_thread_ends_a_call_in_flight(server: Server) -> None:
+def test_close_from_another_thread_ends_a_call(server: Server) -> None:
     plum = plumline.Client(f"static://{server.address}")
     raised: list[BaseException] = []
 

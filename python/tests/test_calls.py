@@ -15,12 +15,12 @@ VERBS = ["get", "post", "put", "patch", "delete", "options"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_arrives_as_itself(plum: plumline.Client, verb: str) -> None:
+def test_every_method_is_sent(plum: plumline.Client, verb: str) -> None:
     assert getattr(plum, verb)("orders", "/x").json()["method"] == verb.upper()
     assert getattr(plum.service("orders"), verb)("/x").json()["method"] == verb.upper()
 
 
-def test_head_has_no_body_and_any_method_can_be_called(plum: plumline.Client, server: Server) -> None:
+def test_head_has_no_body_and_custom_methods_work(plum: plumline.Client, server: Server) -> None:
     assert plum.head("orders", "/x").content == b""
     assert plum.service("orders").head("/x").status_code == 200
     assert plum.call("BREW", "orders", "/x").json()["method"] == "BREW"
@@ -38,12 +38,12 @@ def test_head_has_no_body_and_any_method_can_be_called(plum: plumline.Client, se
         ({"n": 1.5}, "n=1.5"),
     ],
 )
-def test_params_stand_in_the_query_string(plum: plumline.Client, params: object, query: str) -> None:
+def test_params_become_the_query_string(plum: plumline.Client, params: object, query: str) -> None:
     assert plum.get("orders", "/x", params=params).json()["path"] == f"/x?{query}"  # type: ignore[arg-type]
     assert plum.get("orders", "/x?z=0", params=params).json()["path"] == f"/x?z=0&{query}"  # type: ignore[arg-type]
 
 
-def test_bodies_arrive_as_they_were_given(plum: plumline.Client) -> None:
+def test_bodies_arrive_unchanged(plum: plumline.Client) -> None:
     def sent(**body: object) -> tuple[str, str | None]:
         echo = plum.post("orders", "/x", **body).json()  # type: ignore[arg-type]
         return echo["body"], dict(echo["headers"]).get("Content-Type")
@@ -58,11 +58,11 @@ def test_bodies_arrive_as_they_were_given(plum: plumline.Client) -> None:
     assert sent(json=[], headers={"content-type": "application/vnd.x+json"})[0] == "[]"
 
 
-def test_a_body_of_a_megabyte_arrives(plum: plumline.Client) -> None:
+def test_megabyte_body_arrives(plum: plumline.Client) -> None:
     assert plum.post("orders", "/x", content=b"x" * (1 << 20)).json()["length"] == 1 << 20
 
 
-def test_headers_arrive_with_duplicates_and_the_configured_ones(server: Server) -> None:
+def test_headers_keep_duplicates_and_add_configured_ones(server: Server) -> None:
     with plumline.Client(f"static://{server.address}", headers={"X-Team": "blue"}) as plum:
         echo = plum.get("orders", "/x", headers=[("X-A", "1"), ("X-A", "2")]).json()
         assert ["X-A", "1"] in echo["headers"]
@@ -72,7 +72,7 @@ def test_headers_arrive_with_duplicates_and_the_configured_ones(server: Server) 
         assert dict(override["headers"])["x-team"] == "red"
 
 
-def test_a_response_says_all_there_is_to_say(plum: plumline.Client, server: Server) -> None:
+def test_response_has_all_fields(plum: plumline.Client, server: Server) -> None:
     response = plum.get("orders", "/items/7")
     assert (response.status_code, response.is_success, response.service) == (200, True, "orders")
     assert json.loads(response.text) == json.loads(response.content) == response.json()
@@ -99,7 +99,7 @@ def test_response_headers_ignore_case_and_keep_duplicates(plum: plumline.Client)
         headers["x-none"]
 
 
-def test_what_is_not_utf8_is_still_readable(plum: plumline.Client) -> None:
+def test_non_utf8_body_is_readable(plum: plumline.Client) -> None:
     response = plum.get("orders", "/latin")
     assert response.headers["x-place"] == "café"
     assert response.text == "caf\ufffd"
@@ -122,9 +122,7 @@ def test_any_status_is_a_response(plum: plumline.Client, status: int) -> None:
     assert raised.value.attempts == 1
 
 
-def test_a_get_is_repeated_where_that_may_help_and_a_post_is_not(
-    plum: plumline.Client, server: Server
-) -> None:
+def test_get_is_retried_and_post_is_not(plum: plumline.Client, server: Server) -> None:
     assert plum.get("orders", "/status/503").attempts == 3
     assert plum.get("orders", "/status/503", attempts=1).attempts == 1
     assert plum.post("orders", "/status/503").attempts == 1
@@ -132,9 +130,7 @@ def test_a_get_is_repeated_where_that_may_help_and_a_post_is_not(
 
 
 @pytest.mark.parametrize("timeout", [0.2, timedelta(milliseconds=200)])
-def test_a_call_that_hangs_ends_with_its_timeout(
-    plum: plumline.Client, server: Server, timeout: float
-) -> None:
+def test_hanging_call_ends_at_its_timeout(plum: plumline.Client, server: Server, timeout: float) -> None:
     with pytest.raises(TimeoutError) as raised:
         plum.get("orders", "/hang", timeout=timeout, attempts=1)
     assert isinstance(raised.value, plumline.PlumTimeoutError)
@@ -144,12 +140,12 @@ def test_a_call_that_hangs_ends_with_its_timeout(
     assert raised.value.is_retryable
 
 
-def test_a_body_larger_than_allowed_is_refused(plum: plumline.Client) -> None:
+def test_rejects_body_larger_than_max_body(plum: plumline.Client) -> None:
     with pytest.raises(plumline.PlumProtocolError, match="max_body"):
         plum.post("orders", "/x", content=b"x" * 1000, max_body=100)
 
 
-def test_a_dead_endpoint_costs_no_failed_call(server: Server) -> None:
+def test_dead_endpoint_fails_no_call(server: Server) -> None:
     addresses = f"static://127.0.0.1:{free_port()},{server.address}"
     with plumline.Client(addresses, balancer="round_robin") as plum:
         statuses = {plum.get("orders", "/x").status_code for _ in range(20)}
@@ -158,7 +154,7 @@ def test_a_dead_endpoint_costs_no_failed_call(server: Server) -> None:
         assert len(ejected) == 1
 
 
-def test_when_nobody_listens_the_error_is_a_connection_error() -> None:
+def test_refused_connection_is_a_connection_error() -> None:
     with plumline.Client(f"static://127.0.0.1:{free_port()}") as plum:
         with pytest.raises(ConnectionError, match="could not connect") as raised:
             plum.get("orders", "/x")
@@ -166,7 +162,7 @@ def test_when_nobody_listens_the_error_is_a_connection_error() -> None:
         assert "\n" not in str(raised.value)
 
 
-def test_version_and_labels_narrow_a_call(server: Server) -> None:
+def test_version_and_labels_filter_a_call(server: Server) -> None:
     other = Server()
     try:
         with plumline.Client("memory://") as plum:
@@ -192,6 +188,6 @@ def test_version_and_labels_narrow_a_call(server: Server) -> None:
         other.stop()
 
 
-def test_the_environments_proxy_is_not_used(plum: plumline.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ignores_proxy_in_environment(plum: plumline.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     assert plum.get("orders", "/x").status_code == 200

@@ -29,7 +29,7 @@ from .conftest import ROOT
         ({"zone": "\ud800"}, "surrogate"),
     ],
 )
-def test_a_mistake_is_named_with_what_would_be_right(config: dict[str, Any], message: str) -> None:
+def test_misspelt_key_names_the_right_one(config: dict[str, Any], message: str) -> None:
     with pytest.raises(plumline.PlumInvalidArgumentError) as raised:
         plumline.Client("memory://", **config)
     assert message in str(raised.value)
@@ -47,13 +47,13 @@ def test_a_mistake_is_named_with_what_would_be_right(config: dict[str, Any], mes
         ("", ""),
     ],
 )
-def test_a_wrong_address_is_refused_when_the_client_is_made(address: str, message: str) -> None:
+def test_invalid_address_is_rejected_by_the_constructor(address: str, message: str) -> None:
     with pytest.raises(plumline.PlumInvalidArgumentError) as raised:
         plumline.Client(address)
     assert message in str(raised.value)
 
 
-def test_no_address_at_all_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_address_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(plumline.PlumInvalidArgumentError, match="PLUMLINE_REGISTRY"):
         plumline.Client()
     monkeypatch.setenv("PLUMLINE_REGISTRY", "static://10.0.0.1:1")
@@ -63,7 +63,7 @@ def test_no_address_at_all_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> N
         assert plum.discover("orders")[0].address == "10.0.0.1:1"
 
 
-def test_a_secret_is_never_shown() -> None:
+def test_secrets_are_never_shown() -> None:
     with plumline.Client("plum://127.0.0.1:1?token=hush") as plum:
         shown = repr(plum) + str(plum.explain("orders")) + str(plum.stats())
         with pytest.raises(plumline.PlumError) as raised:
@@ -71,7 +71,7 @@ def test_a_secret_is_never_shown() -> None:
     assert "hush" not in shown + str(raised.value)
 
 
-def test_every_way_to_say_a_value_is_understood(tmp_path: Path) -> None:
+def test_values_are_accepted_in_every_form(tmp_path: Path) -> None:
     with plumline.Client(
         ["static://10.0.0.1:1", "static://10.0.0.2:2"],
         timeout=timedelta(seconds=2),
@@ -88,7 +88,7 @@ def test_every_way_to_say_a_value_is_understood(tmp_path: Path) -> None:
         assert len(plum.discover("orders")) == 1
 
 
-def test_settings_change_while_the_client_lives() -> None:
+def test_configure_changes_a_live_client() -> None:
     calls: list[int] = []
 
     def stub(request: plumline.Request, endpoint: plumline.Endpoint) -> plumline.Response:
@@ -105,7 +105,7 @@ def test_settings_change_while_the_client_lives() -> None:
             plum.configure({"registry": "memory://"})
 
 
-def test_the_typed_dictionaries_are_those_of_the_schema() -> None:
+def test_typed_dicts_match_the_schema() -> None:
     sys.path.insert(0, str(ROOT / "python" / "tools"))
     try:
         from generate_config import TARGET, generate

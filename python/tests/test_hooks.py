@@ -19,7 +19,7 @@ def answering(request: Request, endpoint: Endpoint) -> Response:
     return Response(200, json={"port": endpoint.port, "path": request.path})
 
 
-def test_a_stub_stands_in_for_the_network() -> None:
+def test_transport_stub_replaces_the_network() -> None:
     seen: list[Request] = []
 
     def stub(request: Request, endpoint: Endpoint) -> Response:
@@ -42,7 +42,7 @@ def test_a_stub_stands_in_for_the_network() -> None:
 @pytest.mark.parametrize(
     "failure", [ConnectionRefusedError("no"), ConnectionResetError("gone"), TimeoutError(), BrokenPipeError()]
 )
-def test_a_stub_that_fails_like_a_socket_is_retried_elsewhere_and_ejected(failure: Exception) -> None:
+def test_stub_raising_socket_errors_is_retried_and_ejected(failure: Exception) -> None:
     asked: Counter[int] = Counter()
 
     def stub(request: Request, endpoint: Endpoint) -> Response:
@@ -59,7 +59,7 @@ def test_a_stub_that_fails_like_a_socket_is_retried_elsewhere_and_ejected(failur
     assert 1 <= asked[1] < 20
 
 
-def test_a_stub_that_always_refuses_gives_the_error_of_a_refused_connection() -> None:
+def test_stub_that_always_refuses_raises_unavailable() -> None:
     def stub(request: Request, endpoint: Endpoint) -> Response:
         raise ConnectionRefusedError("nobody home")
 
@@ -76,7 +76,7 @@ class Own(Exception):
 
 
 @pytest.mark.parametrize("raised", [Own("mine"), KeyboardInterrupt(), ZeroDivisionError()])
-def test_anything_else_that_user_code_raises_comes_out_as_it_was_raised(raised: BaseException) -> None:
+def test_other_user_exceptions_propagate(raised: BaseException) -> None:
     def boom(*_: object) -> Response:
         raise raised
 
@@ -91,7 +91,7 @@ def test_anything_else_that_user_code_raises_comes_out_as_it_was_raised(raised: 
         assert came.value is raised
 
 
-def test_a_stub_must_return_a_response() -> None:
+def test_stub_must_return_a_response() -> None:
     with (
         plumline.Client(TWO, transport=lambda *_: {"id": 7}) as plum,  # type: ignore[arg-type]
         pytest.raises(TypeError, match=r"plumline\.Response, not dict"),
@@ -115,7 +115,7 @@ def test_hooks_see_every_attempt_and_may_add_headers(server: Server) -> None:
     assert [r.status_code for r in came if isinstance(r, Response)] == [200, 503, 503, 503]
 
 
-def test_a_hook_hears_of_failures_as_exceptions() -> None:
+def test_hook_receives_failures_as_exceptions() -> None:
     came: list[Response | PlumError] = []
 
     def stub(request: Request, endpoint: Endpoint) -> Response:
@@ -133,7 +133,7 @@ def test_a_hook_hears_of_failures_as_exceptions() -> None:
     assert [type(one) for one in came] == [plumline.PlumUnavailableError]
 
 
-def test_a_hook_may_not_set_what_would_break_the_request() -> None:
+def test_rejects_invalid_headers_from_hooks() -> None:
     with (
         plumline.Client(
             TWO, transport=answering, on_request=lambda request, _: request.set_header("X", "a\r\nb")
@@ -143,7 +143,7 @@ def test_a_hook_may_not_set_what_would_break_the_request() -> None:
         plum.get("orders", "/")
 
 
-def test_a_balancer_of_ones_own_chooses() -> None:
+def test_custom_balancer_chooses() -> None:
     choices: list[Choice] = []
 
     def last(endpoints: tuple[Endpoint, ...], choice: Choice) -> int:
@@ -159,14 +159,14 @@ def test_a_balancer_of_ones_own_chooses() -> None:
     assert choices[1].latency[1] is not None
 
 
-def test_a_balancer_for_one_service_leaves_the_others_alone() -> None:
+def test_balancer_of_one_service_does_not_affect_others() -> None:
     with plumline.Client(TWO, transport=answering, services={"orders": {"balancer": lambda *_: 0}}) as plum:
         assert {plum.get("orders", "/").json()["port"] for _ in range(8)} == {1}
         assert {plum.get("billing", "/").json()["port"] for _ in range(50)} == {1, 2}
 
 
 @pytest.mark.parametrize("wrong", [7, -1, None])
-def test_a_balancer_that_chooses_nobody_is_told_so(wrong: int | None) -> None:
+def test_balancer_that_chooses_nobody_is_an_error(wrong: int | None) -> None:
     with (
         plumline.Client(TWO, transport=answering, balancer=lambda *_: wrong) as plum,
         pytest.raises(plumline.PlumInvalidArgumentError, match="balancer chose"),
@@ -174,7 +174,7 @@ def test_a_balancer_that_chooses_nobody_is_told_so(wrong: int | None) -> None:
         plum.get("orders", "/")
 
 
-def test_a_balancer_that_returns_nonsense_is_a_type_error() -> None:
+def test_balancer_that_returns_a_wrong_type_is_a_type_error() -> None:
     with (
         plumline.Client(TWO, transport=answering, balancer=lambda *_: "first") as plum,  # type: ignore[arg-type]
         pytest.raises(TypeError),
@@ -182,7 +182,7 @@ def test_a_balancer_that_returns_nonsense_is_a_type_error() -> None:
         plum.get("orders", "/")
 
 
-def test_user_code_may_use_the_client_it_is_called_by() -> None:
+def test_user_code_may_use_its_client() -> None:
     with plumline.Client("memory://") as other:
         other.publish("colours", [Endpoint("colours", "10.0.0.9", 9)])
 
@@ -209,7 +209,7 @@ def test_hooks_run_on_the_callers_thread() -> None:
     assert threads == [threading.get_ident()]
 
 
-def test_what_is_no_callable_is_refused_when_the_client_is_made() -> None:
+def test_rejects_hooks_that_are_not_callable() -> None:
     for name in ("transport", "on_request", "on_response"):
         with pytest.raises(TypeError, match=f"{name} must be a callable, not int"):
             plumline.Client(TWO, **{name: 7})  # type: ignore[arg-type]
@@ -217,7 +217,7 @@ def test_what_is_no_callable_is_refused_when_the_client_is_made() -> None:
         plumline.Client(TWO, balancer="roundrobin")  # type: ignore[arg-type]
 
 
-def test_what_is_published_is_found() -> None:
+def test_published_endpoints_are_discovered() -> None:
     with plumline.Client("memory://", transport=answering) as plum:
         assert plum.discover("orders") == []
         plum.publish(

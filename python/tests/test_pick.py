@@ -31,7 +31,7 @@ def figures(plum: plumline.Client) -> tuple[int, int, int]:
     ],
     ids=repr,
 )
-def test_how_the_block_ends_is_what_the_pick_came_to(
+def test_exception_in_block_counts_as_failure(
     raised: BaseException | None, expected: tuple[int, int, int]
 ) -> None:
     with plumline.Client(ADDRESS) as plum:
@@ -45,7 +45,7 @@ def test_how_the_block_ends_is_what_the_pick_came_to(
         assert figures(plum) == expected
 
 
-def test_the_first_word_counts() -> None:
+def test_first_report_counts() -> None:
     with plumline.Client(ADDRESS) as plum:
         with plum.pick("billing") as pick:
             pick.failure()
@@ -53,7 +53,7 @@ def test_the_first_word_counts() -> None:
         assert figures(plum) == (1, 1, 0)
 
 
-def test_a_pick_nobody_reports_on_is_neutral_and_counted() -> None:
+def test_unreported_pick_is_neutral_and_counted() -> None:
     with plumline.Client(ADDRESS) as plum:
         pick = plum.pick("billing")
         assert plum.explain("billing").endpoints[0].in_flight == 1
@@ -62,7 +62,7 @@ def test_a_pick_nobody_reports_on_is_neutral_and_counted() -> None:
         assert figures(plum) == (1, 0, 1)
 
 
-def test_failures_take_an_endpoint_out() -> None:
+def test_failures_eject_an_endpoint() -> None:
     with plumline.Client("static://10.0.0.1:1,10.0.0.2:2") as plum:
         billing = plum.service("billing")
         for _ in range(60):
@@ -71,7 +71,7 @@ def test_failures_take_an_endpoint_out() -> None:
         assert {billing.pick().endpoint.port for _ in range(20)} == {2}
 
 
-def test_a_service_nobody_knows_is_no_endpoint_and_says_what_was_meant() -> None:
+def test_unknown_service_suggests_the_nearest_name() -> None:
     with plumline.Client("memory://") as plum:
         plum.publish("orders", [plumline.Endpoint("orders", "10.0.0.1", 1)])
         with pytest.raises(plumline.PlumNoEndpointError, match='nothing registered as "ordrs"') as raised:
@@ -80,7 +80,7 @@ def test_a_service_nobody_knows_is_no_endpoint_and_says_what_was_meant() -> None
         assert isinstance(raised.value, ConnectionError)
 
 
-def test_a_pick_is_of_any_protocol_but_a_call_is_http() -> None:
+def test_pick_takes_any_protocol_but_call_needs_http() -> None:
     with plumline.Client("memory://") as plum:
         plum.publish("mail", [plumline.Endpoint("mail", "10.0.0.1", 25, protocol="smtp")])
         assert plum.pick("mail").endpoint.protocol == "smtp"

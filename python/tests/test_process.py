@@ -39,7 +39,7 @@ CLOSED_FROM_WITHIN = {
 
 
 @pytest.mark.parametrize("wait", CLOSED_FROM_WITHIN.values(), ids=CLOSED_FROM_WITHIN.keys())
-def test_a_signal_handler_may_close_what_its_own_thread_waits_for(wait: str) -> None:
+def test_signal_handler_may_close_the_waiting_client(wait: str) -> None:
     source = f"""
         import plumline, signal
         plum = plumline.Client("memory://")
@@ -53,7 +53,7 @@ def test_a_signal_handler_may_close_what_its_own_thread_waits_for(wait: str) -> 
     assert "closed" in run_python(source).stdout
 
 
-def test_a_registration_may_be_asked_while_another_thread_waits_for_it() -> None:
+def test_registration_is_usable_while_another_thread_waits() -> None:
     source = """
         import plumline, threading
         plum = plumline.Client("memory://")
@@ -112,7 +112,7 @@ def test_ctrl_c_ends_any_wait(server: Server, wait: str) -> None:
     assert sorted(interrupted() for _ in range(3))[1] < 0.2
 
 
-def test_a_signal_handler_that_raises_comes_out_as_it_was_raised(server: Server) -> None:
+def test_exception_of_signal_handler_propagates(server: Server) -> None:
     class Alarm(Exception):
         pass
 
@@ -134,7 +134,7 @@ def test_a_signal_handler_that_raises_comes_out_as_it_was_raised(server: Server)
         signal.signal(signal.SIGALRM, before)
 
 
-def test_a_signal_handler_that_returns_ends_nothing(server: Server) -> None:
+def test_signal_handler_that_returns_ends_nothing(server: Server) -> None:
     rung = threading.Event()
 
     def ring(*_: object) -> None:
@@ -171,7 +171,7 @@ def test_64_threads_share_one_client(server: Server) -> None:
         assert (figures["calls"], figures["picks"], figures["failures"]) == (640, 320, 0)
 
 
-def test_a_call_that_waits_leaves_the_interpreter_to_others(plum: plumline.Client, server: Server) -> None:
+def test_waiting_call_releases_the_interpreter(plum: plumline.Client, server: Server) -> None:
     waiting = threading.Thread(target=lambda: plum.get("orders", "/hang", timeout=20))
     waiting.start()
     assert server.hanging.wait(5)
@@ -198,7 +198,7 @@ EXITS = {
 
 
 @pytest.mark.parametrize("end", EXITS.values(), ids=EXITS.keys())
-def test_exit_without_close_neither_hangs_nor_crashes_nor_says_a_word(server: Server, end: str) -> None:
+def test_exit_without_close_is_silent(server: Server, end: str) -> None:
     ended = run_python(
         f"""
         import plumline, sys, threading, time
@@ -219,7 +219,7 @@ def test_exit_without_close_neither_hangs_nor_crashes_nor_says_a_word(server: Se
 
 
 @pytest.mark.parametrize("how", ["exit", "SIGTERM"])
-def test_an_orderly_exit_deregisters(registry: plumline.testing.Controller, server: Server, how: str) -> None:
+def test_orderly_exit_deregisters(registry: plumline.testing.Controller, server: Server, how: str) -> None:
     source = f"""
         import plumline, signal, sys, time
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
@@ -246,7 +246,7 @@ def listed(registry: plumline.testing.Controller) -> list[plumline.Endpoint]:
 # --- forks
 
 
-def test_a_forked_child_uses_the_inherited_client_and_never_deregisters(
+def test_forked_child_uses_client_and_never_deregisters(
     registry: plumline.testing.Controller, server: Server
 ) -> None:
     ended = run_python(
@@ -284,7 +284,7 @@ def test_a_forked_child_uses_the_inherited_client_and_never_deregisters(
     assert (ended.stdout, ended.stderr, ended.returncode) == ("done\n", "", 0)
 
 
-def test_forks_while_threads_are_calling_neither_hang_nor_crash(server: Server) -> None:
+def test_fork_during_calls_neither_hangs_nor_crashes(server: Server) -> None:
     ended = run_python(
         f"""
         import os, plumline, threading
@@ -386,7 +386,7 @@ def app(environ, start_response):
 # --- logs
 
 
-def test_what_a_call_logs_has_arrived_when_it_returns(caplog: pytest.LogCaptureFixture) -> None:
+def test_logs_of_a_call_arrive_before_it_returns(caplog: pytest.LogCaptureFixture) -> None:
     def refuse(*_: object) -> plumline.Response:
         raise ConnectionRefusedError("no")
 
@@ -404,7 +404,7 @@ def test_what_a_call_logs_has_arrived_when_it_returns(caplog: pytest.LogCaptureF
     assert ejected[0].threadName == threading.current_thread().name
 
 
-def test_what_background_threads_log_arrives_without_any_call(tmp_path: Path) -> None:
+def test_background_logs_arrive_without_a_call(tmp_path: Path) -> None:
     heard: list[str] = []
 
     class Listener(logging.Handler):
@@ -424,7 +424,7 @@ def test_what_background_threads_log_arrives_without_any_call(tmp_path: Path) ->
         logger.removeHandler(listener)
 
 
-def test_a_handler_that_raises_does_not_fail_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_raising_log_handler_does_not_fail_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             raise ZeroDivisionError
@@ -442,7 +442,7 @@ def test_a_handler_that_raises_does_not_fail_the_call(monkeypatch: pytest.Monkey
     assert unraisable
 
 
-def test_a_program_that_does_not_configure_logging_hears_nothing() -> None:
+def test_unconfigured_logging_stays_silent() -> None:
     ended = run_python(
         """
         import plumline
@@ -454,7 +454,7 @@ def test_a_program_that_does_not_configure_logging_hears_nothing() -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
-def test_importing_starts_no_thread_and_closing_leaves_none() -> None:
+def test_import_starts_no_thread_and_close_leaves_none() -> None:
     ended = run_python(
         """
         import os, threading, time
@@ -498,7 +498,7 @@ for _ in range(3):
     assert ended.stderr.count("patched by gevent") == 1
 
 
-def test_xdist_workers_each_have_their_own(tmp_path: Path, server: Server) -> None:
+def test_works_in_xdist_workers(tmp_path: Path, server: Server) -> None:
     (tmp_path / "test_many.py").write_text(
         f"""
 import plumline, pytest

@@ -11,7 +11,7 @@ from .conftest import ROOT
 from .servers import Server
 
 
-def test_the_ten_line_program_runs(registry: plumline.testing.Controller, server: Server) -> None:
+def test_readme_program_runs(registry: plumline.testing.Controller, server: Server) -> None:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "python" / "README.md").read_text(), re.DOTALL)
     assert len(blocks) == 1
     with plumline.Client(registry.address) as plum:

@@ -27,7 +27,7 @@ def ports(plum: plumline.Client, service: str = "orders") -> set[int]:
     return {endpoint.port for endpoint in plum.discover(service)}
 
 
-def test_the_ten_lines_work(registry: plumline.testing.Controller, server: Server) -> None:
+def test_readme_example_works(registry: plumline.testing.Controller, server: Server) -> None:
     with (
         plumline.Client(registry.address) as plum,
         plum.register("orders", port=server.server_port, host="127.0.0.1", version="v2") as me,
@@ -59,7 +59,7 @@ def test_leaving_the_block_deregisters(
     wait_until(lambda: ports(asker) == set())
 
 
-def test_a_garbage_collector_never_deregisters(
+def test_garbage_collection_never_deregisters(
     registry: plumline.testing.Controller, asker: plumline.Client, server: Server
 ) -> None:
     plum = plumline.Client(registry.address)
@@ -71,7 +71,7 @@ def test_a_garbage_collector_never_deregisters(
     plum.close()
 
 
-def test_an_update_is_seen_by_others(
+def test_update_is_seen_by_others(
     registry: plumline.testing.Controller, asker: plumline.Client, server: Server
 ) -> None:
     with plumline.Client(registry.address) as plum:
@@ -90,7 +90,7 @@ def test_an_update_is_seen_by_others(
         changes.close()
 
 
-def test_a_registration_is_seen_once_its_port_answers(
+def test_registration_is_published_once_port_answers(
     registry: plumline.testing.Controller, asker: plumline.Client
 ) -> None:
     port = free_port()
@@ -108,7 +108,7 @@ def test_a_registration_is_seen_once_its_port_answers(
             server.stop()
 
 
-def test_registering_with_the_registry_away_keeps_trying(server: Server) -> None:
+def test_register_keeps_trying_while_registry_is_down(server: Server) -> None:
     registry = plumline.testing.Controller()
     registry.stop()
     with plumline.Client(registry.address) as plum:
@@ -126,7 +126,7 @@ def test_registering_with_the_registry_away_keeps_trying(server: Server) -> None
             registry.stop()
 
 
-def test_a_controller_that_forgot_everything_is_told_again_and_no_call_fails(
+def test_empty_controller_restart_fails_no_call(
     registry: plumline.testing.Controller, asker: plumline.Client, server: Server
 ) -> None:
     with plumline.Client(registry.address) as plum:
@@ -144,7 +144,7 @@ def test_a_controller_that_forgot_everything_is_told_again_and_no_call_fails(
         wait_until(known_again, within=15)
 
 
-def test_a_watch_tells_of_every_change_and_of_the_registry(
+def test_watch_reports_changes_and_registry_state(
     registry: plumline.testing.Controller, asker: plumline.Client, server: Server
 ) -> None:
     with asker.watch("orders") as changes, plumline.Client(registry.address) as plum:
@@ -169,7 +169,7 @@ def test_a_watch_tells_of_every_change_and_of_the_registry(
         assert up.kind == "registry_up"
 
 
-def test_watch_all_hears_of_services_that_appear_later(
+def test_watch_all_reports_new_services(
     registry: plumline.testing.Controller, asker: plumline.Client, server: Server
 ) -> None:
     with asker.watch_all() as changes, plumline.Client(registry.address) as plum:
@@ -182,7 +182,7 @@ def test_watch_all_hears_of_services_that_appear_later(
         pytest.fail("billing was not told of")
 
 
-def test_closing_a_watch_ends_the_loop_in_another_thread(asker: plumline.Client) -> None:
+def test_closing_a_watch_ends_iteration_in_another_thread(asker: plumline.Client) -> None:
     changes, ended = asker.watch("orders"), threading.Event()
 
     def follow() -> None:
@@ -195,14 +195,14 @@ def test_closing_a_watch_ends_the_loop_in_another_thread(asker: plumline.Client)
     assert ended.wait(10)
 
 
-def test_wait_for_gives_up_in_time_and_says_what_is_there(asker: plumline.Client) -> None:
+def test_wait_for_times_out_with_an_explanation(asker: plumline.Client) -> None:
     began = time.monotonic()
     with pytest.raises(plumline.PlumTimeoutError, match=r"waited 0\.3 s; nothing registered as \"orders\""):
         asker.wait_for("orders", 0.3)
     assert time.monotonic() - began < 2
 
 
-def test_a_misspelt_service_is_named_with_the_right_one(asker: plumline.Client, server: Server) -> None:
+def test_misspelt_service_suggests_the_right_one(asker: plumline.Client, server: Server) -> None:
     asker.register("orders", server.server_port, host="127.0.0.1").wait(5)
     with pytest.raises(
         plumline.PlumNoEndpointError, match='nothing registered as "ordrs"; did you mean "orders"?'
@@ -210,7 +210,7 @@ def test_a_misspelt_service_is_named_with_the_right_one(asker: plumline.Client, 
         asker.get("ordrs", "/")
 
 
-def test_with_the_controller_away_the_first_call_says_so() -> None:
+def test_first_call_without_controller_is_unavailable() -> None:
     with (
         plumline.Client(f"plum://127.0.0.1:{free_port()}") as plum,
         pytest.raises(plumline.PlumError) as raised,
@@ -220,12 +220,12 @@ def test_with_the_controller_away_the_first_call_says_so() -> None:
     assert raised.value.service == "orders"
 
 
-def test_a_registry_that_only_reads_cannot_be_registered_with() -> None:
+def test_register_at_read_only_registry_is_unsupported() -> None:
     with plumline.Client("static://10.0.0.1:1") as plum, pytest.raises(plumline.PlumUnsupportedError):
         plum.register("orders", 80)
 
 
-def test_a_wrong_token_is_heard_when_the_port_answers(server: Server) -> None:
+def test_wrong_token_is_reported_once_port_answers(server: Server) -> None:
     with plumline.testing.controller("--token", "right") as registry:
         with (
             plumline.Client(f"{registry.address}?token=wrong") as plum,
@@ -237,7 +237,7 @@ def test_a_wrong_token_is_heard_when_the_port_answers(server: Server) -> None:
             plum.register("orders", server.server_port, host="127.0.0.1").wait(5)
 
 
-def test_the_controller_comes_and_goes_as_it_is_told() -> None:
+def test_controller_starts_and_stops() -> None:
     with plumline.testing.controller() as registry:
         address, pid = registry.address, registry.pid
         assert address.startswith("plum://127.0.0.1:")
@@ -250,7 +250,7 @@ def test_the_controller_comes_and_goes_as_it_is_told() -> None:
         registry.start()
 
 
-def test_a_missing_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLUMLINE_COMMAND", "/nowhere/plumline")
     with pytest.raises(FileNotFoundError, match="PLUMLINE_COMMAND is '/nowhere/plumline'"):
         plumline.testing.Controller()
@@ -262,6 +262,6 @@ def test_a_missing_command_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         plumline.testing.Controller()
 
 
-def test_a_controller_that_cannot_start_says_so() -> None:
+def test_controller_that_cannot_start_raises() -> None:
     with pytest.raises(RuntimeError, match="did not start"):
         plumline.testing.Controller("--no-such-option")

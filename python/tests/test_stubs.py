@@ -22,14 +22,14 @@ PACKAGE = ROOT / "python"
     ],
     ids=" ".join,
 )
-def test_the_checkers_are_content(command: list[str]) -> None:
+def test_type_checkers_and_linters_pass(command: list[str]) -> None:
     checked = subprocess.run(
         [sys.executable, "-m", *command], cwd=PACKAGE, capture_output=True, text=True, timeout=120
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_users_code_is_checked_with_its_types(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_user_code_is_type_checked(tmp_path) -> None:  # type: ignore[no-untyped-def]
     program = tmp_path / "program.py"
     program.write_text(
         """

@@ -15,7 +15,7 @@ from plumline import _plumline, errors
 ENDPOINT = plumline.Endpoint("orders", "127.0.0.1", 8080, version="v2", labels={"env": "test"}, weight=3)
 
 
-def test_a_response_is_made_by_hand_and_compares() -> None:
+def test_response_constructor_and_equality() -> None:
     response = plumline.Response(200, json={"id": 7}, headers={"X-A": "1"})
     assert response == plumline.Response(200, json={"id": 7}, headers={"X-A": "1"})
     assert response != plumline.Response(201, json={"id": 7}, headers={"X-A": "1"})
@@ -27,7 +27,7 @@ def test_a_response_is_made_by_hand_and_compares() -> None:
     assert plumline.Response().status_code == 200
 
 
-def test_an_endpoint_says_what_it_was_told() -> None:
+def test_endpoint_keeps_its_fields() -> None:
     assert (ENDPOINT.address, ENDPOINT.ip, ENDPOINT.port) == ("127.0.0.1:8080", "127.0.0.1", 8080)
     assert (ENDPOINT.version, ENDPOINT.labels, ENDPOINT.weight) == ("v2", {"env": "test"}, 3)
     assert (ENDPOINT.protocol, ENDPOINT.healthy, ENDPOINT.instance_id) == (
@@ -42,7 +42,7 @@ def test_an_endpoint_says_what_it_was_told() -> None:
         plumline.Endpoint("orders", "shop.example", 443)
 
 
-def test_endpoints_with_the_same_parts_are_the_same() -> None:
+def test_endpoints_compare_by_fields() -> None:
     twin = plumline.Endpoint("orders", "127.0.0.1", 8080, version="v2", labels={"env": "test"}, weight=3)
     assert {ENDPOINT, twin} == {twin}
     assert plumline.Endpoint("orders", "127.0.0.1", 8081) != ENDPOINT
@@ -71,7 +71,7 @@ def test_values_survive_pickle_and_copy(value: object) -> None:
     assert repr(value)
 
 
-def test_a_change_and_a_step_say_what_they_were_told() -> None:
+def test_change_and_trace_step_keep_their_fields() -> None:
     assert (CHANGE.service, CHANGE.kind, CHANGE.endpoints, CHANGE.added) == (
         "orders",
         "changed",
@@ -101,7 +101,7 @@ def classes() -> list[type[plumline.PlumError]]:
     return [cls for cls in found if cls is not errors.PlumError]
 
 
-def test_there_is_one_class_for_every_kind_with_the_cores_number() -> None:
+def test_every_kind_has_a_class_with_its_number() -> None:
     assert {(cls.__name__, int(cls.kind)) for cls in classes()} == {
         (f"Plum{name}Error", number) for name, number in _plumline.kinds()
     }
@@ -113,7 +113,7 @@ def test_there_is_one_class_for_every_kind_with_the_cores_number() -> None:
 
 
 @pytest.mark.parametrize("cls", classes(), ids=lambda cls: cls.__name__)
-def test_every_error_survives_pickle_with_all_it_knows(cls: type[plumline.PlumError]) -> None:
+def test_errors_survive_pickle(cls: type[plumline.PlumError]) -> None:
     error = cls("it did not work", service="orders", endpoint=ENDPOINT, attempts=2, trace=(STEP,))
     twin = pickle.loads(pickle.dumps(error))
     assert type(twin) is cls
@@ -128,7 +128,7 @@ def test_every_error_survives_pickle_with_all_it_knows(cls: type[plumline.PlumEr
     assert isinstance(error, plumline.PlumError)
 
 
-def test_errors_are_what_python_calls_them_too() -> None:
+def test_errors_subclass_builtin_exceptions() -> None:
     assert issubclass(plumline.PlumTimeoutError, TimeoutError)
     assert issubclass(plumline.PlumUnavailableError, ConnectionError)
     assert issubclass(plumline.PlumNoEndpointError, ConnectionError)

@@ -74,12 +74,12 @@ def registry() -> Iterator[str]:
 BLOCKS = list(blocks())
 
 
-def test_there_are_blocks_of_every_language_to_run() -> None:
+def test_documentation_has_blocks_in_every_language() -> None:
     assert {face.name for _, face, _ in BLOCKS} == {face.name for face in FACES[1:]}
 
 
 @pytest.mark.parametrize(
     ("face", "source"), [block[1:] for block in BLOCKS], ids=[place for place, _, _ in BLOCKS]
 )
-def test_the_block_runs(face: Face, source: str, registry: str, tmp_path: Path) -> None:
+def test_block_runs(face: Face, source: str, registry: str, tmp_path: Path) -> None:
     run(face.block(source.replace(ADDRESS, registry), tmp_path))

@@ -18,9 +18,7 @@ def face(request: pytest.FixtureRequest) -> Face:
     return request.param
 
 
-def test_one_registers_another_calls_it_and_a_third_sees_it_come_and_go(
-    face: Face, registry: str, tmp_path: Path
-) -> None:
+def test_register_call_and_watch_examples_work_together(face: Face, registry: str, tmp_path: Path) -> None:
     watch, register, call = (face.example(name, tmp_path) for name in ("watch", "register", "call"))
     with running(watch, registry) as watching:
         assert line(watching) == "snapshot: +0 -0"
@@ -46,9 +44,7 @@ def test_one_registers_another_calls_it_and_a_third_sees_it_come_and_go(
             assert said == "changed: +0 -1"
 
 
-def test_a_protocol_of_ones_own_is_spoken_to_a_picked_endpoint(
-    face: Face, registry: str, tmp_path: Path
-) -> None:
+def test_pick_example_speaks_its_own_protocol(face: Face, registry: str, tmp_path: Path) -> None:
     pick = face.example("pick", tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listener, plumline.Client(registry) as plum:
         threading.Thread(target=greet, args=(listener,), daemon=True).start()
@@ -69,7 +65,7 @@ def greet(listener: socket.socket) -> None:
                 lines.write(f"hello {name}")
 
 
-def test_settings_are_layered_checked_and_changed(face: Face, tmp_path: Path) -> None:
+def test_configuration_example_runs(face: Face, tmp_path: Path) -> None:
     said = run(face.example("configuration", tmp_path))
     assert said[:3] == ["fruit", "200", "vegetables"]
     assert said[3].startswith('2 of 2 endpoints of "orders" usable')

@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(5);
 promises!(Consul, seen within 200 ms);
 
 #[test]
-fn trap_8_an_index_that_goes_backwards_begins_from_0() {
+fn trap_8_index_that_decreases_restarts_at_0() {
     let mut server = Consul::start();
     let one = registering(&server.address());
     // Many changes, so that the index is far ahead of what an empty server begins with.
@@ -39,7 +39,7 @@ fn trap_8_an_index_that_goes_backwards_begins_from_0() {
 }
 
 #[test]
-fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
+fn unhealthy_instance_is_not_called() {
     let server = Consul::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
@@ -52,7 +52,7 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 }
 
 #[test]
-fn what_is_told_anew_of_an_instance_that_was_critical_counts_at_once() {
+fn update_of_critical_instance_takes_effect_at_once() {
     let server = Consul::start();
     // Its next beat is ten seconds away.
     let one = client(&server.address(), json!({"registration": {"ttl": "30s", "wait_listening": "0s"}}));
@@ -67,7 +67,7 @@ fn what_is_told_anew_of_an_instance_that_was_critical_counts_at_once() {
 }
 
 #[test]
-fn a_token_is_asked_for_known_and_obeyed() {
+fn acl_token_is_required_and_enforced() {
     let acl =
         json!({"enabled": true, "default_policy": "deny", "tokens": {"initial_management": "root-secret-1"}});
     let server = Consul::with(&json!({ "acl": acl }));
@@ -96,7 +96,7 @@ fn a_token_is_asked_for_known_and_obeyed() {
 }
 
 #[test]
-fn whatever_else_answers_at_the_port_is_named() {
+fn names_the_system_that_answers_instead() {
     let controller = plumline_controller::Controller::start(
         plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()),
     );
@@ -108,7 +108,7 @@ fn whatever_else_answers_at_the_port_is_named() {
 }
 
 #[test]
-fn more_services_than_connections_are_followed_by_two_queries() {
+fn many_services_are_watched_by_two_queries() {
     let server = Consul::start();
     let one = registering(&server.address());
     let names: Vec<String> = (0..150).map(|n| format!("many-{n:03}")).collect();
@@ -128,7 +128,7 @@ fn more_services_than_connections_are_followed_by_two_queries() {
 }
 
 #[test]
-fn the_next_agent_is_used_when_one_dies() {
+fn switches_to_next_agent_when_one_dies() {
     let mut first = Consul::start();
     let second = Consul::start();
     let both = format!("consul://127.0.0.1:{},127.0.0.1:{}", first.http, second.http);
@@ -143,7 +143,7 @@ fn the_next_agent_is_used_when_one_dies() {
 }
 
 #[test]
-fn trap_6_a_query_whose_path_swallows_everything_is_noticed_and_asked_anew() {
+fn trap_6_blackholed_query_is_detected_and_repeated() {
     let server = Consul::start();
     let plum = registering(&server.address());
     let me = plum.register(at("orders", 1)).unwrap();
@@ -168,7 +168,7 @@ fn trap_6_a_query_whose_path_swallows_everything_is_noticed_and_asked_anew() {
 }
 
 #[test]
-fn what_was_deregistered_while_the_path_was_cut_is_told() {
+fn deregistration_during_partition_is_reported() {
     let server = Consul::start();
     let plum = registering(&server.address());
     let one = plum.register(at("orders", 1)).unwrap();
@@ -188,7 +188,7 @@ fn what_was_deregistered_while_the_path_was_cut_is_told() {
 }
 
 #[test]
-fn a_leader_that_is_killed_costs_nobody() {
+fn killed_leader_loses_no_instance() {
     let mut members = Consul::cluster();
     let hosts: Vec<String> = members.iter().map(|member| format!("127.0.0.1:{}", member.http)).collect();
     let address = format!("consul://{}", hosts.join(","));
@@ -216,7 +216,7 @@ fn over_tls(port: u16, tls: &Value) -> Client {
 }
 
 #[test]
-fn tls_and_client_certificates_are_spoken() {
+fn supports_tls_and_client_certificates() {
     let (authority, https) = (Authority::found(), free_port());
     let (own, ours) = (authority.sign("127.0.0.1"), authority.sign("billing"));
     let https_only = json!({"ca_file": authority.ca(), "cert_file": own.cert, "key_file": own.key,
@@ -235,7 +235,7 @@ fn tls_and_client_certificates_are_spoken() {
 }
 
 #[test]
-fn names_of_every_script_come_back_as_they_were() {
+fn unicode_names_round_trip() {
     let server = Consul::start();
     let plum = registering(&server.address());
     let names = ["a/b", "with space", "поиск", "検索/索引", "50%", "a?b#c", "🦀"];

@@ -29,7 +29,7 @@ fn by_port(plum: &Client, service: &str, port: u16) -> Endpoint {
 }
 
 #[test]
-fn addresses_of_both_families_are_endpoints_at_the_port_of_the_template() {
+fn ipv4_and_ipv6_addresses_use_the_template_port() {
     let nsd = Nsd::start(
         "orders IN A 10.0.0.1\norders IN A 10.0.0.2\norders IN AAAA fd00::1\nalias IN CNAME orders",
     );
@@ -47,7 +47,7 @@ fn addresses_of_both_families_are_endpoints_at_the_port_of_the_template() {
 }
 
 #[test]
-fn a_services_records_say_port_and_weight_and_only_the_first_priority_is_used() {
+fn srv_records_give_port_weight_and_lowest_priority() {
     let nsd = Nsd::start(
         "_https._tcp.orders IN SRV 20 9 9000 c\n_https._tcp.orders IN SRV 10 5 8001 a\n\
          _https._tcp.orders IN SRV 10 0 8002 b\n_https._tcp.orders IN SRV 1 1 8009 nowhere\n\
@@ -65,7 +65,7 @@ fn a_services_records_say_port_and_weight_and_only_the_first_priority_is_used() 
 }
 
 #[test]
-fn a_change_in_the_zone_is_seen_once_the_records_have_run_out() {
+fn zone_change_is_seen_after_record_ttl() {
     let mut nsd = Nsd::start("orders IN A 10.0.0.1");
     let plum = client(&nsd.dns("{service}.test:80"), json!({}));
     let watch = plum.watch("orders").unwrap();
@@ -85,7 +85,7 @@ fn a_change_in_the_zone_is_seen_once_the_records_have_run_out() {
 }
 
 #[test]
-fn a_name_that_does_not_exist_is_an_empty_list_and_no_error() {
+fn unknown_name_is_an_empty_list() {
     let nsd = Nsd::start("elsewhere IN TXT \"no address\"");
     let plum = client(&nsd.dns("{service}.test:80"), json!({}));
     for service in ["nobody", "elsewhere"] {
@@ -112,7 +112,7 @@ fn serving() -> u16 {
 }
 
 #[test]
-fn calls_go_on_while_the_name_server_is_dead_or_stopped() {
+fn calls_continue_while_name_server_is_down() {
     let mut nsd = Nsd::start("orders IN A 127.0.0.1");
     let port = serving();
     let plum = client(&nsd.dns(&format!("{{service}}.test:{port}")), json!({}));
@@ -133,7 +133,7 @@ fn calls_go_on_while_the_name_server_is_dead_or_stopped() {
 }
 
 #[test]
-fn a_server_that_has_lost_its_zone_takes_nobody_away() {
+fn keeps_endpoints_when_server_loses_its_zone() {
     let mut nsd = Nsd::start("orders IN A 10.0.0.1");
     let plum = client(&nsd.dns("{service}.test:80"), json!({}));
     assert_eq!(addresses(&plum, "orders"), ["10.0.0.1:80"]);
@@ -151,7 +151,7 @@ fn a_server_that_has_lost_its_zone_takes_nobody_away() {
 }
 
 #[test]
-fn more_records_than_fit_into_a_datagram_come_over_tcp() {
+fn large_response_is_fetched_over_tcp() {
     let mut records = String::new();
     for n in 0..200 {
         writeln!(
@@ -169,7 +169,7 @@ fn more_records_than_fit_into_a_datagram_come_over_tcp() {
 }
 
 #[test]
-fn a_dead_server_before_a_living_one_costs_little_and_only_once() {
+fn dead_name_server_is_tried_only_once() {
     let nsd = Nsd::start("orders IN A 10.0.0.1\nbilling IN A 10.0.0.2");
     // Takes what is sent and never answers.
     let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -189,7 +189,7 @@ fn a_dead_server_before_a_living_one_costs_little_and_only_once() {
 }
 
 #[test]
-fn search_domains_are_the_systems() {
+fn uses_search_domains_of_the_system() {
     let nsd = Nsd::start("s.ns IN A 127.0.0.1");
     let port = serving();
     let call = |template: &str| {
@@ -203,7 +203,7 @@ fn search_domains_are_the_systems() {
 }
 
 #[test]
-fn nothing_can_register_and_nobody_lists_names() {
+fn register_and_services_are_unsupported() {
     let nsd = Nsd::start("orders IN A 10.0.0.1");
     let plum = client(&nsd.dns("{service}.test:80"), json!({}));
     let error = plum.services().unwrap_err();

@@ -29,12 +29,12 @@ mod old {
 }
 
 #[test]
-fn a_process_has_one_connection() {
-    crate::promises::a_process_has_one_connection::<Etcd<New>>(0);
+fn process_has_one_connection() {
+    crate::promises::process_has_one_connection::<Etcd<New>>(0);
 }
 
 #[test]
-fn etcdctl_sees_what_is_registered_and_one_lease_holds_two_hundred() {
+fn two_hundred_instances_share_one_lease() {
     let server = Etcd::<New>::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=201).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -54,12 +54,12 @@ fn etcdctl_sees_what_is_registered_and_one_lease_holds_two_hundred() {
 }
 
 #[test]
-fn a_quiet_cluster_is_not_taken_for_a_dead_one() {
+fn idle_cluster_is_not_reported_as_lost() {
     quiet(&Etcd::<New>::start());
 }
 
 #[test]
-fn a_quiet_cluster_of_the_old_version_is_not_taken_for_a_dead_one() {
+fn idle_old_cluster_is_not_reported_as_lost() {
     quiet(&Etcd::<Old>::start());
 }
 
@@ -78,7 +78,7 @@ fn quiet<V: Version>(server: &Etcd<V>) {
 }
 
 #[test]
-fn trap_4_a_partition_longer_than_the_ttl_ends_in_a_registration_under_a_new_lease() {
+fn trap_4_reregisters_under_new_lease_after_long_partition() {
     let server = Etcd::<New>::start();
     let toxiproxy = Toxiproxy::start();
     let through = toxiproxy.towards(server.port);
@@ -100,7 +100,7 @@ fn trap_4_a_partition_longer_than_the_ttl_ends_in_a_registration_under_a_new_lea
 }
 
 #[test]
-fn trap_7_a_beat_that_comes_late_does_not_bring_back_what_was_closed() {
+fn trap_7_late_heartbeat_does_not_revive_closed_instance() {
     let server = Etcd::<New>::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=3).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -130,7 +130,7 @@ fn write(server: &Etcd<New>, port: u16, version: &str) {
 }
 
 #[test]
-fn trap_11_a_cluster_that_begins_anew_and_outruns_what_was_known_takes_nobody_along() {
+fn trap_11_reset_cluster_with_higher_revision_loses_nobody() {
     let mut server = Etcd::<New>::start();
     let toxiproxy = Toxiproxy::start();
     let through = toxiproxy.towards(server.port);
@@ -166,7 +166,7 @@ fn trap_11_a_cluster_that_begins_anew_and_outruns_what_was_known_takes_nobody_al
 }
 
 #[test]
-fn trap_5_two_thousand_registrations_and_a_server_killed_twenty_times_end_in_the_exact_set() {
+fn trap_5_restores_2000_instances_after_20_kills() {
     let mut server = Etcd::<New>::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=2_000).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -186,7 +186,7 @@ fn trap_5_two_thousand_registrations_and_a_server_killed_twenty_times_end_in_the
 }
 
 #[test]
-fn trap_9_what_a_compaction_hides_from_a_watch_that_was_cut_off_is_told_all_the_same() {
+fn trap_9_changes_hidden_by_compaction_are_reported() {
     let server = Etcd::<New>::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=3).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -215,7 +215,7 @@ fn trap_9_what_a_compaction_hides_from_a_watch_that_was_cut_off_is_told_all_the_
 }
 
 #[test]
-fn trap_6_a_watch_whose_path_swallows_everything_is_noticed_and_resumed() {
+fn trap_6_blackholed_watch_is_detected_and_resumed() {
     let server = Etcd::<New>::start();
     let plum = registering(&server.address());
     let me = plum.register(at("orders", 1)).unwrap();
@@ -263,12 +263,12 @@ fn as_user<V: Version>(server: &Etcd<V>, user: &str) -> Client {
 }
 
 #[test]
-fn a_user_is_asked_for_known_and_obeyed_and_a_token_renewed() {
+fn user_is_authenticated_and_token_renewed() {
     user_and_token(&Etcd::<New>::with(&["--auth-token-ttl", "2"]));
 }
 
 #[test]
-fn a_user_is_asked_for_known_and_obeyed_by_the_old_version_too() {
+fn user_is_authenticated_by_old_version() {
     user_and_token(&Etcd::<Old>::with(&["--auth-token-ttl", "2"]));
 }
 
@@ -307,7 +307,7 @@ fn user_and_token<V: Version>(server: &Etcd<V>) {
 }
 
 #[test]
-fn names_of_every_script_come_back_as_they_were() {
+fn unicode_names_round_trip() {
     let server = Etcd::<New>::start();
     let plum = registering(&server.address());
     let names = ["a/b", "with space", "поиск", "検索/索引", "50%", "..", "a.b:c", "🦀"];
@@ -327,7 +327,7 @@ fn names_of_every_script_come_back_as_they_were() {
 }
 
 #[test]
-fn labels_of_more_than_a_megabyte_are_refused_before_they_are_sent() {
+fn rejects_labels_over_one_megabyte() {
     let server = Etcd::<New>::start();
     let plum = registering(&server.address());
     let (_listener, port) = plumline_tests::listener();
@@ -341,7 +341,7 @@ fn labels_of_more_than_a_megabyte_are_refused_before_they_are_sent() {
 }
 
 #[test]
-fn whatever_else_answers_at_the_port_is_named() {
+fn names_the_system_that_answers_instead() {
     let controller = plumline_controller::Controller::start(
         plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()),
     );
@@ -353,7 +353,7 @@ fn whatever_else_answers_at_the_port_is_named() {
 }
 
 #[test]
-fn every_service_is_watched_by_one_watch() {
+fn one_watch_covers_all_services() {
     let server = Etcd::<Old>::start();
     let plum = registering(&server.address());
     let first = plum.register(at("orders", 1)).unwrap();

@@ -64,7 +64,7 @@ fn over_tls(port: u16, tls: &Value) -> Client {
 }
 
 #[test]
-fn tls_is_spoken_with_our_own_authority_and_the_wrong_name_is_refused() {
+fn tls_verifies_authority_and_name() {
     let authority = Authority::found();
     let server = secured(&authority.sign("127.0.0.1"), &[]);
     let plum = over_tls(server.port, &json!({"ca": authority.ca()}));
@@ -82,7 +82,7 @@ fn tls_is_spoken_with_our_own_authority_and_the_wrong_name_is_refused() {
 }
 
 #[test]
-fn a_client_certificate_is_shown_to_a_server_that_asks_for_one() {
+fn client_certificate_is_sent_when_requested() {
     let authority = Authority::found();
     let wants = ["--client-cert-auth".to_owned(), "--trusted-ca-file".to_owned(), text(&authority.ca())];
     let server = secured(&authority.sign("127.0.0.1"), &wants);
@@ -126,7 +126,7 @@ fn leader(port: u16) -> Option<bool> {
 }
 
 #[test]
-fn a_leader_that_is_killed_costs_nobody() {
+fn killed_leader_loses_no_instance() {
     let mut members = cluster();
     let hosts: Vec<String> = members.iter().map(|member| format!("127.0.0.1:{}", member.port)).collect();
     let address = format!("etcd://{}", hosts.join(","));

@@ -20,7 +20,7 @@ fn client_of(addresses: &[String]) -> Client {
 }
 
 #[test]
-fn trap_11_of_two_registries_in_failover_one_is_killed_and_nobody_is_lost() {
+fn trap_11_failover_to_second_registry_loses_nobody() {
     let (mut first, second) = (Etcd::<New>::start(), Consul::start());
     let both = [first.address(), second.address()];
     let registering = client_of(&both);

@@ -13,7 +13,7 @@ fn address(scheme: &str, port: u16) -> String {
 }
 
 #[test]
-fn an_address_that_leads_to_another_system_says_so() {
+fn address_of_another_system_is_reported() {
     let (etcd, consul, nacos, zookeeper) =
         (Etcd::<New>::start(), Consul::start(), Nacos::start(), ZooKeeper::start());
     let ports = [

@@ -21,12 +21,12 @@ const SOON: Duration = Duration::from_secs(5);
 promises!(Nacos, seen within 1500 ms);
 
 #[test]
-fn a_process_has_one_connection() {
-    crate::promises::a_process_has_one_connection::<Nacos>(1_000);
+fn process_has_one_connection() {
+    crate::promises::process_has_one_connection::<Nacos>(1_000);
 }
 
 #[test]
-fn names_of_every_kind_come_back_as_they_were() {
+fn unusual_names_round_trip() {
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     let names = [
@@ -56,7 +56,7 @@ fn names_of_every_kind_come_back_as_they_were() {
 }
 
 #[test]
-fn several_instances_of_one_service_come_and_go_one_by_one() {
+fn instances_of_one_service_come_and_go_one_by_one() {
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     let mut all: Vec<_> =
@@ -76,7 +76,7 @@ fn several_instances_of_one_service_come_and_go_one_by_one() {
 }
 
 #[test]
-fn what_is_registered_says_the_latest_however_often_it_changes() {
+fn registration_ends_with_latest_of_many_updates() {
     let mut server = Nacos::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1).version("v1").label("env", "a")).unwrap();
@@ -97,7 +97,7 @@ fn what_is_registered_says_the_latest_however_often_it_changes() {
 }
 
 #[test]
-fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
+fn unhealthy_instance_is_not_called() {
     let server = Nacos::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
@@ -114,7 +114,7 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 }
 
 #[test]
-fn namespaces_groups_and_clusters_keep_apart() {
+fn namespaces_groups_and_clusters_are_isolated() {
     let server = Nacos::start();
     let with = |query: &str| format!("{}{query}", server.address());
     let queries = ["", "?namespace=other", "?group=g", "?cluster=c"];
@@ -137,7 +137,7 @@ fn namespaces_groups_and_clusters_keep_apart() {
 }
 
 #[test]
-fn a_user_is_asked_for_known_and_obeyed() {
+fn user_is_authenticated_and_authorized() {
     let server = Nacos::with(&[
         ("RNACOS_ENABLE_OPEN_API_AUTH", "true"),
         ("RNACOS_INIT_ADMIN_USERNAME", "me"),
@@ -167,7 +167,7 @@ fn a_user_is_asked_for_known_and_obeyed() {
 }
 
 #[test]
-fn a_token_that_the_server_has_forgotten_is_fetched_anew() {
+fn forgotten_token_is_fetched_again() {
     let mut server = Nacos::with(&[("RNACOS_ENABLE_OPEN_API_AUTH", "true")]);
     let address = format!("nacos://admin:admin@127.0.0.1:{}", server.http);
     let plum = registering(&address);
@@ -182,7 +182,7 @@ fn a_token_that_the_server_has_forgotten_is_fetched_anew() {
 }
 
 #[test]
-fn a_thousand_services_are_back_after_an_outage() {
+fn reregisters_1000_services_after_outage() {
     let mut server = Nacos::start();
     let plum = client(&server.address(), json!({"registration": {"wait_listening": "0s"}}));
     let names: Vec<String> = (0..1_000).map(|n| format!("many-{n:03}")).collect();
@@ -209,7 +209,7 @@ fn losses(plum: &Client) -> u64 {
 }
 
 #[test]
-fn what_went_while_the_wire_was_cut_is_gone_afterwards() {
+fn deregistration_during_partition_is_applied() {
     let (server, wires, wire, address) = wired();
     let one = registering(&server.address());
     let mut all: Vec<_> = (1..=3).map(|port| one.register(at("orders", port)).unwrap()).collect();
@@ -228,7 +228,7 @@ fn what_went_while_the_wire_was_cut_is_gone_afterwards() {
 }
 
 #[test]
-fn the_next_server_is_used_when_one_dies() {
+fn switches_to_next_server_when_one_dies() {
     let mut servers = [Nacos::start(), Nacos::start()];
     let both = format!("nacos://127.0.0.1:{},127.0.0.1:{}", servers[0].http, servers[1].http);
     let plum = registering(&both);
@@ -243,7 +243,7 @@ fn the_next_server_is_used_when_one_dies() {
 }
 
 #[test]
-fn whatever_else_answers_at_the_port_is_named() {
+fn names_the_system_that_answers_instead() {
     for said in ["HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "SSH-2.0-OpenSSH_9.2\r\n"] {
         let port = free_pair();
         let listener = TcpListener::bind(("127.0.0.1", port + 1000)).unwrap();
@@ -268,7 +268,7 @@ fn whatever_else_answers_at_the_port_is_named() {
 }
 
 #[test]
-fn services_that_appear_are_followed_without_being_named() {
+fn watch_all_reports_new_services() {
     let server = Nacos::start();
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     let first = one.register(at("orders", 1)).unwrap();
@@ -289,7 +289,7 @@ fn services_that_appear_are_followed_without_being_named() {
 }
 
 #[test]
-fn nacos_own_client_sees_ours_and_is_seen() {
+fn interoperates_with_nacos_java_client() {
     let server = Nacos::start();
     let one = registering(&server.address());
     let mine = at("orders", 1).version("v2").weight(7).zone("z").tag("x").label("env", "test");
@@ -311,7 +311,7 @@ fn nacos_own_client_sees_ours_and_is_seen() {
 }
 
 #[test]
-fn a_forked_child_has_a_connection_of_its_own_and_leaves_its_parents_alone() {
+fn forked_child_uses_its_own_connection() {
     let server = Nacos::start();
     let (_child, said) =
         Running::begun(Command::new(env!("CARGO_BIN_EXE_test-forker")).arg(server.address()));
@@ -324,7 +324,7 @@ mod timed {
     use super::*;
 
     #[test]
-    fn a_silent_wire_is_noticed_within_two_keepalives_and_costs_nothing() {
+    fn blackhole_is_detected_within_two_keepalives() {
         let (server, wires, wire, address) = wired();
         let one = registering(&address);
         let me = one.register(at("orders", 1)).unwrap();

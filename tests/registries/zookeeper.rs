@@ -19,12 +19,12 @@ const SOON: Duration = Duration::from_secs(5);
 promises!(ZooKeeper, seen within 200 ms);
 
 #[test]
-fn a_process_has_one_connection() {
-    crate::promises::a_process_has_one_connection::<ZooKeeper>(0);
+fn process_has_one_connection() {
+    crate::promises::process_has_one_connection::<ZooKeeper>(0);
 }
 
 #[test]
-fn a_session_that_the_server_ended_is_made_anew_with_all_two_thousand_in_it() {
+fn reregisters_2000_instances_after_session_expiry() {
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=2_000).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -43,7 +43,7 @@ fn a_session_that_the_server_ended_is_made_anew_with_all_two_thousand_in_it() {
 }
 
 #[test]
-fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
+fn trap_10_late_removal_of_old_node_keeps_new_one() {
     let server = ZooKeeper::start();
     // A process that is killed leaves its node until its session is over ...
     let arguments = [server.address(), "orders".into(), "1".into(), "3s".into()];
@@ -68,7 +68,7 @@ fn trap_10_the_old_sessions_node_removed_late_does_not_remove_the_new_one() {
 }
 
 #[test]
-fn a_forked_child_has_a_session_of_its_own_and_leaves_its_parents_alone() {
+fn forked_child_uses_its_own_session() {
     let server = ZooKeeper::start();
     let (_child, said) =
         Running::begun(Command::new(env!("CARGO_BIN_EXE_test-forker")).arg(server.address()));
@@ -78,7 +78,7 @@ fn a_forked_child_has_a_session_of_its_own_and_leaves_its_parents_alone() {
 }
 
 #[test]
-fn whoever_leaves_while_the_servers_are_away_is_gone_once_they_are_back() {
+fn instance_closed_during_outage_is_gone_afterwards() {
     let mut server = ZooKeeper::start();
     let plum = registering(&server.address());
     let (one, other) = (plum.register(at("orders", 1)).unwrap(), plum.register(at("orders", 2)).unwrap());
@@ -93,7 +93,7 @@ fn whoever_leaves_while_the_servers_are_away_is_gone_once_they_are_back() {
 }
 
 #[test]
-fn those_who_come_and_go_beside_others_are_told_of_too() {
+fn watch_reports_instances_beside_others() {
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let one = plum.register(at("orders", 1)).unwrap();
@@ -113,7 +113,7 @@ fn those_who_come_and_go_beside_others_are_told_of_too() {
 }
 
 #[test]
-fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
+fn unhealthy_instance_is_not_called() {
     let server = ZooKeeper::start();
     let one = registering(&server.address());
     let me = one.register(at("orders", 1)).unwrap();
@@ -127,7 +127,7 @@ fn unhealthy_is_what_the_program_says_and_callers_are_spared() {
 }
 
 #[test]
-fn a_server_before_3_6_is_asked_for_its_nodes_one_by_one() {
+fn lists_nodes_one_by_one_before_3_6() {
     let server = ZooKeeper::of(OLD);
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=20).map(|port| plum.register(at("orders", port)).unwrap()).collect();
@@ -144,7 +144,7 @@ fn a_server_before_3_6_is_asked_for_its_nodes_one_by_one() {
 }
 
 #[test]
-fn a_leader_that_is_killed_costs_no_registration_no_watch_and_no_call() {
+fn killed_leader_loses_no_registration_watch_or_call() {
     let mut ensemble = ZooKeeper::ensemble();
     let hosts: Vec<String> = ensemble.iter().map(|server| format!("127.0.0.1:{}", server.port)).collect();
     let address = format!("zookeeper://{}?session_timeout=3s", hosts.join(","));
@@ -168,7 +168,7 @@ fn a_leader_that_is_killed_costs_no_registration_no_watch_and_no_call() {
 }
 
 #[test]
-fn what_was_deleted_while_we_were_cut_off_is_told_once_we_are_back() {
+fn deletion_during_partition_is_reported() {
     let server = ZooKeeper::start();
     let paths = Toxiproxy::start();
     let path = paths.towards(server.port);
@@ -200,7 +200,7 @@ fn what_was_deleted_while_we_were_cut_off_is_told_once_we_are_back() {
 }
 
 #[test]
-fn an_access_list_lets_in_who_is_on_it_and_nobody_else() {
+fn acl_admits_only_listed_users() {
     let server = ZooKeeper::start();
     let lock = json!({"do": "lock", "path": "/locked", "user": "me", "password": "hush-1"});
     server.by_hand(&lock);
@@ -226,7 +226,7 @@ fn an_access_list_lets_in_who_is_on_it_and_nobody_else() {
 }
 
 #[test]
-fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
+fn unreadable_service_does_not_affect_others() {
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let me = plum.register(at("orders", 1)).unwrap();
@@ -248,7 +248,7 @@ fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none(
 }
 
 #[test]
-fn names_of_every_kind_come_back_as_they_were() {
+fn unusual_names_round_trip() {
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let names = ["a/b", "with space", "Größe-日本-🦀", ".", "..", "100%", "%2F", "zookeeper"];
@@ -270,7 +270,7 @@ fn names_of_every_kind_come_back_as_they_were() {
 }
 
 #[test]
-fn a_record_that_is_too_large_is_refused_before_it_is_sent() {
+fn rejects_oversized_record() {
     let server = ZooKeeper::start();
     let plum = registering(&server.address());
     let small = plum.register(at("orders", 1).label("text", "x".repeat(900_000))).unwrap();
@@ -285,7 +285,7 @@ fn a_record_that_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[test]
-fn whatever_else_answers_at_the_port_is_named() {
+fn names_the_system_that_answers_instead() {
     let controller = plumline_controller::Controller::start(
         plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()),
     );
@@ -308,7 +308,7 @@ mod timed {
     use super::*;
 
     #[test]
-    fn a_black_hole_in_the_path_is_noticed_within_two_keepalives_and_heals() {
+    fn blackhole_is_detected_within_two_keepalives() {
         let server = ZooKeeper::start();
         let paths = Toxiproxy::start();
         let path = paths.towards(server.port);
@@ -331,7 +331,7 @@ mod timed {
     }
 
     #[test]
-    fn what_is_deleted_by_hand_is_back_within_a_beat_though_its_parent_went_too() {
+    fn node_deleted_with_parent_is_back_within_a_heartbeat() {
         let server = ZooKeeper::start();
         let plum = registering(&server.address());
         let me = plum.register(at("orders", 1)).unwrap();

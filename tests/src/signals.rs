@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_stands_still_as_soon_as_it_is_stopped_and_no_longer_than_that() {
+    fn stopped_process_stands_still_until_continued() {
         // `yes` never waits for anything: it runs until it is stopped.
         let busy = Busy(Command::new("yes").stdout(std::process::Stdio::null()).spawn().unwrap());
         let pid = Pid::from_child(&busy.0);

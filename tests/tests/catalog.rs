@@ -36,7 +36,7 @@ fn delete_by_hand(controller: &Process, port: u16) {
 // === ours ===
 
 #[test]
-fn changes_arrive_without_asking() {
+fn changes_are_pushed() {
     let controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     assert!(plum.discover("orders").unwrap().is_empty(), "nobody is no error");
@@ -67,7 +67,7 @@ fn many_services_share_one_connection() {
 
 /// Trap 11.
 #[test]
-fn a_registry_that_restarted_empty_costs_nobody() {
+fn empty_restart_loses_nobody() {
     let mut controller = Process::start(CONTROLLER, TTL);
     let (writer, reader) = (client(&controller.plum(), unchecked()), client(&controller.plum(), json!({})));
     let all: Vec<_> = (1..=20).map(|port| writer.register(at(port)).unwrap()).collect();
@@ -83,7 +83,7 @@ fn a_registry_that_restarted_empty_costs_nobody() {
 
 /// Trap 11.
 #[test]
-fn a_registry_that_comes_back_with_a_part_takes_nobody_else_along() {
+fn partial_restart_keeps_other_endpoints() {
     let mut controller = Process::start(CONTROLLER, TTL);
     let reader = client(&controller.plum(), json!({}));
     (1..=4).for_each(|port| register_by_hand(&controller, port));
@@ -99,7 +99,7 @@ fn a_registry_that_comes_back_with_a_part_takes_nobody_else_along() {
 
 /// Trap 11.
 #[test]
-fn a_true_last_delete_on_a_settled_registry_is_believed_at_once() {
+fn last_delete_on_settled_registry_applies_at_once() {
     let controller = Process::start(CONTROLLER, TTL);
     let (writer, reader) = (client(&controller.plum(), unchecked()), client(&controller.plum(), json!({})));
     let me = writer.register(at(7)).unwrap();
@@ -110,7 +110,7 @@ fn a_true_last_delete_on_a_settled_registry_is_believed_at_once() {
 }
 
 #[test]
-fn what_expires_at_a_settled_registry_is_gone_and_explained() {
+fn expiry_on_settled_registry_is_explained() {
     let controller = Process::start(CONTROLLER, TTL);
     let (writer, reader) = (client(&controller.plum(), unchecked()), client(&controller.plum(), json!({})));
     let _me = writer.register(at(1)).unwrap();
@@ -127,7 +127,7 @@ fn what_expires_at_a_settled_registry_is_gone_and_explained() {
 
 /// Trap 12.
 #[test]
-fn a_registry_that_is_away_when_lists_age_fails_nobody() {
+fn stale_lists_serve_while_registry_is_down() {
     let mut controller = Process::start(CONTROLLER, TTL);
     let mut settings = unchecked();
     settings["cache"] = json!({ "ttl": "1s" });
@@ -153,7 +153,7 @@ fn with_snapshot(path: &std::path::Path) -> Value {
 
 /// Trap 12.
 #[test]
-fn a_start_without_the_registry_uses_the_snapshot_on_disk() {
+fn start_without_registry_uses_disk_snapshot() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshot");
     let mut controller = Process::start(CONTROLLER, TTL);
@@ -186,7 +186,7 @@ fn a_start_without_the_registry_uses_the_snapshot_on_disk() {
 
 /// Trap 12.
 #[test]
-fn a_spoilt_snapshot_is_as_good_as_none() {
+fn corrupt_snapshot_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("snapshot");
     let controller = Process::start(CONTROLLER, TTL);
@@ -198,7 +198,7 @@ fn a_spoilt_snapshot_is_as_good_as_none() {
 }
 
 #[test]
-fn a_cleared_cache_asks_anew_and_serves_on_if_nobody_answers() {
+fn cleared_cache_falls_back_when_registry_is_down() {
     let mut controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     register_by_hand(&controller, 7);
@@ -212,7 +212,7 @@ fn a_cleared_cache_asks_anew_and_serves_on_if_nobody_answers() {
 }
 
 #[test]
-fn a_client_that_cannot_ask_says_so_and_finds_out_later() {
+fn unreachable_registry_is_an_error_until_it_answers() {
     let mut controller = Process::start(CONTROLLER, TTL);
     controller.kill();
     let plum = client(&controller.plum(), unchecked());
@@ -223,7 +223,7 @@ fn a_client_that_cannot_ask_says_so_and_finds_out_later() {
 }
 
 #[test]
-fn a_deadline_is_kept_while_the_first_list_is_awaited() {
+fn first_list_respects_the_deadline() {
     let controller = Process::start(CONTROLLER, TTL);
     controller.stop();
     let plum = client(&controller.plum(), json!({ "timeout": "300ms" }));
@@ -234,7 +234,7 @@ fn a_deadline_is_kept_while_the_first_list_is_awaited() {
 }
 
 #[test]
-fn one_callers_interrupt_is_not_anothers() {
+fn interrupt_affects_only_its_caller() {
     struct Interrupted;
     impl plumline::interrupt::Interrupt for Interrupted {
         fn check(&self) -> plumline::Result<()> {
@@ -251,7 +251,7 @@ fn one_callers_interrupt_is_not_anothers() {
 }
 
 #[test]
-fn waiting_for_a_service_ends_when_it_is_there() {
+fn wait_for_returns_when_service_appears() {
     let controller = Process::start(CONTROLLER, TTL);
     let (writer, plum) = (client(&controller.plum(), unchecked()), client(&controller.plum(), json!({})));
     let error = plum.wait_for(Query::new("orders").version("v2"), Duration::from_millis(200)).unwrap_err();
@@ -273,7 +273,7 @@ fn changed_ports(list: &[std::sync::Arc<Endpoint>]) -> Vec<u16> {
 }
 
 #[test]
-fn a_watch_begins_with_what_is_there_and_tells_every_step() {
+fn watch_starts_with_snapshot_and_reports_changes() {
     let mut controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     register_by_hand(&controller, 1);
@@ -296,7 +296,7 @@ fn a_watch_begins_with_what_is_there_and_tells_every_step() {
 }
 
 #[test]
-fn a_slow_reader_gets_everything_in_one_step() {
+fn slow_reader_gets_merged_change() {
     let controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     let watch = plum.watch("orders").unwrap();
@@ -310,7 +310,7 @@ fn a_slow_reader_gets_everything_in_one_step() {
 }
 
 #[test]
-fn a_watch_of_everything_tells_of_services_that_appear() {
+fn watch_all_reports_services_that_appear() {
     let controller = Process::start(CONTROLLER, Duration::from_mins(1));
     let plum = client(&controller.plum(), json!({}));
     register_by_hand(&controller, 1);
@@ -326,7 +326,7 @@ fn a_watch_of_everything_tells_of_services_that_appear() {
 }
 
 #[test]
-fn a_watch_ends_when_its_client_is_closed_from_another_thread() {
+fn watch_ends_when_client_is_closed() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({}));
     let mut watch = plum.watch("orders").unwrap();
@@ -339,7 +339,7 @@ fn a_watch_ends_when_its_client_is_closed_from_another_thread() {
 // === one's own ===
 
 #[test]
-fn what_is_published_stands_beside_what_is_registered() {
+fn published_endpoints_join_registered_ones() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), unchecked());
     plum.publish("orders", vec![Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 1)]).unwrap();
@@ -351,7 +351,7 @@ fn what_is_published_stands_beside_what_is_registered() {
 }
 
 #[test]
-fn a_registry_in_memory_is_shared_by_its_name() {
+fn memory_registry_is_shared_by_name() {
     let name = format!("memory://shared-{}", std::process::id());
     let (a, b) = (client(&name, unchecked()), client(&name, unchecked()));
     let me = a.register(at(7)).unwrap();
@@ -362,7 +362,7 @@ fn a_registry_in_memory_is_shared_by_its_name() {
 }
 
 #[test]
-fn a_registry_in_a_file_is_read_again_when_it_changes() {
+fn file_registry_reloads_on_change() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("services.yaml");
     // As editors do: whoever looks finds the old content or the new one.
@@ -393,7 +393,7 @@ fn polling() -> Value {
 }
 
 #[test]
-fn the_original_is_polled_and_beaten_one_by_one() {
+fn original_controller_gets_single_heartbeats() {
     let original = Original::start(TTL);
     let plum = client(&original.plum(), polling());
     assert!(plum.discover("orders").unwrap().is_empty());
@@ -416,7 +416,7 @@ fn the_original_is_polled_and_beaten_one_by_one() {
 
 /// Trap 7.
 #[test]
-fn a_beat_on_its_way_to_the_original_does_not_bring_it_back() {
+fn late_heartbeat_to_original_does_not_revive_instance() {
     let original = Original::start(Duration::from_mins(1));
     let plum = client(&original.plum(), polling());
     let me = plum.register(at(7)).unwrap();
@@ -435,7 +435,7 @@ fn a_beat_on_its_way_to_the_original_does_not_bring_it_back() {
 
 /// Trap 11.
 #[test]
-fn the_original_restarted_empty_costs_nobody() {
+fn original_restarted_empty_loses_nobody() {
     let original = Original::start(TTL);
     let (writer, reader) = (client(&original.plum(), polling()), client(&original.plum(), polling()));
     let all: Vec<_> = (1..=10).map(|port| writer.register(at(port)).unwrap()).collect();
@@ -448,7 +448,7 @@ fn the_original_restarted_empty_costs_nobody() {
 }
 
 #[test]
-fn a_service_nobody_uses_is_not_polled() {
+fn unused_service_is_not_polled() {
     let original = Original::start(TTL);
     let plum = client(&original.plum(), polling());
     plum.discover("orders").unwrap();
@@ -464,7 +464,7 @@ fn a_service_nobody_uses_is_not_polled() {
 }
 
 #[test]
-fn a_service_asked_for_before_it_was_there_is_found_however_many_other_names_came_since() {
+fn late_service_is_found_after_many_other_names() {
     let name = format!("memory://made-up-{}", std::process::id());
     let plum = client(&name, unchecked());
     assert!(ports(&plum, "orders").is_empty());

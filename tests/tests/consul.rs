@@ -140,7 +140,7 @@ impl Agent {
 }
 
 #[test]
-fn a_key_value_store_without_a_leader_takes_no_version_away() {
+fn kv_without_leader_keeps_versions() {
     let agent = Arc::new(Agent::default());
     agent.put("orders", 80, "passing");
     let plum = client(&format!("consul://{}", agent.start()), json!({}));
@@ -153,7 +153,7 @@ fn a_key_value_store_without_a_leader_takes_no_version_away() {
 }
 
 #[test]
-fn an_agent_that_refuses_a_registration_is_not_left_for_it() {
+fn refused_registration_does_not_switch_agents() {
     let (first, second) = (Arc::new(Agent::default()), Arc::new(Agent::default()));
     first.refuses_to_register.store(true, Relaxed);
     second.refuses_to_register.store(true, Relaxed);
@@ -168,7 +168,7 @@ fn an_agent_that_refuses_a_registration_is_not_left_for_it() {
 }
 
 #[test]
-fn what_could_not_be_read_among_many_services_is_read_again() {
+fn failed_read_among_many_services_is_retried() {
     let agent = Arc::new(Agent::default());
     let names: Vec<String> = (0..120).map(|n| format!("s{n:03}")).collect();
     names.iter().for_each(|name| agent.put(name, 80, "passing"));
@@ -185,7 +185,7 @@ fn what_could_not_be_read_among_many_services_is_read_again() {
 }
 
 #[test]
-fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
+fn unreadable_service_does_not_affect_others() {
     let agent = Arc::new(Agent::default());
     agent.put("orders", 80, "passing");
     "secret".clone_into(&mut agent.secret.lock());

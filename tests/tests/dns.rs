@@ -125,7 +125,7 @@ fn found(plum: &Client, service: &str) -> Vec<String> {
 }
 
 #[test]
-fn only_the_answer_to_the_question_is_an_answer() {
+fn ignores_responses_to_other_questions() {
     let liar = Liar::start(|question| {
         let right = question.well(1);
         let mut other_id = question.well(6);
@@ -149,7 +149,7 @@ fn only_the_answer_to_the_question_is_an_answer() {
 }
 
 #[test]
-fn names_that_point_in_circles_are_no_answer() {
+fn rejects_circular_name_compression() {
     let circle = |at: usize| [0xc0 | (at >> 8) as u8, at as u8];
     let liar = Liar::start(move |question| {
         let mut datagram = question.answer(ANSWER, &[a(1)]);
@@ -163,7 +163,7 @@ fn names_that_point_in_circles_are_no_answer() {
 }
 
 #[test]
-fn silence_is_an_error_within_the_time_for_one_look() {
+fn silent_server_times_out_within_one_lookup() {
     let liar = Liar::start(|_| Vec::new());
     let limit = Duration::from_secs(3);
     let error = within("one lookup ends", limit, || liar.client().discover("orders").unwrap_err());
@@ -172,7 +172,7 @@ fn silence_is_an_error_within_the_time_for_one_look() {
 }
 
 #[test]
-fn a_lost_datagram_is_sent_again() {
+fn lost_datagram_is_resent() {
     let liar = Liar::start(|_| Vec::new());
     let count = Arc::new(AtomicUsize::new(0));
     liar.now(move |question| {
@@ -183,7 +183,7 @@ fn a_lost_datagram_is_sent_again() {
 }
 
 #[test]
-fn a_failure_of_one_name_neither_empties_it_nor_hinders_the_others() {
+fn failure_of_one_name_keeps_all_lists() {
     let liar = Liar::start(|question| vec![question.well(1)]);
     let plum = liar.client();
     let watches = ["orders", "billing"].map(|name| plum.watch(name).unwrap());
@@ -207,7 +207,7 @@ fn a_failure_of_one_name_neither_empties_it_nor_hinders_the_others() {
 }
 
 #[test]
-fn a_kind_of_address_that_fails_does_not_take_the_other_kind_away() {
+fn failed_aaaa_lookup_keeps_a_records() {
     let liar = Liar::start(|question| vec![question.well(1)]);
     let plum = liar.client();
     let _watch = plum.watch("orders").unwrap();
@@ -259,7 +259,7 @@ fn framed(message: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_truncated_is_asked_for_over_tcp() {
+fn truncated_response_is_fetched_over_tcp() {
     let (plum, _liar) = over_tcp(|question| {
         let records: Vec<Vec<u8>> =
             if question.is_about_ipv4() { (1..=200).map(a).collect() } else { Vec::new() };
@@ -269,7 +269,7 @@ fn what_is_truncated_is_asked_for_over_tcp() {
 }
 
 #[test]
-fn nonsense_over_tcp_is_an_error_that_says_so() {
+fn malformed_tcp_response_is_an_error() {
     let cases: [(Nonsense, &str); 5] = [
         (|question| framed(question.answer(TRUNCATED, &[])), "truncated even over TCP"),
         (|question| framed(question.answer(ANSWER, &[])[2..].to_vec()), "no answer to the question"),
@@ -285,7 +285,7 @@ fn nonsense_over_tcp_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_name_that_nobody_uses_is_no_longer_asked_for() {
+fn unused_name_is_no_longer_resolved() {
     let liar = Liar::start(|question| vec![question.well(1)]);
     let plum = liar.client();
     assert_eq!(found(&plum, "orders"), ["10.0.0.1"]);

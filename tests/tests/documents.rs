@@ -67,7 +67,7 @@ fn all_blocks() -> Vec<Block> {
 }
 
 #[test]
-fn every_page_is_tested_and_every_page_of_the_guide_stands_in_its_summary() {
+fn every_page_is_tested_and_in_the_summary() {
     let markdown = |folder: &str| -> BTreeSet<String> {
         let entries = std::fs::read_dir(root().join(folder)).unwrap();
         let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -85,7 +85,7 @@ fn every_page_is_tested_and_every_page_of_the_guide_stands_in_its_summary() {
 }
 
 #[test]
-fn every_block_is_of_a_kind_that_is_tested() {
+fn every_block_kind_is_tested() {
     for Block { place, info, .. } in all_blocks() {
         let known = matches!(
             info.as_str(),
@@ -109,7 +109,7 @@ fn every_block_is_of_a_kind_that_is_tested() {
 }
 
 #[test]
-fn every_configuration_shown_is_one() {
+fn every_configuration_example_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     for Block { place, info, body } in all_blocks() {
         if let Some((format, "config")) = info.split_once(' ') {
@@ -122,7 +122,7 @@ fn every_configuration_shown_is_one() {
 }
 
 #[test]
-fn every_registry_file_shown_lists_endpoints() {
+fn every_registry_file_example_is_valid() {
     let folder = tempfile::tempdir().unwrap();
     for Block { place, info, body } in all_blocks() {
         if let Some((format, "services")) = info.split_once(' ') {
@@ -136,7 +136,7 @@ fn every_registry_file_shown_lists_endpoints() {
 }
 
 #[test]
-fn every_command_shown_exists() {
+fn every_command_example_exists() {
     for Block { place, info, body } in all_blocks().into_iter().filter(|block| block.info == "sh") {
         let lines = body.replace("\\\n", " ");
         for line in lines.lines().map(|line| line.split(" #").next().unwrap_or_default().trim()) {
@@ -229,13 +229,13 @@ static PLUMLINE: LazyLock<PathBuf> = LazyLock::new(|| {
 });
 
 #[test]
-fn both_readmes_hold_the_same_code() {
+fn both_readmes_contain_the_same_code() {
     let code = |page| blocks(page).into_iter().map(|block| (block.info, block.body)).collect::<Vec<_>>();
     assert_eq!(code("README.md"), code("README.zh.md"));
 }
 
 #[test]
-fn every_link_leads_somewhere() {
+fn every_link_resolves() {
     for page in PAGES {
         let folder = root().join(page);
         for link in links(&text(page)) {

@@ -31,7 +31,7 @@ fn sources(plum: &Client) -> Vec<String> {
 }
 
 #[test]
-fn the_first_that_answers_is_read_and_a_switch_loses_nobody() {
+fn reads_first_available_registry_and_loses_nobody() {
     let (mut first, second) = (process(), process());
     let (one, other) = (first.plum(), second.plum());
     let both = [one.clone(), other.clone()];
@@ -65,7 +65,7 @@ fn the_first_that_answers_is_read_and_a_switch_loses_nobody() {
 }
 
 #[test]
-fn a_first_read_falls_over_too_and_the_loss_of_all_is_told() {
+fn first_read_fails_over_and_total_loss_is_reported() {
     let (mut first, mut second) = (process(), process());
     let both = [first.plum(), second.plum()];
     let registering = client_of(&both, "failover");
@@ -85,7 +85,7 @@ fn a_first_read_falls_over_too_and_the_loss_of_all_is_told() {
 }
 
 #[test]
-fn merged_registries_list_together_and_an_endpoint_of_both_once() {
+fn merge_mode_deduplicates_endpoints() {
     let (first, second) = (process(), process());
     let (one, other) = (first.plum(), second.plum());
     let both = [one.clone(), other.clone()];
@@ -100,7 +100,7 @@ fn merged_registries_list_together_and_an_endpoint_of_both_once() {
 }
 
 #[test]
-fn every_service_is_followed_from_one_registry_to_the_next() {
+fn watch_all_follows_failover() {
     let (mut first, second) = (process(), process());
     let both = [first.plum(), second.plum()];
     let registering = client_of(&both, "failover");

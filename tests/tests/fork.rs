@@ -8,7 +8,7 @@ use plumline_tests::{Process, client, stays, until};
 use serde_json::json;
 
 #[test]
-fn a_child_leaves_its_parents_registrations_alone_and_makes_its_own() {
+fn forked_child_keeps_parent_registrations() {
     let controller = Process::start(env!("CARGO_BIN_EXE_test-controller"), Duration::from_mins(1));
     let settings = json!({ "registration": { "wait_listening": "0s" } });
     let parents = client(&controller.plum(), settings);

@@ -25,7 +25,7 @@ fn is_up_to_date(name: &str, expected: &str) {
 }
 
 #[test]
-fn the_page_of_defaults_is_what_core_says() {
+fn defaults_page_matches_core() {
     let intro = "\
 # Defaults
 
@@ -43,7 +43,7 @@ Durations are numbers of seconds or text such as `250ms`, `5s` or `1m30s`. Every
 }
 
 #[test]
-fn the_schema_is_what_core_says() {
+fn config_schema_matches_core() {
     let schema = serde_json::to_string_pretty(&Config::schema()).unwrap();
     is_up_to_date("config.schema.json", &format!("{schema}\n"));
 }

@@ -67,7 +67,7 @@ impl Drop for End<'_> {
 }
 
 #[test]
-fn a_proxy_in_the_environment_is_none_of_our_business() {
+fn ignores_proxy_in_environment() {
     let instance = Instance::start();
     let output = Command::new(env!("CARGO_BIN_EXE_test-call"))
         .arg(format!("static://{}", instance.address))
@@ -123,7 +123,7 @@ fn over_tls(port: u16, settings: serde_json::Value) -> plumline::Result<plumline
 }
 
 #[test]
-fn tls_is_spoken_with_whom_an_authority_vouches_for_and_nobody_else() {
+fn tls_requires_a_trusted_certificate() {
     let folder = tempfile::tempdir().unwrap();
     let (port, authority) = tls_server("orders.test", folder.path());
     let trusting = |name: &str| over_tls(port, json!({ "tls": { "ca": authority, "server_name": name } }));
@@ -139,7 +139,7 @@ fn tls_is_spoken_with_whom_an_authority_vouches_for_and_nobody_else() {
 }
 
 #[test]
-fn an_endpoints_label_may_name_the_certificate() {
+fn endpoint_label_sets_tls_server_name() {
     let folder = tempfile::tempdir().unwrap();
     let (port, authority) = tls_server("orders.test", folder.path());
     let plum = client("memory://", json!({ "tls": { "ca": authority } }));
@@ -151,7 +151,7 @@ fn an_endpoints_label_may_name_the_certificate() {
 }
 
 #[test]
-fn a_server_that_speaks_no_tls_is_a_clear_error() {
+fn plain_server_is_a_clear_tls_error() {
     let instance = Instance::start();
     let port = instance.address.rsplit(':').next().unwrap().parse().unwrap();
     let error = over_tls(port, json!({})).unwrap_err();
@@ -163,7 +163,7 @@ mod timed {
     use super::*;
 
     #[test]
-    fn a_killed_instance_costs_no_failed_call_and_is_out_within_100_ms() {
+    fn killed_instance_is_ejected_within_100_ms() {
         let mut instances: Vec<Instance> = (0..3).map(|_| Instance::start()).collect();
         let plum = client_of(&instances);
         let dead = instances[0].address.clone();
@@ -180,7 +180,7 @@ mod timed {
     }
 
     #[test]
-    fn an_instance_that_hangs_is_suspect_in_about_a_second_and_costs_no_failed_call() {
+    fn hung_instance_is_suspect_within_about_1_s() {
         let instances: Vec<Instance> = (0..3).map(|_| Instance::start()).collect();
         let plum = client_of(&instances);
         let hanging = instances[1].address.clone();

@@ -20,7 +20,7 @@ fn address() -> String {
 }
 
 #[test]
-fn the_readmes_program_runs() {
+fn readme_program_runs() {
     let controller = Controller::start(Config::new().listen("127.0.0.1:0".parse().unwrap())).unwrap();
     ADDRESS.set(format!("plum://{}", controller.address())).unwrap();
     let (http, port) = listener();

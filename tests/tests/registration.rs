@@ -21,7 +21,7 @@ fn at(port: u16) -> Instance {
 }
 
 #[test]
-fn an_instance_is_known_while_its_handle_lives() {
+fn instance_is_listed_while_handle_lives() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({}));
     let (_server, port) = listener();
@@ -40,7 +40,7 @@ fn an_instance_is_known_while_its_handle_lives() {
 }
 
 #[test]
-fn an_instance_is_published_once_its_port_answers() {
+fn instance_is_published_once_port_answers() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({}));
     let (server, port) = listener();
@@ -54,7 +54,7 @@ fn an_instance_is_published_once_its_port_answers() {
 }
 
 #[test]
-fn what_can_never_be_reached_is_refused_at_once() {
+fn rejects_unreachable_hosts_and_ports() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({}));
     for (instance, says) in [
@@ -71,7 +71,7 @@ fn what_can_never_be_reached_is_refused_at_once() {
 }
 
 #[test]
-fn the_host_is_found_on_the_way_to_the_registry() {
+fn host_is_taken_from_route_to_registry() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({}));
     let (_server, port) = listener();
@@ -81,7 +81,7 @@ fn the_host_is_found_on_the_way_to_the_registry() {
 }
 
 #[test]
-fn a_registry_that_is_away_gets_the_registration_once_it_is_there() {
+fn registers_once_registry_is_reachable() {
     let mut controller = Process::start(CONTROLLER, TTL);
     controller.kill();
     let plum = client(&controller.plum(), json!({}));
@@ -101,7 +101,7 @@ fn register_many(plum: &plumline::Client, count: u16) -> Vec<Registration> {
 }
 
 #[test]
-fn a_registry_restarted_empty_has_everybody_back_within_a_beat() {
+fn reregisters_within_a_heartbeat_after_empty_restart() {
     let mut controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let all = register_many(&plum, 200);
@@ -116,7 +116,7 @@ fn a_registry_restarted_empty_has_everybody_back_within_a_beat() {
 
 /// Trap 5.
 #[test]
-fn a_registry_killed_while_they_come_back_ends_with_exactly_those_that_live() {
+fn kill_during_reregistration_restores_exact_set() {
     let mut controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let mut all = register_many(&plum, 200);
@@ -136,7 +136,7 @@ fn a_registry_killed_while_they_come_back_ends_with_exactly_those_that_live() {
 
 /// Trap 7.
 #[test]
-fn an_update_made_while_the_registry_is_away_is_what_comes_back() {
+fn update_during_outage_is_registered_afterwards() {
     let mut controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let me = plum.register(at(7).version("v1")).unwrap();
@@ -152,7 +152,7 @@ fn an_update_made_while_the_registry_is_away_is_what_comes_back() {
 
 /// Trap 7.
 #[test]
-fn unhealthy_stays_unhealthy_whoever_said_it() {
+fn unhealthy_state_is_kept() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let (me, other) = (plum.register(at(7)).unwrap(), plum.register(at(8)).unwrap());
@@ -178,7 +178,7 @@ fn unhealthy_stays_unhealthy_whoever_said_it() {
 }
 
 #[test]
-fn a_changed_identity_removes_the_old_one() {
+fn changed_identity_removes_old_record() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let me = plum.register(at(7).instance_id("me")).unwrap();
@@ -190,7 +190,7 @@ fn a_changed_identity_removes_the_old_one() {
 }
 
 #[test]
-fn one_id_may_offer_several_services() {
+fn one_instance_id_may_offer_several_services() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let offer =
@@ -206,7 +206,7 @@ fn one_id_may_offer_several_services() {
 
 /// Trap 7.
 #[test]
-fn closing_in_the_middle_of_beats_closes_for_good() {
+fn close_during_heartbeats_is_final() {
     let controller = Process::start(CONTROLLER, Duration::from_millis(300));
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     for _ in 0..20 {
@@ -223,7 +223,7 @@ fn closing_in_the_middle_of_beats_closes_for_good() {
 }
 
 #[test]
-fn closing_twice_and_closing_everything_is_fine() {
+fn close_is_idempotent() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let me = plum.register(at(7)).unwrap();
@@ -239,7 +239,7 @@ fn closing_twice_and_closing_everything_is_fine() {
 }
 
 #[test]
-fn a_detached_registration_outlives_its_client() {
+fn detached_registration_outlives_its_client() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     drop(plum.register(at(7)).unwrap().detach());
@@ -248,7 +248,7 @@ fn a_detached_registration_outlives_its_client() {
 }
 
 #[test]
-fn a_registry_that_asks_who_we_are_is_heard_at_once() {
+fn unauthenticated_registry_is_reported_at_once() {
     let config = plumline_controller::Config::new().listen("127.0.0.1:0".parse().unwrap()).token("hush");
     let controller = plumline_controller::Controller::start(config).unwrap();
     let address = format!("plum://{}", controller.address());
@@ -266,7 +266,7 @@ fn a_registry_that_asks_who_we_are_is_heard_at_once() {
 }
 
 #[test]
-fn over_tls_everything_is_the_same_and_a_stranger_is_not_believed() {
+fn tls_registers_and_verifies_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
     let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
@@ -288,7 +288,7 @@ fn over_tls_everything_is_the_same_and_a_stranger_is_not_believed() {
 }
 
 #[test]
-fn a_stalled_registry_holds_up_nobody_and_loses_nothing() {
+fn stalled_registry_blocks_nobody_and_loses_nothing() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let _all = register_many(&plum, 20);
@@ -313,7 +313,7 @@ fn a_stalled_registry_holds_up_nobody_and_loses_nothing() {
 }
 
 #[test]
-fn a_caller_who_is_interrupted_waits_no_longer_and_is_not_registered() {
+fn interrupted_register_does_not_register() {
     struct Interrupted;
     impl plumline::interrupt::Interrupt for Interrupted {
         fn check(&self) -> plumline::Result<()> {
@@ -334,7 +334,7 @@ fn a_caller_who_is_interrupted_waits_no_longer_and_is_not_registered() {
 }
 
 #[test]
-fn several_controllers_are_each_told() {
+fn registers_with_every_controller() {
     let (mut a, b) = (Process::start(CONTROLLER, TTL), Process::start(CONTROLLER, TTL));
     let address = format!("plum://{},{}", a.address(), b.address());
     let plum = client(&address, json!({ "registration": { "wait_listening": "0s" } }));
@@ -354,7 +354,7 @@ fn several_controllers_are_each_told() {
 }
 
 #[test]
-fn names_of_any_script_travel_whole() {
+fn unicode_names_round_trip() {
     let controller = Process::start(CONTROLLER, TTL);
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     for name in ["订单", "a b&c=d", "é/ü?#%41+", "💡"] {

@@ -16,7 +16,7 @@ fn ours() -> usize {
 }
 
 #[test]
-fn a_thousand_watches_and_registrations_take_few_threads_and_leave_none() {
+fn thousand_watches_use_few_threads() {
     let controller = Process::start(env!("CARGO_BIN_EXE_test-controller"), Duration::from_secs(15));
     let settings = json!({ "registration": { "wait_listening": "0s" } });
     let (plum, other) = (client(&controller.plum(), settings), client(&controller.plum(), json!({})));

@@ -14,7 +14,7 @@ fn crates(features: &str) -> Vec<String> {
 }
 
 #[test]
-fn whoever_asks_for_no_feature_compiles_no_tokio() {
+fn default_features_do_not_include_tokio() {
     let light = crates("");
     for heavy in ["tokio", "tonic", "hyper", "prost", "h2", "futures_util"] {
         assert!(!light.iter().any(|name| name == heavy), "{heavy} is among {light:?}");

@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn text_becomes_what_the_key_holds() {
+    fn text_is_converted_to_the_type_of_its_key() {
         let layer = all(&[
             ("retry.attempts", "5"),
             ("outlier.stall", "false"),
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_the_nearest_known() {
+    fn unknown_key_names_the_nearest_known_one() {
         let refused = |key| all(&[(key, "5")]).unwrap_err().to_string();
         assert_eq!(
             refused("retry.attemps"),
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_depends_on_another_may_come_first() {
+    fn dependent_value_may_come_first() {
         let layer = all(&[("retry.base", "9s"), ("retry.cap", "20s")]).unwrap();
         assert!(Config::from_value(layer).is_ok());
     }

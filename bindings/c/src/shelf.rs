@@ -40,7 +40,7 @@ mod tests {
     use super::Shelf;
 
     #[test]
-    fn every_string_has_a_nul_behind_it() {
+    fn strings_end_with_nul() {
         let shelf = Shelf::of(["orders", "", "v2"]);
         let all: Vec<_> = (0..shelf.len()).map(|place| shelf.get(place).unwrap()).collect();
         assert_eq!(all, [b"orders\0".as_slice(), b"\0", b"v2\0"]);

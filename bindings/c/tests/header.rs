@@ -49,7 +49,7 @@ fn generated() -> String {
 }
 
 #[test]
-fn the_committed_header_is_what_the_sources_say() {
+fn committed_header_matches_sources() {
     let (committed, generated) = (here("../../include/plumline.h"), generated());
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&committed, &generated).unwrap();
@@ -62,7 +62,7 @@ fn the_committed_header_is_what_the_sources_say() {
 }
 
 #[test]
-fn every_export_is_in_the_header() {
+fn header_contains_every_export() {
     let header = generated();
     let sources = fs::read_dir(here("src/ffi")).unwrap();
     for source in sources.map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap()) {
@@ -79,7 +79,7 @@ const GUARDS: [&str; 8] = ["boundary(", "make(", "make_if(", "look(", "say(", "f
 const UNGUARDED: [&str; 2] = ["version", "abi_version"];
 
 #[test]
-fn every_export_runs_behind_a_guard() {
+fn every_export_has_a_panic_guard() {
     for source in fs::read_dir(here("src/ffi")).unwrap().map(|entry| entry.unwrap().path()) {
         let source = fs::read_to_string(source).unwrap();
         for export in source.split("extern \"C\" fn plumline_").skip(1) {

@@ -117,7 +117,7 @@ public final class PlumConfig {
 ";
 
 #[test]
-fn the_java_configuration_is_the_cores() {
+fn java_configuration_matches_core() {
     let path = root().join("java/src/main/java/io/plumline/PlumConfig.java");
     let made = plum_config();
     if std::env::var_os("UPDATE").is_some() {
@@ -128,7 +128,7 @@ fn the_java_configuration_is_the_cores() {
 }
 
 #[test]
-fn the_java_kinds_and_version_are_the_cores() {
+fn java_kinds_and_version_match_core() {
     let read = |name: &str| std::fs::read_to_string(root().join(name)).unwrap();
     let kinds = read("java/src/main/java/io/plumline/Kind.java");
     for kind in Kind::ALL {

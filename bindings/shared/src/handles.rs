@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_that_are_made_up_do_not_fill_the_memory() {
+    fn unknown_names_do_not_grow_memory() {
         let client = Client::new("static://127.0.0.1:1").unwrap();
         let handles = Handles::default();
         (0..MOST + 5).for_each(|n| drop(handles.get(&client, &format!("s{n}")).unwrap()));

@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_wait_for_their_thread_or_for_the_drainer() {
+    fn log_records_are_queued_until_drained() {
         let (first, second) = (listen(), listen());
         assert!(wants_drainer() && !wants_drainer());
         let inside = enter();

@@ -141,14 +141,14 @@ mod tests {
     }
 
     #[test]
-    fn names_go_out_as_addresses() {
+    fn placeholders_become_addresses() {
         let filled = names().fill(&json!({"registry": "static://${a},${b}", "port": "${b.port}"})).unwrap();
         assert_eq!(filled, json!({"registry": "static://127.0.0.1:400,127.0.0.1:4001", "port": 4001}));
         assert!(names().fill(&json!("${c}")).is_err());
     }
 
     #[test]
-    fn addresses_come_back_as_names() {
+    fn addresses_become_placeholders() {
         let mut answer = json!({
             "message": "127.0.0.1:4001 refused, 127.0.0.1:400 too, 127.0.0.1:40011 not",
             "kind": 4,

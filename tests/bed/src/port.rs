@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_refuses_until_somebody_listens_and_afterwards() {
+    fn port_refuses_connections_unless_listening() {
         let port = Port::take().unwrap();
         assert!(TcpStream::connect(port.address()).is_err());
         let listener = port.listen().unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_somebody_has_is_not_taken_again() {
+    fn reserved_port_is_not_reserved_twice() {
         let kept = Port::take().unwrap();
         assert!(Port::at(kept.address().port()).is_err(), "nobody listens there yet");
         let listener = kept.listen().unwrap();

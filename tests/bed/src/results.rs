@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_shows_in_the_table_and_in_the_verdict() {
+    fn failure_shows_in_table_and_result() {
         let target = tempfile::tempdir().unwrap();
         let verdict = |failure: Option<&str>| Verdict {
             topic: "retry".into(),

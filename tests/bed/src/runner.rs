@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_has_exactly_one_key() {
+    fn response_has_exactly_one_key() {
         assert_eq!(read(r#"{"value": 1}"#), Ok(Outcome::Value(1.into())));
         assert_eq!(read(r#"{"raised": "x"}"#), Ok(Outcome::Raised("x".into())));
         for wrong in ["", "[]", "{}", r#"{"value": 1, "error": 2}"#, r#"{"defect": "x"}"#, r#"{"other": 1}"#]
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_is_whole_and_its_number_fits_its_name() {
+    fn error_is_complete_and_number_matches_name() {
         let error = |name: &str| {
             format!(
                 r#"{{"error": {{"kind": 4, "name": "{name}", "message": "", "service": null, "endpoint": null,

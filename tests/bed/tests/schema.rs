@@ -9,7 +9,7 @@ fn folder() -> PathBuf {
 }
 
 #[test]
-fn the_schema_is_what_the_types_say() {
+fn schema_matches_types() {
     let path = folder().join("schema.json");
     if std::env::var_os("UPDATE").is_some() {
         std::fs::write(&path, scenario::schema()).unwrap();
@@ -19,7 +19,7 @@ fn the_schema_is_what_the_types_say() {
 }
 
 #[test]
-fn every_object_of_the_schema_is_closed() {
+fn schema_objects_reject_unknown_keys() {
     fn look(value: &serde_json::Value, place: &str) {
         if let Some(map) = value.as_object() {
             if map.contains_key("properties") {
@@ -33,7 +33,7 @@ fn every_object_of_the_schema_is_closed() {
 }
 
 #[test]
-fn there_are_enough_scenarios_and_each_says_what_it_guards() {
+fn scenarios_are_many_and_state_their_purpose() {
     let files = scenario::read(&folder()).unwrap();
     let count: usize = files.iter().map(|file| file.scenarios.len()).sum();
     assert!(count >= 80, "{count} scenarios");
@@ -42,7 +42,7 @@ fn there_are_enough_scenarios_and_each_says_what_it_guards() {
 }
 
 #[test]
-fn a_word_there_is_not_is_refused_wherever_it_stands() {
+fn rejects_unknown_key_at_every_level() {
     let good = r#"{"topic": "t", "scenarios": [{"name": "n", "why": "w", "endpoints": {"a": {"answers": [{}]}},
         "steps": [{"ask": {"call": {"service": "s", "path": "/"}}, "expect": {"status": {"$range": [1, 2]}}},
                   {"bed": {"down": {"endpoint": "a"}}}],
@@ -69,7 +69,7 @@ fn a_word_there_is_not_is_refused_wherever_it_stands() {
 }
 
 #[test]
-fn a_registry_that_is_not_there_knows_nothing_and_one_is_enough() {
+fn scenario_has_at_most_one_registry() {
     let scenario = |more: &str| {
         format!(
             r#"{{"topic": "t", "scenarios": [{{"name": "n", "why": "w", "endpoints": {{"a": {{}}}}, {more}

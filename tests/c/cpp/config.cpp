@@ -25,7 +25,7 @@ static const char* refused(const plumline::Config& config) {
   return words.c_str();
 }
 
-TEST(a_number_is_written_as_json_has_it_in_every_locale) {
+TEST(numbers_are_locale_independent) {
   with_a_decimal_comma([] {
     plumline::Config config;
     config.set("attempt_timeout", 0.25).set("retry.budget", 0.2F).set("retry.attempts", std::int8_t{2});
@@ -35,7 +35,7 @@ TEST(a_number_is_written_as_json_has_it_in_every_locale) {
   });
 }
 
-TEST(a_number_keeps_all_its_digits_and_has_no_more) {
+TEST(numbers_round_trip_exactly) {
   const auto told = [](double seconds) {
     plumline::Config config;
     config.set("retry.attempts", seconds);  // a whole number belongs there: the refusal tells what came
@@ -53,7 +53,7 @@ static plumline::Config answering(const std::string& text) {
   return config;
 }
 
-TEST(a_client_never_calls_the_code_of_another) {
+TEST(callbacks_belong_to_one_client) {
   plumline::Config config = answering("old");
   auto old = std::make_unique<plumline::Client>("static://127.0.0.1:1", config);
   CHECK(old->get("orders", "/").status() == 200);
@@ -64,7 +64,7 @@ TEST(a_client_never_calls_the_code_of_another) {
   plum.configure(plumline::Config{}.set("timeout", plumline::Millis{900}));
 }
 
-TEST(threads_make_clients_of_one_configuration) {
+TEST(threads_create_clients_from_one_config) {
   const plumline::Config config = answering("a text that is too long to lie in the string itself");
   std::atomic<int> answered{0};
   const auto make_and_forget = [&] {

@@ -35,7 +35,7 @@ static plumline::Endpoint endpoint(std::uint16_t port, const char* version) {
   return plumline::Endpoint{fields};
 }
 
-TEST(owners_move_and_values_copy) {
+TEST(handles_move_and_values_copy) {
   static_assert(!std::is_copy_constructible_v<plumline::Client> && std::is_nothrow_move_constructible_v<plumline::Client>);
   static_assert(!std::is_copy_constructible_v<plumline::Response> && std::is_move_constructible_v<plumline::Response>);
   static_assert(!std::is_copy_constructible_v<plumline::Pick> && !std::is_copy_constructible_v<plumline::Watch>);
@@ -52,7 +52,7 @@ TEST(owners_move_and_values_copy) {
         Kind::invalid_argument);
 }
 
-TEST(a_call_is_made_with_every_word) {
+TEST(every_method_calls) {
   const plumline::Client plum{address_of_server()};
   const auto reply = plum.get("orders", "/items/7");
   CHECK(reply.status() == 200 && reply.is_success() && reply.service() == "orders" && reply.attempts() == 1);
@@ -97,7 +97,7 @@ TEST(errors_are_thrown_or_returned) {
   CHECK(!plumline::Client::try_create("plmu://x") && thrown([] { plumline::Client{"plmu://x"}; }).kind() == Kind::invalid_argument);
 }
 
-TEST(discovery_picks_and_figures) {
+TEST(discover_pick_and_stats) {
   const plumline::Client plum{"memory://"};
   plum.publish("orders", {endpoint(1, "v1"), endpoint(2, "v2")});
   std::size_t count = 0;
@@ -141,7 +141,7 @@ TEST(discovery_picks_and_figures) {
   plum.clear_cache();
 }
 
-TEST(a_bound_service_calls) {
+TEST(bound_service_calls) {
   const plumline::Client plum{address_of_server()};
   const auto orders = plum.service("orders");
   CHECK(orders.get("/a").raise_for_status().body().find("GET /a ") == 0 && orders.try_get("/b"));
@@ -152,7 +152,7 @@ TEST(a_bound_service_calls) {
   CHECK(!orders.try_call(plumline::Request::get("", "/").version("v2")));
 }
 
-TEST(a_registration_is_raii_unless_it_is_detached) {
+TEST(registration_is_raii_unless_detached) {
   program controller = controller_start();
   const plumline::Client plum{controller.address}, other{controller.address};
   const auto known = [&] { return other.clear_cache(), other.discover("orders").size(); };
@@ -188,7 +188,7 @@ TEST(a_registration_is_raii_unless_it_is_detached) {
   program_end(&controller);
 }
 
-TEST(changes_are_walked_through_until_the_watch_is_closed) {
+TEST(watch_iterates_until_closed) {
   const plumline::Client plum{"memory://"};
   auto watch = plum.watch("orders");
   std::vector<std::string> kinds;
@@ -208,7 +208,7 @@ TEST(changes_are_walked_through_until_the_watch_is_closed) {
   CHECK(copy == plumline::Change{});
 }
 
-TEST(what_a_callback_throws_comes_out_behind_the_error) {
+TEST(callback_exception_is_nested_in_error) {
   plumline::Config config;
   int attempts = 0;
   config.on_request([](plumline::Outgoing& request, const plumline::Endpoint&) {
@@ -258,7 +258,7 @@ TEST(what_a_callback_throws_comes_out_behind_the_error) {
   CHECK(plum.try_get("orders", "/late").error().kind() == Kind::timeout);
 }
 
-TEST(a_callback_may_call_and_close) {
+TEST(callback_may_call_and_close) {
   plumline::Config config;
   std::unique_ptr<plumline::Client> plum;
   config.transport([](const plumline::Outgoing&, const plumline::Endpoint&) { return plumline::Response{200, "ok"}; });
@@ -276,7 +276,7 @@ TEST(a_callback_may_call_and_close) {
   CHECK(plum->is_closed() && plum->try_get("orders", "/").error().kind() == Kind::closed);
 }
 
-TEST(what_is_asked_of_a_temporary_is_kept_as_a_string_of_its_own) {
+TEST(getter_of_temporary_returns_owned_string) {
   plumline::Config config;
   config.transport([](const plumline::Outgoing&, const plumline::Endpoint&) {
     return plumline::Response{200, std::string(100, 'x'), {{"X-A", std::string(100, 'a')}}};
@@ -294,7 +294,7 @@ TEST(what_is_asked_of_a_temporary_is_kept_as_a_string_of_its_own) {
   static_assert(std::is_same_v<decltype(kept.body()), std::string_view>, "without a copy where it can be");
 }
 
-TEST(a_balancer_of_ones_own) {
+TEST(custom_balancer) {
   plumline::Config config;
   config.balancer([](const plumline::Choice& choice) -> std::optional<std::size_t> { return choice.size() - 1; });
   config.balancer("billing", [](const plumline::Choice& choice) -> std::optional<std::size_t> {
@@ -308,7 +308,7 @@ TEST(a_balancer_of_ones_own) {
   CHECK(std::string{thrown([&] { plum.pick("odd"); }).what()} == "odd");
 }
 
-TEST(settings_are_typed_checked_and_changed) {
+TEST(settings_are_typed_and_validated) {
   plumline::Config config;
   config.set("retry.attempts", 2).set("timeout", Millis{800}).set("outlier.stall", false).set("zone", "eu");
   CHECK(!config.try_set("retry.attemps", "2") && thrown([&] { config.set("x", 1); }).kind() == Kind::invalid_argument);

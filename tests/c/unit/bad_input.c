@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-TEST(null_where_an_object_must_be_is_named) {
+TEST(null_object_is_named) {
   plumline_endpoints *endpoints = NULL;
   plumline_response *reply = NULL;
   plumline_pick *pick = NULL;
@@ -50,7 +50,7 @@ TEST(null_where_an_object_must_be_is_named) {
   REFUSED("fields is NULL", plumline_response_new(NULL, NULL, &reply, &error));
 }
 
-TEST(null_where_a_result_goes_is_named) {
+TEST(null_result_pointer_is_named) {
   plumline_client *plum = client_of("static://10.0.0.1:1", NULL);
   plumline_request get = get_of(S("orders"), S("/"));
   plumline_stats *stats = NULL;
@@ -67,7 +67,7 @@ TEST(null_where_a_result_goes_is_named) {
   done_with(plum);
 }
 
-TEST(null_is_nothing_to_read_and_nothing_to_free) {
+TEST(null_getters_return_empty_and_free_accepts_null) {
   CHECK(plumline_response_status(NULL) == 0 && plumline_response_body(NULL).data == NULL);
   CHECK(plumline_response_is_success(NULL) == 0 && plumline_response_header(NULL, S("x")).data == NULL);
   CHECK(plumline_response_header_count(NULL) == 0 && plumline_response_header_at(NULL, 0).name.data == NULL);
@@ -124,7 +124,7 @@ TEST(null_is_nothing_to_read_and_nothing_to_free) {
   plumline_stats_free(NULL);
 }
 
-TEST(broken_utf8_is_named_with_its_argument) {
+TEST(invalid_utf8_names_its_argument) {
   plumline_client *plum = client_of("static://10.0.0.1:1", NULL), *none = NULL;
   plumline_endpoints *endpoints = NULL;
   plumline_response *reply = NULL;
@@ -156,7 +156,7 @@ TEST(broken_utf8_is_named_with_its_argument) {
   done_with(plum);
 }
 
-TEST(lengths_that_cannot_be_are_refused) {
+TEST(rejects_impossible_lengths) {
   plumline_client *plum = client_of("static://10.0.0.1:1", NULL);
   plumline_endpoints *endpoints = NULL;
   plumline_response *reply = NULL;
@@ -183,7 +183,7 @@ TEST(lengths_that_cannot_be_are_refused) {
   done_with(plum);
 }
 
-TEST(a_size_from_an_older_header_is_filled_up_with_defaults) {
+TEST(struct_of_older_header_gets_defaults) {
   plumline_client *plum = client_of_server(NULL);
   plumline_response *reply = NULL;
   plumline_request get = get_of(S("orders"), S("/old"));
@@ -195,7 +195,7 @@ TEST(a_size_from_an_older_header_is_filled_up_with_defaults) {
   done_with(plum);
 }
 
-TEST(a_size_from_a_newer_header_will_do_as_long_as_it_says_nothing_new) {
+TEST(struct_of_newer_header_is_accepted_if_zero) {
   plumline_client *plum = client_of_server(NULL);
   plumline_response *reply = NULL;
   struct {
@@ -210,7 +210,7 @@ TEST(a_size_from_a_newer_header_will_do_as_long_as_it_says_nothing_new) {
   done_with(plum);
 }
 
-TEST(a_size_that_is_none_is_refused) {
+TEST(rejects_struct_size_zero) {
   plumline_client *plum = client_of("static://10.0.0.1:1", NULL);
   plumline_response *reply = NULL;
   plumline_registration *me = NULL;
@@ -233,7 +233,7 @@ TEST(a_size_that_is_none_is_refused) {
   done_with(plum);
 }
 
-TEST(what_would_break_out_of_its_place_is_refused) {
+TEST(rejects_crlf_and_nul) {
   plumline_client *plum = client_of("static://10.0.0.1:1", NULL);
   plumline_response *reply = NULL;
   const plumline_field evil = {S("X"), S("a\r\nHost: evil")};

@@ -2,7 +2,7 @@
 
 #include <pthread.h>
 
-TEST(a_call_brings_back_the_answer) {
+TEST(call_returns_the_response) {
   plumline_client *plum = client_of_server(NULL);
   plumline_request get = get_of(S("orders"), S("/items/7"));
   plumline_response *reply = NULL;
@@ -26,7 +26,7 @@ TEST(a_call_brings_back_the_answer) {
   done_with(plum);
 }
 
-TEST(everything_that_a_request_says_is_sent) {
+TEST(request_fields_are_all_sent) {
   plumline_client *plum = client_of_server(NULL);
   const plumline_field params[] = {{S("q"), S("a b&c")}, {S("q"), S("2")}}, headers[] = {{S("X-Team"), S("fruit")}};
   plumline_request post = get_of(S("orders"), S("/a b"));
@@ -69,7 +69,7 @@ TEST(everything_that_a_request_says_is_sent) {
   done_with(plum);
 }
 
-TEST(a_status_is_an_answer_until_it_is_raised) {
+TEST(status_is_no_error_until_raised) {
   plumline_client *plum = client_of_server(NULL);
   plumline_request get = get_of(S("orders"), S("/status/404"));
   plumline_response *reply = NULL;
@@ -88,7 +88,7 @@ TEST(a_status_is_an_answer_until_it_is_raised) {
   done_with(plum);
 }
 
-TEST(a_failed_call_tells_its_story) {
+TEST(failed_call_has_a_trace) {
   plumline_client *plum = client_of("static://127.0.0.1:1", NULL);
   plumline_request get = get_of(S("orders"), S("/"));
   plumline_response *reply = NULL;
@@ -106,7 +106,7 @@ TEST(a_failed_call_tells_its_story) {
   done_with(plum);
 }
 
-TEST(limits_of_one_call_hold) {
+TEST(call_limits_are_respected) {
   plumline_client *plum = client_of_server(NULL);
   plumline_request get = get_of(S("orders"), S("/hang"));
   plumline_response *reply = NULL;
@@ -126,7 +126,7 @@ TEST(limits_of_one_call_hold) {
   done_with(plum);
 }
 
-TEST(a_bound_handle_calls_and_picks) {
+TEST(bound_service_calls_and_picks) {
   plumline_client *plum = client_of_server(NULL);
   plumline_service *orders = NULL;
   plumline_response *reply = NULL;
@@ -161,7 +161,7 @@ static void *close_it(void *client) {
   return NULL;
 }
 
-TEST(closing_ends_a_call_of_another_thread_and_all_that_follow) {
+TEST(close_ends_calls_of_other_threads) {
   before = server_requests();
   plumline_client *plum = client_of_server(NULL);
   plumline_request get = get_of(S("orders"), S("/hang"));

@@ -88,7 +88,7 @@ static plumline_request post(void) {
   return post;
 }
 
-TEST(hooks_see_each_attempt_on_the_callers_thread) {
+TEST(hooks_run_for_each_attempt_on_callers_thread) {
   scene it = {0};
   plumline_callbacks callbacks = PLUMLINE_CALLBACKS_INIT;
   callbacks.user_data = &it;
@@ -123,7 +123,7 @@ TEST(hooks_see_each_attempt_on_the_callers_thread) {
   plumline_client_free(plum);
 }
 
-TEST(a_callback_that_fails_without_a_word_is_named) {
+TEST(callback_failing_without_error_is_named) {
   scene it = {0};
   plumline_callbacks callbacks = PLUMLINE_CALLBACKS_INIT;
   callbacks.user_data = &it;
@@ -140,7 +140,7 @@ TEST(a_callback_that_fails_without_a_word_is_named) {
   done_with(plum);
 }
 
-TEST(a_transport_stands_in_for_the_network) {
+TEST(transport_stub_replaces_the_network) {
   scene it = {0};
   plumline_callbacks callbacks = PLUMLINE_CALLBACKS_INIT;
   callbacks.user_data = &it;
@@ -175,7 +175,7 @@ TEST(a_transport_stands_in_for_the_network) {
   done_with(plum);
 }
 
-TEST(a_balancer_of_ones_own_chooses) {
+TEST(custom_balancer_chooses) {
   scene it = {0}, own = {0};
   plumline_service_balancer of_billing = {S("billing"), choose, &own};
   plumline_callbacks callbacks = PLUMLINE_CALLBACKS_INIT;
@@ -217,7 +217,7 @@ static void keep_log(void *user_data, int32_t level, const char *message) {
   ++*(int *)user_data;
 }
 
-TEST(logs_wait_until_they_are_drained) {
+TEST(logs_are_queued_until_drained) {
   int records = 0;
   plumline_client *plum = client_of("plum://127.0.0.1:1", NULL);
   plumline_registration *me = NULL;

@@ -1,6 +1,6 @@
 #include "common.h"
 
-TEST(a_misspelt_key_is_refused_with_the_right_one) {
+TEST(misspelt_key_names_the_right_one) {
   plumline_config *config = plumline_config_new();
   OK(plumline_config_set(config, S("retry.attempts"), S("5"), &error));
   REFUSED("unknown key \"retry.attemps\"; did you mean \"retry.attempts\"?",
@@ -9,7 +9,7 @@ TEST(a_misspelt_key_is_refused_with_the_right_one) {
   plumline_config_free(config);
 }
 
-TEST(a_wrong_value_is_refused_when_a_client_is_made) {
+TEST(invalid_value_is_rejected_by_client_new) {
   plumline_client *client = NULL;
   plumline_config *config = plumline_config_new();
   OK(plumline_config_set(config, S("retry.attempts"), S("many"), &error));
@@ -29,7 +29,7 @@ TEST(json_is_checked_at_once) {
   REFUSED("must be an object", plumline_config_from_json(S("[]"), &config, &error));
 }
 
-TEST(the_address_is_the_arguments_the_configs_or_the_environments) {
+TEST(address_comes_from_argument_config_or_environment) {
   plumline_config *config = plumline_config_new();
   plumline_client *client = NULL;
   OK(plumline_config_set(config, S("registry"), S("static://10.0.0.1:1 static://10.0.0.2:1"), &error));
@@ -53,7 +53,7 @@ TEST(the_address_is_the_arguments_the_configs_or_the_environments) {
   REFUSED("plmu", plumline_client_new(S("plmu://a:1"), NULL, &client, &error));
 }
 
-TEST(settings_change_while_the_client_lives) {
+TEST(configure_changes_a_live_client) {
   plumline_client *client = client_of("static://10.0.0.1:1", NULL);
   plumline_config *changes = plumline_config_new();
   OK(plumline_config_set(changes, S("services.orders.timeout"), S("300ms"), &error));
@@ -69,7 +69,7 @@ TEST(settings_change_while_the_client_lives) {
   done_with(client);
 }
 
-TEST(a_clone_goes_its_own_way) {
+TEST(config_clone_is_independent) {
   plumline_config *config = plumline_config_new(), *clone = NULL;
   plumline_client *client = NULL;
   OK(plumline_config_set(config, S("registry"), S("static://10.0.0.1:1"), &error));

@@ -20,7 +20,7 @@ static plumline_client *with_two(void) {
   return plum;
 }
 
-TEST(what_is_published_is_discovered_and_narrowed) {
+TEST(published_endpoints_are_discovered_and_filtered) {
   plumline_client *plum = with_two();
   plumline_endpoints *found = NULL;
   OK(plumline_client_discover(plum, S("orders"), NULL, &found, &error));
@@ -62,7 +62,7 @@ TEST(what_is_published_is_discovered_and_narrowed) {
   done_with(plum);
 }
 
-TEST(a_pick_is_reported_on_once) {
+TEST(pick_is_reported_once) {
   plumline_client *plum = with_two();
   plumline_pick *pick = NULL;
   plumline_query query = PLUMLINE_QUERY_INIT;
@@ -92,7 +92,7 @@ TEST(a_pick_is_reported_on_once) {
   done_with(plum);
 }
 
-TEST(explain_says_why) {
+TEST(explain_gives_reasons) {
   plumline_client *plum = with_two();
   plumline_explanation *why = NULL;
   plumline_query query = PLUMLINE_QUERY_INIT;
@@ -116,7 +116,7 @@ TEST(explain_says_why) {
   done_with(plum);
 }
 
-TEST(waiting_for_a_service_ends_in_time) {
+TEST(wait_for_times_out) {
   plumline_client *plum = with_two();
   OK(plumline_client_wait_for(plum, S("orders"), NULL, 1000, &error));
   FAILS(PLUMLINE_TIMEOUT, "nothing registered as \"nobody\"",
@@ -124,7 +124,7 @@ TEST(waiting_for_a_service_ends_in_time) {
   done_with(plum);
 }
 
-TEST(a_watch_begins_with_what_is_there_and_tells_of_changes) {
+TEST(watch_starts_with_snapshot_and_reports_changes) {
   plumline_client *plum = with_two();
   plumline_watch *watch = NULL, *all = NULL;
   plumline_change *change = NULL;

@@ -1,6 +1,6 @@
 #include "common.h"
 
-TEST(versions_are_told) {
+TEST(versions_are_returned) {
   CHECK(plumline_abi_version() == PLUMLINE_ABI_VERSION);
   CHECK(strlen(plumline_version()) >= 5);
 }
@@ -12,18 +12,18 @@ TEST(kinds_have_names) {
   CHECK(strcmp(plumline_kind_name(77), "Unknown") == 0);
 }
 
-TEST(the_schema_is_json_with_the_keys) {
+TEST(schema_is_json_with_all_keys) {
   CHECK(plumline_config_schema()[0] == '{');
   CHECK(check_holds(plumline_config_schema(), "\"attempt_timeout\""));
 }
 
-TEST(strings_of_c_are_measured_and_literals_have_their_length) {
+TEST(strings_have_their_length) {
   CHECK(plumline_str_from("orders").len == 6);
   CHECK(plumline_str_from(NULL).data == NULL && plumline_str_from(NULL).len == 0);
   CHECK(S("orders").len == 6 && S("").len == 0 && S("").data != NULL);
 }
 
-TEST(errors_are_made_and_told_of) {
+TEST(errors_are_created_and_read) {
   plumline_error *error = plumline_error_new(PLUMLINE_UNAVAILABLE, S("gone\nfor good"));
   CHECK(plumline_error_kind(error) == PLUMLINE_UNAVAILABLE);
   CHECK(strcmp(plumline_error_message(error), "gone for good") == 0);
@@ -40,7 +40,7 @@ TEST(errors_are_made_and_told_of) {
   plumline_error_free(error);
 }
 
-TEST(endpoints_are_made_compared_and_told_of) {
+TEST(endpoints_are_created_compared_and_read) {
   const plumline_field labels[] = {{S("zeta"), S("1")}, {S("env"), S("test")}};
   plumline_endpoint_fields fields = PLUMLINE_ENDPOINT_FIELDS_INIT;
   fields.service = S("orders");
@@ -93,7 +93,7 @@ TEST(endpoints_are_made_compared_and_told_of) {
   REFUSED("\"nowhere\" is no IP address", plumline_endpoint_new(&fields, &copy, &error));
 }
 
-TEST(responses_are_made_for_tests_of_ones_own) {
+TEST(responses_are_created_for_tests) {
   const plumline_field headers[] = {{S("X-A"), S("1")}, {S("x-a"), S("2")}};
   plumline_response_fields fields = PLUMLINE_RESPONSE_FIELDS_INIT;
   plumline_response *response = NULL;

@@ -20,7 +20,7 @@ static plumline_instance orders(uint16_t port) {
   return instance;
 }
 
-TEST(a_registration_is_known_updated_and_closed) {
+TEST(registration_is_listed_updated_and_closed) {
   program controller = controller_start();
   plumline_client *plum = client_of(controller.address, NULL), *other = client_of(controller.address, NULL);
   plumline_registration *me = NULL;
@@ -73,7 +73,7 @@ TEST(a_registration_is_known_updated_and_closed) {
   program_end(&controller);
 }
 
-TEST(freeing_the_handle_deregisters_nothing_closing_the_client_does) {
+TEST(free_keeps_registration_and_close_removes_it) {
   program controller = controller_start();
   plumline_client *plum = client_of(controller.address, NULL), *other = client_of(controller.address, NULL);
   plumline_registration *me = NULL;
@@ -88,7 +88,7 @@ TEST(freeing_the_handle_deregisters_nothing_closing_the_client_does) {
   program_end(&controller);
 }
 
-TEST(what_will_not_pass_is_refused_and_the_rest_is_tried_again) {
+TEST(invalid_instance_is_rejected_others_are_retried) {
   plumline_client *plum = client_of("memory://", NULL), *fixed = client_of("static://10.0.0.1:1", NULL);
   plumline_client *away = client_of("plum://127.0.0.1:1", NULL);
   plumline_registration *me = NULL;

@@ -32,7 +32,7 @@ static void *use(void *argument) {
   return argument;
 }
 
-TEST(thirty_two_threads_use_one_client) {
+TEST(client_is_used_by_32_threads) {
   pthread_t threads[THREADS];
   plum = client_of_server(NULL);
   OK(plumline_client_service(plum, S("orders"), NULL, &orders, &error));
@@ -59,7 +59,7 @@ static void *report(void *pick) {
   return NULL;
 }
 
-TEST(threads_share_a_pick) {
+TEST(pick_is_shared_by_threads) {
   pthread_t threads[THREADS];
   plumline_pick *pick = NULL;
   plumline_stats *stats = NULL;
@@ -92,7 +92,7 @@ static void *use_until_closed(void *argument) {
 
 static int is_busy(void *data) { return server_requests() > *(unsigned *)data + 100; }
 
-TEST(one_thread_closes_while_others_call) {
+TEST(close_while_other_threads_call) {
   pthread_t threads[THREADS];
   unsigned before = server_requests();
   plum = client_of_server(NULL);
@@ -111,7 +111,7 @@ static void *wait_for_change(void *watch) {
   return NULL;
 }
 
-TEST(closing_a_watch_ends_the_wait_of_another_thread) {
+TEST(closing_a_watch_ends_its_wait) {
   pthread_t waiting;
   plumline_watch *watch = NULL;
   plum = client_of("static://10.0.0.1:1", NULL);

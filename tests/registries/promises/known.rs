@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::warnings;
 
-pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Server>(within: Duration) {
+pub fn registration_is_seen_by_other_clients<S: Server>(within: Duration) {
     let (server, orders) = (S::shared(), &*unique("orders"));
     let (one, other) = (registering(&server.address()), client(&server.address(), json!({})));
     assert!(other.discover(orders).unwrap().is_empty());
@@ -41,7 +41,7 @@ pub fn whoever_registers_is_seen_by_others_and_by_the_servers_own_clients<S: Ser
     assert_eq!(me.state(), State::Registered);
 }
 
-pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
+pub fn reads_foreign_records_and_skips_invalid_ones<S: Server>() {
     warnings::listen();
     let server = S::start();
     let mut by_hand = Endpoint::new("user-service", "127.0.0.1".parse().unwrap(), 8080);
@@ -74,7 +74,7 @@ pub fn what_others_wrote_is_read_and_rubbish_left_out<S: Server>() {
     assert!(!records.is_empty() && records.len() == told.len(), "{told:#?}");
 }
 
-pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Server>() {
+pub fn killed_instance_expires_and_closed_one_is_gone<S: Server>() {
     let (server, orders) = (S::shared(), &*unique("orders"));
     let (_listener, port) = listener();
     let arguments = [server.address(), orders.into(), port.to_string(), "3s".into()];
@@ -93,7 +93,7 @@ pub fn whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once<S: Ser
     until("the closed one is gone", Duration::from_secs(1), || ports(&plum, orders).is_empty());
 }
 
-pub fn whoever_is_kept_for_less_than_others_is_beaten_for_in_time<S: Server>() {
+pub fn short_ttl_is_renewed_in_time<S: Server>() {
     let (server, orders) = (S::shared(), &*unique("orders"));
     let plum = registering(&server.address());
     // Its beats come every ten seconds or so.
@@ -103,7 +103,7 @@ pub fn whoever_is_kept_for_less_than_others_is_beaten_for_in_time<S: Server>() {
     stays("listed", 3 * TTL, || server.listed(orders) == [1, 2]);
 }
 
-pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
+pub fn deleted_record_is_back_within_a_heartbeat<S: Server>() {
     let (server, orders) = (S::shared(), &*unique("orders"));
     let plum = registering(&server.address());
     let all = register_many(&plum, orders, 3);
@@ -113,7 +113,7 @@ pub fn what_somebody_deletes_by_hand_is_back_within_a_beat<S: Server>() {
     drop(all);
 }
 
-pub fn two_thousand_instances_are_seen_by_a_hundred_watchers<S: Server>() {
+pub fn hundred_watchers_see_2000_instances<S: Server>() {
     let server = S::start();
     let plum = registering(&server.address());
     let all: Vec<Registration> = (0..2_000)

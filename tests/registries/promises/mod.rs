@@ -34,13 +34,13 @@ macro_rules! promises {
 
             crate::promises::smoke!($server);
             crate::promises::tests! { $server:
-                whoever_is_kept_for_less_than_others_is_beaten_for_in_time(),
-                trap_11_a_server_that_is_stopped_and_continued_loses_nobody(),
-                two_thousand_instances_are_seen_by_a_hundred_watchers(),
-                clients_of_one_process_go_and_come_without_harm_to_each_other(),
-                an_instance_id_outlives_a_move_and_another_ones_end(),
-                what_is_closed_in_an_outage_ends_though_other_clients_go_on(),
-                clients_that_know_a_server_by_name_do_not_wait_for_each_other(),
+                short_ttl_is_renewed_in_time(),
+                trap_11_stopped_server_loses_nobody(),
+                hundred_watchers_see_2000_instances(),
+                clients_of_one_process_close_independently(),
+                instance_id_survives_move_and_foreign_close(),
+                close_during_outage_is_applied_afterwards(),
+                clients_resolve_server_name_independently(),
             }
 
             /// The bounds are what these tests are about: they run alone.
@@ -49,8 +49,8 @@ macro_rules! promises {
                 use std::time::Duration;
 
                 crate::promises::tests! { $server:
-                    whoever_registers_is_seen_by_others_and_by_the_servers_own_clients(Duration::from_millis($ms)),
-                    what_somebody_deletes_by_hand_is_back_within_a_beat(),
+                    registration_is_seen_by_other_clients(Duration::from_millis($ms)),
+                    deleted_record_is_back_within_a_heartbeat(),
                 }
             }
         }
@@ -61,10 +61,10 @@ macro_rules! promises {
 macro_rules! smoke {
     ($server:ty) => {
         crate::promises::tests! { $server:
-            what_others_wrote_is_read_and_rubbish_left_out(),
-            whoever_is_killed_is_gone_after_its_ttl_and_whoever_closes_at_once(),
-            trap_11_an_outage_longer_than_the_ttl_loses_nobody(false),
-            trap_11_a_server_that_comes_back_empty_is_filled_again(true),
+            reads_foreign_records_and_skips_invalid_ones(),
+            killed_instance_expires_and_closed_one_is_gone(),
+            trap_11_outage_longer_than_ttl_loses_nobody(false),
+            trap_11_emptied_server_is_refilled(true),
         }
     };
 }

@@ -82,15 +82,15 @@ impl Drop for Calls {
     }
 }
 
-pub fn trap_11_an_outage_longer_than_the_ttl_loses_nobody<S: Server>(empty: bool) {
+pub fn trap_11_outage_longer_than_ttl_loses_nobody<S: Server>(empty: bool) {
     outlast::<S>(empty);
 }
 
-pub fn trap_11_a_server_that_comes_back_empty_is_filled_again<S: Server>(empty: bool) {
+pub fn trap_11_emptied_server_is_refilled<S: Server>(empty: bool) {
     outlast::<S>(empty);
 }
 
-pub fn trap_11_a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() {
+pub fn trap_11_stopped_server_loses_nobody<S: Server>() {
     let server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, "orders", 20);
@@ -105,7 +105,7 @@ pub fn trap_11_a_server_that_is_stopped_and_continued_loses_nobody<S: Server>() 
     until("all are well again", SOON, || all.iter().all(|one| one.state() == State::Registered));
 }
 
-pub fn what_is_closed_in_an_outage_ends_though_other_clients_go_on<S: Server>() {
+pub fn close_during_outage_is_applied_afterwards<S: Server>() {
     let server = S::start();
     let all: Vec<Client> = (0..5).map(|_| partner(&server.address())).collect();
     let registered: Vec<Registration> =

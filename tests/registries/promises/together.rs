@@ -8,7 +8,7 @@ use plumline_tests::{ports, stays, until};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-pub fn clients_of_one_process_go_and_come_without_harm_to_each_other<S: Server>() {
+pub fn clients_of_one_process_close_independently<S: Server>() {
     let (server, orders, late) = (S::shared(), &*unique("orders"), &*unique("late"));
     let (first, second) = (partner(&server.address()), partner(&server.address()));
     let mine = first.register(at(orders, 1)).unwrap();
@@ -34,7 +34,7 @@ pub fn clients_of_one_process_go_and_come_without_harm_to_each_other<S: Server>(
     until("nothing is left", SOON, || server.listed(orders).is_empty() && server.listed(late).is_empty());
 }
 
-pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
+pub fn instance_id_survives_move_and_foreign_close<S: Server>() {
     let (server, orders) = (S::shared(), &*unique("orders"));
     let (first, second) = (partner(&server.address()), partner(&server.address()));
     let me = |port: u16| at(orders, port).instance_id("orders-127.0.0.1-1");
@@ -55,7 +55,7 @@ pub fn an_instance_id_outlives_a_move_and_another_ones_end<S: Server>() {
     stays("and stays", TTL, is_there);
 }
 
-pub fn clients_that_know_a_server_by_name_do_not_wait_for_each_other<S: Server>() {
+pub fn clients_resolve_server_name_independently<S: Server>() {
     let (server, orders) = (S::shared(), &*unique("orders"));
     let address = server.address().replace("127.0.0.1", "localhost");
     let all: Vec<Client> = (0..8).map(|_| partner(&address)).collect();
@@ -73,7 +73,7 @@ pub fn clients_that_know_a_server_by_name_do_not_wait_for_each_other<S: Server>(
 
 /// However many clients there are, and however many services each of them watches and offers. `above`: how far the port
 /// for it lies above the one in the address.
-pub fn a_process_has_one_connection<S: Server>(above: u16) {
+pub fn process_has_one_connection<S: Server>(above: u16) {
     let server = S::start();
     let address = server.address();
     let digits = address.rsplit(':').next().unwrap().split(['/', '?']).next().unwrap();

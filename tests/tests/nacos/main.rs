@@ -29,7 +29,7 @@ fn row(port: u16) -> Value {
 }
 
 #[test]
-fn several_instances_of_a_service_are_one_set_that_is_always_whole() {
+fn batch_registration_always_holds_all_instances() {
     let server = Server::start();
     let plum = registering(&server.address());
     let mut all: Vec<_> = (1..=3).map(|port| plum.register(at(port)).unwrap()).collect();
@@ -53,7 +53,7 @@ fn several_instances_of_a_service_are_one_set_that_is_always_whole() {
 }
 
 #[test]
-fn beats_cost_one_question_for_each_service_and_change_nothing() {
+fn heartbeats_send_one_query_per_service() {
     let server = Server::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=50).map(|port| plum.register(at(port)).unwrap()).collect();
@@ -67,7 +67,7 @@ fn beats_cost_one_question_for_each_service_and_change_nothing() {
 }
 
 #[test]
-fn whoever_is_sent_to_another_server_goes_there_with_everything() {
+fn redirect_moves_everything_to_new_server() {
     let (first, second) = (Server::start(), Server::start());
     let plum = registering(&first.address());
     let me = plum.register(at(1)).unwrap();
@@ -90,7 +90,7 @@ fn whoever_is_sent_to_another_server_goes_there_with_everything() {
 }
 
 #[test]
-fn a_connection_that_the_server_has_forgotten_is_made_anew_with_everything() {
+fn forgotten_connection_is_reopened_with_everything() {
     let server = Server::start();
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=3).map(|port| plum.register(at(port)).unwrap()).collect();
@@ -109,7 +109,7 @@ fn a_connection_that_the_server_has_forgotten_is_made_anew_with_everything() {
 }
 
 #[test]
-fn old_news_are_left_out_and_an_empty_list_is_not_believed_at_once() {
+fn ignores_old_pushes_and_sudden_empty_lists() {
     let server = Server::start();
     let plum = client(&server.address(), json!({}));
     let watch = plum.watch("orders").unwrap();
@@ -124,7 +124,7 @@ fn old_news_are_left_out_and_an_empty_list_is_not_believed_at_once() {
 }
 
 #[test]
-fn every_question_of_the_server_is_answered_or_does_no_harm() {
+fn unknown_server_requests_do_no_harm() {
     let server = Server::start();
     let plum = registering(&server.address());
     let me = plum.register(at(1)).unwrap();
@@ -148,7 +148,7 @@ fn every_question_of_the_server_is_answered_or_does_no_harm() {
 }
 
 #[test]
-fn what_somebody_switched_off_is_not_registered_for_ever() {
+fn disabled_instance_is_not_reregistered_forever() {
     let server = Server::start();
     let plum = registering(&server.address());
     let me = plum.register(at(1)).unwrap();
@@ -161,7 +161,7 @@ fn what_somebody_switched_off_is_not_registered_for_ever() {
 }
 
 #[test]
-fn the_last_instance_is_gone_though_the_server_refused_to_hear_of_it_at_first() {
+fn refused_deregistration_is_retried() {
     let server = Server::start();
     let plum = registering(&server.address());
     let me = plum.register(at(1)).unwrap();
@@ -177,7 +177,7 @@ fn the_last_instance_is_gone_though_the_server_refused_to_hear_of_it_at_first() 
 }
 
 #[test]
-fn names_that_never_end_are_an_error_and_not_a_wait() {
+fn endless_name_pages_are_an_error() {
     let server = Server::start();
     server.state().lists_without_end = true;
     let plum = client(&server.address(), json!({"timeout": "60s"}));
@@ -186,7 +186,7 @@ fn names_that_never_end_are_an_error_and_not_a_wait() {
 }
 
 #[test]
-fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none() {
+fn unreadable_service_does_not_affect_others() {
     let server = Server::start();
     server.state().refusals = ["SubscribeServiceRequest", "ServiceQueryRequest"]
         .map(|what| Refusal { what, service: "secret", code: 400, times: usize::MAX })
@@ -208,7 +208,7 @@ fn a_service_that_may_not_be_read_leaves_the_others_alone_unless_there_are_none(
 }
 
 #[test]
-fn metadata_that_the_server_refuses_costs_nobody_else_its_place() {
+fn refused_metadata_does_not_affect_others() {
     let server = Server::start();
     server.state().checks_metadata = true;
     let plum = registering(&server.address());

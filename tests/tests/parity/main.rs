@@ -103,7 +103,7 @@ fn cpp_has_every_word() {
 }
 
 #[test]
-fn the_comparison_notices() {
+fn comparison_reports_missing_words() {
     let one_less = |class: &str| {
         let mut words = faces::python("python/plumline/_plumline.pyi", class);
         words.remove("watch_all");
@@ -177,7 +177,7 @@ fn config_keys() -> Vec<(String, String, String)> {
 }
 
 #[test]
-fn the_configuration_has_the_same_keys() {
+fn configuration_has_the_same_keys() {
     let page = faces::read("docs/defaults.md");
     let java = faces::read("java/src/main/java/io/plumline/PlumConfig.java");
     // In Python these two are arguments of their own, of several types.
@@ -248,7 +248,7 @@ fn stats_have_the_same_keys() {
 }
 
 #[test]
-fn the_version_is_one() {
+fn version_is_the_same_everywhere() {
     let version = env!("CARGO_PKG_VERSION");
     let says =
         |path: &str, what: &str| assert!(faces::read(path).contains(what), "{path} does not say {what}");

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numbers_are_those_of_every_language() {
+    fn error_kinds_match_core_numbers() {
         let ours = [
             PLUMLINE_INVALID_ARGUMENT,
             PLUMLINE_NOT_FOUND,

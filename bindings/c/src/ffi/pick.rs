@@ -60,7 +60,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_may_share_a_pick() {
+    fn pick_is_shared_between_threads() {
         fn shared<T: Send + Sync>() {}
         shared::<Pick>();
     }
