@@ -24,7 +24,6 @@ import subprocess
 import sys
 import threading
 import time
-
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
