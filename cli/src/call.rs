@@ -1,4 +1,4 @@
-//! `plumline call`: a request to a service by name, from a shell.
+//! `plumline call`: sends a request to a service by name.
 
 use std::io::{IsTerminal, Read};
 use std::time::Duration;
@@ -10,13 +10,13 @@ use plumline::{Request, Response, TraceOutcome, TraceStep};
 use serde_json::{Value, json};
 
 use crate::failure::{self, Failure};
-use crate::options::{Asking, Filters};
+use crate::options::{FilterOptions, RegistryOptions};
 use crate::output;
 
 #[derive(Debug, Args)]
 #[command(
     override_usage = "plumline call [OPTIONS] [METHOD] SERVICE PATH",
-    after_help = "Prints the body. Ends with 0 below 400, with 4 for a 4xx and with 5 for a 5xx answer; see plumline --help.
+    after_help = "Prints the body. Ends with 0 below 400, with 4 for a 4xx and with 5 for a 5xx response; see plumline --help.
 
 Examples:
   plumline call orders /items/7
@@ -30,28 +30,28 @@ pub(crate) struct Arguments {
     /// The path, such as /items/7?full=true
     #[arg(value_name = "PATH")]
     second: String,
-    /// The path, where the method comes first
+    /// The path, if the method is the first argument
     #[arg(hide = true)]
     third: Option<String>,
-    /// The method; it may also stand before the service [default: GET, with a body POST]
+    /// The method; it may also be given before the service [default: GET, with a body POST]
     #[arg(short = 'X', long)]
     method: Option<String>,
     /// A header; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = parse_header)]
     headers: Vec<(String, String)>,
-    /// Send this JSON; @FILE sends what is in the file, @- what comes on stdin
+    /// Send this JSON; @FILE reads it from a file, @- from stdin
     #[arg(long, value_name = "JSON", conflicts_with = "data")]
     json: Option<String>,
-    /// Send these bytes as they are; @FILE and @- as above
+    /// Send these bytes unchanged; @FILE reads them from a file, @- from stdin
     #[arg(short, long, value_name = "TEXT")]
     data: Option<String>,
     /// How long the whole call may take, such as 2s or 800ms
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
-    /// How many attempts may be made, the first included
+    /// The most attempts, including the first
     #[arg(long, value_name = "N")]
     attempts: Option<u32>,
-    /// The service may see it twice: a POST is then repeated elsewhere if need be
+    /// The request may be processed twice: a failed POST is then retried on another endpoint
     #[arg(long)]
     idempotent: bool,
     /// Print status, endpoint, attempts and headers before the body
@@ -61,17 +61,17 @@ pub(crate) struct Arguments {
     #[arg(long)]
     as_json: bool,
     #[command(flatten)]
-    filters: Filters,
+    filters: FilterOptions,
     #[command(flatten)]
-    asking: Asking,
+    registry: RegistryOptions,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     let request = arguments.request()?;
-    let client = arguments.asking.client()?;
+    let client = arguments.registry.client()?;
     let response = client.call(&request).inspect_err(|error| {
         if arguments.include {
-            tell_story(error.trace());
+            print_trace(error.trace());
         }
     })?;
     if arguments.as_json {
@@ -82,7 +82,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
         }
         print_body(response.body())?;
     }
-    verdict(response, arguments.include || arguments.as_json)
+    check_status(response, arguments.include || arguments.as_json)
 }
 
 impl Arguments {
@@ -92,12 +92,16 @@ impl Arguments {
             Some(path) => (Some(&self.first), &self.second, path),
         };
         let method = match (method, &self.method) {
-            (Some(_), Some(_)) => return Err(Failure::Usage("the method is given twice".into())),
+            (Some(_), Some(_)) => {
+                return Err(Failure::Usage(
+                    "the method is given twice: before the service and with --method".into(),
+                ));
+            }
             (Some(method), None) | (None, Some(method)) => method.to_ascii_uppercase(),
             (None, None) if self.json.is_some() || self.data.is_some() => "POST".to_owned(),
             (None, None) => "GET".to_owned(),
         };
-        let request = Request::new(method, self.filters.of(service), path);
+        let request = Request::new(method, self.filters.query(service), path);
         let request = self.headers.iter().fold(request, |request, (name, value)| request.header(name, value));
         Ok(self.with_options(self.with_body(request)?))
     }
@@ -106,7 +110,7 @@ impl Arguments {
         if let Some(json) = &self.json {
             let body = read_content(json)?;
             let read: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(&body);
-            read.map_err(|error| Failure::Usage(format!("the value of --json is no JSON: {error}")))?;
+            read.map_err(|error| Failure::Usage(format!("the value of --json is not valid JSON: {error}")))?;
             return Ok(request.json_bytes(body));
         }
         match &self.data {
@@ -126,15 +130,15 @@ impl Arguments {
     }
 }
 
-/// The text itself, or what `@FILE` or `@-` names.
+/// The text itself, or the content of the file or of stdin that `@FILE` or `@-` names.
 fn read_content(text: &str) -> Result<Vec<u8>, Failure> {
-    let Some(place) = text.strip_prefix('@') else { return Ok(text.as_bytes().to_vec()) };
+    let Some(source) = text.strip_prefix('@') else { return Ok(text.as_bytes().to_vec()) };
     let mut content = Vec::new();
-    let read = match place {
+    let read = match source {
         "-" => std::io::stdin().read_to_end(&mut content).map(drop),
         path => std::fs::read(path).map(|bytes| content = bytes),
     };
-    read.map_err(|error| Failure::Failed(format!("cannot read {place:?}: {error}")))?;
+    read.map_err(|error| Failure::Failed(format!("cannot read {source:?}: {error}")))?;
     Ok(content)
 }
 
@@ -156,7 +160,7 @@ fn head(response: &Response) -> String {
         endpoint.address(),
         output::visible(&endpoint.instance_id),
     );
-    // A refused connection is no attempt yet, but worth telling.
+    // A refused connection does not count as an attempt, but is worth showing.
     if response.trace().len() > 1 {
         head.extend(response.trace().iter().map(|step| format!("  {step}\n")));
     }
@@ -165,16 +169,16 @@ fn head(response: &Response) -> String {
     head + "\n"
 }
 
-/// On a terminal the prompt begins on a line of its own; anywhere else the body is left as it is.
+/// On a terminal, adds the missing newline at the end. Everywhere else prints the body unchanged.
 fn print_body(body: &[u8]) -> Result<(), Failure> {
     output::print_bytes(body)?;
     let open = body.last().is_some_and(|last| *last != b'\n');
     if open && std::io::stdout().is_terminal() { output::print("\n") } else { Ok(()) }
 }
 
-fn tell_story(trace: &[TraceStep]) {
+fn print_trace(trace: &[TraceStep]) {
     for step in trace {
-        failure::say(&step.to_string());
+        failure::print_error(&step.to_string());
     }
 }
 
@@ -190,7 +194,7 @@ fn document(response: &Response) -> Value {
         "elapsed_ms": response.elapsed().as_secs_f64() * 1e3,
         "trace": response.trace().iter().map(step).collect::<Vec<_>>(),
     });
-    // What is no text has its own key, so that nobody takes one for the other.
+    // A body that is not valid UTF-8 has its own key, so that the two cannot be confused.
     if let Ok(text) = std::str::from_utf8(response.body()) {
         document["body"] = text.into();
     } else {
@@ -201,20 +205,20 @@ fn document(response: &Response) -> Value {
 }
 
 fn step(step: &TraceStep) -> Value {
-    let mut told =
+    let mut entry =
         json!({ "address": step.endpoint.address(), "elapsed_ms": step.elapsed.as_secs_f64() * 1e3 });
     match &step.outcome {
-        TraceOutcome::Status(status) => told["status"] = (*status).into(),
+        TraceOutcome::Status(status) => entry["status"] = (*status).into(),
         TraceOutcome::Failed(kind, message) => {
-            told["error"] = json!({ "kind": kind.name(), "message": message });
+            entry["error"] = json!({ "kind": kind.name(), "message": message });
         }
     }
-    told
+    entry
 }
 
-/// The exit code of the answer, and a line about it unless the status was printed already.
-fn verdict(response: Response, said: bool) -> Result<(), Failure> {
+/// The exit code of the response, with an error line unless the status was already printed.
+fn check_status(response: Response, is_status_printed: bool) -> Result<(), Failure> {
     let code = if response.status() < 500 { 4 } else { 5 };
     let Err(error) = response.error_for_status() else { return Ok(()) };
-    Err(if said { Failure::Quiet(code) } else { Failure::Coded(code, error.to_string()) })
+    Err(if is_status_printed { Failure::Quiet(code) } else { Failure::Coded(code, error.to_string()) })
 }

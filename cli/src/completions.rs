@@ -1,4 +1,4 @@
-//! `plumline completions`: what a shell needs to complete our words.
+//! `plumline completions`: prints the completion script for a shell.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

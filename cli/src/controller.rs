@@ -16,25 +16,25 @@ use crate::log;
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Where to listen; port 0 takes a free one
+    /// The address to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080", value_parser = parse_address)]
     listen: SocketAddr,
-    /// Where to keep what is registered: `memory` or `sqlite:PATH`
+    /// Where to store registrations and key-value entries: `memory` or `sqlite:PATH`
     #[arg(long, value_name = "STORE", default_value = "memory")]
     store: StoreKind,
-    /// How long an endpoint is believed after its last heartbeat
+    /// How long an endpoint stays listed after its last heartbeat
     #[arg(long, value_name = "DURATION", default_value = "15s", value_parser = parse_duration)]
     service_ttl: Duration,
     /// How long a node counts as healthy after its last heartbeat
     #[arg(long, value_name = "DURATION", default_value = "3s", value_parser = parse_duration)]
     node_ttl: Duration,
-    /// A PEM file with the certificate chain; speaks https
+    /// A PEM file with the certificate chain; serves https
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// A PEM file with the certificate's private key
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Ask every request for this token
+    /// Require this token with every request
     #[arg(long)]
     token: Option<String>,
     /// What to log to stderr: `info`, `debug`, or a filter such as `plumline_controller=trace`
@@ -46,12 +46,12 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), Failure> {
     log::to_stderr(&arguments.log);
     allow_many_connections();
     let signals = runtime_for_signals()?;
-    // Listened to before the line is printed: whoever reads it may send a signal at once.
-    let ended = signals.block_on(async { ended() })?;
-    let controller = Controller::start(config(arguments)).map_err(failure)?;
-    announce(&controller)?;
-    signals.block_on(ended);
-    tracing::info!("ending");
+    // Registered before the line is printed, because its reader may send a signal at once.
+    let shutdown = signals.block_on(async { shutdown_signal() })?;
+    let controller = Controller::start(config(arguments)).map_err(start_failure)?;
+    print_address(&controller)?;
+    signals.block_on(shutdown);
+    tracing::info!("shutting down");
     controller.close();
     Ok(())
 }
@@ -72,14 +72,14 @@ fn config(arguments: Arguments) -> Config {
     }
 }
 
-fn announce(controller: &Controller) -> Result<(), Failure> {
+fn print_address(controller: &Controller) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     writeln!(out, "plumline controller listening on {}", controller.url())
         .and_then(|()| out.flush())
         .map_err(|error| Failure::Failed(format!("cannot write to stdout: {error}")))
 }
 
-fn failure(error: StartError) -> Failure {
+fn start_failure(error: StartError) -> Failure {
     match error {
         StartError::Config(reason) => Failure::Usage(reason),
         other => Failure::Failed(other.to_string()),
@@ -90,8 +90,8 @@ fn runtime_for_signals() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| cannot_wait(&error))
 }
 
-/// A future that is done once the process is asked to end.
-fn ended() -> Result<impl Future<Output = ()>, Failure> {
+/// A future that completes on SIGTERM or SIGINT.
+fn shutdown_signal() -> Result<impl Future<Output = ()>, Failure> {
     let mut terminated = signal(SignalKind::terminate()).map_err(|error| cannot_wait(&error))?;
     let mut interrupted = signal(SignalKind::interrupt()).map_err(|error| cannot_wait(&error))?;
     Ok(async move {
@@ -106,12 +106,12 @@ fn cannot_wait(error: &std::io::Error) -> Failure {
     Failure::Failed(format!("cannot wait for signals: {error}"))
 }
 
-/// Each connection is an open file; the usual soft limit of 1,024 is for programs that use `select`.
+/// Raises the limit of open files: each connection is one, and the usual soft limit is 1,024.
 fn allow_many_connections() {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
-        tracing::warn!(%error, "the limit of open files stays at {:?}", limit.current);
+        tracing::warn!(%error, "cannot raise the limit of open files; it stays at {:?}", limit.current);
     }
 }
 

@@ -1,10 +1,10 @@
-//! `plumline explain`: why a call would go where it goes, or nowhere.
+//! `plumline explain`: shows why a call would go where it goes, or nowhere.
 
 use clap::Args;
 use plumline::Kind;
 
 use crate::failure::{self, Failure};
-use crate::options::{Asking, Filters};
+use crate::options::{FilterOptions, RegistryOptions};
 use crate::output;
 
 #[derive(Debug, Args)]
@@ -12,18 +12,18 @@ pub(crate) struct Arguments {
     /// The service's name
     service: String,
     #[command(flatten)]
-    filters: Filters,
+    filters: FilterOptions,
     /// Print one JSON document: {"query", "summary", "usable", "source", "endpoints"}
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    asking: Asking,
+    registry: RegistryOptions,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let client = arguments.asking.client()?;
-    let query = arguments.filters.of(&arguments.service);
-    // Asked first by itself: an explanation never fails, but a script wants to know that the registry is away.
+    let client = arguments.registry.client()?;
+    let query = arguments.filters.query(&arguments.service);
+    // `explain` never fails, so discover first: a script must learn that the registry is unavailable.
     client.discover(&query)?;
     let explanation = client.explain(&query)?;
     if arguments.json {

@@ -1,4 +1,4 @@
-//! How a command ends when it does not simply end well: an exit code, and one line for a person.
+//! How a command ends when it fails: an exit code, and one line on stderr.
 
 use std::process::ExitCode;
 
@@ -9,48 +9,48 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes:
     0  done
     1  failed
-    2  called in a way that cannot work
-    4  call: the service answered 4xx
-    5  call: the service answered 5xx
-   13  no endpoint: nothing is registered under that name, or nothing usable
-   14  not in time
-   15  no connection to the registry, or to any endpoint
-   18  the registry wants a token (plum://…?token=…)
-   19  the registry does not allow it
-   20  an answer that is none: broken HTTP, a certificate that cannot be trusted, a body that is too large
-   23  this registry or endpoint cannot do that
-  130  ended by Ctrl-C
-register ends with the code of the command it runs: 128 + N if signal N ended it, 127 if there is no such
-command, 126 if it cannot be run.
+    2  invalid arguments
+    4  call: the service responded with 4xx
+    5  call: the service responded with 5xx
+   13  no endpoint: none is registered under that name, or none is usable
+   14  timeout
+   15  the registry, or every endpoint, is unreachable
+   18  missing or invalid credentials (plum://…?token=…)
+   19  not permitted by the registry
+   20  invalid response: broken HTTP, an untrusted certificate, a body that is too large
+   23  not supported by this registry or endpoint
+  130  interrupted by Ctrl-C
+register exits with the code of the command it runs: 128 + N if signal N ended it, 127 if the command does
+not exist, 126 if it cannot be run.
 
-The registry is named by --registry ADDRESS or by PLUMLINE_REGISTRY, for example plum://127.0.0.1:8080.";
+Set the registry with --registry ADDRESS or PLUMLINE_REGISTRY, for example plum://127.0.0.1:8080.";
 
-/// Kinds of errors become exit codes from here on, by their number.
-const KINDS: u8 = 10;
+/// The exit code of an error kind is this plus the number of the kind.
+const FIRST_KIND_CODE: u8 = 10;
 const INTERRUPTED: u8 = 130;
 
-/// Why a command ends with another code than 0.
+/// Why a command exits with a code other than 0.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// The arguments cannot work.
+    /// The arguments are invalid.
     Usage(String),
-    /// They can, but something failed.
+    /// The command failed.
     Failed(String),
-    /// The client said so.
+    /// The client returned an error.
     Client(Error),
-    /// This code and this line.
+    /// Exit with this code after this line.
     Coded(u8, String),
-    /// This code, and nothing more to say.
+    /// Exit with this code without a line.
     Quiet(u8),
 }
 
 impl Failure {
     pub(crate) const INTERRUPTED: Failure = Failure::Quiet(INTERRUPTED);
 
-    /// Whoever read our output has seen enough: no failure, and nobody is left to be told.
-    pub(crate) const UNREAD: Failure = Failure::Quiet(0);
+    /// The reader of stdout closed it (`| head -1`), which is not a failure.
+    pub(crate) const OUTPUT_CLOSED: Failure = Failure::Quiet(0);
 
-    /// Says it on stderr.
+    /// Prints the line on stderr; returns the exit code.
     pub(crate) fn report(self) -> ExitCode {
         let (code, reason) = match self {
             Failure::Usage(reason) => (2, reason),
@@ -59,7 +59,7 @@ impl Failure {
             Failure::Coded(code, reason) => (code, reason),
             Failure::Quiet(code) => return ExitCode::from(code),
         };
-        say(&reason);
+        print_error(&reason);
         ExitCode::from(code)
     }
 }
@@ -76,12 +76,12 @@ pub(crate) const fn code_of(kind: Kind) -> u8 {
         Kind::InvalidArgument => 2,
         Kind::Internal | Kind::Closed => 1,
         Kind::Cancelled => INTERRUPTED,
-        other => KINDS + other.number(),
+        other => FIRST_KIND_CODE + other.number(),
     }
 }
 
-/// One line on stderr. Where nobody listens there is nothing to be done about it.
-pub(crate) fn say(line: &str) {
+/// Prints one line on stderr; ignores errors, since there is nowhere to report them.
+pub(crate) fn print_error(line: &str) {
     use std::io::Write;
     drop(writeln!(std::io::stderr(), "plumline: {line}"));
 }

@@ -1,4 +1,4 @@
-//! `--log`: events as they happen, on stderr.
+//! `--log`: prints log events on stderr.
 
 use std::io::IsTerminal;
 

@@ -1,7 +1,6 @@
-//! The subcommands, one file each: what a person types, turned into calls of the client and the controller.
+//! The `plumline` command. Each subcommand has one file, which turns arguments into calls of the client and the controller.
 //!
-//! What is asked for goes to stdout, everything else is one line on stderr, and the exit code says how it ended
-//! (see [`failure`]).
+//! Results go to stdout. Everything else is one line on stderr, and the exit code tells the outcome (see [`failure`]).
 #![forbid(unsafe_code)]
 
 mod call;
@@ -24,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use failure::Failure;
 
-/// Find services, call them, stay known, and run the registry that knows them.
+/// Find services, call them, stay registered, and run the registry
 #[derive(Debug, Parser)]
 #[command(name = "plumline", version, after_help = failure::EXIT_CODES)]
 struct Plumline {
@@ -34,18 +33,18 @@ struct Plumline {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run the registry itself
+    /// Run the registry
     #[command(version)]
     Controller(controller::Arguments),
-    /// List the services that are registered
+    /// List the registered services
     Services(services::Arguments),
     /// List the endpoints of a service
     Discover(discover::Arguments),
-    /// Tell of every change as it happens
+    /// Print every change as it happens
     Watch(watch::Arguments),
     /// Call a service by name
     Call(call::Arguments),
-    /// Say for each endpoint of a service whether it would be called, and why not
+    /// Show for each endpoint of a service whether it would be called, and why not
     Explain(explain::Arguments),
     /// Run a command and keep it registered while it runs
     Register(register::Arguments),
@@ -56,7 +55,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Plumline::try_parse() {
         Ok(plumline) => plumline.command.run(),
-        Err(error) => usage::answer(&error),
+        Err(error) => usage::report(&error),
     };
     outcome.map_or_else(Failure::report, |()| ExitCode::SUCCESS)
 }

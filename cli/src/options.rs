@@ -1,4 +1,4 @@
-//! The options that subcommands share.
+//! Options that several subcommands share.
 
 use clap::Args;
 use plumline::{Client, Config, Query};
@@ -7,9 +7,9 @@ use serde_json::json;
 use crate::failure::Failure;
 use crate::log;
 
-/// Which registry to ask, and what to tell of it.
+/// The registry, and what to log.
 #[derive(Debug, Args)]
-pub(crate) struct Asking {
+pub(crate) struct RegistryOptions {
     /// The registry, such as `plum://127.0.0.1:8080`; may be given several times [default: `PLUMLINE_REGISTRY`]
     #[arg(long, value_name = "ADDRESS")]
     registry: Vec<String>,
@@ -18,7 +18,7 @@ pub(crate) struct Asking {
     log: String,
 }
 
-impl Asking {
+impl RegistryOptions {
     /// A client with the settings of the environment.
     pub(crate) fn client(&self) -> Result<Client, Failure> {
         log::to_stderr(&self.log);
@@ -33,9 +33,9 @@ impl Asking {
     }
 }
 
-/// Which endpoints of a service are meant.
+/// FilterOptions for the endpoints of a service.
 #[derive(Debug, Args)]
-pub(crate) struct Filters {
+pub(crate) struct FilterOptions {
     /// Only endpoints of this version
     #[arg(long)]
     version: Option<String>,
@@ -47,8 +47,8 @@ pub(crate) struct Filters {
     labels: Vec<(String, String)>,
 }
 
-impl Filters {
-    pub(crate) fn of(&self, service: &str) -> Query {
+impl FilterOptions {
+    pub(crate) fn query(&self, service: &str) -> Query {
         let mut query = Query::new(service);
         query.version.clone_from(&self.version);
         query.protocol.clone_from(&self.protocol);

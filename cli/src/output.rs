@@ -1,4 +1,4 @@
-//! What goes to stdout: text, JSON, tables. A reader who leaves early (`| head -1`) is no failure.
+//! Output on stdout: text, JSON and tables. A reader that closes the pipe early (`| head -1`) is not a failure.
 
 use std::io::{self, ErrorKind, Write};
 
@@ -16,26 +16,26 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
 pub(crate) fn print_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     out.write_all(bytes).and_then(|()| out.flush()).map_err(|error| match error.kind() {
-        ErrorKind::BrokenPipe => Failure::UNREAD,
+        ErrorKind::BrokenPipe => Failure::OUTPUT_CLOSED,
         _ => Failure::Failed(format!("cannot write to stdout: {error}")),
     })
 }
 
-/// One JSON document on a line of its own.
+/// Prints one JSON document on one line.
 pub(crate) fn print_json(value: &impl Serialize) -> Result<(), Failure> {
     let line = serde_json::to_string(value).map_err(|error| Failure::Failed(error.to_string()))?;
     print(&format!("{line}\n"))
 }
 
-/// Whether nobody reads stdout any more: whoever waits for something to print can stop waiting.
-pub(crate) fn is_abandoned() -> bool {
+/// Whether the reader of stdout has closed it, so that waiting for more output is useless.
+pub(crate) fn is_stdout_closed() -> bool {
     let out = io::stdout();
-    let mut asked = [PollFd::new(&out, PollFlags::empty())];
-    let polled = poll(&mut asked, Some(&Timespec::default()));
-    polled.is_ok() && asked[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
+    let mut polled_fds = [PollFd::new(&out, PollFlags::empty())];
+    let polled = poll(&mut polled_fds, Some(&Timespec::default()));
+    polled.is_ok() && polled_fds[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)
 }
 
-/// Columns that line up, two spaces apart, under their names.
+/// A table with a heading and aligned columns, two spaces apart.
 pub(crate) struct Table {
     rows: Vec<Vec<String>>,
 }
@@ -45,7 +45,7 @@ impl Table {
         Table { rows: vec![names.iter().map(|name| (*name).to_owned()).collect()] }
     }
 
-    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+    pub(crate) fn add_row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.rows.push(cells.into_iter().map(|cell| visible(&cell)).collect());
     }
 
@@ -86,14 +86,14 @@ pub(crate) fn endpoint_cells(endpoint: &Endpoint) -> [String; 7] {
 pub(crate) const ENDPOINT_COLUMNS: [&str; 7] =
     ["ADDRESS", "PROTOCOL", "VERSION", "WEIGHT", "ZONE", "INSTANCE", "LABELS"];
 
-/// Its labels but those that registries use for what has a place of its own here.
+/// The labels, except those that have a column of their own.
 pub(crate) fn labels(endpoint: &Endpoint) -> String {
-    let own = endpoint.labels.iter().filter(|(name, _)| !matches!(name.as_str(), "weight" | "zone"));
-    let pairs = own.map(|(name, value)| format!("{name}={value}"));
+    let shown = endpoint.labels.iter().filter(|(name, _)| !matches!(name.as_str(), "weight" | "zone"));
+    let pairs = shown.map(|(name, value)| format!("{name}={value}"));
     pairs.collect::<Vec<_>>().join(",")
 }
 
-/// What others registered must not steer the terminal; and an empty cell is seen to be one.
+/// Escapes control characters, so that registered text cannot control the terminal. Shows an empty text as `-`.
 pub(crate) fn visible(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
@@ -113,15 +113,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_line_up_in_any_script() {
+    fn table_aligns_columns_in_any_script() {
         let mut table = Table::new(&["SERVICE", "N"]);
-        table.row(["订单服务".into(), "1".into()]);
-        table.row(["a".into(), String::new()]);
+        table.add_row(["订单服务".into(), "1".into()]);
+        table.add_row(["a".into(), String::new()]);
         assert_eq!(table.text(), "SERVICE   N\n订单服务  1\na         -\n");
     }
 
     #[test]
-    fn what_is_registered_cannot_steer_the_terminal() {
+    fn visible_escapes_control_characters() {
         assert_eq!(visible("a\u{1b}[2Jb\n"), "a\\u{1b}[2Jb\\n");
     }
 }

@@ -1,9 +1,9 @@
-//! `plumline register … -- command`: a program that knows nothing of registries is known all the same.
+//! `plumline register … -- command`: registers a program that does not use a registry itself, and runs it.
 //!
 //! ```text
 //!  register (published once the port answers) ──► run the command ──► it ends ──► deregister ──► its exit code
 //!                                                      ▲
-//!  SIGTERM, SIGINT, SIGHUP ──► deregister ──► drain ───┘ passed on: by then nobody is sent here any more
+//!  SIGTERM, SIGINT, SIGHUP ──► deregister ──► drain ───┘ pass the signal on, when no client calls the program any more
 //! ```
 
 use std::ffi::OsString;
@@ -23,19 +23,19 @@ use tokio::signal::unix::{self, SignalKind};
 use tokio::sync::mpsc;
 
 use crate::failure::{self, Failure};
-use crate::options::{Asking, parse_pair};
+use crate::options::{RegistryOptions, parse_pair};
 
-/// How often the registration is looked at, to tell of what became of it.
-const LOOK: Duration = Duration::from_millis(100);
-/// A command whose port is still closed after this time may need a hint.
-const SLOW: Duration = Duration::from_secs(5);
+/// How often the state of the registration is checked, to report changes.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
+/// When the port is still closed after this time, a hint is printed.
+const PORT_HINT_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(
     override_usage = "plumline register [OPTIONS] --port PORT SERVICE -- COMMAND [ARGUMENTS]...",
     after_help = "Starts the command, registers it once its port answers, and keeps it registered while it runs. \
 On SIGTERM, SIGINT and SIGHUP it deregisters, waits --drain, and passes the signal on. \
-Ends with the exit code of the command.
+Exits with the exit code of the command.
 
 Example:
   plumline register web --port 8000 --host 127.0.0.1 -- python3 -m http.server 8000"
@@ -43,16 +43,16 @@ Example:
 pub(crate) struct Arguments {
     /// The service that the command offers
     service: String,
-    /// The port it listens on
+    /// The port that the command listens on
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
-    /// Where others reach it [default: this machine's address towards the registry]
+    /// The host under which clients reach it [default: this machine's address towards the registry]
     #[arg(long)]
     host: Option<String>,
     /// http, https, grpc, tcp, …
     #[arg(long, default_value = "http")]
     protocol: String,
-    /// Its version
+    /// The version
     #[arg(long)]
     version: Option<String>,
     /// A label; may be given several times
@@ -61,45 +61,45 @@ pub(crate) struct Arguments {
     /// A tag; may be given several times
     #[arg(long = "tag", value_name = "TAG")]
     tags: Vec<String>,
-    /// Its share of the traffic; 0 gets none
+    /// Its share of the traffic; 0 receives none
     #[arg(long, default_value_t = 1)]
     weight: u32,
     /// The zone it runs in
     #[arg(long)]
     zone: Option<String>,
-    /// How long the registry keeps it without hearing from it
+    /// How long the registry lists it without a heartbeat
     #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     ttl: Option<Duration>,
-    /// Its id [default: SERVICE-HOST-PORT]
+    /// The instance id [default: SERVICE-HOST-PORT]
     #[arg(long, value_name = "ID")]
     instance_id: Option<String>,
-    /// How long it goes on running once it is deregistered by a signal, for calls on their way
+    /// How long to wait between deregistering and passing a signal on, for calls in flight
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = parse_duration)]
     drain: Duration,
     #[command(flatten)]
-    asking: Asking,
+    registry: RegistryOptions,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let client = arguments.asking.client()?;
+    let client = arguments.registry.client()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| cannot_wait(&error))?;
     let signals = runtime.block_on(async { Signals::listen() }).map_err(|error| cannot_wait(&error))?;
-    // Before the command is started: what the registry refuses should not have run.
+    // Before the command starts, so that it does not run if the configuration is rejected.
     let registration = Arc::new(client.register(arguments.instance())?);
-    let mut news = News::new(&arguments.service);
-    let status = runtime.block_on(arguments.accompany(&registration, signals, &mut news));
+    let mut reporter = StatusReporter::new(&arguments.service);
+    let status = runtime.block_on(arguments.run_command(&registration, signals, &mut reporter));
     let closed = registration.close(Duration::ZERO);
-    // Waits for a deregistration that a signal has begun.
+    // Waits for a deregistration that a signal started.
     drop(runtime);
     let error = closed.err().or_else(|| registration.last_error());
-    if let Some(error) = error.filter(|_| news.was_registered) {
-        failure::say(&format!("not deregistered, it expires by itself: {error}"));
+    if let Some(error) = error.filter(|_| reporter.was_registered) {
+        failure::print_error(&format!("deregistration failed, the registration will expire: {error}"));
     }
     match exit_code(status?) {
         0 => Ok(()),
@@ -122,15 +122,15 @@ impl Arguments {
         instance
     }
 
-    /// Runs the command to its end.
-    async fn accompany(
+    /// Runs the command until it exits.
+    async fn run_command(
         &self,
         registration: &Arc<Registration>,
         mut signals: Signals,
-        news: &mut News<'_>,
+        reporter: &mut StatusReporter<'_>,
     ) -> Result<ExitStatus, Failure> {
         let mut child = self.start()?;
-        let mut look = tokio::time::interval(LOOK);
+        let mut check = tokio::time::interval(CHECK_INTERVAL);
         let (leave, mut left) = mpsc::unbounded_channel();
         let mut leaving = false;
         loop {
@@ -138,18 +138,18 @@ impl Arguments {
                 ended = child.wait() => return ended.map_err(|error| cannot_wait(&error)),
                 signal = signals.next() => {
                     if !leaving {
-                        news.tell(registration);
+                        reporter.report(registration);
                     }
-                    // Whoever signals twice does not want to wait.
+                    // A second signal ends the wait.
                     if std::mem::replace(&mut leaving, true) {
-                        pass_on(&child, signal);
+                        forward_signal(&child, signal);
                     } else {
-                        let goodbye = say_goodbye(registration.clone(), self.drain, signal, leave.clone());
-                        tokio::spawn(goodbye);
+                        let leaving = deregister_and_forward(registration.clone(), self.drain, signal, leave.clone());
+                        tokio::spawn(leaving);
                     }
                 }
-                Some(signal) = left.recv() => pass_on(&child, signal),
-                _ = look.tick() => if !leaving { news.tell(registration) },
+                Some(signal) = left.recv() => forward_signal(&child, signal),
+                _ = check.tick() => if !leaving { reporter.report(registration) },
             }
         }
     }
@@ -157,40 +157,40 @@ impl Arguments {
     fn start(&self) -> Result<Child, Failure> {
         let (program, arguments) = (&self.command[0], &self.command[1..]);
         Command::new(program).args(arguments).spawn().map_err(|error| {
-            // As shells have it.
+            // The exit codes of shells.
             let code = if error.kind() == ErrorKind::NotFound { 127 } else { 126 };
             Failure::Coded(code, format!("cannot run {}: {error}", program.display()))
         })
     }
 }
 
-/// Deregisters, lets calls on their way end, and then has the signal passed on.
-async fn say_goodbye(
+/// Deregisters, waits for calls in flight, then sends the signal back to be forwarded.
+async fn deregister_and_forward(
     registration: Arc<Registration>,
     drain: Duration,
     signal: Signal,
     leave: mpsc::UnboundedSender<Signal>,
 ) {
     let deregistered = tokio::task::spawn_blocking(move || registration.close(Duration::ZERO));
-    // What went wrong is read from the registration at the end.
+    // Its error is read from the registration at the end.
     drop(deregistered.await);
     tokio::time::sleep(drain).await;
-    // Nobody receives it once the command has ended by itself.
+    // The receiver is gone if the command has already exited.
     leave.send(signal).ok();
 }
 
-fn pass_on(child: &Child, signal: Signal) {
+fn forward_signal(child: &Child, signal: Signal) {
     if came_from_our_terminal(signal) {
         return;
     }
     let pid = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     if let Some(error) = pid.and_then(|pid| kill_process(pid, signal).err()) {
-        failure::say(&format!("cannot pass {signal:?} on: {error}"));
+        failure::print_error(&format!("cannot forward {signal:?} to the command: {error}"));
     }
 }
 
-/// A terminal sends Ctrl-C to everybody in its foreground: the command has had it already, and to many a server
-/// a second one means "at once".
+/// A terminal sends Ctrl-C to its whole foreground process group. The command has then received it already, and for many
+/// servers a second one means "stop at once".
 fn came_from_our_terminal(signal: Signal) -> bool {
     let foreground = || {
         let terminal = std::fs::File::open("/dev/tty").ok()?;
@@ -223,28 +223,28 @@ impl Signals {
     }
 }
 
-/// Tells on stderr what becomes of the registration, each thing once.
-struct News<'a> {
+/// Reports changes of the registration's state on stderr, each once.
+struct StatusReporter<'a> {
     service: &'a str,
-    told: Option<State>,
+    reported: Option<State>,
     was_registered: bool,
-    began: Instant,
+    started_at: Instant,
 }
 
-impl News<'_> {
-    fn new(service: &str) -> News<'_> {
-        News { service, told: None, was_registered: false, began: Instant::now() }
+impl StatusReporter<'_> {
+    fn new(service: &str) -> StatusReporter<'_> {
+        StatusReporter { service, reported: None, was_registered: false, started_at: Instant::now() }
     }
 
-    fn tell(&mut self, registration: &Registration) {
+    fn report(&mut self, registration: &Registration) {
         let state = registration.state();
         self.was_registered |= state == State::Registered;
-        if self.told == Some(state) {
+        if self.reported == Some(state) {
             return;
         }
         if let Some(line) = self.line(state, registration) {
-            self.told = Some(state);
-            failure::say(&line);
+            self.reported = Some(state);
+            failure::print_error(&line);
         }
     }
 
@@ -253,11 +253,11 @@ impl News<'_> {
         let error = || registration.last_error().map_or_else(String::new, |error| format!(": {error}"));
         match state {
             State::Registered => Some(format!("registered {service} at {address}")),
-            State::Unreachable => Some(format!("cannot register {service}, still trying{}", error())),
-            State::Refused => Some(format!("the registry refuses {service}, still trying{}", error())),
-            State::WaitingForPort if self.began.elapsed() >= SLOW => {
-                Some(format!("{address} does not answer yet; {service} is registered once it does"))
-            }
+            State::Unreachable => Some(format!("cannot register {service}, retrying{}", error())),
+            State::Refused => Some(format!("the registry rejects {service}, retrying{}", error())),
+            State::WaitingForPort if self.started_at.elapsed() >= PORT_HINT_AFTER => Some(format!(
+                "{address} does not accept connections yet; {service} will be registered when it does"
+            )),
             _ => None,
         }
     }

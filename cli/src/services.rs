@@ -1,4 +1,4 @@
-//! `plumline services`: what there is.
+//! `plumline services`: lists the registered services.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use plumline::{Client, Error};
 use serde::Serialize;
 
 use crate::failure::{self, Failure};
-use crate::options::Asking;
+use crate::options::RegistryOptions;
 use crate::output::{self, Table};
 
 #[derive(Debug, Args)]
@@ -16,37 +16,37 @@ pub(crate) struct Arguments {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    asking: Asking,
+    registry: RegistryOptions,
 }
 
 #[derive(Serialize)]
 struct Row {
     service: String,
-    /// How many healthy endpoints it has.
+    /// The number of healthy endpoints.
     endpoints: usize,
     versions: BTreeSet<String>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
-    let client = arguments.asking.client()?;
+    let client = arguments.registry.client()?;
     let names = client.services()?;
-    let services = names.into_iter().map(|name| look(&client, name)).collect::<Result<Vec<_>, _>>()?;
+    let services = names.into_iter().map(|name| describe(&client, name)).collect::<Result<Vec<_>, _>>()?;
     if arguments.json {
         return output::print_json(&services);
     }
     if services.is_empty() {
-        failure::say("nothing is registered");
+        failure::print_error("no services are registered");
         return Ok(());
     }
     let mut table = Table::new(&["SERVICE", "ENDPOINTS", "VERSIONS"]);
     for Row { service, endpoints, versions } in services {
         let versions = versions.into_iter().collect::<Vec<_>>().join(",");
-        table.row([service, endpoints.to_string(), versions]);
+        table.add_row([service, endpoints.to_string(), versions]);
     }
     table.print()
 }
 
-fn look(client: &Client, service: String) -> Result<Row, Error> {
+fn describe(client: &Client, service: String) -> Result<Row, Error> {
     let endpoints = client.discover(service.as_str())?;
     let versions = endpoints.iter().map(|endpoint| endpoint.version.clone());
     let versions = versions.filter(|version| !version.is_empty()).collect();

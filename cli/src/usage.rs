@@ -1,34 +1,34 @@
-//! What is said when the arguments cannot be read: one line, like every other failure.
+//! Errors in the arguments: one line on stderr, like every other failure.
 
 use clap::error::{Error, ErrorKind};
 
 use crate::failure::Failure;
 use crate::output;
 
-/// Help and versions are printed as they are; a mistake becomes one line.
-pub(crate) fn answer(error: &Error) -> Result<(), Failure> {
+/// Prints help and version as they are; an error becomes one line.
+pub(crate) fn report(error: &Error) -> Result<(), Failure> {
     match error.kind() {
-        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output::print(&shown(error)),
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => output::print(&rendered(error)),
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
-            eprint!("{}", shown(error));
+            eprint!("{}", rendered(error));
             Err(Failure::Quiet(2))
         }
         _ => Err(Failure::Usage(one_line(&error.render().to_string()))),
     }
 }
 
-fn shown(error: &Error) -> String {
+fn rendered(error: &Error) -> String {
     error.render().to_string()
 }
 
-/// Clap writes the mistake, details below it, tips, then the usage; the usage is kept where there is no tip.
+/// Joins the lines of clap: the error, its details, tips and the usage. The usage is omitted where there is a tip.
 fn one_line(text: &str) -> String {
     let lines = || text.lines().map(str::trim);
-    let said = lines().take_while(|line| !line.starts_with("Usage:"));
-    let said = said.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let error = lines().take_while(|line| !line.starts_with("Usage:"));
+    let error = error.filter(|line| !line.is_empty() && !line.starts_with("For more information"));
     let usage = lines().find(|line| line.starts_with("Usage:") && !text.contains("tip: "));
     let mut whole = String::new();
-    for part in said.chain(usage) {
+    for part in error.chain(usage) {
         let part = part.trim_start_matches("error: ").trim_start_matches("tip: ");
         if !whole.is_empty() {
             whole.push_str(if whole.ends_with(':') { " " } else { "; " });
@@ -43,7 +43,7 @@ mod tests {
     use super::one_line;
 
     #[test]
-    fn a_mistake_its_details_and_its_tips_fit_on_one_line() {
+    fn joins_error_details_and_tips_into_one_line() {
         let text = "error: unexpected argument '--tmeout' found\n\n  tip: a similar argument exists: '--timeout'\n\nUsage: x\n";
         assert_eq!(
             one_line(text),

@@ -1,39 +1,39 @@
-//! The lease clock: time as endpoints experience it.
+//! The clocks of the controller: one for leases, and one for idle connections.
 //!
-//! It advances by ticks, and by a late tick only a little: a process that was stopped for a minute (SIGSTOP, a
-//! suspended laptop) has heard no heartbeat in that minute, and must not hold that against anybody. All deadlines
-//! move by the gap because none of them moves: the clock they are written in stood still.
-//! Reading it is one atomic load, so a heartbeat does not ask the operating system for the time.
+//! The lease clock advances by ticks. A late tick advances it by 250 ms at most: a process that was stopped for a minute
+//! (SIGSTOP, a suspended laptop) received no heartbeat in that minute, and must not expire endpoints for it. All
+//! deadlines are lease times, so they move by the length of the gap without being changed.
+//! Reading a clock is one atomic load, so a heartbeat makes no system call for the time.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::store::Now;
 
-/// How often the controller looks for what is due.
+/// How often the clocks advance and due leases are processed.
 pub(crate) const TICK: Duration = Duration::from_millis(50);
-/// The most that one tick may advance the clock; what is beyond is a gap.
+/// The most milliseconds by which one tick advances the lease clock.
 const LONGEST_STEP: u64 = 250;
 
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub(crate) struct LeaseClock {
     start: Instant,
     lease: AtomicU64,
     real: AtomicU64,
 }
 
-impl Clock {
+impl LeaseClock {
     pub(crate) fn new() -> Self {
         Self { start: Instant::now(), lease: AtomicU64::new(0), real: AtomicU64::new(0) }
     }
 
-    /// The time of a request.
+    /// The time at which a request is processed.
     pub(crate) fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { lease: self.lease.load(Relaxed), unix: unix.as_secs() as i64 }
     }
 
-    /// Milliseconds since the start at the last tick: precise enough for idle connections.
+    /// Milliseconds from the start to the last tick. Precise enough for idle connections.
     pub(crate) fn coarse(&self) -> u64 {
         self.real.load(Relaxed)
     }
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_late_tick_is_a_gap_that_nobody_pays_for() {
+    fn late_tick_advances_the_lease_clock_by_its_limit() {
         assert_eq!(step(1_000, 1_050), 50);
         assert_eq!(step(1_000, 61_000), LONGEST_STEP);
     }

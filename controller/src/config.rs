@@ -1,4 +1,4 @@
-//! What a controller can be told before it starts.
+//! The configuration of a controller.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-/// Where registrations and values are kept.
+/// Where registrations and key-value entries are stored.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum StoreKind {
-    /// In memory: a restart begins empty, and the heartbeats fill it again.
+    /// In memory: a restart begins empty, and clients register again.
     #[default]
     Memory,
     /// In an SQLite file.
@@ -23,7 +23,7 @@ impl FromStr for StoreKind {
         match text.split_once(':') {
             None if text == "memory" => Ok(Self::Memory),
             Some(("sqlite", path)) if !path.is_empty() => Ok(Self::Sqlite(path.into())),
-            _ => Err(format!("`{text}` is no store; use `memory` or `sqlite:PATH`")),
+            _ => Err(format!("`{text}` is not a valid store; use `memory` or `sqlite:PATH`")),
         }
     }
 }
@@ -37,18 +37,18 @@ pub struct TlsFiles {
     pub key: PathBuf,
 }
 
-/// Protection against clients that send too much, too slowly or nothing at all.
+/// Limits for clients that send too much, too slowly or nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
-    /// The largest request body in bytes (8 MiB); a larger one is answered with 413.
+    /// The largest request body in bytes (8 MiB). A larger one gets status 413.
     pub body: usize,
-    /// How long a request's headers may take (10 s), and a TLS handshake.
+    /// How long the headers of a request, or a TLS handshake, may take (10 s).
     pub headers: Duration,
-    /// How long a request's body may take (30 s).
+    /// How long the body of a request may take (30 s).
     pub body_time: Duration,
-    /// How long a connection may lie idle (75 s).
+    /// How long a connection may be idle (75 s).
     pub idle: Duration,
-    /// Connections open at once (60,000, or what the limit of open files allows).
+    /// The most open connections (60,000). The limit of open files may allow fewer.
     pub connections: usize,
 }
 
@@ -64,7 +64,7 @@ impl Default for Limits {
     }
 }
 
-/// The configuration of a [`Controller`](crate::Controller): defaults for a laptop, and a method for each setting.
+/// The configuration of a [`Controller`](crate::Controller): defaults for development, and a method for each setting.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Config {
     pub(crate) listen: SocketAddr,
@@ -103,12 +103,12 @@ impl Config {
         Self { listen, ..self }
     }
 
-    /// Where registrations and values are kept.
+    /// Where registrations and key-value entries are stored.
     pub fn store(self, store: StoreKind) -> Self {
         Self { store, ..self }
     }
 
-    /// How long an endpoint is believed after its last sign of life (15 s).
+    /// How long an endpoint stays listed after its last heartbeat (15 s).
     pub fn service_ttl(self, service_ttl: Duration) -> Self {
         Self { service_ttl, ..self }
     }
@@ -118,27 +118,27 @@ impl Config {
         Self { node_ttl, ..self }
     }
 
-    /// Speaks TLS with this certificate.
+    /// Serves HTTPS with this certificate.
     pub fn tls(self, tls: TlsFiles) -> Self {
         Self { tls: Some(tls), ..self }
     }
 
-    /// Asks every request but `/healthz` for `Authorization: Bearer <token>`.
+    /// Requires, for every request but `/healthz`, the header `Authorization: Bearer <token>`.
     pub fn token(self, token: impl Into<String>) -> Self {
         Self { token: Some(token.into()), ..self }
     }
 
-    /// Other limits than the default ones.
+    /// Limits for clients.
     pub fn limits(self, limits: Limits) -> Self {
         Self { limits, ..self }
     }
 
-    /// Threads that answer requests (as many as there are processors).
+    /// The number of threads that serve requests (one per processor).
     pub fn threads(self, threads: usize) -> Self {
         Self { threads: Some(threads), ..self }
     }
 
-    /// Refuses what cannot work, naming it.
+    /// Rejects invalid settings; the error names the setting.
     pub(crate) fn check(&self) -> Result<(), String> {
         let positive = |name: &str, ttl: Duration| {
             (ttl >= Duration::from_millis(100))
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stores_are_named_memory_or_sqlite() {
+    fn store_kind_parses_memory_and_sqlite() {
         assert_eq!("memory".parse(), Ok(StoreKind::Memory));
         assert_eq!("sqlite:/var/plum.db".parse(), Ok(StoreKind::Sqlite("/var/plum.db".into())));
         for wrong in ["", "sqlite", "sqlite:", "postgres:x", "Memory"] {
@@ -185,13 +185,13 @@ mod tests {
     }
 
     #[test]
-    fn the_token_is_not_shown() {
+    fn debug_output_hides_the_token() {
         let shown = format!("{:?}", Config::new().token("secret"));
         assert!(!shown.contains("secret"));
     }
 
     #[test]
-    fn a_ttl_of_nothing_is_refused() {
+    fn rejects_a_ttl_of_zero() {
         assert!(Config::new().service_ttl(Duration::ZERO).check().is_err());
     }
 }

@@ -1,8 +1,8 @@
-//! A running controller: started from anywhere, ended by its handle.
+//! A running controller: started from any thread, stopped by its handle.
 //!
-//! It lives on threads of its own, so that a test or a program without any asynchronous runtime can hold one.
-//! The starting thread hears whether the store could be opened and the address be bound; after that nothing
-//! but the handle, or a signal to the process, ends it.
+//! It runs on its own threads, so a test or a program without an asynchronous runtime can hold one. `start` returns
+//! once the store is open and the address is bound, or with the error. After that the controller runs until its handle
+//! is closed or dropped.
 
 use std::fmt;
 use std::io;
@@ -24,34 +24,34 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::clock::{Clock, TICK};
+use crate::clock::{LeaseClock, TICK};
 use crate::config::{Config, StoreKind, TlsFiles};
 use crate::http::connection::serve;
 use crate::http::{App, router};
+use crate::notifier::ChangeNotifier;
 use crate::probe::Prober;
 use crate::store::Store;
-use crate::watch::Hub;
 
-/// How long requests under way may take once the controller ends.
-const FAREWELL: Duration = Duration::from_secs(1);
-/// Connections that the kernel keeps for us until they are accepted.
+/// How long requests in flight may take once the controller is closing.
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(1);
+/// Connections that the kernel queues until they are accepted.
 const BACKLOG: u32 = 4_096;
-/// Pause after a failed accept: mostly out of files, which passes.
+/// The pause after a failed accept. The usual reason is too many open files, which is temporary.
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 
-/// Why a controller could not be started.
+/// Why a controller could not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// A setting cannot work; the text names it.
+    /// A setting is invalid; the text names it.
     Config(String),
-    /// The address cannot be listened on: in use, not of this machine, or not permitted.
+    /// The address cannot be bound: it is in use, belongs to another machine, or is not permitted.
     Listen(SocketAddr, io::Error),
-    /// The store's file cannot be opened; the text names the file and the reason.
+    /// The file of the store cannot be opened; the text names the file and the reason.
     Store(String),
-    /// The certificate or the key cannot be used; the text names the file and the reason.
+    /// The certificate or the key is invalid; the text names the file and the reason.
     Tls(String),
-    /// The system gave us no thread.
+    /// The system could not start a thread.
     Threads(io::Error),
 }
 
@@ -74,9 +74,9 @@ impl std::error::Error for StartError {
     }
 }
 
-/// A running controller. Dropping it ends it.
+/// A running controller. Dropping it stops it.
 #[derive(Debug)]
-#[must_use = "a controller ends when its handle is dropped"]
+#[must_use = "a controller stops when its handle is dropped"]
 pub struct Controller {
     address: SocketAddr,
     scheme: &'static str,
@@ -85,15 +85,15 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Starts a controller; it listens once this returns.
+    /// Starts a controller. It listens when this returns.
     pub fn start(config: Config) -> Result<Self, StartError> {
         config.check().map_err(StartError::Config)?;
         let scheme = if config.tls.is_some() { "https" } else { "http" };
-        let (closing, closes) = channel(false);
+        let (closing, closed) = channel(false);
         let (started, outcome) = std::sync::mpsc::sync_channel(1);
-        let run = move || match Server::open(&config, closes) {
+        let run = move || match Server::open(&config, closed) {
             Ok((runtime, server)) => {
-                // The starter waits for this and cannot be gone.
+                // The calling thread waits for this message, so it still has the receiver.
                 drop(
                     started.send(server.address().map_err(|error| StartError::Listen(config.listen, error))),
                 );
@@ -103,12 +103,12 @@ impl Controller {
         };
         let thread =
             std::thread::Builder::new().name("plumline".into()).spawn(run).map_err(StartError::Threads)?;
-        let ended = || StartError::Threads(io::Error::other("the controller's thread ended"));
-        let address = outcome.recv().map_err(|_| ended())??;
+        let thread_ended = || StartError::Threads(io::Error::other("the thread of the controller ended"));
+        let address = outcome.recv().map_err(|_| thread_ended())??;
         Ok(Self { address, scheme, closing, thread: Some(thread) })
     }
 
-    /// Where it listens, with the port that was chosen for port 0.
+    /// The address it listens on, with the actual port where the configuration says 0.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -118,7 +118,8 @@ impl Controller {
         format!("{}://{}", self.scheme, self.address)
     }
 
-    /// Ends it: no new connections, long polls answered, the store on disk. Takes at most about 1.5 s.
+    /// Stops the controller: it accepts no more connections, answers waiting watches, and writes the store to disk. Takes
+    /// at most about 1.5 s.
     pub fn close(mut self) {
         self.end();
     }
@@ -128,7 +129,7 @@ impl Controller {
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
-            tracing::error!("the controller ended with a panic");
+            tracing::error!("the controller thread panicked");
         }
     }
 }
@@ -139,7 +140,7 @@ impl Drop for Controller {
     }
 }
 
-/// What runs on the controller's own threads.
+/// The part that runs on the controller's own threads.
 struct Server {
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
@@ -149,7 +150,7 @@ struct Server {
 }
 
 impl Server {
-    fn open(config: &Config, closes: Receiver<bool>) -> Result<(Runtime, Self), StartError> {
+    fn open(config: &Config, closed: Receiver<bool>) -> Result<(Runtime, Self), StartError> {
         let tls = config.tls.as_ref().map(read_tls).transpose().map_err(StartError::Tls)?;
         let prober = Prober::new().map_err(|error| StartError::Tls(error.to_string()))?;
         let runtime = runtime(config).map_err(StartError::Threads)?;
@@ -157,9 +158,9 @@ impl Server {
             let _entered = runtime.enter();
             listen(config.listen).map_err(|error| StartError::Listen(config.listen, error))?
         };
-        let (clock, hub) = (Clock::new(), Hub::new());
-        let store = open_store(config, &clock, &hub)?;
-        let app = Arc::new(App::new(config, store, clock, hub, prober, closes));
+        let (clock, notifier) = (LeaseClock::new(), ChangeNotifier::new());
+        let store = open_store(config, &clock, &notifier)?;
+        let app = Arc::new(App::new(config, store, clock, notifier, prober, closed));
         let router = router(Arc::clone(&app));
         Ok((runtime, Self { listener, tls, app, router, connections: Arc::default() }))
     }
@@ -168,7 +169,7 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until the handle says otherwise.
+    /// Serves until the handle closes the controller.
     fn run(self, runtime: Runtime) {
         let app = Arc::clone(&self.app);
         runtime.spawn(tick(Arc::clone(&app)));
@@ -183,64 +184,67 @@ impl Server {
         let app = Arc::clone(&self.app);
         tokio::select! {
             () = self.accept() => {}
-            () = app.closes() => {}
+            () = app.closed() => {}
         }
-        let all_ended = async {
+        let all_closed = async {
             while connections.load(Relaxed) > 0 {
                 sleep(Duration::from_millis(5)).await;
             }
         };
-        if timeout(FAREWELL, all_ended).await.is_err() {
-            tracing::info!(connections = connections.load(Relaxed), "cut off");
+        if timeout(SHUTDOWN_GRACE, all_closed).await.is_err() {
+            tracing::info!(
+                connections = connections.load(Relaxed),
+                "connections still open at shutdown were closed"
+            );
         }
     }
 
     async fn accept(self) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, _)) => self.take(stream),
+                Ok((stream, _)) => self.spawn_connection(stream),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    tracing::warn!(%error, "cannot accept a connection; retrying");
                     sleep(ACCEPT_RETRY).await;
                 }
             }
         }
     }
 
-    fn take(&self, stream: TcpStream) {
-        let counted = Counted::new(&self.connections);
+    fn spawn_connection(&self, stream: TcpStream) {
+        let guard = ConnectionGuard::new(&self.connections);
         if self.connections.load(Relaxed) > self.app.limits.connections {
-            tracing::warn!("too many connections, one was closed");
+            tracing::warn!("connection limit reached; a new connection was closed");
             return;
         }
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a connection ended before it began");
+            tracing::debug!(%error, "the client closed the connection at once");
             return;
         }
         let (app, router, tls) = (Arc::clone(&self.app), self.router.clone(), self.tls.clone());
         tokio::spawn(async move {
-            let _counted = counted;
+            let _guard = guard;
             let Some(tls) = tls else { return serve(app, router, stream).await };
             match timeout(app.limits.headers, tls.accept(stream)).await {
                 Ok(Ok(stream)) => serve(app, router, stream).await,
                 Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-                Err(_) => tracing::debug!("TLS handshake took too long"),
+                Err(_) => tracing::debug!("TLS handshake timed out"),
             }
         });
     }
 }
 
-/// Counts a connection while it lives.
-struct Counted(Arc<AtomicUsize>);
+/// Counts a connection while it is open.
+struct ConnectionGuard(Arc<AtomicUsize>);
 
-impl Counted {
+impl ConnectionGuard {
     fn new(connections: &Arc<AtomicUsize>) -> Self {
         connections.fetch_add(1, Relaxed);
         Self(Arc::clone(connections))
     }
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -261,17 +265,23 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-fn open_store(config: &Config, clock: &Clock, hub: &Hub) -> Result<Store, StartError> {
-    // An endpoint is believed for the whole TTL even if its beat came right after a tick.
+fn open_store(config: &Config, clock: &LeaseClock, notifier: &ChangeNotifier) -> Result<Store, StartError> {
+    // An endpoint stays listed for the whole TTL even if its heartbeat arrives right after a tick.
     let ttl = (config.service_ttl + TICK).as_millis() as u64;
     match &config.store {
-        StoreKind::Memory => Ok(Store::in_memory(ttl, hub.bell())),
-        StoreKind::Sqlite(path) => open_file(path, ttl, clock, hub),
+        StoreKind::Memory => Ok(Store::in_memory(ttl, notifier.on_change())),
+        StoreKind::Sqlite(path) => open_file(path, ttl, clock, notifier),
     }
 }
 
-fn open_file(path: &Path, ttl: u64, clock: &Clock, hub: &Hub) -> Result<Store, StartError> {
-    Store::in_file(path, ttl, clock.now(), hub.bell()).map_err(|error| StartError::Store(error.to_string()))
+fn open_file(
+    path: &Path,
+    ttl: u64,
+    clock: &LeaseClock,
+    notifier: &ChangeNotifier,
+) -> Result<Store, StartError> {
+    Store::in_file(path, ttl, clock.now(), notifier.on_change())
+        .map_err(|error| StartError::Store(error.to_string()))
 }
 
 fn read_tls(files: &TlsFiles) -> Result<TlsAcceptor, String> {
@@ -297,5 +307,5 @@ async fn tick(app: Arc<App>) {
 }
 
 async fn publish(app: Arc<App>) {
-    app.hub.publish(&app.store.services).await;
+    app.notifier.publish(&app.store.services).await;
 }

@@ -1,8 +1,8 @@
-//! The Plum controller: who exists, over HTTP.
+//! The Plum controller: a service registry over HTTP.
 //!
-//! Programs register the endpoints they serve, beat while they live, and ask who else is there. This crate is
-//! that registry: it speaks the HTTP contract of the original Plum controller to the letter, so that programs
-//! written against that one notice nothing, and adds what a client needs to be told rather than to ask.
+//! Programs register the endpoints they serve, send heartbeats while they run, and discover the endpoints of others.
+//! This crate implements the HTTP contract of the original Plum controller exactly, so that programs written for the
+//! original need no change. It adds batch requests and watches, so that clients need not poll.
 //!
 //! ```
 //! use std::io::{Read, Write};
@@ -24,30 +24,30 @@
 //!
 //! # What it adds
 //!
-//! Every answer carries `Plum-Features: watch, batch` and `Plum-Service-TTL`, the seconds for which an endpoint is
-//! believed after its last beat.
+//! Every response carries `Plum-Features: watch, batch` and `Plum-Service-TTL`, the seconds for which an endpoint stays
+//! listed after its last heartbeat.
 //!
 //! | call | |
 //! |---|---|
-//! | `POST /v1/watch` | waits until one of the named services changes, and tells it in full |
-//! | `POST /v1/services/heartbeats` | many instances in one beat; names those whose rows are not what the beat's [digest](mod@plumline_wire::digest) says |
-//! | `POST /v1/services/registrations` | up to 500 registrations, stored unprobed |
-//! | `generation` in a registration | a random string per registration; `DELETE …&generation=G` removes only that one and keeps it out for 60 s, so that a late beat cannot bring it back |
+//! | `POST /v1/watch` | waits until one of the named services changes, and returns its whole endpoint list |
+//! | `POST /v1/services/heartbeats` | heartbeats of many instances; returns the instances whose stored endpoints do not match the [digest](mod@plumline_wire::digest) in their heartbeat |
+//! | `POST /v1/services/registrations` | up to 500 registrations, stored without a probe |
+//! | `generation` in a registration | a random string per registration; `DELETE …&generation=G` removes only that registration and refuses it for 60 s, so that a late heartbeat cannot restore it |
 //!
-//! A departure stands in a watch's answer as the endpoint's five identity fields and `why`:
-//! `{"serviceName", "instanceId", "ip", "port", "protocol", "why": "deleted" | "expired"}`. It is remembered for ten
-//! minutes; a watcher that was away longer is told everything instead.
+//! A watch response lists each removed endpoint with its five identity fields and `why`:
+//! `{"serviceName", "instanceId", "ip", "port", "protocol", "why": "deleted" | "expired"}`. A removal
+//! is remembered for ten minutes; a watcher that was away longer receives the full lists instead.
 //!
 //! # How it is built
 //!
-//! All is answered from memory. Rows hang under their service, for those who ask, and under their instance, for
-//! those who beat; a heartbeat writes two atomics and touches no other lock than its instance's shard. The
-//! answers of discovery are kept as ready bytes. Time is a clock of its own that stands still while the process
-//! does, so that a stopped and continued controller holds its silence against nobody.
+//! All requests are served from memory. Each row is indexed twice: by service for discovery, and by instance for
+//! heartbeats. A heartbeat writes two atomics and takes only the lock of its instance's shard. Discovery responses are
+//! cached as bytes. Leases use a clock that stops while the process is stopped, so a controller that was suspended and
+//! continued does not expire endpoints for its own silence.
 //!
-//! With [`StoreKind::Sqlite`] a key-value write is on disk before it is acknowledged. Registrations are soft state:
-//! they are written a moment later, and a restart shows them at once and believes them for one more TTL.
-//! Nodes are kept in memory only, as they report themselves every few seconds.
+//! With [`StoreKind::Sqlite`] a key-value write is on disk before it is acknowledged. Registrations are soft state: they
+//! are written up to 50 ms later. After a restart they are listed at once, for one more TTL. Nodes are kept in memory
+//! only, because they report every few seconds.
 //!
 //! The `plumline` command (crate `plumline-cli`) runs it as a process.
 #![forbid(unsafe_code)]
@@ -57,9 +57,9 @@ mod clock;
 mod config;
 mod controller;
 mod http;
+mod notifier;
 mod probe;
 mod store;
-mod watch;
 
 pub use config::{Config, Limits, StoreKind, TlsFiles};
 pub use controller::{Controller, StartError};

@@ -1,8 +1,8 @@
-//! Is anybody there? The look that the contract takes at an endpoint before it believes it.
+//! Probes: before the controller stores a registration, it checks that the endpoint answers, as the contract requires.
 //!
-//! `http` and `https`: HEAD on `/`, and GET if that brings nothing, 2 s each; any answer in HTTP counts, whatever
-//! its status. Everything else: a TCP connection within 3 s. A certificate is not judged: the question is
-//! whether something answers, and nothing is sent that would have to be kept from a stranger.
+//! `http` and `https`: HEAD on `/`, then GET if HEAD gets no response, 2 s each. Any HTTP response counts, whatever its
+//! status. Every other protocol: a TCP connection within 3 s. Certificates are not verified: the probe only asks whether
+//! something answers, and sends nothing secret.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,23 +19,23 @@ use tokio_rustls::rustls::crypto::{CryptoProvider, ring, verify_tls12_signature,
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use tokio_rustls::rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme};
 
-const HTTP_WAIT: Duration = Duration::from_secs(2);
-const CONNECT_WAIT: Duration = Duration::from_secs(3);
-/// Probes of one request under way at once.
-const SIDE_BY_SIDE: usize = 64;
-/// Probes of all requests under way at once.
-const AT_ONCE: usize = 512;
+const HTTP_TIMEOUT: Duration = Duration::from_secs(2);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Concurrent probes of one request.
+const MAX_PER_REQUEST: usize = 64;
+/// Concurrent probes of all requests.
+const MAX_CONCURRENT: usize = 512;
 
-/// What to look at.
+/// An endpoint to probe.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Target {
+pub(crate) struct ProbeTarget {
     pub(crate) ip: String,
     pub(crate) port: i64,
     pub(crate) protocol: String,
 }
 
 pub(crate) struct Prober {
-    under_way: Semaphore,
+    permits: Semaphore,
     tls: TlsConnector,
 }
 
@@ -47,27 +47,27 @@ impl Prober {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
             .with_no_client_auth();
-        Ok(Self { under_way: Semaphore::new(AT_ONCE), tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { permits: Semaphore::new(MAX_CONCURRENT), tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// Looks at all of them side by side; the answers are in the order of the targets.
-    pub(crate) async fn probe_all(&self, targets: Vec<Target>) -> Vec<bool> {
-        stream::iter(targets).map(|target| self.probe(target)).buffered(SIDE_BY_SIDE).collect().await
+    /// Probes all targets concurrently. The results are in the order of the targets.
+    pub(crate) async fn probe_all(&self, targets: Vec<ProbeTarget>) -> Vec<bool> {
+        stream::iter(targets).map(|target| self.probe(target)).buffered(MAX_PER_REQUEST).collect().await
     }
 
-    async fn probe(&self, target: Target) -> bool {
-        let Ok(_permit) = self.under_way.acquire().await else { return false };
+    async fn probe(&self, target: ProbeTarget) -> bool {
+        let Ok(_permit) = self.permits.acquire().await else { return false };
         match target.protocol.as_str() {
             "http" | "https" => {
-                within(HTTP_WAIT, self.ask(&target, "HEAD")).await.is_some()
-                    || within(HTTP_WAIT, self.ask(&target, "GET")).await.is_some()
+                within(HTTP_TIMEOUT, self.request(&target, "HEAD")).await.is_some()
+                    || within(HTTP_TIMEOUT, self.request(&target, "GET")).await.is_some()
             }
-            _ => within(CONNECT_WAIT, connect(&target)).await.is_some(),
+            _ => within(CONNECT_TIMEOUT, connect(&target)).await.is_some(),
         }
     }
 
-    /// Sends one request; true once something in HTTP comes back.
-    async fn ask(&self, target: &Target, method: &str) -> Option<()> {
+    /// Sends one request; `Some` once a response begins with `HTTP/`.
+    async fn request(&self, target: &ProbeTarget, method: &str) -> Option<()> {
         let tcp = connect(target).await?;
         if target.protocol == "http" {
             return exchange(tcp, target, method).await;
@@ -77,13 +77,13 @@ impl Prober {
     }
 }
 
-/// What the future brings within the time.
+/// The result of the future, or `None` after this time.
 async fn within<T>(time: Duration, future: impl Future<Output = Option<T>>) -> Option<T> {
     timeout(time, future).await.ok().flatten()
 }
 
-async fn connect(target: &Target) -> Option<TcpStream> {
-    // The original would take an empty address for its own machine; nobody means that.
+async fn connect(target: &ProbeTarget) -> Option<TcpStream> {
+    // The original connects to its own machine for an empty address, which no client intends.
     if target.ip.is_empty() {
         return None;
     }
@@ -93,7 +93,7 @@ async fn connect(target: &Target) -> Option<TcpStream> {
 
 async fn exchange(
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    target: &Target,
+    target: &ProbeTarget,
     method: &str,
 ) -> Option<()> {
     let host = if target.ip.contains(':') { format!("[{}]", target.ip) } else { target.ip.clone() };
@@ -102,12 +102,12 @@ async fn exchange(
         target.port
     );
     stream.write_all(request.as_bytes()).await.ok()?;
-    let mut begin = [0; 5];
-    stream.read_exact(&mut begin).await.ok()?;
-    (&begin == b"HTTP/").then_some(())
+    let mut start = [0; 5];
+    stream.read_exact(&mut start).await.ok()?;
+    (&start == b"HTTP/").then_some(())
 }
 
-/// Takes any certificate whose owner holds its key.
+/// Accepts any certificate, if the server proves that it holds the key.
 #[derive(Debug)]
 struct AnyCertificate(Arc<CryptoProvider>);
 

@@ -1,4 +1,4 @@
-//! Many instances in one request: what a client with many registrations sends instead of one beat each.
+//! Requests for many instances: batch heartbeats and batch registrations.
 
 use std::sync::Arc;
 
@@ -12,30 +12,34 @@ use plumline_wire::body::{
 use plumline_wire::digest::from_hex;
 
 use super::App;
-use super::answer::{Refusal, json};
-use super::body::Content;
+use super::request_body::RequestBody;
+use super::response::{ErrorResponse, json};
 use super::services::MISSING_INSTANCE;
 
-/// Touches each instance, and names those whose rows are not what the digest says.
-pub(super) async fn heartbeats(State(app): State<Arc<App>>, content: Content) -> Result<Response, Refusal> {
-    let body: HeartbeatsRequest<'_> = content.read()?;
+/// Renews each instance, and returns those whose stored rows do not match their digest.
+pub(super) async fn heartbeats(
+    State(app): State<Arc<App>>,
+    body: RequestBody,
+) -> Result<Response, ErrorResponse> {
+    let body: HeartbeatsRequest<'_> = body.json()?;
     let now = app.clock.now();
-    let is_unknown = |beat: &&HeartbeatRequest<'_>| {
-        let digest = from_hex(&beat.digest);
-        !app.store.services.heartbeat_with_digest(&beat.instance_id, digest, &beat.health, now)
+    let is_unknown = |heartbeat: &&HeartbeatRequest<'_>| {
+        let digest = from_hex(&heartbeat.digest);
+        !app.store.services.heartbeat_with_digest(&heartbeat.instance_id, digest, &heartbeat.health, now)
     };
-    let unknown = body.instances.iter().filter(is_unknown).map(|beat| (&*beat.instance_id).into()).collect();
-    Ok(json(&HeartbeatsResponse { epoch: app.hub.epoch().into(), unknown }))
+    let unknown =
+        body.instances.iter().filter(is_unknown).map(|heartbeat| (&*heartbeat.instance_id).into()).collect();
+    Ok(json(&HeartbeatsResponse { epoch: app.notifier.epoch().into(), unknown }))
 }
 
-/// Stores each registration unprobed, and names those whose generation was closed.
+/// Stores each registration without a probe, and returns those whose generation was closed.
 pub(super) async fn registrations(
     State(app): State<Arc<App>>,
-    content: Content,
-) -> Result<Response, Refusal> {
-    let body: RegistrationsRequest<'_> = content.read()?;
+    body: RequestBody,
+) -> Result<Response, ErrorResponse> {
+    let body: RegistrationsRequest<'_> = body.json()?;
     if body.registrations.len() > MAX_BATCH {
-        return Err(Refusal::bad("at most 500 registrations\n"));
+        return Err(ErrorResponse::bad("at most 500 registrations\n"));
     }
     if body.registrations.iter().any(|registration| registration.instance_id.is_empty()) {
         return Err(MISSING_INSTANCE);

@@ -1,4 +1,4 @@
-//! What every answer has in common: who may ask, and the headers that announce what we are.
+//! What all requests have in common: authorization, CORS, and the headers that announce features.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,25 +15,25 @@ use hyper::body::Incoming;
 use tower_service::Service;
 
 use super::App;
-use super::answer::{Refusal, no_content};
-use super::connection::Pulse;
+use super::activity::ConnectionActivity;
+use super::response::{ErrorResponse, no_content};
 
-const FEATURES: HeaderName = HeaderName::from_static("plum-features");
-const SERVICE_TTL: HeaderName = HeaderName::from_static("plum-service-ttl");
+const FEATURES: HeaderName = HeaderName::from_static(plumline_wire::FEATURES_HEADER);
+const SERVICE_TTL: HeaderName = HeaderName::from_static(plumline_wire::SERVICE_TTL_HEADER);
 
-/// The whole life of a request.
-pub(super) async fn answer(
+/// Handles one request from start to finish.
+pub(super) async fn respond(
     app: Arc<App>,
     mut router: Router,
-    pulse: Arc<Pulse>,
+    activity: Arc<ConnectionActivity>,
     request: Request<Incoming>,
 ) -> Result<Response, Infallible> {
-    pulse.request_begins();
+    activity.request_started();
     let mut response = if request.method() == Method::OPTIONS {
         preflight()
     } else if is_allowed(&app, &request) {
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Arc::clone(&pulse));
+        request.extensions_mut().insert(Arc::clone(&activity));
         router.call(request).await?
     } else {
         unauthorized()
@@ -42,11 +42,11 @@ pub(super) async fn answer(
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     headers.insert(FEATURES, HeaderValue::from_static("watch, batch"));
     headers.insert(SERVICE_TTL, app.ttl_header.clone());
-    pulse.request_ends(app.clock.coarse());
+    activity.request_finished(app.clock.coarse());
     Ok(response)
 }
 
-/// Browsers ask before they ask; they do not send the token with it.
+/// The preflight request of browsers, which carries no token.
 fn preflight() -> Response {
     let mut response = no_content();
     let headers = response.headers_mut();
@@ -56,7 +56,7 @@ fn preflight() -> Response {
     response
 }
 
-/// Health is for everybody.
+/// `/healthz` needs no token.
 fn is_allowed(app: &App, request: &Request<Incoming>) -> bool {
     let Some(expected) = &app.token else { return true };
     let given = request.headers().get(AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
@@ -70,14 +70,14 @@ fn bearer(given: &[u8]) -> Option<&[u8]> {
     scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
 }
 
-/// Takes as long for a nearly right token as for a wholly wrong one.
+/// Compares in constant time, so that the response time does not reveal how much of a token is right.
 fn is_same(given: &[u8], expected: &[u8]) -> bool {
     let difference = given.iter().zip(expected).fold(0, |all, (one, other)| all | (one ^ other));
     given.len() == expected.len() && difference == 0
 }
 
 fn unauthorized() -> Response {
-    let mut response = Refusal::UNAUTHORIZED.into_response();
+    let mut response = ErrorResponse::UNAUTHORIZED.into_response();
     response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     response
 }

@@ -1,18 +1,19 @@
-//! The contract over HTTP: which call goes where.
+//! The HTTP contract: routes and handlers.
 //!
-//! Handlers are thin: they read the request, ask the store, and write the answer. What every answer has in common
-//! is in `middleware`, what every connection has in common in `connection`.
+//! Handlers read the request, call the store, and write the response. `middleware` handles what all requests have in
+//! common, `connection` what all connections have in common.
 
-mod answer;
+mod activity;
 mod batch;
 mod bodies;
-mod body;
 pub(crate) mod connection;
 mod discovery;
 mod kv;
 mod middleware;
 mod nodes;
-mod query;
+mod query_params;
+mod request_body;
+mod response;
 mod services;
 mod stream;
 mod watch;
@@ -26,26 +27,26 @@ use axum::response::Response;
 use axum::routing::{delete, get, post};
 use tokio::sync::watch::Receiver;
 
-use self::answer::Refusal;
-use crate::clock::Clock;
+use self::response::ErrorResponse;
+use crate::clock::LeaseClock;
 use crate::config::{Config, Limits};
+use crate::notifier::ChangeNotifier;
 use crate::probe::Prober;
 use crate::store::Store;
-use crate::watch::Hub;
 
-/// What handlers work with.
+/// The state that handlers share.
 pub(crate) struct App {
     pub(crate) store: Store,
-    pub(crate) clock: Clock,
-    pub(crate) hub: Hub,
+    pub(crate) clock: LeaseClock,
+    pub(crate) notifier: ChangeNotifier,
     pub(crate) prober: Prober,
     pub(crate) limits: Limits,
     /// Milliseconds.
     pub(crate) node_ttl: u64,
-    /// Who asks must know this, if there is one.
+    /// The token that requests must carry, if one is configured.
     token: Option<String>,
     ttl_header: HeaderValue,
-    /// Turns true when the controller ends.
+    /// Becomes true when the controller is closing.
     pub(crate) closing: Receiver<bool>,
 }
 
@@ -53,15 +54,15 @@ impl App {
     pub(crate) fn new(
         config: &Config,
         store: Store,
-        clock: Clock,
-        hub: Hub,
+        clock: LeaseClock,
+        notifier: ChangeNotifier,
         prober: Prober,
         closing: Receiver<bool>,
     ) -> Self {
         Self {
             store,
             clock,
-            hub,
+            notifier,
             prober,
             limits: config.limits.clone(),
             node_ttl: config.node_ttl.as_millis() as u64,
@@ -71,14 +72,14 @@ impl App {
         }
     }
 
-    /// Returns once the controller ends.
-    pub(crate) async fn closes(&self) {
-        // An error means that the sender is gone, which is an end too.
+    /// Returns once the controller is closing.
+    pub(crate) async fn closed(&self) {
+        // An error means that the sender was dropped, which also means closing.
         drop(self.closing.clone().wait_for(|closing| *closing).await);
     }
 }
 
-/// A duration as the header announces it: seconds, with a fraction only where there is one.
+/// A duration as a header value: seconds, with a fraction only where needed.
 fn seconds(duration: Duration) -> HeaderValue {
     let text = duration.as_secs_f64().to_string();
     HeaderValue::from_str(&text).expect("a number is a header value")
@@ -86,7 +87,7 @@ fn seconds(duration: Duration) -> HeaderValue {
 
 pub(crate) fn router(app: Arc<App>) -> Router {
     Router::new()
-        .route("/healthz", get(|| async { answer::text("ok") }))
+        .route("/healthz", get(|| async { response::text("ok") }))
         .route("/v1/services", delete(services::delete_instance))
         .route("/v1/services/register", post(services::register))
         .route("/v1/services/registrations", post(batch::registrations))
@@ -110,7 +111,7 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         .route("/v1/kv/{namespace}/{*key}", get(kv::show).put(kv::put).delete(kv::delete))
         .route("/v1/watch", post(watch::watch))
         .route("/v1/stream", get(stream::stream))
-        .fallback(|| async { Err::<Response, _>(Refusal::NOT_FOUND) })
-        .method_not_allowed_fallback(|| async { Err::<Response, _>(Refusal::METHOD_NOT_ALLOWED) })
+        .fallback(|| async { Err::<Response, _>(ErrorResponse::NOT_FOUND) })
+        .method_not_allowed_fallback(|| async { Err::<Response, _>(ErrorResponse::METHOD_NOT_ALLOWED) })
         .with_state(app)
 }

@@ -1,4 +1,4 @@
-//! Registering, beating, deleting, moving.
+//! Services: register, heartbeat, delete and move.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -6,39 +6,39 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::Uri;
 use axum::response::Response;
-
-use super::App;
-use super::answer::{Refusal, json, no_content};
-use super::bodies::EndpointUpdate;
-use super::body::Content;
-use super::query::Query;
-use crate::probe::Target;
-use crate::store::{self, Address, Denied, Row, named_node};
 use plumline_wire::body::{EndpointHealth, HeartbeatRequest, RegisterEndpoint, RegisterRequest};
 
-pub(super) const MISSING_INSTANCE: Refusal = Refusal::bad("missing instanceId\n");
+use super::App;
+use super::bodies::EndpointUpdate;
+use super::query_params::QueryParams;
+use super::request_body::RequestBody;
+use super::response::{ErrorResponse, json, no_content};
+use crate::probe::ProbeTarget;
+use crate::store::{self, EndpointKey, RegisterError, Row, node_or_manual};
+
+pub(super) const MISSING_INSTANCE: ErrorResponse = ErrorResponse::bad("missing instanceId\n");
 
 pub(super) async fn register(
     State(app): State<Arc<App>>,
     uri: Uri,
-    content: Content,
-) -> Result<Response, Refusal> {
-    let body: RegisterRequest<'_> = content.read()?;
+    body: RequestBody,
+) -> Result<Response, ErrorResponse> {
+    let body: RegisterRequest<'_> = body.json()?;
     if body.instance_id.is_empty() {
         return Err(MISSING_INSTANCE);
     }
-    let registered = if Query::of(&uri).is_true("replace") {
+    let registered = if QueryParams::of(&uri).is_true("replace") {
         app.store.services.register(&body, |_| true, app.clock.now())
     } else {
-        app.store.services.admits(&body, app.clock.now()).map_err(refusal)?;
-        let health = app.prober.probe_all(targets_of(&body)).await;
+        app.store.services.check_registration(&body, app.clock.now()).map_err(error_response)?;
+        let health = app.prober.probe_all(probe_targets(&body)).await;
         app.store.services.register(&body, |index| health[index], app.clock.now())
     };
-    registered.map(|()| no_content()).map_err(refusal)
+    registered.map(|()| no_content()).map_err(error_response)
 }
 
-fn targets_of(body: &RegisterRequest<'_>) -> Vec<Target> {
-    let target = |endpoint: &RegisterEndpoint<'_>| Target {
+fn probe_targets(body: &RegisterRequest<'_>) -> Vec<ProbeTarget> {
+    let target = |endpoint: &RegisterEndpoint<'_>| ProbeTarget {
         ip: body.ip.to_string(),
         port: endpoint.port,
         protocol: endpoint.protocol.to_string(),
@@ -46,16 +46,19 @@ fn targets_of(body: &RegisterRequest<'_>) -> Vec<Target> {
     body.endpoints.iter().map(target).collect()
 }
 
-fn refusal(denied: Denied) -> Refusal {
-    match denied {
-        Denied::Closed => Refusal::conflict("this generation was closed\n"),
-        Denied::Taken => Refusal::conflict("another endpoint has this identity\n"),
-        Denied::TooMany => Refusal::bad("too many endpoints for one instance\n"),
+fn error_response(error: RegisterError) -> ErrorResponse {
+    match error {
+        RegisterError::GenerationClosed => ErrorResponse::conflict("this generation was closed\n"),
+        RegisterError::IdentityTaken => ErrorResponse::conflict("another endpoint has this identity\n"),
+        RegisterError::TooManyEndpoints => ErrorResponse::bad("too many endpoints for one instance\n"),
     }
 }
 
-pub(super) async fn heartbeat(State(app): State<Arc<App>>, content: Content) -> Result<Response, Refusal> {
-    let body: HeartbeatRequest<'_> = content.read()?;
+pub(super) async fn heartbeat(
+    State(app): State<Arc<App>>,
+    body: RequestBody,
+) -> Result<Response, ErrorResponse> {
+    let body: HeartbeatRequest<'_> = body.json()?;
     if body.instance_id.is_empty() {
         return Err(MISSING_INSTANCE);
     }
@@ -67,12 +70,16 @@ pub(super) async fn heartbeat(State(app): State<Arc<App>>, content: Content) -> 
     Ok(no_content())
 }
 
-/// A heartbeat that says nothing about health: the controller finds out itself.
+/// For a heartbeat without health: the controller probes the endpoints.
 async fn probe_instance(app: &App, instance: &str) {
     let rows = app.store.services.rows_of(instance);
     let target = |row: &Arc<Row>| {
         let identity = row.identity();
-        Target { ip: identity.ip.to_string(), port: identity.port, protocol: identity.protocol.to_string() }
+        ProbeTarget {
+            ip: identity.ip.to_string(),
+            port: identity.port,
+            protocol: identity.protocol.to_string(),
+        }
     };
     let healthy = app.prober.probe_all(rows.iter().map(target).collect()).await;
     let found = rows.iter().zip(healthy).map(|(row, healthy)| health_of(row, healthy));
@@ -90,55 +97,61 @@ fn health_of(row: &Row, healthy: bool) -> EndpointHealth<'_> {
     }
 }
 
-pub(super) async fn delete_instance(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Refusal> {
-    let query = Query::of(&uri);
-    let instance = query.given("instanceId").ok_or(Refusal::bad("instanceId required\n"))?;
+pub(super) async fn delete_instance(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Response, ErrorResponse> {
+    let query = QueryParams::of(&uri);
+    let instance = query.given("instanceId").ok_or(ErrorResponse::bad("instanceId required\n"))?;
     app.store.services.delete_instance(&instance, query.given("generation").as_deref(), app.clock.now());
     Ok(no_content())
 }
 
-pub(super) async fn delete_endpoint(State(app): State<Arc<App>>, uri: Uri) -> Result<Response, Refusal> {
-    let query = Query::of(&uri);
-    let named = Named::read(query)?;
+pub(super) async fn delete_endpoint(
+    State(app): State<Arc<App>>,
+    uri: Uri,
+) -> Result<Response, ErrorResponse> {
+    let query = QueryParams::of(&uri);
+    let endpoint = EndpointParams::read(query)?;
     let generation = query.given("generation");
-    app.store.services.delete_endpoint(named.address(), generation.as_deref(), app.clock.now());
+    app.store.services.delete_endpoint(endpoint.key(), generation.as_deref(), app.clock.now());
     Ok(no_content())
 }
 
 pub(super) async fn move_endpoint(
     State(app): State<Arc<App>>,
     uri: Uri,
-    content: Content,
-) -> Result<Response, Refusal> {
-    let named = Named::read(Query::of(&uri))?;
-    let body: EndpointUpdate<'_> = content.read()?;
-    let from = named.address();
-    let to = Address {
+    body: RequestBody,
+) -> Result<Response, ErrorResponse> {
+    let endpoint = EndpointParams::read(QueryParams::of(&uri))?;
+    let body: EndpointUpdate<'_> = body.json()?;
+    let from = endpoint.key();
+    let to = EndpointKey {
         service: body.service_name.as_deref().unwrap_or(from.service),
         instance: body.instance_id.as_deref().unwrap_or(from.instance),
         ip: body.ip.as_deref().unwrap_or(from.ip),
         port: body.port.unwrap_or(from.port),
         protocol: body.protocol.as_deref().unwrap_or(from.protocol),
     };
-    let moved = store::Content {
-        node: named_node(&body.node_id).into(),
+    let content = store::RowContent {
+        node: node_or_manual(&body.node_id).into(),
         version: (*body.version).into(),
         labels: body.labels.clone(),
-        ..store::Content::default()
+        ..store::RowContent::default()
     };
-    let done = app.store.services.move_endpoint(from, to, moved, body.healthy, app.clock.now());
-    done.map(|()| no_content()).map_err(refusal)
+    let outcome = app.store.services.move_endpoint(from, to, content, body.healthy, app.clock.now());
+    outcome.map(|()| no_content()).map_err(error_response)
 }
 
-/// The original answers `null` where there is none.
+/// The original returns `null` when there are no services.
 pub(super) async fn list(State(app): State<Arc<App>>) -> Response {
     let names = app.store.services.names();
     let names: Vec<&str> = names.iter().map(|name| &**name).collect();
     json(&(!names.is_empty()).then_some(names))
 }
 
-/// The endpoint that the query names.
-struct Named<'a> {
+/// The query parameters that identify an endpoint.
+struct EndpointParams<'a> {
     service: Cow<'a, str>,
     instance: Cow<'a, str>,
     ip: Cow<'a, str>,
@@ -146,19 +159,19 @@ struct Named<'a> {
     protocol: Cow<'a, str>,
 }
 
-impl<'a> Named<'a> {
-    fn read(query: Query<'a>) -> Result<Self, Refusal> {
-        const MISSING: Refusal =
-            Refusal::bad("missing required parameters: serviceName, instanceId, ip, port, protocol\n");
-        let given = |name| query.given(name).ok_or(MISSING);
-        let (service, instance, ip) = (given("serviceName")?, given("instanceId")?, given("ip")?);
-        let (port, protocol) = (given("port")?, given("protocol")?);
-        let port = port.parse().map_err(|_| Refusal::bad("invalid port\n"))?;
+impl<'a> EndpointParams<'a> {
+    fn read(query: QueryParams<'a>) -> Result<Self, ErrorResponse> {
+        const MISSING: ErrorResponse =
+            ErrorResponse::bad("missing required parameters: serviceName, instanceId, ip, port, protocol\n");
+        let required = |name| query.given(name).ok_or(MISSING);
+        let (service, instance, ip) = (required("serviceName")?, required("instanceId")?, required("ip")?);
+        let (port, protocol) = (required("port")?, required("protocol")?);
+        let port = port.parse().map_err(|_| ErrorResponse::bad("invalid port\n"))?;
         Ok(Self { service, instance, ip, port, protocol })
     }
 
-    fn address(&self) -> Address<'_> {
-        Address {
+    fn key(&self) -> EndpointKey<'_> {
+        EndpointKey {
             service: &self.service,
             instance: &self.instance,
             ip: &self.ip,

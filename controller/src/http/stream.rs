@@ -1,4 +1,4 @@
-//! `GET /v1/stream`: an event stream that says that something changed, not what.
+//! `GET /v1/stream`: an event stream that announces that something changed, but not what.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use tokio::sync::watch::Receiver;
 use tokio::time::sleep;
 
 use super::App;
-use crate::watch::PAUSE;
+use crate::notifier::MIN_PAUSE;
 
-/// A comment this often keeps proxies, and our own idle limit, from closing a quiet stream.
-const COMMENT_EVERY: Duration = Duration::from_secs(15);
+/// How often a comment is sent, so that neither proxies nor the idle limit close a quiet stream.
+const COMMENT_INTERVAL: Duration = Duration::from_secs(15);
 
 pub(super) async fn stream(State(app): State<Arc<App>>) -> Response {
-    let published = app.hub.published();
+    let published = app.notifier.published();
     let first = stream::once(async { Bytes::from_static(b"event: ping\ndata: init\n\n") });
     let rest = stream::unfold((app, published), next);
     let mut response = Response::new(Body::from_stream(first.chain(rest).map(Ok::<_, Infallible>)));
@@ -31,19 +31,19 @@ pub(super) async fn stream(State(app): State<Arc<App>>) -> Response {
     response
 }
 
-type Listening = (Arc<App>, Receiver<u64>);
+type StreamState = (Arc<App>, Receiver<u64>);
 
-/// The next piece; none once the controller ends.
-async fn next((app, mut published): Listening) -> Option<(Bytes, Listening)> {
-    let piece = tokio::select! {
+/// The next event; `None` once the controller is closing.
+async fn next((app, mut published): StreamState) -> Option<(Bytes, StreamState)> {
+    let event = tokio::select! {
         changed = published.changed() => {
             changed.ok()?;
-            sleep(PAUSE).await;
+            sleep(MIN_PAUSE).await;
             let revision = *published.borrow_and_update();
-            format!("event: update\ndata: {}\n\n", app.hub.token(revision)).into()
+            format!("event: update\ndata: {}\n\n", app.notifier.revision_token(revision)).into()
         }
-        () = sleep(COMMENT_EVERY) => Bytes::from_static(b": still here\n\n"),
-        () = app.closes() => return None,
+        () = sleep(COMMENT_INTERVAL) => Bytes::from_static(b": still here\n\n"),
+        () = app.closed() => return None,
     };
-    Some((piece, (app, published)))
+    Some((event, (app, published)))
 }

@@ -1,7 +1,7 @@
-//! `POST /v1/watch`: the answer comes when there is something to tell, or nothing after `wait`.
+//! `POST /v1/watch`: responds when a watched service changes, or with 204 after `wait`.
 //!
-//! An asker that knows nothing is answered at once. Otherwise changes are gathered, and a connection gets an
-//! answer at most each 200 ms, so that a registry in turmoil is told in few large pieces.
+//! A watcher that knows nothing yet gets a response at once. Otherwise changes are collected, and each connection gets a
+//! response at most every 200 ms, so that many changes arrive in a few large responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,49 +14,50 @@ use plumline_wire::duration::{from_seconds, parse_duration};
 use tokio::time::{Instant, sleep_until};
 
 use super::App;
-use super::answer::{Refusal, no_content, raw_json};
-use super::body::Content;
-use super::connection::Pulse;
-use crate::store::{Owed, Wanted, write_text};
-use crate::watch::{GATHER, PAUSE};
+use super::activity::ConnectionActivity;
+use super::request_body::RequestBody;
+use super::response::{ErrorResponse, json_bytes, no_content};
+use crate::notifier::{COLLECT, MIN_PAUSE};
+use crate::store::{PendingUpdate, WatchQuery, write_text};
 
 const DEFAULT_WAIT: Duration = Duration::from_secs(10);
-/// Longer waits are cut to this: an asker must hear from us now and then.
+/// The longest wait; longer ones are shortened to it, so that a client notices a dead connection.
 const LONGEST_WAIT: Duration = Duration::from_mins(1);
 
 pub(super) async fn watch(
     State(app): State<Arc<App>>,
-    Extension(pulse): Extension<Arc<Pulse>>,
-    content: Content,
-) -> Result<Response, Refusal> {
-    let body: WatchRequest<'_> = content.read()?;
-    let until = Instant::now() + read_wait(body.wait.as_ref())?;
-    let since = app.hub.revision(&body.since);
-    let wanted = Wanted { names: body.services.as_deref(), fresh: &body.fresh, since };
-    let waiter = app.hub.enter(wanted.names);
-    let mut gathered_at = Instant::now() + GATHER;
+    Extension(activity): Extension<Arc<ConnectionActivity>>,
+    body: RequestBody,
+) -> Result<Response, ErrorResponse> {
+    let body: WatchRequest<'_> = body.json()?;
+    let deadline = Instant::now() + read_wait(body.wait.as_ref())?;
+    let since = app.notifier.revision(&body.since);
+    let query = WatchQuery { names: body.services.as_deref(), fresh: &body.fresh, since };
+    let waiter = app.notifier.add_waiter(query.names);
+    let mut collected_at = Instant::now() + COLLECT;
     loop {
-        match app.store.services.owed(&wanted) {
-            Owed::AtOnce => break,
-            Owed::Changes => {
-                let rested_at = pulse.last_watch_answer().map_or(gathered_at, |answered| answered + PAUSE);
-                sleep_until(rested_at.max(gathered_at)).await;
+        match app.store.services.pending_update(&query) {
+            PendingUpdate::AtOnce => break,
+            PendingUpdate::Changes => {
+                let next_response_at =
+                    activity.last_watch_response().map_or(collected_at, |responded| responded + MIN_PAUSE);
+                sleep_until(next_response_at.max(collected_at)).await;
                 break;
             }
-            Owed::Nothing => {}
+            PendingUpdate::None => {}
         }
         tokio::select! {
-            () = waiter.woken() => gathered_at = Instant::now(), // The publisher has gathered already.
-            () = sleep_until(until) => return Ok(no_content()),
-            () = app.closes() => return Ok(no_content()),
+            () = waiter.changed() => collected_at = Instant::now(), // The publisher has already collected changes.
+            () = sleep_until(deadline) => return Ok(no_content()),
+            () = app.closed() => return Ok(no_content()),
         }
     }
-    pulse.watch_answered(Instant::now());
-    Ok(tell(&app, &wanted))
+    activity.watch_responded(Instant::now());
+    Ok(respond_with_update(&app, &query))
 }
 
-fn read_wait(wait: Option<&WatchWait<'_>>) -> Result<Duration, Refusal> {
-    const INVALID: Refusal = Refusal::bad("invalid wait\n");
+fn read_wait(wait: Option<&WatchWait<'_>>) -> Result<Duration, ErrorResponse> {
+    const INVALID: ErrorResponse = ErrorResponse::bad("invalid wait\n");
     let wait = match wait {
         None => DEFAULT_WAIT,
         Some(WatchWait::Text(text)) => parse_duration(text).map_err(|_| INVALID)?,
@@ -65,12 +66,12 @@ fn read_wait(wait: Option<&WatchWait<'_>>) -> Result<Duration, Refusal> {
     Ok(wait.min(LONGEST_WAIT))
 }
 
-fn tell(app: &App, wanted: &Wanted<'_>) -> Response {
-    let (revision, services) = app.store.services.news(wanted);
+fn respond_with_update(app: &App, query: &WatchQuery<'_>) -> Response {
+    let (revision, services) = app.store.services.update(query);
     let mut out = b"{\"since\":".to_vec();
-    write_text(&mut out, &app.hub.token(revision));
+    write_text(&mut out, &app.notifier.revision_token(revision));
     out.extend_from_slice(b",\"services\":");
     out.extend_from_slice(&services);
     out.push(b'}');
-    raw_json(out.into())
+    json_bytes(out.into())
 }

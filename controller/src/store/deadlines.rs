@@ -1,8 +1,8 @@
-//! What is due when: an ordered agenda, so that the tick looks only at what is due.
+//! The leases in the order of their deadlines, so that a tick looks only at those that are due.
 //!
-//! A heartbeat does not touch the agenda: it moves the deadline inside the lease. When a lease comes up and
-//! turns out to have been touched meanwhile, it is entered again at its new deadline. Each lease thus costs one
-//! look per TTL, whatever its rate of beats, and has exactly one entry, so that nothing piles up.
+//! A heartbeat does not change this queue: it moves the deadline inside the lease. When a lease is due and has been
+//! renewed meanwhile, it is scheduled again at its new deadline. So each lease has exactly one entry and costs one check
+//! per TTL, whatever its heartbeat rate.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,26 +12,26 @@ use super::row::Lease;
 
 #[derive(Debug, Default)]
 pub(super) struct Deadlines {
-    /// By lease time and, for those of one millisecond, by the lease's address.
-    agenda: BTreeMap<(u64, usize), Arc<Lease>>,
+    /// By lease time; within one millisecond by the address of the lease in memory.
+    schedule: BTreeMap<(u64, usize), Arc<Lease>>,
 }
 
 impl Deadlines {
-    /// Enters the lease at `due`; an entry it already has moves there.
-    pub(super) fn enter(&mut self, due: u64, lease: &Arc<Lease>) {
+    /// Schedules the lease at `due`; replaces its earlier entry.
+    pub(super) fn schedule_lease(&mut self, due: u64, lease: &Arc<Lease>) {
         self.cancel(lease);
-        lease.place.store(due, Relaxed);
-        self.agenda.insert((due, address(lease)), Arc::clone(lease));
+        lease.scheduled_for.store(due, Relaxed);
+        self.schedule.insert((due, address(lease)), Arc::clone(lease));
     }
 
     pub(super) fn cancel(&mut self, lease: &Arc<Lease>) {
-        self.agenda.remove(&(lease.place.load(Relaxed), address(lease)));
+        self.schedule.remove(&(lease.scheduled_for.load(Relaxed), address(lease)));
     }
 
-    /// Takes out all that is due.
+    /// Removes and returns the leases that are due.
     pub(super) fn pop_due(&mut self, now: u64) -> Vec<Arc<Lease>> {
         let mut due = Vec::new();
-        while let Some(entry) = self.agenda.first_entry() {
+        while let Some(entry) = self.schedule.first_entry() {
             if entry.key().0 > now {
                 break;
             }
@@ -44,11 +44,11 @@ impl Deadlines {
 #[cfg(test)]
 impl Deadlines {
     pub(super) fn len(&self) -> usize {
-        self.agenda.len()
+        self.schedule.len()
     }
 }
 
-/// Unique while the agenda holds the lease alive.
+/// Unique while the queue holds the lease.
 fn address(lease: &Arc<Lease>) -> usize {
     Arc::as_ptr(lease).addr()
 }

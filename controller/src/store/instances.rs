@@ -1,6 +1,6 @@
-//! What each instance registered: the side from which heartbeats come.
+//! The rows by instance, for heartbeats.
 //!
-//! Instances are spread over shards, each with its own lock, so that beats of different instances rarely meet.
+//! Instances are spread over shards, each with its own lock, so that heartbeats of different instances seldom contend.
 //! A shard's lock is taken before a service's, never after.
 
 use std::collections::HashMap;
@@ -8,9 +8,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, MutexGuard};
+use plumline_wire::digest::digest;
 
 use super::row::Row;
-use plumline_wire::digest::digest;
 
 const SHARDS: usize = 64;
 
@@ -26,7 +26,7 @@ pub(super) type Shard = HashMap<Arc<str>, Instance>;
 #[derive(Debug, Default)]
 pub(super) struct Instance {
     pub(super) rows: Vec<Arc<Row>>,
-    /// Of the live rows; computed when a beat first asks for it.
+    /// The digest of the live rows; computed when a heartbeat first needs it.
     digest: Option<u64>,
 }
 
@@ -39,18 +39,18 @@ impl Instances {
         self.shards[self.index(instance)].lock()
     }
 
-    /// Both shards, locked in their order so that two moves cannot wait for each other; one if they are the same.
-    pub(super) fn pair(&self, from: &str, to: &str) -> Pair<'_> {
+    /// Both shards, locked in index order so that two moves cannot deadlock. One lock if they are the same shard.
+    pub(super) fn pair(&self, from: &str, to: &str) -> ShardPair<'_> {
         let (from, to) = (self.index(from), self.index(to));
         match from.cmp(&to) {
-            std::cmp::Ordering::Equal => Pair { from: self.shards[from].lock(), to: None },
+            std::cmp::Ordering::Equal => ShardPair { from: self.shards[from].lock(), to: None },
             std::cmp::Ordering::Less => {
                 let from = self.shards[from].lock();
-                Pair { from, to: Some(self.shards[to].lock()) }
+                ShardPair { from, to: Some(self.shards[to].lock()) }
             }
             std::cmp::Ordering::Greater => {
                 let to = self.shards[to].lock();
-                Pair { from: self.shards[from].lock(), to: Some(to) }
+                ShardPair { from: self.shards[from].lock(), to: Some(to) }
             }
         }
     }
@@ -60,13 +60,13 @@ impl Instances {
     }
 }
 
-/// The shards of an endpoint that moves from one instance to another.
-pub(super) struct Pair<'a> {
+/// The two shards of an endpoint that moves from one instance to another.
+pub(super) struct ShardPair<'a> {
     pub(super) from: MutexGuard<'a, Shard>,
     to: Option<MutexGuard<'a, Shard>>,
 }
 
-impl Pair<'_> {
+impl ShardPair<'_> {
     pub(super) fn to(&mut self) -> &mut Shard {
         self.to.as_mut().unwrap_or(&mut self.from)
     }
@@ -77,7 +77,7 @@ impl Instance {
         self.rows.iter().find(|row| row.identity().is(service, ip, port, protocol))
     }
 
-    /// Adds the row, or puts it in the place of the one with its identity.
+    /// Adds the row, or replaces the one with its identity.
     pub(super) fn put(&mut self, row: Arc<Row>) {
         self.digest = None;
         match self.rows.iter_mut().find(|known| known.identity() == row.identity()) {
@@ -91,7 +91,7 @@ impl Instance {
         self.rows.retain(|known| !Arc::ptr_eq(known, row));
     }
 
-    /// Some row expired or came back.
+    /// A row expired or was restored.
     pub(super) fn liveness_changed(&mut self) {
         self.digest = None;
     }

@@ -1,7 +1,7 @@
 //! The key-value store: configuration that services read.
 //!
-//! Reads are answered from memory. A write becomes visible only once it is durable: with SQLite it is the
-//! writer that applies it here, after the commit, in the order of the commits.
+//! Reads are served from memory. A write becomes visible once it is durable: with SQLite, the writer applies it here
+//! after the commit, in commit order.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use base64::engine::general_purpose::STANDARD;
 use parking_lot::RwLock;
 use serde::Serialize;
 
-/// The type of a value. The value itself is kept as it was sent: the original does not check it either.
+/// The declared type of a value. The value is stored as it was sent; like the original, nothing checks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub(crate) enum ValueType {
     String,
     Int,
     Double,
@@ -21,8 +21,8 @@ pub(crate) enum Kind {
     Bytes,
 }
 
-impl Kind {
-    /// The kind of this name; none means `string`.
+impl ValueType {
+    /// The type of this name; an empty name means `string`.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
             "" | "string" => Some(Self::String),
@@ -46,20 +46,20 @@ impl Kind {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Value {
+pub(crate) struct KvValue {
     pub(crate) text: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ValueType,
     pub(crate) updated_at: i64,
 }
 
 /// One atomic write.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Write {
-    Put { namespace: String, items: Vec<(String, Value)> },
+pub(crate) enum KvWrite {
+    Put { namespace: String, items: Vec<(String, KvValue)> },
     Delete { namespace: String, key: String },
 }
 
-/// An entry as the contract shows it.
+/// An entry as the contract returns it.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct EntryView {
@@ -67,24 +67,24 @@ pub(crate) struct EntryView {
     key: String,
     value: String,
     #[serde(rename = "type")]
-    kind: Kind,
+    kind: ValueType,
     updated_at: i64,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct KeyValues {
-    namespaces: RwLock<BTreeMap<String, BTreeMap<String, Value>>>,
+    namespaces: RwLock<BTreeMap<String, BTreeMap<String, KvValue>>>,
 }
 
 impl KeyValues {
-    pub(crate) fn apply(&self, write: Write) {
+    pub(crate) fn apply(&self, write: KvWrite) {
         let mut namespaces = self.namespaces.write();
         match write {
-            Write::Put { namespace, items } if !items.is_empty() => {
+            KvWrite::Put { namespace, items } if !items.is_empty() => {
                 namespaces.entry(namespace).or_default().extend(items);
             }
-            Write::Put { .. } => {}
-            Write::Delete { namespace, key } => {
+            KvWrite::Put { .. } => {}
+            KvWrite::Delete { namespace, key } => {
                 let Some(values) = namespaces.get_mut(&namespace) else { return };
                 values.remove(&key);
                 if values.is_empty() {
@@ -100,7 +100,7 @@ impl KeyValues {
         Some(view(namespace, key, value, value.text.clone()))
     }
 
-    /// The entries whose key begins with `prefix`; of `bytes` only their length is told.
+    /// The entries whose key begins with `prefix`. For `bytes`, the value is the length.
     pub(crate) fn list(&self, namespace: &str, prefix: &str) -> Vec<EntryView> {
         let namespaces = self.namespaces.read();
         let Some(values) = namespaces.get(namespace) else { return Vec::new() };
@@ -119,7 +119,7 @@ impl KeyValues {
     }
 }
 
-fn view(namespace: &str, key: &str, value: &Value, text: String) -> EntryView {
+fn view(namespace: &str, key: &str, value: &KvValue, text: String) -> EntryView {
     EntryView {
         namespace: namespace.to_owned(),
         key: key.to_owned(),
@@ -129,10 +129,10 @@ fn view(namespace: &str, key: &str, value: &Value, text: String) -> EntryView {
     }
 }
 
-fn listed(value: &Value) -> String {
+fn listed(value: &KvValue) -> String {
     match value.kind {
-        // What is no base64 has no bytes.
-        Kind::Bytes => STANDARD.decode(&value.text).map_or(0, |bytes| bytes.len()).to_string(),
+        // A value that is not valid base64 counts as 0 bytes.
+        ValueType::Bytes => STANDARD.decode(&value.text).map_or(0, |bytes| bytes.len()).to_string(),
         _ => value.text.clone(),
     }
 }

@@ -1,26 +1,26 @@
-//! The machines that report themselves, and whether they still do.
+//! The nodes that send heartbeats, and their health.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use parking_lot::Mutex;
+use plumline_wire::Labels;
 use serde::Serialize;
 
 use super::Now;
-use super::tick::FORGET_AFTER;
-use plumline_wire::Labels;
+use super::expiry::FORGET_AFTER;
 
-/// How many of the nodes at the end of the line a heartbeat looks at, to forget those silent for a day.
+/// How many of the longest silent nodes each heartbeat checks, to forget those silent for a day.
 const FORGET_AT_ONCE: usize = 2;
 
 #[derive(Debug, Default)]
 pub(crate) struct Nodes {
-    state: Mutex<State>,
+    state: Mutex<NodeTable>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct NodeTable {
     by_id: BTreeMap<String, Node>,
-    /// The nodes by their last heartbeat, the longest silent first.
+    /// The nodes by the time of their last heartbeat, oldest first.
     by_age: BTreeSet<(u64, String)>,
 }
 
@@ -29,10 +29,10 @@ struct Node {
     ip: String,
     labels: Option<Labels>,
     unix: i64,
-    beat_at: u64,
+    heartbeat_at: u64,
 }
 
-/// A node as `GET /v1/nodes/{id}` shows it.
+/// A node as `GET /v1/nodes/{id}` returns it.
 #[derive(Debug, Serialize, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct NodeView {
@@ -55,18 +55,18 @@ impl Nodes {
     pub(crate) fn heartbeat(&self, id: String, ip: String, labels: Option<Labels>, now: Now) {
         let mut state = self.state.lock();
         state.forget_silent(now);
-        let node = Node { ip, labels, unix: now.unix, beat_at: now.lease };
-        if let Some(before) = state.by_id.insert(id.clone(), node) {
-            state.by_age.remove(&(before.beat_at, id.clone()));
+        let node = Node { ip, labels, unix: now.unix, heartbeat_at: now.lease };
+        if let Some(previous) = state.by_id.insert(id.clone(), node) {
+            state.by_age.remove(&(previous.heartbeat_at, id.clone()));
         }
         state.by_age.insert((now.lease, id));
     }
 
-    /// All nodes by name; healthy are those that beat within `ttl` lease milliseconds.
+    /// All nodes by id. A node is healthy if it sent a heartbeat within `ttl` lease milliseconds.
     pub(crate) fn list(&self, ttl: u64, now: Now) -> Vec<ListedNode> {
         let state = self.state.lock();
         let listed = |(id, node): (&String, &Node)| {
-            let silent_for = now.lease.saturating_sub(node.beat_at);
+            let silent_for = now.lease.saturating_sub(node.heartbeat_at);
             ListedNode { health: health_of(silent_for, ttl), node: node.view(id) }
         };
         state.by_id.iter().map(listed).collect()
@@ -79,15 +79,15 @@ impl Nodes {
     pub(crate) fn delete(&self, id: &str) {
         let mut state = self.state.lock();
         if let Some(node) = state.by_id.remove(id) {
-            state.by_age.remove(&(node.beat_at, id.to_owned()));
+            state.by_age.remove(&(node.heartbeat_at, id.to_owned()));
         }
     }
 }
 
-impl State {
+impl NodeTable {
     fn forget_silent(&mut self, now: Now) {
         for _ in 0..FORGET_AT_ONCE {
-            if self.by_age.first().is_none_or(|(beat_at, _)| beat_at + FORGET_AFTER > now.lease) {
+            if self.by_age.first().is_none_or(|(heartbeat_at, _)| heartbeat_at + FORGET_AFTER > now.lease) {
                 return;
             }
             if let Some((_, id)) = self.by_age.pop_first() {
@@ -108,7 +108,7 @@ impl Node {
     }
 }
 
-/// `Unknown` is a node that has been silent for so long that nobody can say: ten times its TTL.
+/// A node is `Unknown` after ten times its TTL without a heartbeat.
 fn health_of(silent_for: u64, ttl: u64) -> &'static str {
     match silent_for {
         silent if silent <= ttl => "Healthy",
@@ -126,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn a_silent_node_turns_unhealthy_then_unknown() {
+    fn silent_node_becomes_unhealthy_then_unknown() {
         let nodes = Nodes::default();
         nodes.heartbeat("n1".into(), String::new(), None, at(0));
         let health = |lease| nodes.list(3_000, at(lease))[0].health;
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn nodes_silent_for_a_day_are_forgotten_as_others_beat() {
+    fn heartbeats_evict_nodes_silent_for_a_day() {
         let nodes = Nodes::default();
         for number in 0..100 {
             nodes.heartbeat(format!("old-{number}"), String::new(), None, at(0));

@@ -1,9 +1,9 @@
 //! One registered endpoint, as it is stored.
 //!
-//! A row has three parts with three speeds. Its `Identity` never changes. Its `Content` is replaced as a
-//! whole by a new registration. Its `Lease` (alive until when, healthy or not) changes with every heartbeat and
-//! is therefore made of atomics that a beat writes without any lock on the service.
-//! All of the row's JSON but health and time is written once, when the row is made.
+//! A row has three parts that change at different rates. Its `Identity` never changes. Its content is replaced as a whole
+//! by a new registration. Its `Lease` (deadline and health) changes with every heartbeat, so it consists of atomics that a
+//! heartbeat writes without a lock on the service. The JSON of a row, except health and time, is written once, when the
+//! row is created.
 
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -11,11 +11,12 @@ use std::sync::atomic::{
     Ordering::{Relaxed, Release},
 };
 
-use super::Now;
 use plumline_wire::Labels;
 use plumline_wire::digest::DigestRow;
 
-/// Which endpoint this is: writing the same identity again replaces it.
+use super::Now;
+
+/// Identifies an endpoint: a registration with the same identity replaces it.
 /// The order of the fields is the order in which endpoints are listed.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Identity {
@@ -31,7 +32,7 @@ impl Identity {
         self.port == port && *self.service == *service && *self.ip == *ip && *self.protocol == *protocol
     }
 
-    /// The identity's five fields as the inside of a JSON object.
+    /// Writes the five fields as the inside of a JSON object.
     pub(crate) fn write_fields(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"\"serviceName\":");
         write_text(out, &self.service);
@@ -50,30 +51,30 @@ impl Identity {
     }
 }
 
-/// What a registration says about an endpoint beyond its identity.
+/// What a registration contains besides the identity.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Content {
+pub(crate) struct RowContent {
     pub(crate) node: Box<str>,
     pub(crate) version: Box<str>,
     pub(crate) labels: Option<Labels>,
-    /// The random string of the `register()` that wrote it; empty for clients that know nothing of it.
+    /// The random string of the registration; empty if the client sent none.
     pub(crate) generation: Box<str>,
 }
 
-/// How long an endpoint is believed, and whether it is well.
+/// How long an endpoint stays listed, and whether it is healthy.
 #[derive(Debug)]
 pub(crate) struct Lease {
     pub(crate) identity: Arc<Identity>,
-    /// Lease time after which it is expired.
+    /// The lease time at which it expires.
     deadline: AtomicU64,
-    /// Unix seconds of the last sign of life.
+    /// Unix seconds of the last heartbeat.
     last_seen: AtomicI64,
     healthy: AtomicBool,
     expired: AtomicBool,
-    /// Shared with the service: its ready bodies show an old `lastSeen`.
+    /// Shared with the service: set when its cached bodies contain an old `lastSeen`.
     touched: Arc<AtomicBool>,
-    /// Where the lease stands among the deadlines; written only under their lock.
-    pub(super) place: AtomicU64,
+    /// The lease time of its entry in `Deadlines`; written only under their lock.
+    pub(super) scheduled_for: AtomicU64,
 }
 
 impl Lease {
@@ -85,11 +86,11 @@ impl Lease {
             healthy: AtomicBool::new(healthy),
             expired: AtomicBool::new(false),
             touched,
-            place: AtomicU64::new(0),
+            scheduled_for: AtomicU64::new(0),
         }
     }
 
-    /// A sign of life: believed for another `ttl`.
+    /// Renews the lease for another `ttl`.
     pub(super) fn touch(&self, now: Now, ttl: u64) {
         self.deadline.store(now.lease + ttl, Relaxed);
         if self.last_seen.swap(now.unix, Relaxed) != now.unix {
@@ -131,7 +132,7 @@ impl Lease {
 /// A stored endpoint.
 #[derive(Debug)]
 pub(crate) struct Row {
-    pub(crate) content: Content,
+    pub(crate) content: RowContent,
     pub(crate) lease: Arc<Lease>,
     /// The JSON up to and including `"healthy":`.
     head: Box<[u8]>,
@@ -140,7 +141,7 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(super) fn new(content: Content, lease: Arc<Lease>) -> Self {
+    pub(super) fn new(content: RowContent, lease: Arc<Lease>) -> Self {
         let head = write_head(&lease.identity, &content);
         let mut tail = b",\"generation\":".to_vec();
         write_text(&mut tail, &content.generation);
@@ -152,18 +153,18 @@ impl Row {
         &self.lease.identity
     }
 
-    /// Healthy and within its time: what plain discovery lists.
+    /// Healthy and not expired, so discovery lists it.
     pub(super) fn is_usable(&self) -> bool {
         self.lease.is_healthy() && !self.lease.is_expired()
     }
 
-    /// The endpoint object of the contract.
+    /// Writes the endpoint as the contract defines it.
     pub(super) fn write_endpoint(&self, out: &mut Vec<u8>) {
         self.write_common(out);
         out.push(b'}');
     }
 
-    /// The same with the generation.
+    /// Writes the endpoint with its generation, for watchers.
     pub(super) fn write_watched(&self, out: &mut Vec<u8>) {
         self.write_common(out);
         out.extend_from_slice(&self.tail);
@@ -190,7 +191,7 @@ impl Row {
     }
 }
 
-fn write_head(identity: &Identity, content: &Content) -> Vec<u8> {
+fn write_head(identity: &Identity, content: &RowContent) -> Vec<u8> {
     let mut head = b"{\"serviceName\":".to_vec();
     write_text(&mut head, &identity.service);
     head.extend_from_slice(b",\"instanceId\":");
@@ -201,12 +202,12 @@ fn write_head(identity: &Identity, content: &Content) -> Vec<u8> {
     head.extend_from_slice(b",\"version\":");
     write_text(&mut head, &content.version);
     head.extend_from_slice(b",\"labels\":");
-    serde_json::to_writer(&mut head, &content.labels).expect("a map of texts always serialises");
+    serde_json::to_writer(&mut head, &content.labels).expect("a map of strings always serialises");
     head.extend_from_slice(b",\"healthy\":");
     head
 }
 
 /// A JSON string.
 pub(crate) fn write_text(out: &mut Vec<u8>, text: &str) {
-    serde_json::to_writer(out, text).expect("a text always serialises");
+    serde_json::to_writer(out, text).expect("a string always serialises");
 }

@@ -1,8 +1,8 @@
-//! One service: its rows, the bodies kept ready for those who ask, and what left it lately.
+//! One service: its rows, its cached response bodies, and its recent removals.
 //!
-//! Discovery is asked far more often than anything changes, so each (version, protocol) that was asked for keeps
-//! its answer as ready bytes. A change throws them away; a heartbeat that moved some `lastSeen` to another
-//! second marks them as touched, and they are written again when next asked for.
+//! Discovery requests are far more frequent than changes, so the response for each requested (version, protocol) is
+//! cached as bytes. A change drops the cache. A heartbeat that moves a `lastSeen` to another second marks it stale, and
+//! the next request writes it again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -14,15 +14,14 @@ use std::sync::atomic::{
 use bytes::Bytes;
 use parking_lot::{Mutex, MutexGuard};
 
-use super::changes::Changes;
 use super::row::{Identity, Row, write_text};
 
-/// Ready bodies per service; past this all are dropped, so that made-up filters cannot fill the memory.
-const MOST_VIEWS: usize = 32;
-/// Departures remembered per service.
-const MOST_REMOVED: usize = 1_024;
+/// Cached lists per service. Beyond this all are dropped, so that made-up filters cannot exhaust memory.
+const MAX_CACHED_LISTS: usize = 32;
+/// Removals remembered per service.
+const MAX_REMOVALS_PER_SERVICE: usize = 1_024;
 
-/// What discovery was asked to keep: an empty text filters nothing.
+/// The filter of a discovery request; an empty string matches everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Filter<'a> {
     pub(crate) version: &'a str,
@@ -30,25 +29,25 @@ pub(crate) struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    fn keeps(&self, row: &Row) -> bool {
+    fn matches(&self, row: &Row) -> bool {
         row.is_usable()
             && (self.version.is_empty() || *row.content.version == *self.version)
             && (self.protocol.is_empty() || *row.identity().protocol == *self.protocol)
     }
 }
 
-/// Why an endpoint is gone.
+/// Why an endpoint was removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Why {
+pub(crate) enum RemovalReason {
     Deleted,
     Expired,
 }
 
-impl Why {
+impl RemovalReason {
     fn text(self) -> &'static [u8] {
         match self {
-            Why::Deleted => b",\"why\":\"deleted\"}",
-            Why::Expired => b",\"why\":\"expired\"}",
+            RemovalReason::Deleted => b",\"why\":\"deleted\"}",
+            RemovalReason::Expired => b",\"why\":\"expired\"}",
         }
     }
 }
@@ -56,108 +55,111 @@ impl Why {
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
-    /// A heartbeat moved some `lastSeen`; shared with the leases.
+    /// Set when a heartbeat moved a `lastSeen`; shared with the leases.
     pub(super) touched: Arc<AtomicBool>,
-    state: Mutex<State>,
+    state: Mutex<ServiceState>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(super) struct ServiceState {
     pub(super) rows: BTreeMap<Arc<Identity>, Arc<Row>>,
-    ready: Ready,
-    /// Per (version, protocol), what `strategy=lazy` answered last.
+    cached: CachedBodies,
+    /// The last endpoint that `strategy=lazy` returned, per (version, protocol).
     remembered: Vec<(Box<str>, Box<str>, Arc<Identity>)>,
     pub(super) changed_at: u64,
-    /// Departures up to this revision are forgotten.
+    /// Removals up to this revision are forgotten.
     floor: u64,
-    removed: VecDeque<Removed>,
-    /// Taken out of the registry: whoever still holds it must look the name up again.
+    removed: VecDeque<Removal>,
+    /// The service was removed from the registry: a caller that still holds it must look up the name again.
     pub(super) retired: bool,
 }
 
 #[derive(Debug, Default)]
-struct Ready {
-    views: Vec<View>,
+struct CachedBodies {
+    lists: Vec<CachedList>,
     watched: Option<Bytes>,
 }
 
 #[derive(Debug)]
-struct View {
+struct CachedList {
     version: Box<str>,
     protocol: Box<str>,
     body: Bytes,
 }
 
 #[derive(Debug)]
-struct Removed {
+struct Removal {
     revision: u64,
     identity: Arc<Identity>,
-    why: Why,
+    why: RemovalReason,
 }
 
 impl Service {
-    /// A service of which nothing is known up to `floor`: one of the same name may have been here before.
+    /// A new service. Removals up to `floor` are unknown, because a service of this name may have existed before.
     pub(super) fn new(name: &str, floor: u64) -> Self {
-        let state = State { floor, ..State::default() };
+        let state = ServiceState { floor, ..ServiceState::default() };
         Self { name: name.into(), touched: Arc::default(), state: Mutex::new(state) }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ServiceState> {
         self.state.lock()
     }
 
-    /// What plain discovery answers.
+    /// The response to a discovery request without a limit.
     pub(super) fn view(&self, filter: Filter<'_>) -> Bytes {
         let mut state = self.lock_fresh();
         let found = state
-            .ready
-            .views
+            .cached
+            .lists
             .iter()
             .find(|view| *view.version == *filter.version && *view.protocol == *filter.protocol);
         if let Some(view) = found {
             return view.body.clone();
         }
-        let body = write_list(state.rows.values().filter(|row| filter.keeps(row)), Row::write_endpoint);
-        if state.ready.views.len() >= MOST_VIEWS {
-            state.ready.views.clear();
+        let body = write_list(state.rows.values().filter(|row| filter.matches(row)), Row::write_endpoint);
+        if state.cached.lists.len() >= MAX_CACHED_LISTS {
+            state.cached.lists.clear();
         }
-        let view =
-            View { version: filter.version.into(), protocol: filter.protocol.into(), body: body.clone() };
-        state.ready.views.push(view);
+        let list = CachedList {
+            version: filter.version.into(),
+            protocol: filter.protocol.into(),
+            body: body.clone(),
+        };
+        state.cached.lists.push(list);
         body
     }
 
-    /// The first `limit` of the view.
+    /// The first `limit` endpoints that match.
     pub(super) fn first(&self, filter: Filter<'_>, limit: usize) -> Bytes {
         let state = self.lock();
-        write_list(state.rows.values().filter(|row| filter.keeps(row)).take(limit), Row::write_endpoint)
+        write_list(state.rows.values().filter(|row| filter.matches(row)).take(limit), Row::write_endpoint)
     }
 
-    /// Every row, the unhealthy and the expired too.
+    /// Every row, also the unhealthy and the expired.
     pub(super) fn all(&self) -> Bytes {
         write_list(self.lock().rows.values(), Row::write_endpoint)
     }
 
-    /// One endpoint of the view, by chance.
+    /// A random endpoint that matches.
     pub(super) fn random(&self, filter: Filter<'_>) -> Option<Bytes> {
         let state = self.lock();
         state.random(filter).map(|row| write_one(row))
     }
 
-    /// The endpoint answered last for this filter while it is still listed, else another by chance.
+    /// The endpoint that was returned last for this filter while it is still listed, else a random one.
     pub(super) fn lazy(&self, filter: Filter<'_>) -> Option<Bytes> {
         let mut state = self.lock();
-        let slot =
+        let index =
             state.remembered.iter().position(|(v, p, _)| **v == *filter.version && **p == *filter.protocol);
-        if let Some(slot) = slot {
-            let identity = &state.remembered[slot].2;
-            if let Some(row) = state.rows.get(identity).filter(|row| filter.keeps(row)) {
+        if let Some(index) = index {
+            let identity = &state.remembered[index].2;
+            if let Some(row) = state.rows.get(identity).filter(|row| filter.matches(row)) {
                 return Some(write_one(row));
             }
-            state.remembered.swap_remove(slot);
+            state.remembered.swap_remove(index);
         }
         let row = Arc::clone(state.random(filter)?);
-        if state.remembered.len() >= MOST_VIEWS {
+        if state.remembered.len() >= MAX_CACHED_LISTS {
             state.remembered.clear();
         }
         state.remembered.push((filter.version.into(), filter.protocol.into(), Arc::clone(row.identity())));
@@ -168,19 +170,19 @@ impl Service {
         self.lock().changed_at
     }
 
-    /// Whether departures after `since` may have been forgotten.
+    /// Whether removals after `since` may have been forgotten.
     pub(super) fn has_forgotten_since(&self, since: u64) -> bool {
         self.lock().floor > since
     }
 
-    /// `{"endpoints":[…],"removed":[…]}` with what left after `since`; `None` leaves out the departures.
+    /// `{"endpoints":[…],"removed":[…]}` with the removals after `since`; `None` omits the removals.
     pub(super) fn write_watched(&self, out: &mut Vec<u8>, since: Option<u64>) {
         let mut state = self.lock_fresh();
         let rows = &state.rows;
-        let endpoints = state.ready.watched.clone().unwrap_or_else(|| {
+        let endpoints = state.cached.watched.clone().unwrap_or_else(|| {
             write_list(rows.values().filter(|row| !row.lease.is_expired()), Row::write_watched)
         });
-        state.ready.watched = Some(endpoints.clone());
+        state.cached.watched = Some(endpoints.clone());
         out.extend_from_slice(b"{\"endpoints\":");
         out.extend_from_slice(&endpoints);
         out.extend_from_slice(b",\"removed\":[");
@@ -190,44 +192,43 @@ impl Service {
         out.extend_from_slice(b"]}");
     }
 
-    /// Forgets departures up to `revision`.
-    pub(super) fn bury(&self, revision: u64, changes: &Changes) {
+    /// Forgets removals up to `revision`.
+    pub(super) fn forget_removals(&self, revision: u64) {
         let mut state = self.lock();
         while state.removed.front().is_some_and(|removed| removed.revision <= revision) {
             state.removed.pop_front();
         }
         state.floor = state.floor.max(revision);
-        changes.raise_floor(revision);
     }
 
-    /// The lock, with bodies that heartbeats made stale thrown away.
-    fn lock_fresh(&self) -> MutexGuard<'_, State> {
+    /// Locks the state and drops cached bodies that heartbeats made stale.
+    fn lock_fresh(&self) -> MutexGuard<'_, ServiceState> {
         let mut state = self.lock();
         if self.touched.load(Relaxed) && self.touched.swap(false, Acquire) {
-            state.ready = Ready::default();
+            state.cached = CachedBodies::default();
         }
         state
     }
 }
 
-impl State {
-    /// Something a watcher must hear of: the next revision is this service's.
-    pub(super) fn change(&mut self, service: &Arc<Service>, changes: &Changes) -> u64 {
-        self.ready = Ready::default();
-        self.changed_at = changes.record(service, self.changed_at);
-        self.changed_at
+impl ServiceState {
+    /// Notes that the service changed at this revision.
+    pub(super) fn mark_changed(&mut self, revision: u64) {
+        self.cached = CachedBodies::default();
+        self.changed_at = revision;
     }
 
-    /// Notes a departure; the caller has already recorded the change.
-    pub(super) fn note_removed(&mut self, identity: &Arc<Identity>, why: Why, changes: &Changes) {
-        let removed = Removed { revision: self.changed_at, identity: Arc::clone(identity), why };
+    /// Remembers a removal at the revision of the last change. Returns the revision up to which removals are forgotten to
+    /// make room, if any.
+    pub(super) fn remember_removal(&mut self, identity: &Arc<Identity>, why: RemovalReason) -> Option<u64> {
+        let removed = Removal { revision: self.changed_at, identity: Arc::clone(identity), why };
         self.removed.push_back(removed);
-        if self.removed.len() > MOST_REMOVED
-            && let Some(first) = self.removed.pop_front()
-        {
-            self.floor = first.revision;
-            changes.raise_floor(first.revision);
+        if self.removed.len() <= MAX_REMOVALS_PER_SERVICE {
+            return None;
         }
+        let first = self.removed.pop_front()?;
+        self.floor = first.revision;
+        Some(first.revision)
     }
 
     pub(super) fn is_forgettable(&self) -> bool {
@@ -235,20 +236,22 @@ impl State {
     }
 
     fn random(&self, filter: Filter<'_>) -> Option<&Arc<Row>> {
-        let usable: Vec<_> = self.rows.values().filter(|row| filter.keeps(row)).collect();
+        let usable: Vec<_> = self.rows.values().filter(|row| filter.matches(row)).collect();
         (!usable.is_empty()).then(|| usable[fastrand::usize(..usable.len())])
     }
 
-    /// The departures after `since` of endpoints that did not come back, each with its latest reason.
+    /// Writes the removals after `since` of endpoints that did not return, each with its latest reason.
     fn write_removed(&self, out: &mut Vec<u8>, since: u64) {
-        let mut last: BTreeMap<&Arc<Identity>, Why> = BTreeMap::new();
+        let mut latest: BTreeMap<&Arc<Identity>, RemovalReason> = BTreeMap::new();
         let recent = self.removed.iter().rev().take_while(|removed| removed.revision > since);
         for removed in recent {
-            last.entry(&removed.identity).or_insert(removed.why);
+            latest.entry(&removed.identity).or_insert(removed.why);
         }
-        let gone =
+        let is_gone =
             |identity: &Arc<Identity>| self.rows.get(identity).is_none_or(|row| row.lease.is_expired());
-        for (index, (identity, why)) in last.into_iter().filter(|(identity, _)| gone(identity)).enumerate() {
+        for (index, (identity, why)) in
+            latest.into_iter().filter(|(identity, _)| is_gone(identity)).enumerate()
+        {
             out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
             identity.write_fields(out);
             out.extend_from_slice(why.text());
@@ -274,7 +277,7 @@ fn write_one(row: &Row) -> Bytes {
     body.into()
 }
 
-/// `"name":`, as the services of a watch answer are keyed.
+/// Writes `"name":`, the key of a service in a watch response.
 pub(super) fn write_key(out: &mut Vec<u8>, name: &str) {
     write_text(out, name);
     out.push(b':');

@@ -1,8 +1,8 @@
-//! The store's file: one writer thread, many waiting requests, one `fsync` for all of them.
+//! The SQLite file: one writer thread, and one `fsync` for all waiting requests.
 //!
-//! Key-value writes queue here. The writer takes all that wait, with the rows that the journal holds, into one
-//! transaction (WAL, `synchronous=FULL`); after the commit it applies them to memory and answers. Rows alone may
-//! wait up to `GATHER` for company. The file is held exclusively: two controllers on one file are refused.
+//! Key-value writes are queued here. The writer takes all queued writes and the rows of the journal into one transaction
+//! (WAL, `synchronous=FULL`). After the commit it applies the writes to memory and answers the requests. Rows alone wait up
+//! to `COLLECT` for others. The file is locked exclusively: a second controller on the same file cannot start.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,16 +11,16 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use plumline_wire::Labels;
 use rusqlite::{Connection, Transaction, params};
 use tokio::sync::oneshot;
 
 use super::Now;
-use super::journal::{Journal, Pending};
-use super::kv::{KeyValues, Kind, Value, Write};
-use super::row::{Content, Identity, Row};
-use super::services::Restored;
-use super::tick::FORGET_AFTER;
-use plumline_wire::Labels;
+use super::expiry::FORGET_AFTER;
+use super::journal::{Journal, PendingRows};
+use super::kv::{KeyValues, KvValue, KvWrite, ValueType};
+use super::row::{Identity, Row, RowContent};
+use super::services::RestoredRow;
 
 const SCHEMA_VERSION: i64 = 1;
 const SCHEMA: &str = "
@@ -36,14 +36,14 @@ const SCHEMA: &str = "
         PRIMARY KEY (namespace, key)
     ) WITHOUT ROWID;";
 
-/// How long rows wait for others before they are written.
-const GATHER: Duration = Duration::from_millis(50);
-/// Writes in one transaction.
-const MOST_AT_ONCE: usize = 4_096;
-/// After a failed transaction the rows are tried again this much later.
+/// How long rows wait for other rows before they are written.
+const COLLECT: Duration = Duration::from_millis(50);
+/// The most writes in one transaction.
+const MAX_WRITES_PER_TRANSACTION: usize = 4_096;
+/// The pause before rows are written again after a failed transaction.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The store's file could not be opened.
+/// The file could not be opened.
 #[derive(Debug)]
 pub(crate) struct OpenError {
     path: PathBuf,
@@ -56,53 +56,58 @@ impl std::fmt::Display for OpenError {
     }
 }
 
-/// A write that did not reach the disk; the log says why.
+/// A write that did not reach the disk. The log contains the reason.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WriteFailed;
 
-enum Order {
-    Write(Write, oneshot::Sender<Result<(), WriteFailed>>),
+enum WriterCommand {
+    Write(KvWrite, oneshot::Sender<Result<(), WriteFailed>>),
     /// The journal is no longer empty.
     Rows,
     Close,
 }
 
-/// The handle on the writer.
-pub(crate) struct Disk {
-    orders: Sender<Order>,
+/// The handle of the writer thread.
+pub(crate) struct SqliteStore {
+    commands: Sender<WriterCommand>,
     writer: Mutex<Option<JoinHandle<()>>>,
 }
 
-impl Disk {
-    /// Opens or makes the file; answers the rows it holds, and loads its values.
+impl SqliteStore {
+    /// Opens or creates the file. Loads its key-value entries into `values` and returns its rows.
     pub(super) fn open(
         path: &Path,
         values: &Arc<KeyValues>,
         now: Now,
-    ) -> Result<(Self, Journal, Vec<Restored>), OpenError> {
+    ) -> Result<(Self, Journal, Vec<RestoredRow>), OpenError> {
         let failed = |reason: String| OpenError { path: path.to_owned(), reason };
         let connection = connect(path).map_err(|error| failed(explain(&error)))?;
         let rows = load(&connection, values, now).map_err(|error| failed(explain(&error)))?;
-        let (orders, inbox) = channel();
-        let wake = orders.clone();
-        // A closed writer has written everything; what changes after it is lost like any soft state.
-        let journal = Journal::new(Box::new(move || drop(wake.send(Order::Rows))));
-        let writer = Writer { connection, inbox, values: Arc::clone(values), journal: journal.clone() };
+        let (commands, received) = channel();
+        let wake = commands.clone();
+        // A closed writer has written everything. Later changes are lost, as soft state may be.
+        let journal = Journal::new(Box::new(move || drop(wake.send(WriterCommand::Rows))));
+        let writer = WriterThread {
+            connection,
+            commands: received,
+            values: Arc::clone(values),
+            journal: journal.clone(),
+        };
         let thread = std::thread::Builder::new().name("plumline-store".into()).spawn(move || writer.run());
         let thread = thread.map_err(|error| failed(error.to_string()))?;
-        Ok((Self { orders, writer: Mutex::new(Some(thread)) }, journal, rows))
+        Ok((Self { commands, writer: Mutex::new(Some(thread)) }, journal, rows))
     }
 
-    pub(super) async fn write(&self, write: Write) -> Result<(), WriteFailed> {
+    pub(super) async fn write(&self, write: KvWrite) -> Result<(), WriteFailed> {
         let (answer, written) = oneshot::channel();
-        self.orders.send(Order::Write(write, answer)).map_err(|_| WriteFailed)?;
+        self.commands.send(WriterCommand::Write(write, answer)).map_err(|_| WriteFailed)?;
         written.await.map_err(|_| WriteFailed)?
     }
 
     pub(super) fn close(&self) {
         let Some(thread) = self.writer.lock().take() else { return };
-        if self.orders.send(Order::Close).is_ok() && thread.join().is_err() {
-            tracing::error!("the store's writer ended with a panic");
+        if self.commands.send(WriterCommand::Close).is_ok() && thread.join().is_err() {
+            tracing::error!("the thread that writes the store panicked");
         }
     }
 }
@@ -133,14 +138,14 @@ fn explain(error: &rusqlite::Error) -> String {
     }
 }
 
-fn load(connection: &Connection, values: &KeyValues, now: Now) -> rusqlite::Result<Vec<Restored>> {
+fn load(connection: &Connection, values: &KeyValues, now: Now) -> rusqlite::Result<Vec<RestoredRow>> {
     let mut select = connection.prepare("SELECT namespace, key, text, kind, updated_at FROM value")?;
     let mut found = select.query([])?;
     while let Some(row) = found.next()? {
         let kind: String = row.get(3)?;
-        let kind = Kind::named(&kind).unwrap_or(Kind::String);
-        let value = Value { text: row.get(2)?, kind, updated_at: row.get(4)? };
-        values.apply(Write::Put { namespace: row.get(0)?, items: vec![(row.get(1)?, value)] });
+        let kind = ValueType::named(&kind).unwrap_or(ValueType::String);
+        let value = KvValue { text: row.get(2)?, kind, updated_at: row.get(4)? };
+        values.apply(KvWrite::Put { namespace: row.get(0)?, items: vec![(row.get(1)?, value)] });
     }
     let mut select = connection.prepare(
         "SELECT service, instance, ip, port, protocol, node, version, labels, generation, healthy, last_seen, expired
@@ -149,14 +154,14 @@ fn load(connection: &Connection, values: &KeyValues, now: Now) -> rusqlite::Resu
     select.query_map([], |row| restored(row, now))?.collect()
 }
 
-fn restored(row: &rusqlite::Row<'_>, now: Now) -> rusqlite::Result<Restored> {
+fn restored(row: &rusqlite::Row<'_>, now: Now) -> rusqlite::Result<RestoredRow> {
     let text = |index| row.get::<_, String>(index);
     let labels: Option<String> = row.get(7)?;
     let labels = labels.map(|json| serde_json::from_str::<Labels>(&json)).transpose();
     let last_seen = row.get(10)?;
     let silent_for = u64::try_from(now.unix.saturating_sub(last_seen)).unwrap_or(0).saturating_mul(1_000);
     let expired: bool = row.get(11)?;
-    Ok(Restored {
+    Ok(RestoredRow {
         identity: Identity {
             service: text(0)?.into(),
             instance: text(1)?.into(),
@@ -164,7 +169,7 @@ fn restored(row: &rusqlite::Row<'_>, now: Now) -> rusqlite::Result<Restored> {
             port: row.get(3)?,
             protocol: text(4)?.into(),
         },
-        content: Content {
+        content: RowContent {
             node: text(5)?.into(),
             version: text(6)?.into(),
             labels: labels.map_err(|error| {
@@ -178,44 +183,44 @@ fn restored(row: &rusqlite::Row<'_>, now: Now) -> rusqlite::Result<Restored> {
     })
 }
 
-struct Writer {
+struct WriterThread {
     connection: Connection,
-    inbox: Receiver<Order>,
+    commands: Receiver<WriterCommand>,
     values: Arc<KeyValues>,
     journal: Journal,
 }
 
-/// What one transaction takes in.
+/// The commands that one transaction handles.
 #[derive(Default)]
-struct Batch {
-    writes: Vec<Write>,
-    answers: Vec<oneshot::Sender<Result<(), WriteFailed>>>,
+struct WriterBatch {
+    writes: Vec<KvWrite>,
+    waiting: Vec<oneshot::Sender<Result<(), WriteFailed>>>,
     closes: bool,
 }
 
-impl Batch {
-    fn add(&mut self, order: Order) {
-        match order {
-            Order::Write(write, answer) => {
+impl WriterBatch {
+    fn add(&mut self, command: WriterCommand) {
+        match command {
+            WriterCommand::Write(write, answer) => {
                 self.writes.push(write);
-                self.answers.push(answer);
+                self.waiting.push(answer);
             }
-            Order::Rows => {}
-            Order::Close => self.closes = true,
+            WriterCommand::Rows => {}
+            WriterCommand::Close => self.closes = true,
         }
     }
 
-    /// Somebody waits for it.
+    /// Whether a request waits for it.
     fn is_urgent(&self) -> bool {
         self.closes || !self.writes.is_empty()
     }
 }
 
-impl Writer {
+impl WriterThread {
     fn run(mut self) {
         let mut failed = false;
         loop {
-            let Some(batch) = self.gather(failed) else { return };
+            let Some(batch) = self.collect(failed) else { return };
             let closes = batch.closes;
             failed = !self.write(batch);
             if closes {
@@ -224,31 +229,31 @@ impl Writer {
         }
     }
 
-    /// Waits for work. After a failure it also wakes by itself, to try the rows again.
-    fn gather(&self, after_failure: bool) -> Option<Batch> {
-        let mut batch = Batch::default();
+    /// Waits for commands. After a failure it also returns after a pause, so that the rows are written again.
+    fn collect(&self, after_failure: bool) -> Option<WriterBatch> {
+        let mut batch = WriterBatch::default();
         if after_failure {
-            match self.inbox.recv_timeout(RETRY) {
-                Ok(order) => batch.add(order),
+            match self.commands.recv_timeout(RETRY) {
+                Ok(command) => batch.add(command),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
         } else {
-            batch.add(self.inbox.recv().ok()?);
+            batch.add(self.commands.recv().ok()?);
         }
-        let until = Instant::now() + GATHER;
+        let until = Instant::now() + COLLECT;
         while !batch.is_urgent() {
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(order) => batch.add(order),
+            match self.commands.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(command) => batch.add(command),
                 Err(_) => break,
             }
         }
-        self.inbox.try_iter().take(MOST_AT_ONCE).for_each(|order| batch.add(order));
+        self.commands.try_iter().take(MAX_WRITES_PER_TRANSACTION).for_each(|command| batch.add(command));
         Some(batch)
     }
 
-    /// One transaction; answers whether it went through.
-    fn write(&mut self, batch: Batch) -> bool {
+    /// Commits one transaction; returns whether it succeeded.
+    fn write(&mut self, batch: WriterBatch) -> bool {
         let rows = self.journal.take();
         let outcome = commit(&mut self.connection, &batch.writes, &rows);
         let answer = match &outcome {
@@ -257,20 +262,20 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                tracing::error!(%error, "the store could not be written");
-                self.journal.give_back(rows);
+                tracing::error!(%error, "cannot write the store; registrations will be retried");
+                self.journal.put_back(rows);
                 Err(WriteFailed)
             }
         };
-        for waiting in batch.answers {
-            // A request that was given up waits no longer.
-            let _given_up = waiting.send(answer);
+        for waiting in batch.waiting {
+            // The request may have been cancelled meanwhile.
+            let _cancelled = waiting.send(answer);
         }
         outcome.is_ok()
     }
 }
 
-fn commit(connection: &mut Connection, writes: &[Write], rows: &Pending) -> rusqlite::Result<()> {
+fn commit(connection: &mut Connection, writes: &[KvWrite], rows: &PendingRows) -> rusqlite::Result<()> {
     if writes.is_empty() && rows.is_empty() {
         return Ok(());
     }
@@ -283,9 +288,9 @@ fn commit(connection: &mut Connection, writes: &[Write], rows: &Pending) -> rusq
     transaction.commit()
 }
 
-fn write_value(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result<()> {
+fn write_value(transaction: &Transaction<'_>, write: &KvWrite) -> rusqlite::Result<()> {
     match write {
-        Write::Put { namespace, items } => {
+        KvWrite::Put { namespace, items } => {
             let mut put =
                 transaction.prepare_cached("INSERT OR REPLACE INTO value VALUES (?1, ?2, ?3, ?4, ?5)")?;
             items.iter().try_for_each(|(key, value)| {
@@ -293,7 +298,7 @@ fn write_value(transaction: &Transaction<'_>, write: &Write) -> rusqlite::Result
                     .map(drop)
             })
         }
-        Write::Delete { namespace, key } => {
+        KvWrite::Delete { namespace, key } => {
             let mut delete =
                 transaction.prepare_cached("DELETE FROM value WHERE namespace = ?1 AND key = ?2")?;
             delete.execute(params![namespace, key]).map(drop)

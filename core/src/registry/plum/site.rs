@@ -40,12 +40,15 @@ impl Site {
 
     /// Learns from an answer what it is. An error may be a proxy's: it says nothing unless it says so.
     pub(super) fn learn(&self, answer: &Answer) {
-        if answer.headers.get("plum-features").is_some() {
+        if answer.headers.get(plumline_wire::FEATURES_HEADER).is_some() {
             self.kind.store(OURS, Ordering::Relaxed);
         } else if matches!(answer.status, 200..=299 | 404 | 405) {
             self.kind.store(ORIGINAL, Ordering::Relaxed);
         }
-        let seconds = answer.headers.get("plum-service-ttl").and_then(|ttl| ttl.trim().parse::<f64>().ok());
+        let seconds = answer
+            .headers
+            .get(plumline_wire::SERVICE_TTL_HEADER)
+            .and_then(|ttl| ttl.trim().parse::<f64>().ok());
         if let Some(seconds) = seconds.filter(|seconds| (0.1..1e6).contains(seconds)) {
             self.ttl_ms.store((seconds * 1e3) as u64, Ordering::Relaxed);
         }

@@ -1,33 +1,35 @@
-//! Generations that were closed: for a while they cannot come back.
+//! Generations that were closed and are refused for a while.
 //!
-//! `close()` of a client deletes its endpoint while its last heartbeat may still be on its way. That beat is a
-//! registration and would bring the dead back; so a delete that names its generation has it refused for 60 s.
+//! When a client closes a registration, its last heartbeat may still be in flight. With the original contract that
+//! heartbeat is a registration and would restore the endpoint. So a delete that names its generation has it refused for
+//! 60 s.
 
 use std::collections::{HashSet, VecDeque};
 
-/// Lease milliseconds for which a closed generation is refused.
-const REFUSED_FOR: u64 = 60_000;
-/// Above this the oldest are forgotten early, so that a flood of deletes cannot grow the list for ever.
-const MOST: usize = 100_000;
+/// How long a closed generation is refused, in lease milliseconds.
+const CLOSED_FOR: u64 = 60_000;
+/// The most closed generations. Beyond this the oldest are forgotten early, so that a flood of deletes cannot exhaust
+/// memory.
+const MAX_GENERATIONS: usize = 100_000;
 
 type Key = (Box<str>, Box<str>);
 
 #[derive(Debug, Default)]
-pub(super) struct Refused {
+pub(super) struct ClosedGenerations {
     keys: HashSet<Key>,
-    /// In the order in which they end.
+    /// In the order in which they expire.
     ends: VecDeque<(u64, Key)>,
 }
 
-impl Refused {
+impl ClosedGenerations {
     pub(super) fn add(&mut self, instance: &str, generation: &str, now: u64) {
         let key: Key = (instance.into(), generation.into());
         self.drop_ended(now);
         if !self.keys.insert(key.clone()) {
             return;
         }
-        self.ends.push_back((now + REFUSED_FOR, key));
-        if self.ends.len() > MOST {
+        self.ends.push_back((now + CLOSED_FOR, key));
+        if self.ends.len() > MAX_GENERATIONS {
             self.drop_first();
         }
     }
@@ -55,8 +57,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_closed_generation_is_refused_for_sixty_seconds() {
-        let mut refused = Refused::default();
+    fn closed_generation_is_refused_for_60_seconds() {
+        let mut refused = ClosedGenerations::default();
         refused.add("o-1", "g", 1_000);
         assert!(refused.contains("o-1", "g", 60_999));
         assert!(!refused.contains("o-2", "g", 1_000));
@@ -64,12 +66,12 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_deletes_stays_bounded() {
-        let mut refused = Refused::default();
-        for number in 0..MOST + 10 {
+    fn flood_of_deletes_stays_bounded() {
+        let mut refused = ClosedGenerations::default();
+        for number in 0..MAX_GENERATIONS + 10 {
             refused.add("o-1", &number.to_string(), 0);
         }
-        assert_eq!(refused.ends.len(), MOST);
-        assert_eq!(refused.keys.len(), MOST);
+        assert_eq!(refused.ends.len(), MAX_GENERATIONS);
+        assert_eq!(refused.keys.len(), MAX_GENERATIONS);
     }
 }

@@ -1,4 +1,4 @@
-//! The answers that the contract knows.
+//! The responses of the contract.
 
 use axum::body::Body;
 use axum::http::header::CONTENT_TYPE;
@@ -10,11 +10,11 @@ use serde::Serialize;
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const PLAIN: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 
-/// A request that is not done, with the text that says why.
+/// A response with an error status and a text that gives the reason.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal(StatusCode, &'static str);
+pub(crate) struct ErrorResponse(StatusCode, &'static str);
 
-impl Refusal {
+impl ErrorResponse {
     pub(crate) const BAD_REQUEST: Self = Self::bad("bad request\n");
     pub(crate) const UNAUTHORIZED: Self = Self(StatusCode::UNAUTHORIZED, "unauthorized\n");
     pub(crate) const NOT_FOUND: Self = Self(StatusCode::NOT_FOUND, "404 page not found\n");
@@ -24,18 +24,18 @@ impl Refusal {
     pub(crate) const TOO_LARGE: Self = Self(StatusCode::PAYLOAD_TOO_LARGE, "request body too large\n");
     pub(crate) const DB_ERROR: Self = Self(StatusCode::INTERNAL_SERVER_ERROR, "db error\n");
 
-    /// A request that is wrong by itself.
+    /// An invalid request.
     pub(crate) const fn bad(text: &'static str) -> Self {
         Self(StatusCode::BAD_REQUEST, text)
     }
 
-    /// A request that would be right in another state.
+    /// A request that conflicts with the stored state.
     pub(crate) const fn conflict(text: &'static str) -> Self {
         Self(StatusCode::CONFLICT, text)
     }
 }
 
-impl IntoResponse for Refusal {
+impl IntoResponse for ErrorResponse {
     fn into_response(self) -> Response {
         let mut response = text(self.1);
         *response.status_mut() = self.0;
@@ -47,14 +47,14 @@ pub(crate) fn text(text: &'static str) -> Response {
     with_type(Bytes::from_static(text.as_bytes()), PLAIN)
 }
 
-/// A body that is JSON already.
-pub(crate) fn raw_json(body: Bytes) -> Response {
+/// A response whose body is already JSON.
+pub(crate) fn json_bytes(body: Bytes) -> Response {
     with_type(body, JSON)
 }
 
 pub(crate) fn json(value: &impl Serialize) -> Response {
     let body = serde_json::to_vec(value).expect("our own types always serialise");
-    raw_json(body.into())
+    json_bytes(body.into())
 }
 
 pub(crate) fn no_content() -> Response {

@@ -1,20 +1,21 @@
-//! A test of all store operations at once: whatever the interleaving, both sides of the store agree.
+//! A stress test of all store operations at once: after any interleaving both indexes of the store agree.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::service::Filter;
-use super::services::{Address, Services};
-use super::watching::Wanted;
-use super::{Content, Journal, Now};
 use plumline_wire::body::{EndpointHealth, RegisterRequest};
+
+use super::queries::WatchQuery;
+use super::service::Filter;
+use super::services::{EndpointKey, Services};
+use super::{Journal, Now, RowContent};
 
 const THREADS: u64 = 4;
 const STEPS: u64 = 1_000;
 const TTL: u64 = 50;
 
 #[test]
-fn in_turmoil_both_sides_of_the_store_agree() {
+fn both_indexes_agree_after_concurrent_operations() {
     let services = Services::new(TTL, Journal::default(), Box::new(|| ()));
     let clock = AtomicU64::new(0);
     std::thread::scope(|scope| {
@@ -41,17 +42,17 @@ fn in_turmoil_both_sides_of_the_store_agree() {
 fn step(services: &Services, random: &mut fastrand::Rng, now: Now) {
     let (service, instance) = (format!("s-{}", random.u8(..4)), format!("i-{}", random.u8(..8)));
     let (port, generation) = (random.i64(..2), format!("g-{}", random.u8(..200)));
-    let address = Address { service: &service, instance: &instance, ip: "", port, protocol: "" };
+    let key = EndpointKey { service: &service, instance: &instance, ip: "", port, protocol: "" };
     match random.u8(..9) {
         0..3 => {
             let body = format!(
                 r#"{{"instanceId":"{instance}","generation":"{generation}","endpoints":[{{"serviceName":"{service}","port":{port}}}]}}"#
             );
             let body: RegisterRequest<'_> = serde_json::from_str(&body).unwrap();
-            // A generation that was closed before is refused, as it should be.
+            // A generation that was closed before is refused.
             let _refused = services.register(&body, |_| true, now);
         }
-        3 => services.delete_endpoint(address, None, now),
+        3 => services.delete_endpoint(key, None, now),
         4 => services.delete_instance(&instance, Some(&generation), now),
         5 => {
             let health =
@@ -61,29 +62,29 @@ fn step(services: &Services, random: &mut fastrand::Rng, now: Now) {
         }
         6 => {
             let other = format!("i-{}", random.u8(..8));
-            let to = Address { instance: &other, ..address };
-            // Another may have the identity already.
-            let _taken = services.move_endpoint(address, to, Content::default(), true, now);
+            let to = EndpointKey { instance: &other, ..key };
+            // Another endpoint may already have this identity.
+            let _taken = services.move_endpoint(key, to, RowContent::default(), true, now);
         }
         7 => services.tick(now),
         _ => {
             let since = Some(random.u64(..=services.revision()));
-            let (_, news) = services.news(&Wanted { names: None, fresh: &[], since });
-            serde_json::from_slice::<serde_json::Value>(&news).expect("JSON");
+            let (_, update) = services.update(&WatchQuery { names: None, fresh: &[], since });
+            serde_json::from_slice::<serde_json::Value>(&update).expect("JSON");
             services.heartbeat_with_digest(&instance, None, &[], now);
         }
     }
 }
 
-/// Every row hangs in both places and is due once; the ready bodies say what the rows say.
+/// Every row is in both indexes and has one deadline, and the cached bodies match the rows.
 fn check(services: &Services) {
     let mut rows = 0;
     for name in services.names() {
         let service = services.find_service(&name).unwrap();
         for (identity, row) in &service.lock().rows {
             let shard = services.instances.shard(&identity.instance);
-            let hangs = shard[&identity.instance].rows.iter().any(|known| Arc::ptr_eq(known, row));
-            assert!(hangs, "{identity:?}");
+            let is_indexed = shard[&identity.instance].rows.iter().any(|known| Arc::ptr_eq(known, row));
+            assert!(is_indexed, "{identity:?}");
             rows += 1;
         }
         let ready = service.view(Filter { version: "", protocol: "" });
