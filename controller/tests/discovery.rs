@@ -1,4 +1,4 @@
-//! Finding: what the recordings do not show.
+//! Discovery and key-value requests that the recordings do not cover.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn one(connection: &mut Connection, path: &str) -> u64 {
 }
 
 #[test]
-fn random_finds_every_endpoint_in_time() {
+fn random_returns_every_endpoint_eventually() {
     let controller = controller(Config::new());
     let mut connection = with_three(&controller);
     let mut found = BTreeSet::new();
@@ -32,7 +32,7 @@ fn random_finds_every_endpoint_in_time() {
 }
 
 #[test]
-fn lazy_repeats_its_answer_while_it_is_listed() {
+fn lazy_returns_the_same_endpoint_while_it_is_listed() {
     let controller = controller(Config::new());
     let mut connection = with_three(&controller);
     let path = "/v1/discovery/one?service=orders&strategy=lazy";
@@ -56,7 +56,7 @@ fn all_ignores_the_filters_and_the_limit() {
 }
 
 #[test]
-fn a_change_is_seen_by_the_very_next_look() {
+fn next_discovery_sees_every_change() {
     let controller = controller(Config::new());
     let mut connection = Connection::to(controller.address());
     for port in 1..=50 {
@@ -74,17 +74,17 @@ fn a_change_is_seen_by_the_very_next_look() {
 }
 
 #[test]
-fn a_browser_may_ask_from_anywhere() {
+fn preflight_needs_no_token_and_allows_any_origin() {
     let controller = controller(Config::new().token("secret"));
     let mut connection = Connection::to(controller.address());
-    let answer = connection.request("OPTIONS", "/v1/kv/app/rate", b"");
-    assert_eq!(answer.status, 204);
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
-    assert!(answer.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PATCH")));
+    let response = connection.request("OPTIONS", "/v1/kv/app/rate", b"");
+    assert_eq!(response.status, 204);
+    assert_eq!(response.header("access-control-allow-origin"), Some("*"));
+    assert!(response.header("access-control-allow-methods").is_some_and(|methods| methods.contains("PATCH")));
 }
 
 #[test]
-fn a_key_may_be_named_like_a_call() {
+fn keys_may_be_named_like_routes() {
     let controller = controller(Config::new());
     let mut connection = Connection::to(controller.address());
     for key in ["keys", "batch", "a b/%E8%AE%A2", "a/keys"] {
@@ -99,7 +99,7 @@ fn a_key_may_be_named_like_a_call() {
 }
 
 #[test]
-fn a_batch_with_one_wrong_type_stores_nothing() {
+fn batch_with_an_invalid_type_stores_nothing() {
     let controller = controller(Config::new());
     let mut connection = Connection::to(controller.address());
     let items =
@@ -109,7 +109,7 @@ fn a_batch_with_one_wrong_type_stores_nothing() {
 }
 
 #[test]
-fn it_can_be_held_and_dropped_inside_an_asynchronous_program() {
+fn controller_runs_inside_an_async_program() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
         let controller = controller(Config::new());

@@ -1,4 +1,4 @@
-//! Who stays silent for a TTL is gone, who beats stays, and who comes back is back.
+//! Endpoints expire without heartbeats, and return with them.
 
 mod support;
 
@@ -11,47 +11,48 @@ use support::{Connection, controller, wait_until};
 const TTL: Duration = Duration::from_secs(1);
 
 #[test]
-fn the_silent_expire_and_the_beating_stay() {
+fn only_endpoints_without_heartbeats_expire() {
     let controller = controller(Config::new().service_ttl(TTL));
     let mut program = Connection::to(controller.address());
-    let begin = Instant::now();
+    let started_at = Instant::now();
     program.register("orders", "silent", 1);
-    program.register("orders", "beating", 2);
-    wait_until("the silent one expired", || {
-        program.register("orders", "beating", 2);
+    program.register("orders", "alive", 2);
+    wait_until("the silent endpoint expired", || {
+        program.register("orders", "alive", 2);
         program.discover("orders").len() == 1
     });
-    assert!(begin.elapsed() >= TTL, "too early: {:?}", begin.elapsed());
-    assert_eq!(program.discover("orders")[0]["instanceId"], "beating");
+    assert!(started_at.elapsed() >= TTL, "too early: {:?}", started_at.elapsed());
+    assert_eq!(program.discover("orders")[0]["instanceId"], "alive");
     let all = program.get("/v1/discovery?service=orders&all=true").json();
     assert_eq!(all.as_array().map(Vec::len), Some(2));
 }
 
 #[test]
-fn a_heartbeat_brings_the_expired_back() {
+fn heartbeat_restores_an_expired_endpoint() {
     let controller = controller(Config::new().service_ttl(TTL));
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
     wait_until("it expired", || program.discover("orders").is_empty());
-    let beat = json!({ "instanceId": "o-1", "health": [
+    let heartbeat = json!({ "instanceId": "o-1", "health": [
         { "serviceName": "orders", "ip": "127.0.0.1", "port": 1, "protocol": "http", "healthy": true }] });
-    assert_eq!(program.post("/v1/services/heartbeat", &beat).status, 204);
+    assert_eq!(program.post("/v1/services/heartbeat", &heartbeat).status, 204);
     assert_eq!(program.discover("orders").len(), 1);
     wait_until("it expired again", || program.discover("orders").is_empty());
 }
 
 #[test]
-fn a_batched_beat_finds_the_expired_unknown() {
+fn batch_heartbeat_returns_expired_instances_as_unknown() {
     let controller = controller(Config::new().service_ttl(TTL));
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
     wait_until("it expired", || program.discover("orders").is_empty());
-    let answer = program.post("/v1/services/heartbeats", &json!({ "instances": [{ "instanceId": "o-1" }] }));
-    assert_eq!(answer.json()["unknown"], json!(["o-1"]));
+    let response =
+        program.post("/v1/services/heartbeats", &json!({ "instances": [{ "instanceId": "o-1" }] }));
+    assert_eq!(response.json()["unknown"], json!(["o-1"]));
 }
 
 #[test]
-fn a_silent_node_is_listed_as_unhealthy() {
+fn silent_node_becomes_unhealthy() {
     let controller = controller(Config::new().node_ttl(TTL));
     let mut node = Connection::to(controller.address());
     node.post("/v1/nodes/heartbeat", &json!({ "nodeId": "n1", "ip": "127.0.0.1" }));

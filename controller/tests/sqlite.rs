@@ -8,7 +8,7 @@ use plumline_controller::{Config, StartError, StoreKind};
 use support::{Connection, controller, wait_until};
 
 #[test]
-fn a_restart_shows_the_registered_at_once_and_believes_them_for_a_ttl() {
+fn restart_lists_registrations_for_one_ttl() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::new()
         .store(StoreKind::Sqlite(folder.path().join("plum.db")))
@@ -25,11 +25,11 @@ fn a_restart_shows_the_registered_at_once_and_believes_them_for_a_ttl() {
     let found = program.discover("orders");
     assert_eq!(found.len(), 1);
     assert_eq!(found[0]["instanceId"], "o-1");
-    wait_until("without beats it expires", || program.discover("orders").is_empty());
+    wait_until("it expires without heartbeats", || program.discover("orders").is_empty());
 }
 
 #[test]
-fn what_had_expired_stays_expired_over_a_restart() {
+fn expired_endpoints_stay_expired_after_a_restart() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::new()
         .store(StoreKind::Sqlite(folder.path().join("plum.db")))
@@ -48,7 +48,7 @@ fn what_had_expired_stays_expired_over_a_restart() {
 }
 
 #[test]
-fn two_controllers_on_one_file_are_refused() {
+fn second_controller_on_the_same_file_fails_to_start() {
     let folder = tempfile::tempdir().expect("a folder");
     let config = Config::new()
         .listen(([127, 0, 0, 1], 0).into())

@@ -1,4 +1,4 @@
-//! The recorded exchanges with the original controller, replayed in order from an empty start.
+//! Replays recorded exchanges with the original controller, in order, on an empty controller.
 
 mod support;
 
@@ -6,18 +6,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use plumline_controller::{Config, StoreKind};
 use serde_json::Value;
-use support::{Answer, Connection, controller};
+use support::{Connection, HttpResponse, controller};
 
-/// The recordings are older than this crate and shared with others.
+/// The recordings are shared with the tests of the clients.
 const TRANSCRIPTS: &str = include_str!("../../tests/transcripts.json");
 
 #[test]
-fn the_original_contract_holds_to_the_letter() {
+fn memory_store_matches_the_original_contract() {
     replay(Config::new());
 }
 
 #[test]
-fn the_original_contract_holds_with_a_file_too() {
+fn sqlite_store_matches_the_original_contract() {
     let folder = tempfile::tempdir().expect("a folder");
     replay(Config::new().store(StoreKind::Sqlite(folder.path().join("plum.db"))));
 }
@@ -29,15 +29,15 @@ fn replay(config: Config) {
     let mut replayed = 0;
     for transcript in transcripts.as_array().expect("a list") {
         for step in transcript["steps"].as_array().expect("steps") {
-            let answer = ask(&mut connection, &step["request"]);
-            compare(&answer, &step["response"], &format!("{}: {}", transcript["title"], step["request"]));
+            let response = send(&mut connection, &step["request"]);
+            compare(&response, &step["response"], &format!("{}: {}", transcript["title"], step["request"]));
             replayed += 1;
         }
     }
     assert_eq!(replayed, 90);
 }
 
-fn ask(connection: &mut Connection, request: &Value) -> Answer {
+fn send(connection: &mut Connection, request: &Value) -> HttpResponse {
     let body = match (&request["body"], &request["raw"]) {
         (Value::Null, Value::Null) => String::new(),
         (Value::Null, raw) => raw.as_str().expect("a raw body").to_owned(),
@@ -47,19 +47,19 @@ fn ask(connection: &mut Connection, request: &Value) -> Answer {
     connection.request(&text("method"), &text("path"), body.as_bytes())
 }
 
-fn compare(answer: &Answer, expected: &Value, step: &str) {
-    assert_eq!(answer.status, expected["status"], "{step}");
-    assert_eq!(answer.header("content-type"), expected["content_type"].as_str(), "{step}");
+fn compare(response: &HttpResponse, expected: &Value, step: &str) {
+    assert_eq!(response.status, expected["status"], "{step}");
+    assert_eq!(response.header("content-type"), expected["content_type"].as_str(), "{step}");
     if let Some(text) = expected["text"].as_str() {
-        assert_eq!(answer.text(), text, "{step}");
+        assert_eq!(response.text(), text, "{step}");
     } else if let Some(json) = expected.get("json") {
-        assert_eq!(&with_placeholders(answer.json(), step), json, "{step}");
+        assert_eq!(&with_placeholders(response.json(), step), json, "{step}");
     } else {
-        assert!(answer.body.is_empty(), "{step}: {:?}", answer.text());
+        assert!(response.body.is_empty(), "{step}: {:?}", response.text());
     }
 }
 
-/// Replaces recent times by what the recordings have in their place.
+/// Replaces recent times by the placeholders of the recordings.
 fn with_placeholders(json: Value, step: &str) -> Value {
     match json {
         Value::Array(items) => items.into_iter().map(|item| with_placeholders(item, step)).collect(),

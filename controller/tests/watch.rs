@@ -1,4 +1,4 @@
-//! `POST /v1/watch`: every change arrives, once it is worth telling, and nothing is told twice in vain.
+//! `POST /v1/watch` and `GET /v1/stream`: every change arrives, and nothing is sent without a change.
 
 mod support;
 
@@ -8,7 +8,7 @@ use plumline_controller::{Config, Controller};
 use serde_json::{Value, json};
 use support::{Connection, controller, registration};
 
-/// A watcher with its connection and what it has seen.
+/// A watcher with its connection and the revision that it has seen.
 struct Watcher {
     connection: Connection,
     services: Value,
@@ -16,81 +16,83 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// Knows the present state of these services; null is all.
+    /// A watcher that has read the current state of these services; null means all.
     fn of(controller: &Controller, services: Value) -> Self {
         let connection = Connection::to(controller.address());
         let mut watcher = Self { connection, services, since: String::new() };
-        watcher.next().expect("the first answer is the present state");
+        watcher.next().expect("the first response is the current state");
         watcher
     }
 
-    fn ask(&mut self, fresh: &[&str], wait: &str) {
+    fn request(&mut self, fresh: &[&str], wait: &str) {
         let body = json!({ "services": self.services, "fresh": fresh, "since": self.since, "wait": wait });
         self.connection.send("POST", "/v1/watch", body.to_string().as_bytes(), "");
     }
 
-    fn answer(&mut self) -> Option<Value> {
-        let answer = self.connection.receive();
-        if answer.status == 204 {
-            assert!(answer.body.is_empty());
+    fn response(&mut self) -> Option<Value> {
+        let response = self.connection.receive();
+        if response.status == 204 {
+            assert!(response.body.is_empty());
             return None;
         }
-        assert_eq!(answer.status, 200);
-        let json = answer.json();
+        assert_eq!(response.status, 200);
+        let json = response.json();
         json["since"].as_str().expect("since").clone_into(&mut self.since);
         Some(json["services"].clone())
     }
 
     fn next(&mut self) -> Option<Value> {
-        self.ask(&[], "5s");
-        self.answer()
+        self.request(&[], "5s");
+        self.response()
     }
 }
 
-fn ports(told: &Value) -> Vec<i64> {
-    let endpoints = told["endpoints"].as_array().expect("endpoints");
+fn ports(update: &Value) -> Vec<i64> {
+    let endpoints = update["endpoints"].as_array().expect("endpoints");
     endpoints.iter().map(|endpoint| endpoint["port"].as_i64().expect("a port")).collect()
 }
 
 #[test]
-fn an_asker_that_knows_nothing_is_told_everything_at_once() {
+fn unknown_revision_gets_full_lists_at_once() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
-    let mut asker = Watcher::of(&controller, Value::Null);
+    let mut watcher = Watcher::of(&controller, Value::Null);
     for unknown in ["", "nonsense", "0123456789abcdef:1", "7"] {
-        asker.since = unknown.to_owned();
-        let begin = Instant::now();
-        assert_eq!(ports(&asker.next().expect("everything")["orders"]), [1], "{unknown}");
-        assert!(begin.elapsed() < Duration::from_secs(2));
+        watcher.since = unknown.to_owned();
+        let started_at = Instant::now();
+        watcher.request(&[], "60s");
+        assert_eq!(ports(&watcher.response().expect("everything")["orders"]), [1], "{unknown}");
+        // Not after the 60 s of `wait`.
+        assert!(started_at.elapsed() < Duration::from_secs(30));
     }
 }
 
 #[test]
-fn a_revision_of_the_future_is_unknown_too() {
+fn future_revision_gets_full_lists() {
     let controller = controller(Config::new());
     Connection::to(controller.address()).register("orders", "o-1", 1);
-    let mut asker = Watcher::of(&controller, Value::Null);
-    asker.since = format!("{}:999999", asker.since.split(':').next().expect("an epoch"));
-    assert_eq!(ports(&asker.next().expect("everything")["orders"]), [1]);
+    let mut watcher = Watcher::of(&controller, Value::Null);
+    watcher.since = format!("{}:999999", watcher.since.split(':').next().expect("an epoch"));
+    assert_eq!(ports(&watcher.next().expect("everything")["orders"]), [1]);
 }
 
 #[test]
-fn each_kind_of_change_is_told_with_the_full_list() {
+fn every_kind_of_change_sends_the_full_list() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     let mut watcher = Watcher::of(&controller, json!(["orders"]));
 
     program.register("orders", "o-1", 1);
-    let told = watcher.next().expect("registered")["orders"].clone();
-    assert_eq!((ports(&told), &told["removed"]), (vec![1], &json!([])));
-    assert_eq!(told["endpoints"][0]["generation"], "");
+    let update = watcher.next().expect("registered")["orders"].clone();
+    assert_eq!((ports(&update), &update["removed"]), (vec![1], &json!([])));
+    assert_eq!(update["endpoints"][0]["generation"], "");
 
     let unhealthy = json!({ "instanceId": "o-1", "health": [
         { "serviceName": "orders", "ip": "127.0.0.1", "port": 1, "protocol": "http", "healthy": false }] });
     program.post("/v1/services/heartbeat", &unhealthy);
-    let told = watcher.next().expect("health")["orders"].clone();
-    assert_eq!(told["endpoints"][0]["healthy"], false);
+    let update = watcher.next().expect("health")["orders"].clone();
+    assert_eq!(update["endpoints"][0]["healthy"], false);
 
     let endpoint = "/v1/services/endpoint?serviceName=orders&instanceId=o-1&ip=127.0.0.1&protocol=http";
     let moved = json!({ "serviceName": "orders", "instanceId": "o-1", "ip": "127.0.0.1", "port": 2,
@@ -99,13 +101,13 @@ fn each_kind_of_change_is_told_with_the_full_list() {
         program.request("PUT", &format!("{endpoint}&port=1"), moved.to_string().as_bytes()).status,
         204
     );
-    let told = watcher.next().expect("moved")["orders"].clone();
-    assert_eq!(ports(&told), [2]);
-    assert_eq!(told["removed"], json!([removed(1, "deleted")]));
+    let update = watcher.next().expect("moved")["orders"].clone();
+    assert_eq!(ports(&update), [2]);
+    assert_eq!(update["removed"], json!([removed(1, "deleted")]));
 
     program.delete(&format!("{endpoint}&port=2"));
-    let told = watcher.next().expect("deleted")["orders"].clone();
-    assert_eq!(told, json!({ "endpoints": [], "removed": [removed(2, "deleted")] }));
+    let update = watcher.next().expect("deleted")["orders"].clone();
+    assert_eq!(update, json!({ "endpoints": [], "removed": [removed(2, "deleted")] }));
 }
 
 fn removed(port: u16, why: &str) -> Value {
@@ -113,21 +115,21 @@ fn removed(port: u16, why: &str) -> Value {
 }
 
 #[test]
-fn an_expired_endpoint_is_told_as_expired() {
+fn expired_endpoint_is_reported_as_expired() {
     let controller = controller(Config::new().service_ttl(Duration::from_secs(1)));
     Connection::to(controller.address()).register("orders", "o-1", 1);
     let mut watcher = Watcher::of(&controller, Value::Null);
-    let told = watcher.next().expect("expired")["orders"].clone();
-    assert_eq!(told, json!({ "endpoints": [], "removed": [removed(1, "expired")] }));
+    let update = watcher.next().expect("expired")["orders"].clone();
+    assert_eq!(update, json!({ "endpoints": [], "removed": [removed(1, "expired")] }));
 }
 
 #[test]
-fn a_touch_is_no_change() {
+fn renewal_is_not_a_change() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
     let mut watcher = Watcher::of(&controller, json!(["orders"]));
-    watcher.ask(&[], "400ms");
+    watcher.request(&[], "400ms");
     for _ in 0..10 {
         program.register("orders", "o-1", 1);
         program.post(
@@ -136,64 +138,64 @@ fn a_touch_is_no_change() {
             { "serviceName": "orders", "ip": "127.0.0.1", "port": 1, "protocol": "http", "healthy": true }] }),
         );
     }
-    assert_eq!(watcher.answer(), None);
+    assert_eq!(watcher.response(), None);
 }
 
 #[test]
-fn nothing_new_is_a_204_after_the_wait_and_other_services_do_not_count() {
+fn responds_204_after_wait_without_a_relevant_change() {
     let controller = controller(Config::new());
     let mut watcher = Watcher::of(&controller, json!(["orders"]));
-    let begin = Instant::now();
-    watcher.ask(&[], "300ms");
+    let started_at = Instant::now();
+    watcher.request(&[], "300ms");
     Connection::to(controller.address()).register("billing", "b-1", 1);
-    assert_eq!(watcher.answer(), None);
-    assert!(begin.elapsed() >= Duration::from_millis(300));
+    assert_eq!(watcher.response(), None);
+    assert!(started_at.elapsed() >= Duration::from_millis(300));
 }
 
 #[test]
-fn what_is_fresh_to_the_asker_is_told_at_once() {
+fn fresh_services_are_sent_at_once() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("billing", "b-1", 7);
     let mut watcher = Watcher::of(&controller, json!(["orders", "billing"]));
-    watcher.ask(&["billing", "nobody"], "5s");
-    let told = watcher.answer().expect("the fresh ones");
-    assert_eq!(ports(&told["billing"]), [7]);
-    assert_eq!(told["nobody"], json!({ "endpoints": [], "removed": [] }));
-    assert_eq!(told.get("orders"), None);
+    watcher.request(&["billing", "nobody"], "5s");
+    let update = watcher.response().expect("the fresh ones");
+    assert_eq!(ports(&update["billing"]), [7]);
+    assert_eq!(update["nobody"], json!({ "endpoints": [], "removed": [] }));
+    assert_eq!(update.get("orders"), None);
 }
 
 #[test]
-fn changes_are_gathered_and_a_connection_rests_between_answers() {
+fn collects_changes_and_pauses_between_responses() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
-    let began = Instant::now();
+    let started_at = Instant::now();
     let mut watcher = Watcher::of(&controller, json!(["orders"]));
-    watcher.ask(&[], "5s");
+    watcher.request(&[], "5s");
     program.register("orders", "o-1", 1);
     program.register("orders", "o-2", 2);
-    assert_eq!(ports(&watcher.answer().expect("both")["orders"]), [1, 2]);
+    assert_eq!(ports(&watcher.response().expect("both")["orders"]), [1, 2]);
 
     program.register("orders", "o-3", 3);
     assert_eq!(ports(&watcher.next().expect("the third")["orders"]), [1, 2, 3]);
-    // One rest after the first list, one after the first two.
-    assert!(began.elapsed() >= Duration::from_millis(400), "{:?}", began.elapsed());
+    // One pause after the first list, one after the first two registrations.
+    assert!(started_at.elapsed() >= Duration::from_millis(400), "{:?}", started_at.elapsed());
 }
 
 #[test]
-fn a_return_takes_the_departure_back() {
+fn registering_again_cancels_the_removal() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
     let mut watcher = Watcher::of(&controller, json!(["orders"]));
     program.delete("/v1/services?instanceId=o-1");
     program.register("orders", "o-1", 1);
-    let told = watcher.next().expect("a change")["orders"].clone();
-    assert_eq!((ports(&told), &told["removed"]), (vec![1], &json!([])));
+    let update = watcher.next().expect("a change")["orders"].clone();
+    assert_eq!((ports(&update), &update["removed"]), (vec![1], &json!([])));
 }
 
 #[test]
-fn watching_all_hears_of_new_services() {
+fn watch_of_all_services_reports_new_ones() {
     let controller = controller(Config::new());
     let mut watcher = Watcher::of(&controller, Value::Null);
     Connection::to(controller.address()).register("new one", "n-1", 5);
@@ -201,7 +203,7 @@ fn watching_all_hears_of_new_services() {
 }
 
 #[test]
-fn a_new_generation_is_a_change_and_is_told() {
+fn new_generation_is_a_change() {
     let controller = controller(Config::new());
     let mut program = Connection::to(controller.address());
     program.register("orders", "o-1", 1);
@@ -209,12 +211,12 @@ fn a_new_generation_is_a_change_and_is_told() {
     let mut again = registration("orders", "o-1", 1);
     again["generation"] = "g-2".into();
     program.post("/v1/services/register?replace=true", &again);
-    let told = watcher.next().expect("a change");
-    assert_eq!(told["orders"]["endpoints"][0]["generation"], "g-2");
+    let update = watcher.next().expect("a change");
+    assert_eq!(update["orders"]["endpoints"][0]["generation"], "g-2");
 }
 
 #[test]
-fn a_thousand_watchers_all_hear_of_one_change() {
+fn one_change_reaches_1000_watchers() {
     let controller = controller(Config::new());
     let mut first = Watcher::of(&controller, json!(["orders"]));
     let mut watchers: Vec<_> = (0..1_000).map(|_| Connection::to(controller.address())).collect();
@@ -230,7 +232,7 @@ fn a_thousand_watchers_all_hear_of_one_change() {
 }
 
 #[test]
-fn a_change_under_way_is_never_missed() {
+fn concurrent_changes_are_never_missed() {
     let controller = controller(Config::new());
     let address = controller.address();
     let mut watcher = Watcher::of(&controller, json!(["orders"]));
@@ -246,7 +248,7 @@ fn a_change_under_way_is_never_missed() {
 }
 
 #[test]
-fn the_stream_pings_first_and_then_says_that_something_changed() {
+fn stream_pings_first_then_announces_changes() {
     let controller = controller(Config::new());
     let mut stream = Connection::to(controller.address());
     stream.send("GET", "/v1/stream?nodeId=n1", b"", "");

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 pub use controller::{Connection, wait_until};
 
-/// The real command, ended with the test.
+/// A `plumline controller` process, killed at the end of the test.
 pub struct Plumline {
     pub child: Child,
     pub address: SocketAddr,
@@ -32,7 +32,7 @@ impl Plumline {
         BufReader::new(child.stdout.as_mut().expect("its output")).read_line(&mut line).expect("its line");
         let address = line.trim_end().strip_prefix("plumline controller listening on http://");
         let address = address.and_then(|address| address.parse().ok());
-        let address = address.unwrap_or_else(|| panic!("it said {line:?}"));
+        let address = address.unwrap_or_else(|| panic!("unexpected first line: {line:?}"));
         Self { child, address }
     }
 
@@ -51,7 +51,7 @@ impl Plumline {
 
 impl Drop for Plumline {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have exited already.
         drop(self.child.kill());
         drop(self.child.wait());
     }
@@ -71,21 +71,21 @@ pub fn allow_many_files() {
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).expect("a higher limit");
 }
 
-/// What a command said, and how it ended.
+/// The output and the exit code of a command.
 #[derive(Debug)]
-pub struct Said {
+pub struct CommandOutput {
     pub code: Option<i32>,
     pub out: String,
     pub err: String,
 }
 
-impl Said {
+impl CommandOutput {
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.out).unwrap_or_else(|error| panic!("{error} in {self:?}"))
     }
 }
 
-/// `plumline …` with nothing of the environment's settings.
+/// `plumline …` without the `PLUMLINE_` variables of the environment.
 pub fn plumline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
     let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
@@ -99,32 +99,32 @@ pub fn plumline(arguments: &[&str]) -> Command {
     command
 }
 
-pub fn say(command: &mut Command) -> Said {
+pub fn run(command: &mut Command) -> CommandOutput {
     let output = command.output().expect("it ran");
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("a text");
-    Said { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
+    CommandOutput { code: output.status.code(), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 impl Plumline {
-    /// The address that a client takes.
+    /// The registry address of this controller.
     pub fn registry(&self) -> String {
         format!("plum://{}", self.address)
     }
 
-    /// `plumline …` that asks this controller.
-    pub fn person(&self, arguments: &[&str]) -> Command {
+    /// `plumline …` with this controller as the registry.
+    pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = plumline(arguments);
         command.env("PLUMLINE_REGISTRY", self.registry());
         command
     }
 
-    pub fn say(&self, arguments: &[&str]) -> Said {
-        say(&mut self.person(arguments))
+    pub fn run(&self, arguments: &[&str]) -> CommandOutput {
+        run(&mut self.command(arguments))
     }
 }
 
-/// A command that goes on running; its output is read line by line. Killed with the test,
-/// and so is whatever it has started.
+/// A running command whose output is read line by line. It is killed at the end of the test, with the processes that it
+/// started.
 pub struct Running {
     pub child: Child,
     out: BufReader<std::process::ChildStdout>,
@@ -134,7 +134,7 @@ pub struct Running {
 impl Running {
     pub fn start(command: &mut Command) -> Running {
         use std::os::unix::process::CommandExt;
-        // Not in the foreground of whoever runs the tests: a signal here is meant for this process alone.
+        // Its own process group, so that signals reach this process only, and not the test runner.
         let child = command.process_group(0).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let mut child = child.expect("the command started");
         let out = BufReader::new(child.stdout.take().expect("its output"));
@@ -166,32 +166,32 @@ impl Running {
         rustix::process::kill_process(pid, signal).expect("a signal sent");
     }
 
-    /// Whether it has ended by now.
+    /// Whether it has exited.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().expect("its status").is_some()
     }
 
-    /// Waits for the end, and reads what is left.
-    pub fn end(mut self) -> Said {
+    /// Waits for the exit, and reads the rest of the output.
+    pub fn end(mut self) -> CommandOutput {
         wait_until("the command ended", || self.has_ended());
         let (mut out, mut err) = (String::new(), String::new());
         self.out.read_to_string(&mut out).expect("its output");
         self.err.read_to_string(&mut err).expect("its errors");
         let status = self.child.wait().expect("its status");
-        Said { code: status.code(), out, err }
+        CommandOutput { code: status.code(), out, err }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended already; what it started goes with it.
+        // It may have exited already. Its child processes are killed too.
         let group = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process_group(group, rustix::process::Signal::KILL).ok();
         drop(self.child.wait());
     }
 }
 
-/// An HTTP service of a few lines: `/status/N` answers N, any other path tells what was asked.
+/// An HTTP service: `/status/N` responds with status N, every path echoes the request.
 pub struct Service {
     pub port: u16,
 }
@@ -223,16 +223,16 @@ fn serve(connection: TcpStream) -> Option<()> {
         reader.read_exact(&mut body).ok()?;
         let path = head.split(' ').nth(1)?;
         let status = path.strip_prefix("/status/").unwrap_or("200");
-        let said = match path {
+        let body = match path {
             "/binary" => vec![0xff, 0x00],
             _ => [head.as_bytes(), &body].concat(),
         };
-        let head = format!("HTTP/1.1 {status} X\r\nX-One: 1\r\nContent-Length: {}\r\n\r\n", said.len());
-        reader.get_mut().write_all(&[head.as_bytes(), &said].concat()).ok()?;
+        let head = format!("HTTP/1.1 {status} X\r\nX-One: 1\r\nContent-Length: {}\r\n\r\n", body.len());
+        reader.get_mut().write_all(&[head.as_bytes(), &body].concat()).ok()?;
     }
 }
 
-/// A port on which nobody listens.
+/// A port on which nothing listens.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }

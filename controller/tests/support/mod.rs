@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use plumline_controller::{Config, Controller};
 use serde_json::Value;
 
-/// An answer as it came over the wire.
+/// A response as received.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct HttpResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
@@ -32,7 +32,7 @@ impl Answer {
     }
 }
 
-/// One connection, kept between requests.
+/// One connection, kept alive between requests.
 pub struct Connection {
     stream: BufReader<TcpStream>,
 }
@@ -54,15 +54,15 @@ impl Connection {
         stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect("a request sent");
     }
 
-    pub fn receive(&mut self) -> Answer {
+    pub fn receive(&mut self) -> HttpResponse {
         let head = self.receive_head();
         let length = head.header("content-length").map_or(0, |length| length.parse().expect("a length"));
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).expect("a body");
-        Answer { body, ..head }
+        HttpResponse { body, ..head }
     }
 
-    pub fn receive_head(&mut self) -> Answer {
+    pub fn receive_head(&mut self) -> HttpResponse {
         let status_line = self.receive_line();
         let status = status_line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut headers = Vec::new();
@@ -72,7 +72,7 @@ impl Connection {
             headers.push((name.to_owned(), value.to_owned()));
         }
         let status = status.unwrap_or_else(|| panic!("no status in {status_line:?}"));
-        Answer { status, headers, body: Vec::new() }
+        HttpResponse { status, headers, body: Vec::new() }
     }
 
     pub fn receive_line(&mut self) -> String {
@@ -81,36 +81,37 @@ impl Connection {
         line.trim_end().to_owned()
     }
 
-    pub fn request(&mut self, method: &str, path: &str, body: &[u8]) -> Answer {
+    pub fn request(&mut self, method: &str, path: &str, body: &[u8]) -> HttpResponse {
         self.send(method, path, body, "");
         self.receive()
     }
 
-    pub fn get(&mut self, path: &str) -> Answer {
+    pub fn get(&mut self, path: &str) -> HttpResponse {
         self.request("GET", path, b"")
     }
 
-    pub fn delete(&mut self, path: &str) -> Answer {
+    pub fn delete(&mut self, path: &str) -> HttpResponse {
         self.request("DELETE", path, b"")
     }
 
-    pub fn post(&mut self, path: &str, body: &Value) -> Answer {
+    pub fn post(&mut self, path: &str, body: &Value) -> HttpResponse {
         self.request("POST", path, body.to_string().as_bytes())
     }
 
     /// The endpoints that discovery lists.
     pub fn discover(&mut self, service: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/v1/discovery?service={service}"));
-        answer.json().as_array().expect("a list").clone()
+        let response = self.get(&format!("/v1/discovery?service={service}"));
+        response.json().as_array().expect("a list").clone()
     }
 
-    /// Registers one endpoint unprobed.
+    /// Registers one endpoint without a probe.
     pub fn register(&mut self, service: &str, instance: &str, port: u16) {
-        let answer = self.post("/v1/services/register?replace=true", &registration(service, instance, port));
-        assert_eq!(answer.status, 204);
+        let response =
+            self.post("/v1/services/register?replace=true", &registration(service, instance, port));
+        assert_eq!(response.status, 204);
     }
 
-    /// Whether the other side closes within the time, whatever it sends before.
+    /// Whether the controller closes the connection within this time, whatever it sends before.
     pub fn closes_within(&mut self, time: Duration) -> bool {
         let until = Instant::now() + time;
         let mut rest = [0; 1024];
@@ -144,11 +145,11 @@ pub fn controller(config: Config) -> Controller {
     Controller::start(config.listen(([127, 0, 0, 1], 0).into())).expect("a controller")
 }
 
-/// Asks until it is so; fails after five seconds.
-pub fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(5);
-    while !is_so() {
-        assert!(Instant::now() < until, "not within 5 s: {what}");
+/// Waits until the condition holds; fails after 20 s.
+pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !condition() {
+        assert!(Instant::now() < deadline, "not within 20 s: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
