@@ -1,6 +1,6 @@
 //! The `plumline` command. Each subcommand has one file, which turns arguments into calls of the client and the controller.
 //!
-//! Results go to stdout. Everything else is one line on stderr, and the exit code tells the outcome (see [`failure`]).
+//! Results go to stdout. Everything else is one line on stderr, and the exit code gives the outcome (see [`failure`]).
 #![forbid(unsafe_code)]
 
 mod call;

@@ -33,7 +33,7 @@ impl RegistryOptions {
     }
 }
 
-/// FilterOptions for the endpoints of a service.
+/// Filters for the endpoints of a service.
 #[derive(Debug, Args)]
 pub(crate) struct FilterOptions {
     /// Only endpoints of this version

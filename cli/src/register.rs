@@ -131,7 +131,7 @@ impl Arguments {
     ) -> Result<ExitStatus, Failure> {
         let mut child = self.start()?;
         let mut check = tokio::time::interval(CHECK_INTERVAL);
-        let (leave, mut left) = mpsc::unbounded_channel();
+        let (forward, mut to_forward) = mpsc::unbounded_channel();
         let mut leaving = false;
         loop {
             tokio::select! {
@@ -144,11 +144,11 @@ impl Arguments {
                     if std::mem::replace(&mut leaving, true) {
                         forward_signal(&child, signal);
                     } else {
-                        let leaving = deregister_and_forward(registration.clone(), self.drain, signal, leave.clone());
-                        tokio::spawn(leaving);
+                        let task = deregister_and_forward(registration.clone(), self.drain, signal, forward.clone());
+                        tokio::spawn(task);
                     }
                 }
-                Some(signal) = left.recv() => forward_signal(&child, signal),
+                Some(signal) = to_forward.recv() => forward_signal(&child, signal),
                 _ = check.tick() => if !leaving { reporter.report(registration) },
             }
         }
@@ -169,14 +169,14 @@ async fn deregister_and_forward(
     registration: Arc<Registration>,
     drain: Duration,
     signal: Signal,
-    leave: mpsc::UnboundedSender<Signal>,
+    forward: mpsc::UnboundedSender<Signal>,
 ) {
     let deregistered = tokio::task::spawn_blocking(move || registration.close(Duration::ZERO));
     // Its error is read from the registration at the end.
     drop(deregistered.await);
     tokio::time::sleep(drain).await;
     // The receiver is gone if the command has already exited.
-    leave.send(signal).ok();
+    forward.send(signal).ok();
 }
 
 fn forward_signal(child: &Child, signal: Signal) {

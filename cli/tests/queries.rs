@@ -226,11 +226,11 @@ fn watch_of_all_services_prints_new_services() {
     let mut connection = plumline.connect();
     connection.register("orders", "o-1", 7002);
     let mut watch = Running::start(&mut plumline.command(&["watch"]));
-    let told = |line: String| line.split_once("Z  ").map(|(_, what)| what.to_owned());
-    assert_eq!(told(watch.line()).as_deref(), Some("orders  + 127.0.0.1:7002  http  v1"));
+    let without_time = |line: String| line.split_once("Z  ").map(|(_, what)| what.to_owned());
+    assert_eq!(without_time(watch.line()).as_deref(), Some("orders  + 127.0.0.1:7002  http  v1"));
     register_in_full(&mut connection);
     let billing = "billing  + 127.0.0.1:7001  grpc  v2  weight 5  a  region=eu";
-    assert_eq!(told(watch.line()).as_deref(), Some(billing));
+    assert_eq!(without_time(watch.line()).as_deref(), Some(billing));
 }
 
 #[test]

@@ -88,11 +88,11 @@ impl CommandOutput {
 /// `plumline …` without the `PLUMLINE_` variables of the environment.
 pub fn plumline(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plumline"));
-    let ours = std::env::vars_os().map(|(name, _)| name).filter(|name| {
+    let settings = std::env::vars_os().map(|(name, _)| name).filter(|name| {
         let name = name.to_string_lossy();
         name.starts_with("PLUMLINE_")
     });
-    ours.for_each(|name| {
+    settings.for_each(|name| {
         command.env_remove(name);
     });
     command.args(arguments).stdin(Stdio::null());

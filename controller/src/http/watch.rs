@@ -67,7 +67,7 @@ fn read_wait(wait: Option<&WatchWait<'_>>) -> Result<Duration, ErrorResponse> {
 }
 
 fn respond_with_update(app: &App, query: &WatchQuery<'_>) -> Response {
-    let (revision, services) = app.store.services.update(query);
+    let (revision, services) = app.store.services.watch_update(query);
     let mut out = b"{\"since\":".to_vec();
     write_text(&mut out, &app.notifier.revision_token(revision));
     out.extend_from_slice(b",\"services\":");

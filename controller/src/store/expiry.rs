@@ -95,12 +95,13 @@ impl Services {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Journal;
-    use super::super::queries::{PendingUpdate, WatchQuery};
-    use super::super::removal_history::REMEMBER_REMOVALS_FOR;
-    use super::super::service::Filter;
-    use super::*;
     use plumline_wire::body::RegisterRequest;
+
+    use super::*;
+    use crate::store::Journal;
+    use crate::store::queries::{PendingUpdate, WatchQuery};
+    use crate::store::removal_history::REMEMBER_REMOVALS_FOR;
+    use crate::store::service::Filter;
 
     const TTL: u64 = 15_000;
     const ANY: Filter<'_> = Filter { version: "", protocol: "" };

@@ -74,7 +74,7 @@ impl ShardPair<'_> {
 
 impl Instance {
     pub(super) fn find(&self, service: &str, ip: &str, port: i64, protocol: &str) -> Option<&Arc<Row>> {
-        self.rows.iter().find(|row| row.identity().is(service, ip, port, protocol))
+        self.rows.iter().find(|row| row.identity().matches(service, ip, port, protocol))
     }
 
     /// Adds the row, or replaces the one with its identity.

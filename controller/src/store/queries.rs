@@ -83,7 +83,7 @@ impl Services {
 
     /// The update for the watcher: the revision that it covers, and `{"name":{…},…}`.
     /// The revision is read before the services. So a change in between is sent twice rather than never.
-    pub(crate) fn update(&self, query: &WatchQuery<'_>) -> (u64, Vec<u8>) {
+    pub(crate) fn watch_update(&self, query: &WatchQuery<'_>) -> (u64, Vec<u8>) {
         let revision = self.revision();
         let Some(since) = self.resumable_since(query) else {
             return (revision, write_services(&self.everything(query), None));

@@ -28,7 +28,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    pub(crate) fn is(&self, service: &str, ip: &str, port: i64, protocol: &str) -> bool {
+    pub(crate) fn matches(&self, service: &str, ip: &str, port: i64, protocol: &str) -> bool {
         self.port == port && *self.service == *service && *self.ip == *ip && *self.protocol == *protocol
     }
 
@@ -72,20 +72,20 @@ pub(crate) struct Lease {
     healthy: AtomicBool,
     expired: AtomicBool,
     /// Shared with the service: set when its cached bodies contain an old `lastSeen`.
-    touched: Arc<AtomicBool>,
+    last_seen_changed: Arc<AtomicBool>,
     /// The lease time of its entry in `Deadlines`; written only under their lock.
     pub(super) scheduled_for: AtomicU64,
 }
 
 impl Lease {
-    pub(super) fn new(identity: Arc<Identity>, healthy: bool, touched: Arc<AtomicBool>) -> Self {
+    pub(super) fn new(identity: Arc<Identity>, healthy: bool, last_seen_changed: Arc<AtomicBool>) -> Self {
         Self {
             identity,
             deadline: AtomicU64::new(0),
             last_seen: AtomicI64::new(0),
             healthy: AtomicBool::new(healthy),
             expired: AtomicBool::new(false),
-            touched,
+            last_seen_changed,
             scheduled_for: AtomicU64::new(0),
         }
     }
@@ -94,7 +94,7 @@ impl Lease {
     pub(super) fn touch(&self, now: Now, ttl: u64) {
         self.deadline.store(now.lease + ttl, Relaxed);
         if self.last_seen.swap(now.unix, Relaxed) != now.unix {
-            self.touched.store(true, Release);
+            self.last_seen_changed.store(true, Release);
         }
     }
 

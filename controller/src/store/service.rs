@@ -56,7 +56,7 @@ impl RemovalReason {
 pub(crate) struct Service {
     pub(crate) name: Arc<str>,
     /// Set when a heartbeat moved a `lastSeen`; shared with the leases.
-    pub(super) touched: Arc<AtomicBool>,
+    pub(super) last_seen_changed: Arc<AtomicBool>,
     state: Mutex<ServiceState>,
 }
 
@@ -98,7 +98,7 @@ impl Service {
     /// A new service. Removals up to `floor` are unknown, because a service of this name may have existed before.
     pub(super) fn new(name: &str, floor: u64) -> Self {
         let state = ServiceState { floor, ..ServiceState::default() };
-        Self { name: name.into(), touched: Arc::default(), state: Mutex::new(state) }
+        Self { name: name.into(), last_seen_changed: Arc::default(), state: Mutex::new(state) }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, ServiceState> {
@@ -204,7 +204,7 @@ impl Service {
     /// Locks the state and drops cached bodies that heartbeats made stale.
     fn lock_fresh(&self) -> MutexGuard<'_, ServiceState> {
         let mut state = self.lock();
-        if self.touched.load(Relaxed) && self.touched.swap(false, Acquire) {
+        if self.last_seen_changed.load(Relaxed) && self.last_seen_changed.swap(false, Acquire) {
             state.cached = CachedBodies::default();
         }
         state

@@ -178,7 +178,13 @@ impl Services {
         let known = instance.find(key.service, key.ip, key.port, key.protocol).map(Arc::clone);
         let row = self.with_service(key.service, |service, state| {
             let lease = known.as_ref().map_or_else(
-                || Arc::new(Lease::new(Arc::new(key.to_identity()), healthy, Arc::clone(&service.touched))),
+                || {
+                    Arc::new(Lease::new(
+                        Arc::new(key.to_identity()),
+                        healthy,
+                        Arc::clone(&service.last_seen_changed),
+                    ))
+                },
                 |row| Arc::clone(&row.lease),
             );
             let needs_deadline = known.is_none() || lease.is_expired();
@@ -265,8 +271,9 @@ impl Services {
         let mut shard = self.instances.shard(&restored.identity.instance);
         let due = now.lease + restored.forget_in.unwrap_or(self.ttl);
         let row = self.with_service(&restored.identity.service.clone(), |service, state| {
-            let touched = Arc::clone(&service.touched);
-            let lease = Arc::new(Lease::new(Arc::new(restored.identity), restored.healthy, touched));
+            let last_seen_changed = Arc::clone(&service.last_seen_changed);
+            let lease =
+                Arc::new(Lease::new(Arc::new(restored.identity), restored.healthy, last_seen_changed));
             lease.restore(restored.last_seen, due, restored.forget_in.is_some());
             self.deadlines.lock().schedule_lease(due, &lease);
             let row = Arc::new(Row::new(restored.content, lease));

@@ -69,7 +69,7 @@ fn step(services: &Services, random: &mut fastrand::Rng, now: Now) {
         7 => services.tick(now),
         _ => {
             let since = Some(random.u64(..=services.revision()));
-            let (_, update) = services.update(&WatchQuery { names: None, fresh: &[], since });
+            let (_, update) = services.watch_update(&WatchQuery { names: None, fresh: &[], since });
             serde_json::from_slice::<serde_json::Value>(&update).expect("JSON");
             services.heartbeat_with_digest(&instance, None, &[], now);
         }
