@@ -23,7 +23,7 @@ impl Config {
             if service.is_empty() {
                 return Err(Error::invalid("services: the service name is empty"));
             }
-            self.merged_settings(service)?.check(&format!("services.{service}."))?;
+            self.settings_for(service).check(&format!("services.{service}."))?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+use super::overrides::Overrides;
 use super::{Config, Settings, environment};
 use crate::error::{Error, Result};
 use crate::nearest::suggestion;
@@ -66,17 +67,11 @@ impl Config {
 
     /// The settings of one service: the common ones with those under `services` on top.
     pub fn settings_for(&self, service: &str) -> Settings {
-        // Both halves were read strictly when the configuration was made.
-        self.merged_settings(service).unwrap_or_else(|_| self.settings.clone())
-    }
-
-    pub(super) fn merged_settings(&self, service: &str) -> Result<Settings> {
-        let Some(own) = self.services.get(service) else { return Ok(self.settings.clone()) };
-        let prefix = format!("services.{service}.");
-        read::<Settings>(&prefix, own)?;
-        let mut merged = serde_json::to_value(&self.settings).unwrap_or_default();
-        merge(&mut merged, own);
-        read(&prefix, &merged)
+        let mut settings = self.settings.clone();
+        if let Some(overrides) = self.services.get(service) {
+            overrides.apply(&mut settings);
+        }
+        settings
     }
 
     /// This configuration with `changes` on top. Registries, cache and registration cannot be changed once a
@@ -253,6 +248,18 @@ mod tests {
         );
         assert_eq!(orders.headers.len(), 2);
         assert_eq!(config.settings_for("other").attempt_timeout, None);
+        let changes = json!({"attempt_timeout": "1s", "services": {"orders": {"attempt_timeout": null}}});
+        let changed = config.changed(changes).unwrap();
+        assert_eq!(changed.settings_for("orders").attempt_timeout, None);
+        assert!(
+            refused(json!({"services": {"orders": {"timeout": null}}})).contains("services.orders.timeout")
+        );
+        let written = serde_json::to_value(&changed).unwrap();
+        assert_eq!(
+            written["services"],
+            json!({"orders": {"attempt_timeout": null, "headers": {"x-extra": "b"}}})
+        );
+        assert_eq!(Config::from_value(written).unwrap(), changed);
     }
 
     #[test]

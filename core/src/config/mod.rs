@@ -4,6 +4,7 @@ pub mod duration;
 mod environment;
 mod limits;
 mod load;
+mod overrides;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use duration::{format_duration, optional_duration, parse_duration};
+pub use overrides::{OutlierOverrides, RetryOverrides, ServiceSettings, TlsOverrides};
 
 /// How a client behaves. Every field has a default; `services` overrides settings for single services.
 ///
@@ -39,7 +41,7 @@ pub struct Config {
     pub settings: Settings,
     /// Settings for single services, by name.
     #[schemars(with = "BTreeMap<String, Settings>")]
-    pub services: BTreeMap<String, serde_json::Value>,
+    pub services: BTreeMap<String, ServiceSettings>,
 }
 
 /// The settings of one service's calls.
