@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use plumline::balance::{self, Context, Draw};
 use plumline::config::Strategy;
-use plumline::membership::{Filter, Listed, Service};
+use plumline::membership::{Filter, ListedEndpoint, Service};
 use plumline::{Client, Endpoint, Query, clock};
 
 use crate::table::{Contender, Round, Row, compare};
@@ -61,12 +61,13 @@ fn on_threads(threads: u32, work: impl Fn() + Sync) -> Round {
 /// The choice alone, the time given.
 fn choosing(strategy: Strategy, size: u32, threads: u32) -> Round {
     let service = Service::new("s");
-    let listed = endpoints(size).into_iter().map(|e| Listed { endpoint: Arc::new(e), unconfirmed: false });
+    let listed =
+        endpoints(size).into_iter().map(|e| ListedEndpoint { endpoint: Arc::new(e), unconfirmed: false });
     service.replace(listed.collect());
     let selection = service.selection(&Filter { query: Query::new("s"), callable: false });
     let now = clock::now();
     let view = selection.view();
-    for slot in view.slots() {
+    for slot in view.candidates() {
         balance::ewma::observe(&view, &slot.member.state, std::time::Duration::from_micros(500), true, now);
     }
     let balancer = balance::of(strategy);

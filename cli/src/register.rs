@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use plumline::config::parse_duration;
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Instance, Registration};
 use rustix::process::{Pid, Signal, getpgrp, kill_process};
 use tokio::process::{Child, Command};
@@ -226,7 +226,7 @@ impl Signals {
 /// Reports changes of the registration's state on stderr, each once.
 struct StatusReporter<'a> {
     service: &'a str,
-    reported: Option<State>,
+    reported: Option<RegistrationState>,
     was_registered: bool,
     started_at: Instant,
 }
@@ -238,7 +238,7 @@ impl StatusReporter<'_> {
 
     fn report(&mut self, registration: &Registration) {
         let state = registration.state();
-        self.was_registered |= state == State::Registered;
+        self.was_registered |= state == RegistrationState::Registered;
         if self.reported == Some(state) {
             return;
         }
@@ -248,14 +248,14 @@ impl StatusReporter<'_> {
         }
     }
 
-    fn line(&self, state: State, registration: &Registration) -> Option<String> {
+    fn line(&self, state: RegistrationState, registration: &Registration) -> Option<String> {
         let (service, address) = (self.service, registration.address());
         let error = || registration.last_error().map_or_else(String::new, |error| format!(": {error}"));
         match state {
-            State::Registered => Some(format!("registered {service} at {address}")),
-            State::Unreachable => Some(format!("cannot register {service}, retrying{}", error())),
-            State::Refused => Some(format!("the registry rejects {service}, retrying{}", error())),
-            State::WaitingForPort if self.started_at.elapsed() >= PORT_HINT_AFTER => Some(format!(
+            RegistrationState::Registered => Some(format!("registered {service} at {address}")),
+            RegistrationState::Unreachable => Some(format!("cannot register {service}, retrying{}", error())),
+            RegistrationState::Refused => Some(format!("the registry rejects {service}, retrying{}", error())),
+            RegistrationState::WaitingForPort if self.started_at.elapsed() >= PORT_HINT_AFTER => Some(format!(
                 "{address} does not accept connections yet; {service} will be registered when it does"
             )),
             _ => None,

@@ -35,8 +35,8 @@ mod client;
 
 pub use call::{Bounds, CallOptions, Hooks, Outgoing, Request, Response, Transport};
 pub use client::{
-    Client, ClientBuilder, EndpointStats, Explanation, Pick, ServiceHandle, ServiceStats, Stats, Verdict,
-    Watch,
+    Client, ClientBuilder, EndpointExplanation, EndpointStats, Explanation, Pick, ServiceHandle,
+    ServiceStats, Stats, Watch,
 };
 pub use config::Config;
 pub use error::{Error, Kind, Result, TraceOutcome, TraceStep};

@@ -65,15 +65,15 @@ impl<T> MutexGuard<'_, T> {
     /// Does something without the lock, and takes it again.
     pub fn unlocked<R>(guard: &mut Self, work: impl FnOnce() -> R) -> R {
         drop(guard.held.take());
-        let _again = Again(guard);
+        let _again = Relock(guard);
         work()
     }
 }
 
 /// Takes a lock again, whatever happens in between.
-struct Again<'g, 'a, T>(&'g mut MutexGuard<'a, T>);
+struct Relock<'g, 'a, T>(&'g mut MutexGuard<'a, T>);
 
-impl<T> Drop for Again<'_, '_, T> {
+impl<T> Drop for Relock<'_, '_, T> {
     fn drop(&mut self) {
         self.0.held = Some(self.0.mutex.hold());
     }

@@ -6,7 +6,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Client, Kind};
 use plumline_servers::nacos::{Nacos, free_pair, own_client};
 use plumline_servers::toxiproxy::Toxiproxy;
@@ -150,7 +150,9 @@ fn user_is_authenticated_and_authorized() {
     let me = one.register(at("orders", 1)).unwrap();
     let other = client(&right, json!({}));
     until("it is seen", SOON, || ports(&other, "orders") == [1]);
-    stays("it is kept past the end of the token", Duration::from_secs(7), || me.state() == State::Registered);
+    stays("it is kept past the end of the token", Duration::from_secs(7), || {
+        me.state() == RegistrationState::Registered
+    });
     me.update(at("orders", 1).version("v2")).unwrap();
     until("changes are seen with a token of later", SOON, || {
         other.discover("orders").unwrap().first().is_some_and(|found| found.version == "v2")
@@ -178,7 +180,7 @@ fn forgotten_token_is_fetched_again() {
     server.revive();
     let other = client(&address, json!({}));
     until("it is registered again", 2 * SOON, || ports(&other, "orders") == [1]);
-    until("and the handle knows", SOON, || me.state() == State::Registered);
+    until("and the handle knows", SOON, || me.state() == RegistrationState::Registered);
 }
 
 #[test]
@@ -187,12 +189,14 @@ fn reregisters_1000_services_after_outage() {
     let plum = client(&server.address(), json!({"registration": {"wait_listening": "0s"}}));
     let names: Vec<String> = (0..1_000).map(|n| format!("many-{n:03}")).collect();
     let all: Vec<_> = names.iter().map(|name| plum.register(at(name, 1)).unwrap()).collect();
-    until("all are registered", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    until("all are registered", SOON, || all.iter().all(|one| one.state() == RegistrationState::Registered));
     server.kill();
     server.revive();
     let is_back = |name: &String| server.listed(name) == [1];
     until("all are back within a beat", 2 * SOON, || names.iter().rev().all(is_back));
-    until("and the handles know", 2 * SOON, || all.iter().all(|one| one.state() == State::Registered));
+    until("and the handles know", 2 * SOON, || {
+        all.iter().all(|one| one.state() == RegistrationState::Registered)
+    });
     drop(all);
     until("all are gone", SOON, || !names.iter().any(is_back));
 }
@@ -335,7 +339,7 @@ mod timed {
         assert_eq!(ports(&other, "orders"), [1]);
         wires.heal(wire);
         until("it is registered again", SOON, || {
-            server.listed("orders") == [1] && me.state() == State::Registered
+            server.listed("orders") == [1] && me.state() == RegistrationState::Registered
         });
         me.update(at("orders", 1).version("v2")).unwrap();
         until("changes are seen again", SOON, || {

@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::time::Duration;
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Client, Kind};
 use plumline_servers::toxiproxy::Toxiproxy;
 use plumline_servers::zookeeper::{OLD, PREFIX, ZooKeeper, node};
@@ -39,7 +39,7 @@ fn reregisters_2000_instances_after_session_expiry() {
     let after = server.owner(&node("orders", 7)).unwrap();
     assert_ne!(before, after, "they are another session's");
     until("others see them", SOON, || ports(&other, "orders").len() == 2_000);
-    until("the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    until("the handles know", SOON, || all.iter().all(|one| one.state() == RegistrationState::Registered));
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn instance_closed_during_outage_is_gone_afterwards() {
     server.revive();
     until("only the other is there", SOON, || server.listed("orders") == [2]);
     stays("and nobody else comes back", TTL, || server.listed("orders") == [2]);
-    assert_eq!(other.state(), State::Registered);
+    assert_eq!(other.state(), RegistrationState::Registered);
 }
 
 #[test]
@@ -109,7 +109,7 @@ fn watch_reports_instances_beside_others() {
         let change = watch.next_within(SOON).unwrap().expect("it has gone");
         assert_eq!((change.removed.len(), change.endpoints.len()), (1, 1));
     }
-    assert_eq!(one.state(), State::Registered);
+    assert_eq!(one.state(), RegistrationState::Registered);
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn lists_nodes_one_by_one_before_3_6() {
     let again = || plum.stats().unwrap().registrations.iter().map(|one| one.reregistrations).sum::<u64>();
     until("the answer has arrived", SOON, || again() > 0);
     assert_eq!(again(), 1, "nobody else was registered again");
-    assert!(all.iter().all(|one| one.state() == State::Registered));
+    assert!(all.iter().all(|one| one.state() == RegistrationState::Registered));
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn killed_leader_loses_no_registration_watch_or_call() {
         version = change.updated.first().map_or(String::new(), |endpoint| endpoint.version.clone());
     }
     stays("nobody was lost meanwhile", TTL, || ports(&other, "orders").len() == 20);
-    assert!(all.iter().all(|one| one.state() == State::Registered));
+    assert!(all.iter().all(|one| one.state() == RegistrationState::Registered));
 }
 
 #[test]
@@ -277,11 +277,11 @@ fn rejects_oversized_record() {
     small.wait(SOON).unwrap();
     let (_listener, port) = listener();
     let large = plum.register(at("orders", port).label("text", "x".repeat(1 << 20))).unwrap();
-    assert_eq!(large.state(), State::Refused);
+    assert_eq!(large.state(), RegistrationState::Refused);
     let error = large.wait(SOON).unwrap_err();
     assert_eq!(error.kind(), Kind::InvalidArgument, "{error}");
     assert!(error.message().contains("bytes; ZooKeeper takes"), "{error}");
-    assert_eq!(small.state(), State::Registered, "the connection goes on");
+    assert_eq!(small.state(), RegistrationState::Registered, "the connection goes on");
 }
 
 #[test]
@@ -339,6 +339,6 @@ mod timed {
         server.delete_by_hand("orders", 1);
         server.by_hand(&json!({"do": "delete", "path": format!("{PREFIX}/orders")}));
         until("it is back", ONE_BEAT, || server.listed("orders") == [1]);
-        until("the handle knows", SOON, || me.state() == State::Registered);
+        until("the handle knows", SOON, || me.state() == RegistrationState::Registered);
     }
 }

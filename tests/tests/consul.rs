@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::sync::Mutex;
 use plumline::{Instance, Kind};
 use plumline_tests::{client, stays, until};
@@ -160,7 +160,7 @@ fn refused_registration_does_not_switch_agents() {
     let both = format!("consul://{},{}", first.start(), second.start());
     let plum = client(&both, json!({"registration": {"wait_listening": "0s"}}));
     let me = plum.register(Instance::new("orders", 80).host("127.0.0.1")).unwrap();
-    until("the refusal is heard", SOON, || me.state() == State::Refused);
+    until("the refusal is heard", SOON, || me.state() == RegistrationState::Refused);
     let error = me.last_error().unwrap();
     assert_eq!(error.kind(), Kind::InvalidArgument);
     assert!(error.message().contains("takes no such thing"), "{error}");

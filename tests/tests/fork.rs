@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Instance, runtime};
 use plumline_tests::{Process, client, stays, until};
 use serde_json::json;
@@ -17,7 +17,7 @@ fn forked_child_keeps_parent_registrations() {
 
     runtime::forked();
 
-    assert_eq!(of_parent.state(), State::Closed, "inert");
+    assert_eq!(of_parent.state(), RegistrationState::Closed, "inert");
     of_parent.close(Duration::ZERO).unwrap();
     drop(of_parent);
     assert_eq!(controller.listed("orders"), [7], "it is the parent's");

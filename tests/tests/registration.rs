@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Instance, Kind, Registration};
 use plumline_tests::{Process, client, listener, stays, until, within};
 use serde_json::json;
@@ -26,7 +26,7 @@ fn instance_is_listed_while_handle_lives() {
     let plum = client(&controller.plum(), json!({}));
     let (_server, port) = listener();
     let me = plum.register(at(port).version("v2").weight(7).zone("a").tag("x").label("env", "test")).unwrap();
-    assert_eq!(me.state(), State::Registered);
+    assert_eq!(me.state(), RegistrationState::Registered);
     assert_eq!(me.address(), format!("127.0.0.1:{port}"));
     let found = plum.discover("orders").unwrap();
     let endpoint = &found[0];
@@ -46,7 +46,7 @@ fn instance_is_published_once_port_answers() {
     let (server, port) = listener();
     drop(server);
     let me = plum.register(at(port)).unwrap();
-    assert_eq!(me.state(), State::WaitingForPort);
+    assert_eq!(me.state(), RegistrationState::WaitingForPort);
     assert!(controller.listed("orders").is_empty());
     let _server = TcpListener::bind(("127.0.0.1", port)).unwrap();
     me.wait(SOON).unwrap();
@@ -89,7 +89,10 @@ fn registers_once_registry_is_reachable() {
     let me = within("a refused connection ends the wait", Duration::from_secs(1), || {
         plum.register(at(port)).unwrap()
     });
-    assert_eq!((me.state(), me.last_error().unwrap().kind()), (State::Unreachable, Kind::Unavailable));
+    assert_eq!(
+        (me.state(), me.last_error().unwrap().kind()),
+        (RegistrationState::Unreachable, Kind::Unavailable)
+    );
     controller.revive();
     me.wait(SOON).unwrap();
     assert_eq!((controller.listed("orders"), me.last_error().is_none()), (vec![port], true));
@@ -111,7 +114,7 @@ fn reregisters_within_a_heartbeat_after_empty_restart() {
     until("all 200 are back", ONE_BEAT, || controller.listed("orders").len() == 200);
     let (_, v2) = controller.ask("GET", "/v1/discovery?service=orders&version=v2", "");
     assert_eq!(plumline_tests::ports_in(&v2), [8], "with the latest data");
-    until("the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    until("the handles know", SOON, || all.iter().all(|one| one.state() == RegistrationState::Registered));
 }
 
 /// Trap 5.
@@ -141,7 +144,7 @@ fn update_during_outage_is_registered_afterwards() {
     let plum = client(&controller.plum(), json!({ "registration": { "wait_listening": "0s" } }));
     let me = plum.register(at(7).version("v1")).unwrap();
     controller.kill();
-    until("the loss is noticed", SOON, || me.state() == State::Unreachable);
+    until("the loss is noticed", SOON, || me.state() == RegistrationState::Unreachable);
     me.update(at(7).version("v2").label("since", "outage")).unwrap();
     controller.revive();
     until("it is back", SOON, || controller.listed("orders") == [7]);
@@ -231,7 +234,7 @@ fn close_is_idempotent() {
     drop(detached);
     me.close(Duration::ZERO).unwrap();
     me.close(Duration::ZERO).unwrap();
-    assert_eq!((me.state(), controller.listed("orders")), (State::Closed, vec![8]));
+    assert_eq!((me.state(), controller.listed("orders")), (RegistrationState::Closed, vec![8]));
     assert_eq!(me.update(at(7)).unwrap_err().kind(), Kind::Closed);
     plum.close();
     assert!(controller.listed("orders").is_empty(), "close() deregisters what was detached, too");
@@ -260,7 +263,7 @@ fn unauthenticated_registry_is_reported_at_once() {
     }
     let plum = client(&format!("{address}?token=hush"), json!({}));
     let me = plum.register(at(port)).unwrap();
-    assert_eq!(me.state(), State::Registered);
+    assert_eq!(me.state(), RegistrationState::Registered);
     assert_eq!(plum.discover("orders").unwrap().len(), 1);
     assert!(!format!("{plum:?} {}", json!(plum.stats().unwrap())).contains("hush"));
 }
@@ -306,7 +309,7 @@ fn stalled_registry_blocks_nobody_and_loses_nothing() {
     controller.go_on();
     until("the late one is in", SOON, || controller.listed("orders").len() == 21);
     stays("nobody was lost", TTL * 2, || plum.discover("orders").unwrap().len() >= 20);
-    assert_eq!(late.state(), State::Registered);
+    assert_eq!(late.state(), RegistrationState::Registered);
     controller.stop();
     within("close() ends although the registry is stopped", Duration::from_millis(4500), || plum.close());
     controller.go_on();
@@ -343,7 +346,7 @@ fn registers_with_every_controller() {
     assert_eq!(plum.discover("orders").unwrap().len(), 1);
     a.kill();
     stays("one of them is enough", TTL, || {
-        me.state() == State::Registered && plum.discover("orders").unwrap().len() == 1
+        me.state() == RegistrationState::Registered && plum.discover("orders").unwrap().len() == 1
     });
     let _other = plum.register(at(8)).unwrap();
     until("reads have moved on", SOON, || plum.discover("orders").unwrap().len() == 2);

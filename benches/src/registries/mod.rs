@@ -18,13 +18,13 @@ pub use propagation::propagation;
 pub use steady::registrations;
 
 /// What a registry lists for a service, asked without Plumline: ports.
-type Listed = dyn Fn(&str) -> Vec<u16>;
+type ListedEndpoint = dyn Fn(&str) -> Vec<u16>;
 
 /// A registry that runs.
 struct Place {
     name: &'static str,
     address: String,
-    listed: Box<Listed>,
+    listed: Box<ListedEndpoint>,
 }
 
 /// One after the other, so that only one runs at a time.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Instance, Registration};
 use plumline_servers::free_port;
 use rustix::time::{ClockId, clock_gettime};
@@ -31,7 +31,7 @@ fn measure(place: &Place) -> Vec<Row> {
         .map(|n| plum.register(Instance::new(service(n), 1_000 + n).host("127.0.0.1")).expect("registered"))
         .collect();
     let began = Instant::now();
-    while all.iter().any(|one| one.state() != State::Registered) {
+    while all.iter().any(|one| one.state() != RegistrationState::Registered) {
         assert!(began.elapsed() < Duration::from_secs(30), "all are registered");
         std::thread::sleep(Duration::from_millis(50));
     }

@@ -4,7 +4,7 @@
 //! an `IOException` tells of an attempt that failed, and the call goes on around it.
 
 use plumline::balance::{Balancer, Context};
-use plumline::membership::{Slot, View};
+use plumline::membership::{Candidate, View};
 use plumline::{Answer, Bounds, Endpoint, Error, Failure, Headers, Kind, Outgoing, Result, Transport};
 use plumline_bindings::failure::error_of;
 
@@ -118,11 +118,11 @@ impl Balancer for Own {
 
 /// Each endpoint with its figures. Java reads it in `Choice`.
 fn choice(view: &View, context: &Context<'_>) -> Writer {
-    let slots = view.slots();
+    let slots = view.candidates();
     let mut out = Writer::with_capacity(256 * slots.len());
     out.u32(slots.len() as u32);
     for (index, slot) in slots.iter().enumerate() {
-        out.endpoint(&slot.member.endpoint).u32(Slot::in_flight(slot));
+        out.endpoint(&slot.member.endpoint).u32(Candidate::in_flight(slot));
         out.u64(slot.latency().map_or(u64::MAX, |latency| latency.as_nanos() as u64));
         out.u8(u8::from(context.has_tried(view, index)));
     }

@@ -47,7 +47,7 @@ impl Explanation {
 
 /// What is thought of one endpoint.
 #[pyclass(frozen, module = "plumline")]
-pub(crate) struct Verdict(plumline::Verdict);
+pub(crate) struct Verdict(plumline::EndpointExplanation);
 
 #[pymethods]
 impl Verdict {
@@ -92,7 +92,7 @@ impl Verdict {
     }
 
     fn __repr__(&self) -> String {
-        let plumline::Verdict { address, usable, reasons, .. } = &self.0;
+        let plumline::EndpointExplanation { address, usable, reasons, .. } = &self.0;
         let usable = if *usable { "usable" } else { "not used" };
         let colon = if reasons.is_empty() { "" } else { ": " };
         format!("<Verdict {address} {usable}{colon}{}>", reasons.join("; "))

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use plumline::balance::{Balancer, Context};
-use plumline::membership::{Slot, View};
+use plumline::membership::{Candidate, View};
 use plumline::sync::Mutex;
 use plumline::{Answer, Bounds, Failure, Outgoing, Transport};
 use plumline_bindings::failure::error_of;
@@ -182,9 +182,9 @@ impl Choice {
 
 impl Balancer for Own {
     fn choose(&self, view: &View, context: &mut Context<'_>) -> Option<usize> {
-        let slots = view.slots();
+        let slots = view.candidates();
         let choice = Choice {
-            in_flight: slots.iter().map(Slot::in_flight).collect(),
+            in_flight: slots.iter().map(Candidate::in_flight).collect(),
             latency: slots.iter().map(|slot| slot.latency().map(|latency| latency.as_secs_f64())).collect(),
             tried: (0..view.len()).map(|index| context.has_tried(view, index)).collect(),
         };

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::membership::{State, View};
+use crate::membership::{EndpointState, View};
 
 const FALL: f64 = 1e9;
 const FORGET: f64 = 10e9;
@@ -22,7 +22,7 @@ const MEAN_EVERY: u64 = 10_000_000;
 /// The latency to reckon with now, nanoseconds; `None` where none was ever seen. `mean` is that of the known
 /// endpoints, 0 while there are none.
 #[inline]
-pub fn latency(state: &State, mean: f64, now: Tick) -> Option<f64> {
+pub fn latency(state: &EndpointState, mean: f64, now: Tick) -> Option<f64> {
     let (own, at) = state.latency.get()?;
     let target = if mean > 0.0 { own.min(mean) } else { own };
     Some(target + (own - target) * decay(now.since(at), FORGET))
@@ -30,7 +30,7 @@ pub fn latency(state: &State, mean: f64, now: Tick) -> Option<f64> {
 
 /// The success to reckon with now, 0 to 1.
 #[inline]
-pub fn success(state: &State, now: Tick) -> f64 {
+pub fn success(state: &EndpointState, now: Tick) -> f64 {
     match state.success.get() {
         Some((own, at)) if own < 1.0 => 1.0 - (1.0 - own) * decay(now.since(at), FORGET),
         _ => 1.0,
@@ -39,7 +39,7 @@ pub fn success(state: &State, now: Tick) -> f64 {
 
 /// An attempt took this long and went well or not. Called for every strategy, so that `explain` and a change
 /// of strategy find the figures.
-pub fn observe(view: &View, state: &State, elapsed: Duration, well: bool, now: Tick) {
+pub fn observe(view: &View, state: &EndpointState, elapsed: Duration, well: bool, now: Tick) {
     observe_latency(view, state, elapsed, well, now);
     let sample = f64::from(u8::from(well));
     let before = if well { success(state, now) } else { stored_success(state) };
@@ -50,11 +50,11 @@ pub fn observe(view: &View, state: &State, elapsed: Duration, well: bool, now: T
 /// A failure starts from what the last outcome left, a success from what picks believe by now. Were both to
 /// start from there, an endpoint that always fails, but is seldom asked, would be forgiven each time; were
 /// neither, the first success of a healed one would put it back to where its last failure left it.
-fn stored_success(state: &State) -> f64 {
+fn stored_success(state: &EndpointState) -> f64 {
     state.success.get().map_or(1.0, |(own, _)| own)
 }
 
-fn observe_latency(view: &View, state: &State, elapsed: Duration, well: bool, now: Tick) {
+fn observe_latency(view: &View, state: &EndpointState, elapsed: Duration, well: bool, now: Tick) {
     let elapsed = elapsed.as_nanos() as f64;
     let Some((own, at)) = state.latency.get() else {
         let mean = view.mean.latency.get();
@@ -94,7 +94,7 @@ fn refresh_mean(view: &View, now: Tick) {
 #[cold]
 fn work_out_mean(view: &View, now: Tick) {
     let mean = view.mean.latency.get();
-    let known = view.slots().iter().filter_map(|slot| latency(&slot.member.state, mean, now));
+    let known = view.candidates().iter().filter_map(|slot| latency(&slot.member.state, mean, now));
     let (sum, count) = known.fold((0.0, 0u32), |(sum, count), own| (sum + own, count + 1));
     if count > 0 {
         view.mean.latency.set(sum / f64::from(count));
@@ -117,7 +117,7 @@ fn decay(elapsed: Duration, constant: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::membership::Selection;
-    use crate::membership::{Filter, Listed, Service};
+    use crate::membership::{Filter, ListedEndpoint, Service};
     use crate::model::{Endpoint, Query};
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
@@ -129,9 +129,9 @@ mod tests {
         Tick::from_nanos(1).after(MILLI * millis)
     }
 
-    fn pair() -> (Arc<Selection>, Arc<State>, Arc<State>) {
+    fn pair() -> (Arc<Selection>, Arc<EndpointState>, Arc<EndpointState>) {
         let service = Service::new("orders");
-        let listed = |port| Listed {
+        let listed = |port| ListedEndpoint {
             endpoint: Arc::new(Endpoint::new("orders", "127.0.0.1".parse().unwrap(), port)),
             unconfirmed: false,
         };

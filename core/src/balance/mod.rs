@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use crate::clock::Tick;
 use crate::config::Strategy;
-use crate::membership::{State, View};
+use crate::membership::{EndpointState, View};
 
 pub use draw::Draw;
 pub use p2c_ewma::P2cEwma;
@@ -37,7 +37,7 @@ pub use round_robin::RoundRobin;
 /// }
 /// ```
 pub trait Balancer: Send + Sync {
-    /// An index into [`view.slots()`](View::slots); `None` where it wants none of them. An index that is out
+    /// An index into [`view.candidates()`](View::candidates); `None` where it wants none of them. An index that is out
     /// of range is the caller's to refuse: it ends the call with an error, never with a panic.
     ///
     /// The built-in strategies give `None` only for an empty view. They return an endpoint this call has
@@ -53,7 +53,7 @@ pub struct Context<'a> {
     /// Random numbers and the turn counter of this thread for this selection.
     pub draw: &'a mut Draw,
     /// The endpoints that this call has tried already, each by its cells.
-    pub tried: &'a [Arc<State>],
+    pub tried: &'a [Arc<EndpointState>],
 }
 
 impl Context<'_> {
@@ -61,7 +61,7 @@ impl Context<'_> {
     #[inline]
     pub fn has_tried(&self, view: &View, index: usize) -> bool {
         !self.tried.is_empty() && {
-            let state = &view.slots()[index].member.state;
+            let state = &view.candidates()[index].member.state;
             self.tried.iter().any(|tried| Arc::ptr_eq(tried, state))
         }
     }

@@ -47,7 +47,7 @@ impl Balancer for P2cEwma {
 
 #[inline]
 fn cost(view: &View, index: usize, mean: f64, now: Tick) -> f64 {
-    let slot = &view.slots()[index];
+    let slot = &view.candidates()[index];
     let state = &slot.member.state;
     let mut latency = ewma::latency(state, mean, now).unwrap_or(if mean > 0.0 { mean } else { 1.0 });
     if let Some(unanswered) = view.unanswered(index, now) {

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::draws::with_draw;
+use super::draw_cache::with_draw;
 use super::hooks::{Bounds, Hooks, Outgoing};
 use super::outgoing::{Prepared, agent_of, connections_of};
-use super::plan::{Attempt, Chosen, Ended, Plan, Step, Terms};
+use super::plan::{Attempt, AttemptOutcome, CallLimits, Chosen, Plan, PlanStep};
 use super::policies::Policies;
 use super::report::Reporter;
 use super::{Request, Response};
@@ -33,36 +33,36 @@ pub(crate) struct Call<'a> {
     pub(crate) deadline: Deadline,
 }
 
-type Sent = std::result::Result<Answer, Failure>;
+type AttemptResult = std::result::Result<Answer, Failure>;
 
 impl Call<'_> {
     /// The whole life of a call; `None` where there was nobody to ask.
     pub(crate) fn run(&self) -> Result<Option<Response>> {
         let prepared = Prepared::new(self.request, &self.policies.settings);
         let service = self.reporter.service;
-        let mut plan = Plan::new(self.terms(), service, self.selection, self.policies, self.started);
-        let mut story = Story::default();
-        let mut step = self.drawing(|draw| plan.first(self.started, draw))?;
+        let mut plan = Plan::new(self.limits(), service, self.selection, self.policies, self.started);
+        let mut history = CallHistory::default();
+        let mut step = self.with_draw_of(|draw| plan.first(self.started, draw))?;
         loop {
             step = match step {
-                Step::Attempt(attempt) => {
-                    let ended = self.attempt(&attempt, &prepared, &mut story)?;
-                    self.drawing(|draw| plan.after(&attempt.chosen, ended, clock::now(), draw))?
+                PlanStep::Attempt(attempt) => {
+                    let ended = self.attempt(&attempt, &prepared, &mut history)?;
+                    self.with_draw_of(|draw| plan.after(&attempt.chosen, ended, clock::now(), draw))?
                 }
-                Step::Wait(until) => {
+                PlanStep::Wait(until) => {
                     self.wait(until)?;
-                    self.drawing(|draw| plan.after_wait(clock::now(), draw))?
+                    self.with_draw_of(|draw| plan.after_wait(clock::now(), draw))?
                 }
-                Step::NoEndpoint | Step::Done => break,
+                PlanStep::NoEndpoint | PlanStep::Done => break,
             };
         }
-        self.count(&plan, &story);
-        self.conclude(story, plan.attempts())
+        self.count(&plan, &history);
+        self.conclude(history, plan.attempts())
     }
 
-    fn terms(&self) -> Terms {
+    fn limits(&self) -> CallLimits {
         let (options, settings) = (&self.request.options, &self.policies.settings);
-        Terms {
+        CallLimits {
             deadline: self.deadline,
             attempt_timeout: options.attempt_timeout.or(settings.attempt_timeout),
             attempts: options.attempts.unwrap_or(settings.retry.attempts),
@@ -70,40 +70,45 @@ impl Call<'_> {
         }
     }
 
-    fn drawing<T>(&self, choose: impl FnOnce(&mut Draw) -> T) -> T {
+    fn with_draw_of<T>(&self, choose: impl FnOnce(&mut Draw) -> T) -> T {
         with_draw(self.selection.id, choose)
     }
 
     /// Asks one endpoint, and tells the policies what came of it.
-    fn attempt(&self, attempt: &Attempt, prepared: &Prepared<'_>, story: &mut Story) -> Result<Ended> {
+    fn attempt(
+        &self,
+        attempt: &Attempt,
+        prepared: &Prepared<'_>,
+        history: &mut CallHistory,
+    ) -> Result<AttemptOutcome> {
         let member = attempt.chosen.member();
         let began = clock::now();
         let in_flight = self.reporter.begin(member, began);
-        let sent = self.send(attempt, prepared, story.trace.len() as u32 + 1);
+        let sent = self.send(attempt, prepared, history.trace.len() as u32 + 1);
         let now = clock::now();
-        let ended = end_of(&sent);
+        let ended = outcome_of(&sent);
         match &attempt.chosen {
-            Chosen::Slot(view, _) => self.reporter.report(view, member, ended.outcome, began, now),
+            Chosen::Candidate(view, _) => self.reporter.report(view, member, ended.outcome, began, now),
             Chosen::Probe(probe) => {
                 self.reporter.probed(&self.selection.view(), probe, ended.outcome, began, now);
             }
         }
         drop(in_flight);
-        story.add(TraceStep {
+        history.add(TraceStep {
             endpoint: member.endpoint.clone(),
-            outcome: told(&sent),
+            outcome: trace_outcome(&sent),
             elapsed: now.since(began),
         });
         if let Err(Failure::Interrupted(error)) = sent {
             return Err(error
                 .for_service(&**self.name)
-                .after(story.trace.len() as u32, std::mem::take(&mut story.trace)));
+                .after(history.trace.len() as u32, std::mem::take(&mut history.trace)));
         }
-        story.last = Some(sent);
+        history.last = Some(sent);
         Ok(ended)
     }
 
-    fn send(&self, attempt: &Attempt, prepared: &Prepared<'_>, number: u32) -> Sent {
+    fn send(&self, attempt: &Attempt, prepared: &Prepared<'_>, number: u32) -> AttemptResult {
         if !self.hooks.is_empty() {
             return self.send_hooked(attempt, prepared.to_outgoing(self.request, number), prepared.host);
         }
@@ -113,13 +118,13 @@ impl Call<'_> {
             host: prepared.host,
             headers: &prepared.headers,
             body: self.body(),
-            repeatable: self.terms().safe,
+            repeatable: self.limits().safe,
         };
         self.exchange(attempt, &exchange)
     }
 
     /// The same with the user's own code around it.
-    fn send_hooked(&self, attempt: &Attempt, mut outgoing: Outgoing, host: Option<&str>) -> Sent {
+    fn send_hooked(&self, attempt: &Attempt, mut outgoing: Outgoing, host: Option<&str>) -> AttemptResult {
         let endpoint = &attempt.chosen.member().endpoint;
         if let Some(on_request) = &self.hooks.on_request {
             on_request(&mut outgoing, endpoint).map_err(Failure::Interrupted)?;
@@ -139,7 +144,7 @@ impl Call<'_> {
                 host,
                 headers: &borrowed.collect::<Vec<_>>(),
                 body: outgoing.body.as_deref().or_else(|| self.body()),
-                repeatable: self.terms().safe,
+                repeatable: self.limits().safe,
             };
             self.exchange(attempt, &exchange)
         };
@@ -149,7 +154,7 @@ impl Call<'_> {
         sent
     }
 
-    fn exchange(&self, attempt: &Attempt, exchange: &Exchange<'_>) -> Sent {
+    fn exchange(&self, attempt: &Attempt, exchange: &Exchange<'_>) -> AttemptResult {
         let settings = &self.policies.settings;
         let kept = connections_of(attempt.chosen.member(), settings).map_err(Failure::Interrupted)?;
         let agent = agent_of(kept.as_ref()).map_err(Failure::Interrupted)?;
@@ -179,17 +184,17 @@ impl Call<'_> {
         }
     }
 
-    fn count(&self, plan: &Plan<'_>, story: &Story) {
+    fn count(&self, plan: &Plan<'_>, history: &CallHistory) {
         let counters = self.reporter.counters;
         counters.add(Count::Calls, 1);
-        counters.add(Count::Failures, u64::from(!matches!(story.last, Some(Ok(_)))));
+        counters.add(Count::Failures, u64::from(!matches!(history.last, Some(Ok(_)))));
         counters.add(Count::Attempts, u64::from(plan.attempts()));
         counters.add(Count::Retries, u64::from(plan.retries()));
     }
 
     /// The last outcome is the call's.
-    fn conclude(&self, story: Story, attempts: u32) -> Result<Option<Response>> {
-        let Story { trace, last } = story;
+    fn conclude(&self, history: CallHistory, attempts: u32) -> Result<Option<Response>> {
+        let CallHistory { trace, last } = history;
         match last {
             None => Ok(None),
             Some(Ok(answer)) => {
@@ -219,18 +224,18 @@ impl Call<'_> {
 
 /// What has happened so far.
 #[derive(Default)]
-struct Story {
+struct CallHistory {
     trace: Vec<TraceStep>,
-    last: Option<Sent>,
+    last: Option<AttemptResult>,
 }
 
-impl Story {
+impl CallHistory {
     fn add(&mut self, step: TraceStep) {
         self.trace.push(step);
     }
 }
 
-fn end_of(sent: &Sent) -> Ended {
+fn outcome_of(sent: &AttemptResult) -> AttemptOutcome {
     let outcome = match sent {
         Ok(answer) => Outcome::Status(answer.status),
         Err(Failure::Refused(_)) => Outcome::Refused,
@@ -242,17 +247,17 @@ fn end_of(sent: &Sent) -> Ended {
         Err(Failure::Interrupted(_)) => Outcome::Neutral,
     };
     let retry_after = match sent {
-        Ok(answer) if matches!(answer.status, 429 | 503) => asked_wait(answer),
+        Ok(answer) if matches!(answer.status, 429 | 503) => retry_after(answer),
         _ => None,
     };
-    Ended { outcome, retry_after }
+    AttemptOutcome { outcome, retry_after }
 }
 
-fn asked_wait(answer: &Answer) -> Option<Duration> {
+fn retry_after(answer: &Answer) -> Option<Duration> {
     answer.headers.get("retry-after").and_then(|value| parse_retry_after(value, SystemTime::now()))
 }
 
-fn told(sent: &Sent) -> TraceOutcome {
+fn trace_outcome(sent: &AttemptResult) -> TraceOutcome {
     match sent {
         Ok(answer) => TraceOutcome::Status(answer.status),
         Err(failure) => TraceOutcome::Failed(failure.kind(), failure.to_string()),

@@ -10,7 +10,7 @@
 //! ```
 
 mod blocking;
-mod draws;
+mod draw_cache;
 mod hooks;
 mod outgoing;
 mod plan;
@@ -20,10 +20,10 @@ mod request;
 mod response;
 
 pub(crate) use blocking::Call;
-pub(crate) use draws::with_draw;
+pub(crate) use draw_cache::with_draw;
 pub use hooks::{Bounds, Hooks, Outgoing, Transport};
 pub(crate) use policies::Policies;
-pub(crate) use report::{Keeper, Reporter, connect_probe, look};
+pub(crate) use report::{EndpointMonitor, Reporter, connect_probe, reconnect_probe};
 pub(crate) use request::check_service;
 pub use request::{CallOptions, Request};
 pub use response::Response;

@@ -21,7 +21,7 @@ use super::policies::Policies;
 use crate::balance::{Context, Draw};
 use crate::clock::{Deadline, Tick};
 use crate::error::Result;
-use crate::membership::{Member, Selection, Service, State, View};
+use crate::membership::{EndpointState, Member, Selection, Service, View};
 use crate::resilience::{Outcome, Probe, may_repeat};
 
 /// Of what is left, the part one attempt may take while another could follow.
@@ -29,16 +29,16 @@ const SHARE: f64 = 0.6;
 
 /// The plan of one call.
 pub(crate) struct Plan<'a> {
-    terms: Terms,
+    limits: CallLimits,
     service: &'a Service,
     selection: &'a Selection,
     policies: &'a Policies,
     /// Whom this round has asked already.
-    tried: Vec<Arc<State>>,
+    tried: Vec<Arc<EndpointState>>,
     /// Attempts that count.
     used: u32,
     /// How often it has gone back to endpoints already tried.
-    returns: u32,
+    rounds: u32,
     /// The last wait before a return.
     waited: Duration,
     retries: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Plan<'a> {
 
 /// What the caller allows.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Terms {
+pub(crate) struct CallLimits {
     pub(crate) deadline: Deadline,
     pub(crate) attempt_timeout: Option<Duration>,
     pub(crate) attempts: u32,
@@ -55,7 +55,7 @@ pub(crate) struct Terms {
 }
 
 /// What to do next.
-pub(crate) enum Step {
+pub(crate) enum PlanStep {
     /// Ask this endpoint.
     Attempt(Attempt),
     /// Wait until then, then ask again.
@@ -77,7 +77,7 @@ pub(crate) struct Attempt {
 /// An endpoint held for use without counting references: the view it stands in is held instead.
 pub(crate) enum Chosen {
     /// One of those in rotation.
-    Slot(Guard<Arc<View>>, usize),
+    Candidate(Guard<Arc<View>>, usize),
     /// One that is out of rotation, to ask how it is.
     Probe(Probe),
 }
@@ -87,7 +87,7 @@ impl Chosen {
     #[inline]
     pub(crate) fn member(&self) -> &Member {
         match self {
-            Chosen::Slot(view, index) => &view.slots()[*index].member,
+            Chosen::Candidate(view, index) => &view.candidates()[*index].member,
             Chosen::Probe(probe) => &probe.member,
         }
     }
@@ -95,7 +95,7 @@ impl Chosen {
 
 /// How an attempt ended.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Ended {
+pub(crate) struct AttemptOutcome {
     pub(crate) outcome: Outcome,
     /// What `Retry-After` said.
     pub(crate) retry_after: Option<Duration>,
@@ -103,7 +103,7 @@ pub(crate) struct Ended {
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(
-        terms: Terms,
+        limits: CallLimits,
         service: &'a Service,
         selection: &'a Selection,
         policies: &'a Policies,
@@ -111,13 +111,13 @@ impl<'a> Plan<'a> {
     ) -> Plan<'a> {
         policies.budget.deposit(now);
         Plan {
-            terms,
+            limits,
             service,
             selection,
             policies,
             tried: Vec::new(),
             used: 0,
-            returns: 0,
+            rounds: 0,
             waited: Duration::ZERO,
             retries: 0,
         }
@@ -134,95 +134,105 @@ impl<'a> Plan<'a> {
     }
 
     /// The first step.
-    pub(crate) fn first(&mut self, now: Tick, draw: &mut Draw) -> Result<Step> {
+    pub(crate) fn first(&mut self, now: Tick, draw: &mut Draw) -> Result<PlanStep> {
         let claim = || self.policies.outlier.claim_call_probe(self.service, &self.selection.filter, now);
-        match self.terms.safe.then(claim).flatten() {
+        match self.limits.safe.then(claim).flatten() {
             Some(probe) => Ok(self.probe(probe, now)),
             None => self.attempt(now, draw),
         }
     }
 
     /// The step after an attempt on `asked` has ended so.
-    pub(crate) fn after(&mut self, asked: &Chosen, ended: Ended, now: Tick, draw: &mut Draw) -> Result<Step> {
-        let Ended { outcome, .. } = ended;
+    pub(crate) fn after(
+        &mut self,
+        asked: &Chosen,
+        ended: AttemptOutcome,
+        now: Tick,
+        draw: &mut Draw,
+    ) -> Result<PlanStep> {
+        let AttemptOutcome { outcome, .. } = ended;
         if matches!(asked, Chosen::Probe(_)) && outcome.is_repeatable() && !self.selection.view().is_empty() {
             // A probe that failed has cost the call nothing but time: it begins anew, elsewhere.
             self.tried.push(asked.member().state.clone());
             return self.attempt(now, draw);
         }
         self.used += 1;
-        if !may_repeat(self.terms.safe, outcome) || self.terms.deadline.passed(now) {
-            return Ok(Step::Done);
+        if !may_repeat(self.limits.safe, outcome) || self.limits.deadline.passed(now) {
+            return Ok(PlanStep::Done);
         }
         self.tried.push(asked.member().state.clone());
-        if self.has_untried() { self.move_on(outcome, now, draw) } else { Ok(self.go_back(ended, now, draw)) }
+        if self.has_untried() {
+            self.try_another(outcome, now, draw)
+        } else {
+            Ok(self.retry_tried(ended, now, draw))
+        }
     }
 
     /// The step after a wait.
-    pub(crate) fn after_wait(&mut self, now: Tick, draw: &mut Draw) -> Result<Step> {
+    pub(crate) fn after_wait(&mut self, now: Tick, draw: &mut Draw) -> Result<PlanStep> {
         self.attempt(now, draw)
     }
 
     /// To an endpoint that this call has not tried: at once, whatever `Retry-After` says.
-    fn move_on(&mut self, outcome: Outcome, now: Tick, draw: &mut Draw) -> Result<Step> {
+    fn try_another(&mut self, outcome: Outcome, now: Tick, draw: &mut Draw) -> Result<PlanStep> {
         if outcome.never_left() {
             self.used -= 1;
-        } else if self.used >= self.terms.attempts || !self.policies.budget.take(now) {
-            return Ok(Step::Done);
+        } else if self.used >= self.limits.attempts || !self.policies.budget.take(now) {
+            return Ok(PlanStep::Done);
         }
         self.retries += 1;
         self.attempt(now, draw)
     }
 
     /// To an endpoint already tried: after a wait, unless that would only put off the failure.
-    fn go_back(&mut self, ended: Ended, now: Tick, draw: &mut Draw) -> Step {
-        if self.used >= self.terms.attempts {
-            return Step::Done;
+    fn retry_tried(&mut self, ended: AttemptOutcome, now: Tick, draw: &mut Draw) -> PlanStep {
+        if self.used >= self.limits.attempts {
+            return PlanStep::Done;
         }
-        let left = self.terms.deadline.left(now);
+        let left = self.limits.deadline.left(now);
         let wait = match ended.retry_after {
-            Some(asked) if asked > self.policies.settings.retry.max_retry_after => return Step::Done,
+            Some(asked) if asked > self.policies.settings.retry.max_retry_after => return PlanStep::Done,
             Some(asked) => asked,
-            None => self.policies.backoff.wait(self.returns, self.waited, draw.unit()),
+            None => self.policies.backoff.wait(self.rounds, self.waited, draw.unit()),
         };
         if wait >= left || !(ended.outcome.never_left() || self.policies.budget.take(now)) {
-            return Step::Done;
+            return PlanStep::Done;
         }
-        self.returns += 1;
+        self.rounds += 1;
         self.waited = wait;
         self.retries += 1;
         self.tried.clear();
-        Step::Wait(now.after(wait))
+        PlanStep::Wait(now.after(wait))
     }
 
-    fn attempt(&mut self, now: Tick, draw: &mut Draw) -> Result<Step> {
+    fn attempt(&mut self, now: Tick, draw: &mut Draw) -> Result<PlanStep> {
         let view = self.selection.view();
         if view.is_empty() {
-            return Ok(Step::NoEndpoint);
+            return Ok(PlanStep::NoEndpoint);
         }
         let index = self.policies.choose(&view, &mut Context { now, draw, tried: &self.tried })?;
         let deadline = self.attempt_deadline(now);
-        Ok(Step::Attempt(Attempt { chosen: Chosen::Slot(view, index), deadline }))
+        Ok(PlanStep::Attempt(Attempt { chosen: Chosen::Candidate(view, index), deadline }))
     }
 
-    fn probe(&mut self, probe: Probe, now: Tick) -> Step {
+    fn probe(&mut self, probe: Probe, now: Tick) -> PlanStep {
         let deadline = self.attempt_deadline(now).tightened(now.after(probe.timeout));
-        Step::Attempt(Attempt { chosen: Chosen::Probe(probe), deadline })
+        PlanStep::Attempt(Attempt { chosen: Chosen::Probe(probe), deadline })
     }
 
     fn attempt_deadline(&self, now: Tick) -> Deadline {
-        let another_could_follow = self.terms.safe && self.used + 1 < self.terms.attempts;
-        let limit = match self.terms.attempt_timeout {
+        let another_could_follow = self.limits.safe && self.used + 1 < self.limits.attempts;
+        let limit = match self.limits.attempt_timeout {
             Some(limit) => limit,
-            None if another_could_follow => self.terms.deadline.left(now).mul_f64(SHARE),
-            None => return self.terms.deadline,
+            None if another_could_follow => self.limits.deadline.left(now).mul_f64(SHARE),
+            None => return self.limits.deadline,
         };
-        self.terms.deadline.tightened(now.after(limit))
+        self.limits.deadline.tightened(now.after(limit))
     }
 
     fn has_untried(&self) -> bool {
-        let is_tried = |state: &Arc<State>| self.tried.iter().any(|tried| Arc::ptr_eq(tried, state));
-        self.selection.view().slots().iter().any(|slot| !is_tried(&slot.member.state))
+        let is_tried = |state: &Arc<EndpointState>| self.tried.iter().any(|tried| Arc::ptr_eq(tried, state));
+        self.selection.view().candidates().iter().any(|slot| !is_tried(&slot.member.state))
     }
 }
 
@@ -230,13 +240,13 @@ impl<'a> Plan<'a> {
 mod tests {
     use super::*;
     use crate::config::Settings;
-    use crate::membership::{Filter, Listed};
+    use crate::membership::{Filter, ListedEndpoint};
     use crate::model::{Endpoint, Query};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     /// A service under a clock that only moves when told to.
-    struct Bench {
+    struct Fixture {
         service: Arc<Service>,
         selection: Arc<Selection>,
         policies: Policies,
@@ -244,26 +254,26 @@ mod tests {
         now: Tick,
     }
 
-    impl Bench {
-        fn of(endpoints: u16) -> Bench {
-            Bench::with(endpoints, Settings::default())
+    impl Fixture {
+        fn of(endpoints: u16) -> Fixture {
+            Fixture::with(endpoints, Settings::default())
         }
 
-        fn with(endpoints: u16, settings: Settings) -> Bench {
+        fn with(endpoints: u16, settings: Settings) -> Fixture {
             let service = Service::new("s");
-            let listed = (1..=endpoints).map(|port| Listed {
+            let listed = (1..=endpoints).map(|port| ListedEndpoint {
                 endpoint: Arc::new(Endpoint::new("s", "127.0.0.1".parse().unwrap(), port)),
                 unconfirmed: false,
             });
             service.replace(listed.collect());
             let selection = service.selection(&Filter { query: Query::new("s"), callable: true });
             let policies = Policies::new(settings, None);
-            Bench { service, selection, policies, draw: Draw::new(7), now: Tick::from_nanos(1) }
+            Fixture { service, selection, policies, draw: Draw::new(7), now: Tick::from_nanos(1) }
         }
 
-        fn terms(&self, safe: bool) -> Terms {
+        fn limits(&self, safe: bool) -> CallLimits {
             let settings = &self.policies.settings;
-            Terms {
+            CallLimits {
                 deadline: Deadline::new(self.now, settings.timeout),
                 attempt_timeout: settings.attempt_timeout,
                 attempts: settings.retry.attempts,
@@ -272,29 +282,29 @@ mod tests {
         }
 
         /// Plays a call whose attempts end as scripted, the last entry for ever; what happened, in words.
-        fn play(&mut self, safe: bool, script: &[Ended]) -> Vec<String> {
+        fn play(&mut self, safe: bool, script: &[AttemptOutcome]) -> Vec<String> {
             let mut told = Vec::new();
             let mut plan =
-                Plan::new(self.terms(safe), &self.service, &self.selection, &self.policies, self.now);
+                Plan::new(self.limits(safe), &self.service, &self.selection, &self.policies, self.now);
             let mut step = plan.first(self.now, &mut self.draw).unwrap();
             let mut script = script.iter().chain(std::iter::repeat(script.last().unwrap()));
             while told.len() < 50 {
                 step = match step {
-                    Step::Attempt(attempt) => {
+                    PlanStep::Attempt(attempt) => {
                         told.push(format!("ask {}", attempt.chosen.member().endpoint.port));
                         plan.after(&attempt.chosen, *script.next().unwrap(), self.now, &mut self.draw)
                             .unwrap()
                     }
-                    Step::Wait(until) => {
+                    PlanStep::Wait(until) => {
                         told.push("wait".into());
                         self.now = until;
                         plan.after_wait(self.now, &mut self.draw).unwrap()
                     }
-                    Step::NoEndpoint => {
+                    PlanStep::NoEndpoint => {
                         told.push("nobody".into());
                         break;
                     }
-                    Step::Done => break,
+                    PlanStep::Done => break,
                 };
             }
             told
@@ -302,16 +312,16 @@ mod tests {
 
         fn first_attempt(&mut self, safe: bool) -> Duration {
             let mut plan =
-                Plan::new(self.terms(safe), &self.service, &self.selection, &self.policies, self.now);
+                Plan::new(self.limits(safe), &self.service, &self.selection, &self.policies, self.now);
             match plan.first(self.now, &mut self.draw).unwrap() {
-                Step::Attempt(attempt) => attempt.deadline.left(self.now),
+                PlanStep::Attempt(attempt) => attempt.deadline.left(self.now),
                 _ => panic!("it should ask somebody"),
             }
         }
     }
 
-    fn ends(outcome: Outcome) -> Ended {
-        Ended { outcome, retry_after: None }
+    fn ends(outcome: Outcome) -> AttemptOutcome {
+        AttemptOutcome { outcome, retry_after: None }
     }
 
     fn asked(told: &[String]) -> Vec<&str> {
@@ -320,14 +330,14 @@ mod tests {
 
     #[test]
     fn a_call_moves_on_at_once_and_waits_only_before_it_returns() {
-        let told = Bench::of(2).play(true, &[ends(Outcome::Status(503))]);
+        let told = Fixture::of(2).play(true, &[ends(Outcome::Status(503))]);
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[0] != told[1] && told[2] == "wait", "{told:?}");
     }
 
     #[test]
     fn one_that_never_left_does_not_count_while_somebody_is_untried() {
-        let told = Bench::of(6).play(false, &[ends(Outcome::Refused)]);
+        let told = Fixture::of(6).play(false, &[ends(Outcome::Refused)]);
         let mut ports = asked(&told)[..6].to_vec();
         ports.sort_unstable();
         assert_eq!(ports, ["1", "2", "3", "4", "5", "6"], "{told:?}");
@@ -336,40 +346,40 @@ mod tests {
     #[test]
     fn what_may_not_be_repeated_is_sent_once() {
         for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::Status(503)] {
-            assert_eq!(asked(&Bench::of(3).play(false, &[ends(outcome)])).len(), 1);
-            assert_eq!(asked(&Bench::of(3).play(true, &[ends(outcome)])).len(), 3);
+            assert_eq!(asked(&Fixture::of(3).play(false, &[ends(outcome)])).len(), 1);
+            assert_eq!(asked(&Fixture::of(3).play(true, &[ends(outcome)])).len(), 3);
         }
     }
 
     #[test]
     fn an_answer_that_does_not_pass_ends_the_call() {
         for status in [200, 302, 404, 500, 501] {
-            assert_eq!(asked(&Bench::of(3).play(true, &[ends(Outcome::Status(status))])).len(), 1);
+            assert_eq!(asked(&Fixture::of(3).play(true, &[ends(Outcome::Status(status))])).len(), 1);
         }
     }
 
     #[test]
     fn a_retry_after_is_kept_where_nobody_else_is_left_and_only_if_it_is_short() {
-        let asks = |wait: Duration| Ended { outcome: Outcome::Status(503), retry_after: Some(wait) };
-        let mut bench = Bench::of(1);
+        let asks = |wait: Duration| AttemptOutcome { outcome: Outcome::Status(503), retry_after: Some(wait) };
+        let mut bench = Fixture::of(1);
         let began = bench.now;
         assert_eq!(bench.play(true, &[asks(SECOND), ends(Outcome::Status(200))]), ["ask 1", "wait", "ask 1"]);
         assert_eq!(bench.now.since(began), SECOND);
-        assert_eq!(Bench::of(1).play(true, &[asks(SECOND * 2)]), ["ask 1"]);
+        assert_eq!(Fixture::of(1).play(true, &[asks(SECOND * 2)]), ["ask 1"]);
     }
 
     #[test]
     fn nothing_is_waited_for_that_ends_after_the_deadline() {
         let settings = Settings { timeout: Duration::from_millis(900), ..Settings::default() };
-        let asks = Ended { outcome: Outcome::Status(503), retry_after: Some(SECOND) };
-        assert_eq!(Bench::with(1, settings).play(true, &[asks]), ["ask 1"]);
+        let asks = AttemptOutcome { outcome: Outcome::Status(503), retry_after: Some(SECOND) };
+        assert_eq!(Fixture::with(1, settings).play(true, &[asks]), ["ask 1"]);
     }
 
     #[test]
     fn an_attempt_leaves_time_for_another_where_one_could_follow() {
-        assert_eq!(Bench::of(2).first_attempt(true), Duration::from_secs(6));
-        assert_eq!(Bench::of(2).first_attempt(false), Duration::from_secs(10));
-        let once = |settings: Settings| Bench::with(2, settings).first_attempt(true);
+        assert_eq!(Fixture::of(2).first_attempt(true), Duration::from_secs(6));
+        assert_eq!(Fixture::of(2).first_attempt(false), Duration::from_secs(10));
+        let once = |settings: Settings| Fixture::with(2, settings).first_attempt(true);
         let mut settings = Settings::default();
         settings.retry.attempts = 1;
         assert_eq!(once(settings.clone()), Duration::from_secs(10));
@@ -379,7 +389,7 @@ mod tests {
 
     #[test]
     fn an_empty_budget_ends_the_call_with_what_it_has() {
-        let mut bench = Bench::of(3);
+        let mut bench = Fixture::of(3);
         let calls: Vec<usize> =
             (0..100).map(|_| asked(&bench.play(true, &[ends(Outcome::Status(503))])).len()).collect();
         assert_eq!(calls[0], 3);
@@ -389,6 +399,6 @@ mod tests {
 
     #[test]
     fn nobody_there_is_said_so() {
-        assert_eq!(Bench::of(0).play(true, &[ends(Outcome::Refused)]), ["nobody"]);
+        assert_eq!(Fixture::of(0).play(true, &[ends(Outcome::Refused)]), ["nobody"]);
     }
 }

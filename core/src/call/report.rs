@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use crate::balance::ewma;
 use crate::clock::{self, Tick};
-use crate::membership::{Member, Service, State, View};
-use crate::resilience::{Outcome, Outlier, Probe, Verdict};
+use crate::membership::{EndpointState, Member, Service, View};
+use crate::resilience::{Outcome, Outlier, OutlierDecision, Probe};
 use crate::telemetry::{Count, Counters};
 
 /// So many looks at most: an endpoint that may not be ejected is not looked at for ever.
-const MOST_LOOKS: u32 = 8;
+const MAX_RECONNECTS: u32 = 8;
 
 /// Who looks after endpoints beyond a single call.
-pub(crate) trait Keeper: Sync {
+pub(crate) trait EndpointMonitor: Sync {
     /// An endpoint that its registry no longer vouches for has failed.
     fn distrust(&self, member: &Member);
     /// An ejected endpoint should be connected to, in the background.
@@ -28,11 +28,11 @@ pub(crate) struct Reporter<'a> {
     pub(crate) service: &'a Service,
     pub(crate) outlier: &'a Outlier,
     pub(crate) counters: &'a Counters,
-    pub(crate) keeper: &'a dyn Keeper,
+    pub(crate) monitor: &'a dyn EndpointMonitor,
 }
 
 /// A call in flight; ends when dropped, even by a panic in a user's code.
-pub(crate) struct InFlight<'a>(&'a State);
+pub(crate) struct InFlight<'a>(&'a EndpointState);
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
@@ -43,20 +43,20 @@ impl Drop for InFlight<'_> {
 impl Reporter<'_> {
     /// An attempt sets out.
     pub(crate) fn begin<'m>(&self, member: &'m Member, now: Tick) -> InFlight<'m> {
-        self.look_after(now);
+        self.run_due(now);
         member.state.begin(now);
         InFlight(&member.state)
     }
 
     /// Ends the ejections whose time is up, and sends out the probes that are due.
     #[inline]
-    pub(crate) fn look_after(&self, now: Tick) {
+    pub(crate) fn run_due(&self, now: Tick) {
         if now < self.service.wake_at() {
             return;
         }
         for probe in self.outlier.look_after(self.service, now) {
             self.counters.add(Count::Probes, 1);
-            self.keeper.probe(probe);
+            self.monitor.probe(probe);
         }
     }
 
@@ -71,13 +71,13 @@ impl Reporter<'_> {
         ewma::observe(view, &member.state, now.since(began), !outcome.is_failure(), now);
         let verdict = self.outlier.report(self.service, member, outcome, began, now);
         note(self.service, self.counters, member, verdict, now);
-        let failed = outcome.is_unreachable() || verdict != Verdict::Unchanged;
+        let failed = outcome.is_unreachable() || verdict != OutlierDecision::Unchanged;
         if member.unconfirmed && failed {
-            self.keeper.distrust(member);
+            self.monitor.distrust(member);
         }
         let broke = matches!(outcome, Outcome::Refused | Outcome::Reset);
         if broke && self.outlier.is_enabled() && !member.state.is_ejected() && member.state.begin_look() {
-            self.keeper.look(member);
+            self.monitor.look(member);
         }
     }
 
@@ -93,7 +93,7 @@ impl Reporter<'_> {
 
 /// Looks at an endpoint that broke a connection or took none: as long as it takes none, each look counts as one
 /// more connect error, so that a process that was killed is out within milliseconds, however seldom it is asked.
-pub(crate) fn look(
+pub(crate) fn reconnect_probe(
     outlier: &Outlier,
     service: &Service,
     counters: &Counters,
@@ -101,7 +101,7 @@ pub(crate) fn look(
     timeout: Duration,
 ) {
     let address = member.endpoint.socket_addr();
-    for _ in 0..MOST_LOOKS {
+    for _ in 0..MAX_RECONNECTS {
         let began = clock::now();
         if member.state.is_ejected() || TcpStream::connect_timeout(&address, timeout).is_ok() {
             break;
@@ -114,8 +114,8 @@ pub(crate) fn look(
 }
 
 /// Tells who listens of an ejection.
-fn note(service: &Service, counters: &Counters, member: &Member, verdict: Verdict, now: Tick) {
-    let Verdict::Ejected(ejection) = verdict else { return };
+fn note(service: &Service, counters: &Counters, member: &Member, verdict: OutlierDecision, now: Tick) {
+    let OutlierDecision::Ejected(ejection) = verdict else { return };
     counters.add(Count::Ejections, 1);
     let (service, endpoint) = (service.name(), member.endpoint.address());
     let until = ejection.until.since(now);

@@ -19,19 +19,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::clock::Tick;
-use crate::membership::Listed;
+use crate::membership::ListedEndpoint;
 use crate::model::{Endpoint, EndpointKey};
 use crate::registry::{Absence, Listing, RecordId, RemovalReason};
 
 /// Whether one registry is settled.
 #[derive(Debug, Default)]
-pub(super) struct Settling {
+pub(super) struct EpochTracker {
     epoch: Option<String>,
     /// When this epoch first answered, if it has answered everything since.
     since: Option<Tick>,
 }
 
-impl Settling {
+impl EpochTracker {
     /// It answered; `epoch` is `None` where the answer does not tell.
     pub(super) fn answered(&mut self, epoch: Option<&str>, now: Tick) {
         let Some(epoch) = epoch else { return };
@@ -55,7 +55,7 @@ impl Settling {
 
 /// What one registry has made us believe of one service.
 #[derive(Debug, Default)]
-pub(super) struct Belief {
+pub(super) struct SourceRecords {
     records: BTreeMap<(RecordId, IpAddr), Record>,
 }
 
@@ -68,7 +68,7 @@ struct Record {
 
 /// What a piece of news changed.
 #[derive(Debug, Default)]
-pub(super) struct Verdict {
+pub(super) struct ListChanges {
     /// Whether the list is another one.
     pub(super) changed: bool,
     /// What is gone, and why.
@@ -79,7 +79,7 @@ pub(super) struct Verdict {
 
 /// How far a registry is trusted at the moment it speaks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Trust {
+pub(super) struct AbsencePolicy {
     /// What it says of itself.
     pub(super) absence: Absence,
     /// Whether it is settled.
@@ -88,10 +88,10 @@ pub(super) struct Trust {
     pub(super) ttl: Duration,
 }
 
-impl Belief {
+impl SourceRecords {
     /// The registry listed the whole service.
-    pub(super) fn heard(&mut self, listing: Listing, trust: Trust, now: Tick) -> Verdict {
-        let mut verdict = Verdict::default();
+    pub(super) fn heard(&mut self, listing: Listing, trust: AbsencePolicy, now: Tick) -> ListChanges {
+        let mut changes = ListChanges::default();
         let why: HashMap<RecordId, RemovalReason> =
             listing.removed.into_iter().map(|removed| (removed.id, removed.why)).collect();
         let listed: BTreeMap<(RecordId, IpAddr), Endpoint> = listing
@@ -106,24 +106,28 @@ impl Belief {
             }
             let why = why.get(&key.0).copied();
             if why == Some(RemovalReason::Deleted) || (believed && record.unconfirmed_until.is_none()) {
-                verdict.gone.push((record.endpoint.clone(), name_of(why)));
-                verdict.changed = true;
+                changes.gone.push((record.endpoint.clone(), name_of(why)));
+                changes.changed = true;
                 return false;
             }
             if record.unconfirmed_until.is_none() {
                 record.unconfirmed_until = Some(now.after(trust.ttl * 2));
-                verdict.changed = true;
+                changes.changed = true;
             }
             true
         });
         for (key, endpoint) in listed {
-            self.confirm(key, endpoint, &mut verdict);
+            self.confirm(key, endpoint, &mut changes);
         }
-        verdict
+        changes
     }
 
     /// Whether what is missing now is to be taken for gone.
-    fn believes_absence(&self, trust: Trust, is_listed: impl Fn(&(RecordId, IpAddr)) -> bool) -> bool {
+    fn believes_absence(
+        &self,
+        trust: AbsencePolicy,
+        is_listed: impl Fn(&(RecordId, IpAddr)) -> bool,
+    ) -> bool {
         match trust.absence {
             Absence::Final => true,
             Absence::WhenSettled => trust.settled,
@@ -137,54 +141,54 @@ impl Belief {
         }
     }
 
-    fn confirm(&mut self, key: (RecordId, IpAddr), endpoint: Endpoint, verdict: &mut Verdict) {
-        let Some(known) = self.records.get_mut(&key) else {
-            verdict.changed = true;
+    fn confirm(&mut self, key: (RecordId, IpAddr), endpoint: Endpoint, changes: &mut ListChanges) {
+        let Some(entry) = self.records.get_mut(&key) else {
+            changes.changed = true;
             self.records.insert(key, Record { endpoint: Arc::new(endpoint), unconfirmed_until: None });
             return;
         };
-        let anew = known.endpoint.generation != endpoint.generation;
-        if anew || known.unconfirmed_until.is_some() {
-            verdict.returned.push(endpoint.key());
+        let anew = entry.endpoint.generation != endpoint.generation;
+        if anew || entry.unconfirmed_until.is_some() {
+            changes.returned.push(endpoint.key());
         }
-        let is_same = known.endpoint.same_as(&endpoint) && known.endpoint.source == endpoint.source;
-        if known.unconfirmed_until.take().is_some() || !is_same {
-            verdict.changed = true;
-            known.endpoint = Arc::new(endpoint);
+        let is_same = entry.endpoint.same_as(&endpoint) && entry.endpoint.source == endpoint.source;
+        if entry.unconfirmed_until.take().is_some() || !is_same {
+            changes.changed = true;
+            entry.endpoint = Arc::new(endpoint);
         }
     }
 
     /// An endpoint failed: if it was only kept because its absence was not believed, it is gone.
-    pub(super) fn distrust(&mut self, key: &EndpointKey) -> Verdict {
+    pub(super) fn distrust(&mut self, key: &EndpointKey) -> ListChanges {
         self.drop_unconfirmed("unreachable", |record, _| record.endpoint.key() == *key)
     }
 
     /// Those that were kept long enough are gone.
-    pub(super) fn expire(&mut self, now: Tick) -> Verdict {
+    pub(super) fn expire(&mut self, now: Tick) -> ListChanges {
         self.drop_unconfirmed("missing", |_, until| until <= now)
     }
 
-    fn drop_unconfirmed(&mut self, why: &'static str, ends: impl Fn(&Record, Tick) -> bool) -> Verdict {
-        let mut verdict = Verdict::default();
+    fn drop_unconfirmed(&mut self, why: &'static str, ends: impl Fn(&Record, Tick) -> bool) -> ListChanges {
+        let mut changes = ListChanges::default();
         self.records.retain(|_, record| {
             let ended = record.unconfirmed_until.is_some_and(|until| ends(record, until));
             if ended {
-                verdict.gone.push((record.endpoint.clone(), why));
-                verdict.changed = true;
+                changes.gone.push((record.endpoint.clone(), why));
+                changes.changed = true;
             }
             !ended
         });
-        verdict
+        changes
     }
 
-    /// When [`Belief::expire`] next has something to do.
+    /// When [`SourceRecords::expire`] next has something to do.
     pub(super) fn next_due(&self) -> Option<Tick> {
         self.records.values().filter_map(|record| record.unconfirmed_until).min()
     }
 
     /// What is believed to exist.
-    pub(super) fn listed(&self) -> impl Iterator<Item = Listed> + '_ {
-        self.records.values().map(|record| Listed {
+    pub(super) fn listed(&self) -> impl Iterator<Item = ListedEndpoint> + '_ {
+        self.records.values().map(|record| ListedEndpoint {
             endpoint: record.endpoint.clone(),
             unconfirmed: record.unconfirmed_until.is_some(),
         })
@@ -226,29 +230,29 @@ mod tests {
         Listing { removed: vec![Removed { id: RecordId::of(&endpoint(removed)), why }], ..list(ports) }
     }
 
-    fn trust(absence: Absence, settled: bool) -> Trust {
-        Trust { absence, settled, ttl: TTL }
+    fn trust(absence: Absence, settled: bool) -> AbsencePolicy {
+        AbsencePolicy { absence, settled, ttl: TTL }
     }
 
     fn at(seconds: u64) -> Tick {
         Tick::from_nanos(1).after(Duration::from_secs(seconds))
     }
 
-    fn ports(belief: &Belief) -> Vec<(u16, bool)> {
-        let mut all: Vec<_> = belief.listed().map(|l| (l.endpoint.port, l.unconfirmed)).collect();
+    fn ports(records: &SourceRecords) -> Vec<(u16, bool)> {
+        let mut all: Vec<_> = records.listed().map(|l| (l.endpoint.port, l.unconfirmed)).collect();
         all.sort_unstable();
         all
     }
 
-    fn believing(count: u16) -> Belief {
-        let mut belief = Belief::default();
-        belief.heard(list(1..=count), trust(Absence::WhenSettled, false), at(0));
-        belief
+    fn believing(count: u16) -> SourceRecords {
+        let mut records = SourceRecords::default();
+        records.heard(list(1..=count), trust(Absence::WhenSettled, false), at(0));
+        records
     }
 
     #[test]
     fn a_registry_settles_after_a_ttl_of_answers_from_one_epoch() {
-        let mut settling = Settling::default();
+        let mut settling = EpochTracker::default();
         settling.answered(Some("a"), at(0));
         settling.answered(Some("a"), at(10));
         assert!(!settling.is_settled(TTL, at(14)) && settling.is_settled(TTL, at(15)));
@@ -263,65 +267,65 @@ mod tests {
 
     #[test]
     fn a_registry_that_restarted_empty_is_not_believed() {
-        let mut belief = believing(3);
-        let verdict = belief.heard(list([]), trust(Absence::WhenSettled, false), at(100));
-        assert!(verdict.gone.is_empty() && verdict.changed);
-        assert_eq!(ports(&belief), [(1, true), (2, true), (3, true)]);
-        let verdict = belief.heard(list([2]), trust(Absence::WhenSettled, false), at(103));
-        assert_eq!(verdict.returned, [endpoint(2).key()]);
-        assert_eq!(ports(&belief), [(1, true), (2, false), (3, true)]);
-        assert_eq!(belief.next_due(), Some(at(130)));
-        assert!(!belief.expire(at(129)).changed);
-        assert_eq!(belief.expire(at(130)).gone.len(), 2);
-        assert_eq!(ports(&belief), [(2, false)]);
+        let mut records = believing(3);
+        let changes = records.heard(list([]), trust(Absence::WhenSettled, false), at(100));
+        assert!(changes.gone.is_empty() && changes.changed);
+        assert_eq!(ports(&records), [(1, true), (2, true), (3, true)]);
+        let changes = records.heard(list([2]), trust(Absence::WhenSettled, false), at(103));
+        assert_eq!(changes.returned, [endpoint(2).key()]);
+        assert_eq!(ports(&records), [(1, true), (2, false), (3, true)]);
+        assert_eq!(records.next_due(), Some(at(130)));
+        assert!(!records.expire(at(129)).changed);
+        assert_eq!(records.expire(at(130)).gone.len(), 2);
+        assert_eq!(ports(&records), [(2, false)]);
     }
 
     #[test]
     fn a_settled_registry_is_believed_to_the_last_endpoint() {
-        let mut belief = believing(1);
-        let verdict = belief.heard(list([]), trust(Absence::WhenSettled, true), at(100));
-        assert_eq!((verdict.gone.len(), belief.len()), (1, 0));
+        let mut records = believing(1);
+        let changes = records.heard(list([]), trust(Absence::WhenSettled, true), at(100));
+        assert_eq!((changes.gone.len(), records.len()), (1, 0));
     }
 
     #[test]
     fn what_was_deleted_on_purpose_is_gone_at_once() {
-        let mut belief = believing(2);
+        let mut records = believing(2);
         let trust = trust(Absence::WhenSettled, false);
-        let verdict = belief.heard(without([2], 1, RemovalReason::Deleted), trust, at(1));
-        assert_eq!(verdict.gone.iter().map(|(_, why)| *why).collect::<Vec<_>>(), ["deleted"]);
-        belief.heard(without([], 2, RemovalReason::Expired), trust, at(1));
-        assert_eq!(ports(&belief), [(2, true)], "expiry of an unsettled registry is only absence");
-        belief.heard(without([], 2, RemovalReason::Deleted), trust, at(2));
-        assert!(ports(&belief).is_empty(), "even while unconfirmed");
+        let changes = records.heard(without([2], 1, RemovalReason::Deleted), trust, at(1));
+        assert_eq!(changes.gone.iter().map(|(_, why)| *why).collect::<Vec<_>>(), ["deleted"]);
+        records.heard(without([], 2, RemovalReason::Expired), trust, at(1));
+        assert_eq!(ports(&records), [(2, true)], "expiry of an unsettled registry is only absence");
+        records.heard(without([], 2, RemovalReason::Deleted), trust, at(2));
+        assert!(ports(&records).is_empty(), "even while unconfirmed");
     }
 
     #[test]
     fn the_polled_original_is_not_believed_about_more_than_half() {
         let settled = trust(Absence::WhenSettledAndFew, true);
-        let mut belief = believing(4);
-        belief.heard(list([1, 2]), settled, at(1));
-        assert_eq!(ports(&belief), [(1, false), (2, false)]);
-        belief.heard(list([]), settled, at(2));
-        assert_eq!(ports(&belief), [(1, true), (2, true)]);
-        belief.heard(list([]), settled, at(7));
-        assert_eq!(belief.next_due(), Some(at(32)), "a second look does not prolong it");
+        let mut records = believing(4);
+        records.heard(list([1, 2]), settled, at(1));
+        assert_eq!(ports(&records), [(1, false), (2, false)]);
+        records.heard(list([]), settled, at(2));
+        assert_eq!(ports(&records), [(1, true), (2, true)]);
+        records.heard(list([]), settled, at(7));
+        assert_eq!(records.next_due(), Some(at(32)), "a second look does not prolong it");
     }
 
     #[test]
     fn an_unconfirmed_endpoint_goes_with_its_first_failure() {
-        let mut belief = believing(2);
-        belief.heard(list([2]), trust(Absence::WhenSettled, false), at(1));
-        assert!(!belief.distrust(&endpoint(2).key()).changed, "a confirmed one stays");
-        assert_eq!(belief.distrust(&endpoint(1).key()).gone.len(), 1);
-        assert_eq!(ports(&belief), [(2, false)]);
+        let mut records = believing(2);
+        records.heard(list([2]), trust(Absence::WhenSettled, false), at(1));
+        assert!(!records.distrust(&endpoint(2).key()).changed, "a confirmed one stays");
+        assert_eq!(records.distrust(&endpoint(1).key()).gone.len(), 1);
+        assert_eq!(ports(&records), [(2, false)]);
     }
 
     #[test]
     fn another_generation_is_a_return() {
-        let mut belief = believing(1);
+        let mut records = believing(1);
         let mut listing = list([1]);
         listing.endpoints[0].generation = "g2".into();
-        assert_eq!(belief.heard(listing, trust(Absence::Final, true), at(1)).returned.len(), 1);
+        assert_eq!(records.heard(listing, trust(Absence::Final, true), at(1)).returned.len(), 1);
     }
 
     #[derive(Clone, Debug)]
@@ -347,18 +351,18 @@ mod tests {
         /// was missing from a registry that was not settled; nothing is kept past its time.
         #[test]
         fn nothing_listed_is_lost_and_nothing_is_kept_for_ever(events in prop::collection::vec(event(), 1..60)) {
-            let (mut belief, mut settling, mut now) = (Belief::default(), Settling::default(), 0);
+            let (mut records, mut settling, mut now) = (SourceRecords::default(), EpochTracker::default(), 0);
             for event in events {
                 match event {
                     Event::Answer { lives, deleted, epoch } => {
                         settling.answered(Some(&epoch.to_string()), at(now));
                         let settled = settling.is_settled(TTL, at(now));
-                        let before = ports(&belief);
+                        let before = ports(&records);
                         let deleted = deleted.filter(|port| !lives.contains(port));
                         let mut listing = list(lives.clone());
                         listing.removed.extend(deleted.map(|port| Removed { id: RecordId::of(&endpoint(port)), why: RemovalReason::Deleted }));
-                        belief.heard(listing, trust(Absence::WhenSettled, settled), at(now));
-                        let after = ports(&belief);
+                        records.heard(listing, trust(Absence::WhenSettled, settled), at(now));
+                        let after = ports(&records);
                         for port in &lives {
                             prop_assert!(after.contains(&(*port, false)));
                         }
@@ -371,13 +375,13 @@ mod tests {
                     Event::Lost => settling.failed(),
                     Event::Pass(seconds) => {
                         now += seconds;
-                        belief.expire(at(now));
-                        prop_assert!(belief.next_due().is_none_or(|due| due > at(now) && due <= at(now).after(TTL * 2)));
+                        records.expire(at(now));
+                        prop_assert!(records.next_due().is_none_or(|due| due > at(now) && due <= at(now).after(TTL * 2)));
                     }
                 }
             }
-            belief.expire(at(now + 31));
-            prop_assert!(ports(&belief).iter().all(|(_, unconfirmed)| !unconfirmed));
+            records.expire(at(now + 31));
+            prop_assert!(ports(&records).iter().all(|(_, unconfirmed)| !unconfirmed));
         }
     }
 }

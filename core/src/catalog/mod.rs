@@ -1,12 +1,12 @@
 //! What this client believes of the services it uses.
 //!
 //! ```text
-//!  registries ──► Source (does it answer? is it settled?) ──► Known, one per service
+//!  registries ──► Source (does it answer? is it settled?) ──► CacheEntry, one per service
 //!                                                              │ absence: what is missing is not yet dead
 //!                 snapshot on disk ──► (cold start) ──────────►│
 //!                 publish() ──────────────────────────────────►│
 //!                                                              ├──► membership::Service, read without a lock
-//!                                                              └──► Watching: changes, merged for slow readers
+//!                                                              └──► CatalogWatch: changes, merged for slow readers
 //! ```
 //!
 //! The first use of a service asks the registries on the caller's thread. Every later one takes what is there:
@@ -14,14 +14,14 @@
 //! takes, marked as stale. No caller ever waits for a refresh.
 
 mod absence;
-mod disk;
-mod hearing;
-mod keeping;
-mod known;
-mod readers;
+mod cache_entry;
+mod catalog_watch;
 mod report;
+mod snapshot;
+mod snapshot_file;
 mod source;
-mod watching;
+mod updates;
+mod watch_readers;
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -32,11 +32,11 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use arc_swap::ArcSwap;
 
-use self::hearing::Ear;
-use self::keeping::Disk;
-use self::readers::Readers;
+use self::catalog_watch::WatchReader;
+use self::snapshot::DiskSnapshot;
 use self::source::Source;
-use self::watching::Reader;
+use self::updates::RegistrySink;
+use self::watch_readers::WatchReaders;
 use crate::clock::{self, Tick};
 use crate::config::CacheConfig;
 use crate::error::{Error, Kind, Result};
@@ -46,16 +46,16 @@ use crate::nearest::nearest;
 use crate::registry::{Listing, Registry, Wait, Watch};
 use crate::runtime::{Runtime, TaskQueue};
 
-pub use known::Known;
-pub use report::{CacheStats, Gone, Provenance, RegistryStats, SourceView};
-pub use watching::Watching;
+pub use cache_entry::CacheEntry;
+pub use catalog_watch::CatalogWatch;
+pub use report::{CacheStats, Provenance, RegistryStats, RemovedEndpoint, SourceStatus};
 
 /// How long a first look is waited for where the snapshot on disk has a list.
-const PATIENCE_WITH_SNAPSHOT: Duration = Duration::from_millis(250);
+const READ_TIMEOUT_WITH_SNAPSHOT: Duration = Duration::from_millis(250);
 /// How often registries are asked for all their names.
-const NAMES_EVERY: Duration = Duration::from_secs(1);
+const NAMES_INTERVAL: Duration = Duration::from_secs(1);
 /// How often a registry is asked in a row while news overtakes its answers.
-const MOST_QUESTIONS: u32 = 4;
+const MAX_READS: u32 = 4;
 /// Each time so many services have been added, those that nobody offers and nobody uses are dropped.
 const SWEEP_EVERY: usize = 256;
 
@@ -66,20 +66,20 @@ pub struct Catalog {
 
 struct Inner {
     sources: Arc<[Source]>,
-    services: ArcSwap<HashMap<String, Arc<Known>>>,
+    services: ArcSwap<HashMap<String, Arc<CacheEntry>>>,
     /// Dropped, but perhaps still held by somebody: whoever holds one must be told when it is wanted again.
-    dropped: Mutex<HashMap<String, Weak<Known>>>,
+    dropped: Mutex<HashMap<String, Weak<CacheEntry>>>,
     /// Held while a service is added.
     adding: Mutex<()>,
     /// Every open watch, for news of the registries themselves.
-    readers: Mutex<Readers>,
+    readers: Mutex<WatchReaders>,
     /// Whether some watch wants every service.
     all: AtomicBool,
     /// What asking for all names came to, and when.
     names: Mutex<Option<(Tick, Result<BTreeSet<String>>)>>,
-    disk: Option<Disk>,
+    disk: Option<DiskSnapshot>,
     runtime: Runtime,
-    lane: Arc<TaskQueue>,
+    queue: Arc<TaskQueue>,
     ttl: Duration,
     misses: AtomicU64,
     refreshes: AtomicU64,
@@ -89,7 +89,7 @@ struct Inner {
 impl Catalog {
     /// A catalog over these registries. Opens nothing.
     pub fn new(registries: Vec<Arc<dyn Registry>>, config: &CacheConfig, runtime: Runtime) -> Catalog {
-        let disk = |path: &PathBuf| Disk {
+        let disk = |path: &PathBuf| DiskSnapshot {
             path: path.clone(),
             read: Mutex::default(),
             dirty: AtomicBool::new(false),
@@ -105,7 +105,7 @@ impl Catalog {
                 names: Mutex::default(),
                 disk: config.snapshot.as_ref().map(disk),
                 runtime,
-                lane: TaskQueue::new(1),
+                queue: TaskQueue::new(1),
                 ttl: config.ttl,
                 misses: AtomicU64::new(0),
                 refreshes: AtomicU64::new(0),
@@ -115,33 +115,33 @@ impl Catalog {
     }
 
     /// A service, heard of or not; nothing is asked yet.
-    pub fn entry(&self, service: &str) -> Arc<Known> {
-        self.inner.enter(service)
+    pub fn entry(&self, service: &str) -> Arc<CacheEntry> {
+        self.inner.entry_for(service)
     }
 
     /// A service that has been heard of; no lock, no allocation, no wait.
     #[inline]
-    pub fn known(&self, service: &str) -> Option<Arc<Known>> {
-        self.inner.services.load().get(service).filter(|known| known.enter()).cloned()
+    pub fn cached(&self, service: &str) -> Option<Arc<CacheEntry>> {
+        self.inner.services.load().get(service).filter(|entry| entry.mark_used()).cloned()
     }
 
     /// A service; waits for a registry the first ever time, never again. A service that nobody offers is one
     /// without endpoints, not an error; it is an error (`Unavailable`, `Timeout`) when nobody could be asked.
-    pub fn service(&self, service: &str, wait: &Wait<'_>) -> Result<Arc<Known>> {
-        if let Some(known) = self.known(service) {
-            return Ok(known);
+    pub fn service(&self, service: &str, wait: &Wait<'_>) -> Result<Arc<CacheEntry>> {
+        if let Some(entry) = self.cached(service) {
+            return Ok(entry);
         }
         self.inner.check_open()?;
-        let known = self.inner.enter(service);
-        known
-            .first_look(wait, || self.inner.look(&known, wait))
+        let entry = self.inner.entry_for(service);
+        entry
+            .first_read(wait, || self.inner.read_first(&entry, wait))
             .map_err(|error| error.for_service(service))?;
-        Ok(known)
+        Ok(entry)
     }
 
     /// Where a service's list comes from, how old it is, what has lately gone.
     pub fn provenance(&self, service: &str) -> Provenance {
-        self.inner.services.load().get(service).map(|known| known.provenance()).unwrap_or_default()
+        self.inner.services.load().get(service).map(|entry| entry.provenance()).unwrap_or_default()
     }
 
     /// Every service's name, asked of the registries at most once a second.
@@ -156,25 +156,25 @@ impl Catalog {
     }
 
     /// Tells of every change of a service, beginning with what is there.
-    pub fn watch(&self, service: &str) -> Watching {
-        let reader = self.inner.admit(Reader::default());
-        let known = self.inner.enter(service);
-        known.listen(&reader);
+    pub fn watch(&self, service: &str) -> CatalogWatch {
+        let reader = self.inner.add_watch(WatchReader::default());
+        let entry = self.inner.entry_for(service);
+        entry.add_reader(&reader);
         self.inner.want(service);
-        if !known.is_ready() && reader.is_down() {
-            self.inner.recall(&known);
+        if !entry.is_ready() && reader.is_down() {
+            self.inner.load_from_disk(&entry);
             reader.changed(service);
         }
-        Watching { reader, catalog: Arc::downgrade(&self.inner) }
+        CatalogWatch { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Tells of every change of every service.
-    pub fn watch_all(&self) -> Watching {
-        let reader = self.inner.admit(Reader::of_all());
+    pub fn watch_all(&self) -> CatalogWatch {
+        let reader = self.inner.add_watch(WatchReader::of_all());
         self.inner.all.store(true, Ordering::Release);
-        self.inner.services.load().values().for_each(|known| known.listen(&reader));
+        self.inner.services.load().values().for_each(|entry| entry.add_reader(&reader));
         self.inner.watches().for_each(|watch| watch.want_all());
-        Watching { reader, catalog: Arc::downgrade(&self.inner) }
+        CatalogWatch { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Waits until at least one healthy endpoint fits the query.
@@ -208,22 +208,22 @@ impl Catalog {
             endpoint
         };
         let listing = Listing { endpoints: endpoints.into_iter().map(own).collect(), removed: Vec::new() };
-        self.inner.hear_own(&self.inner.enter(service), listing);
+        self.inner.apply_published(&self.inner.entry_for(service), listing);
         self.inner.want(service);
     }
 
     /// An endpoint failed to connect, timed out or was ejected: if it is only listed because its absence was
     /// not believed, it is believed now.
     pub fn distrust(&self, service: &str, key: &EndpointKey) {
-        if let Some(known) = self.inner.services.load().get(service) {
-            self.inner.follow_up(known, &known.distrust(key));
+        if let Some(entry) = self.inner.services.load().get(service) {
+            self.inner.apply_result(entry, &entry.distrust(key));
         }
     }
 
     /// Every list is asked for anew: the next use of each service waits as if it were the first. Should that
     /// fail, the old list still serves.
     pub fn clear(&self) {
-        self.inner.services.load().values().for_each(|known| known.clear());
+        self.inner.services.load().values().for_each(|entry| entry.clear());
         *self.inner.names.lock() = None;
     }
 
@@ -231,10 +231,10 @@ impl Catalog {
     pub fn stats(&self) -> CacheStats {
         let now = clock::now();
         let services = self.inner.services.load();
-        let ages: Vec<(Duration, bool)> = services.values().map(|known| known.age(now)).collect();
+        let ages: Vec<(Duration, bool)> = services.values().map(|entry| entry.age(now)).collect();
         CacheStats {
             services: services.len(),
-            hits: services.values().map(|known| known.hits()).sum(),
+            hits: services.values().map(|entry| entry.hits()).sum(),
             misses: self.inner.misses.load(Ordering::Relaxed),
             refreshes: self.inner.refreshes.load(Ordering::Relaxed),
             stale: ages.iter().filter(|(_, stale)| *stale).count(),
@@ -265,60 +265,64 @@ impl Inner {
     }
 
     /// The service, known from now on.
-    fn enter(self: &Arc<Self>, service: &str) -> Arc<Known> {
-        if let Some(known) = self.services.load().get(service) {
-            return known.clone();
+    fn entry_for(self: &Arc<Self>, service: &str) -> Arc<CacheEntry> {
+        if let Some(entry) = self.services.load().get(service) {
+            return entry.clone();
         }
         let _adding = self.adding.lock();
         let mut services = HashMap::clone(&self.services.load());
-        if let Some(known) = services.get(service) {
-            return known.clone();
+        if let Some(entry) = services.get(service) {
+            return entry.clone();
         }
         if services.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
             self.sweep(&mut services);
         }
-        let known = self.dropped.lock().remove(service).and_then(|known| known.upgrade());
-        let known = known
-            .unwrap_or_else(|| Known::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl));
-        services.insert(service.to_owned(), known.clone());
+        let entry = self.dropped.lock().remove(service).and_then(|entry| entry.upgrade());
+        let entry = entry.unwrap_or_else(|| {
+            CacheEntry::new(service, self.sources.clone(), Arc::downgrade(self), self.ttl)
+        });
+        services.insert(service.to_owned(), entry.clone());
         self.services.store(Arc::new(services));
         if self.all.load(Ordering::Acquire) {
-            self.readers().iter().filter(|reader| reader.is_of_all()).for_each(|reader| known.listen(reader));
+            self.readers()
+                .iter()
+                .filter(|reader| reader.is_of_all())
+                .for_each(|reader| entry.add_reader(reader));
         }
-        known
+        entry
     }
 
     /// Names that were asked for by mistake must not pile up.
-    fn sweep(&self, services: &mut HashMap<String, Arc<Known>>) {
+    fn sweep(&self, services: &mut HashMap<String, Arc<CacheEntry>>) {
         let mut dropped = self.dropped.lock();
-        dropped.retain(|_, known| known.strong_count() > 0);
-        services.retain(|name, known| {
-            let keep = !known.service().snapshot().members.is_empty() || known.is_used();
+        dropped.retain(|_, entry| entry.strong_count() > 0);
+        services.retain(|name, entry| {
+            let keep = !entry.service().snapshot().members.is_empty() || entry.is_used();
             if !keep {
                 self.watches_running().for_each(|watch| watch.forget(name));
                 // Its next use asks the registries again, as the first one did.
-                known.forget_readiness();
-                dropped.insert(name.clone(), Arc::downgrade(known));
+                entry.reset_readiness();
+                dropped.insert(name.clone(), Arc::downgrade(entry));
             }
             keep
         });
     }
 
     /// The first look at a service, on the caller's thread.
-    fn look(self: &Arc<Self>, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+    fn read_first(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
         self.misses.fetch_add(1, Ordering::Relaxed);
         if self.sources.is_empty() {
-            self.hear_own(known, Listing::default());
+            self.apply_published(entry, Listing::default());
             return Ok(());
         }
         let patience =
-            if self.has_on_disk(known.name()) { wait.at_most(PATIENCE_WITH_SNAPSHOT) } else { *wait };
-        let outcome = self.ask_each(known, &patience);
-        self.want(known.name());
+            if self.is_on_disk(entry.name()) { wait.at_most(READ_TIMEOUT_WITH_SNAPSHOT) } else { *wait };
+        let outcome = self.read_each(entry, &patience);
+        self.want(entry.name());
         match outcome {
             Err(error) if !was_ended(&error) => {
-                self.recall(known);
-                if known.is_ready() || known.serves_on() { Ok(()) } else { Err(error) }
+                self.load_from_disk(entry);
+                if entry.is_ready() || entry.serve_old_list() { Ok(()) } else { Err(error) }
             }
             other => other,
         }
@@ -326,12 +330,12 @@ impl Inner {
 
     /// Asks one registry. An answer that was overtaken by news is left out; where only an answer will do, because
     /// the list was cleared, it is asked again.
-    fn ask(self: &Arc<Self>, index: usize, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
-        for _ in 0..MOST_QUESTIONS {
-            let count = known.count(index);
-            let heard = self.sources[index].registry.read(known.name(), wait)?;
-            self.hear(index, heard, Some(count));
-            if !known.is_cleared(index) {
+    fn read_one(self: &Arc<Self>, index: usize, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
+        for _ in 0..MAX_READS {
+            let count = entry.count(index);
+            let heard = self.sources[index].registry.read(entry.name(), wait)?;
+            self.apply_update(index, heard, Some(count));
+            if !entry.is_cleared(index) {
                 break;
             }
         }
@@ -339,13 +343,13 @@ impl Inner {
     }
 
     /// Asks every registry; well if one answered.
-    fn ask_each(self: &Arc<Self>, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+    fn read_each(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
         let mut outcome = Err(Error::new(Kind::Unavailable, "no registry could be asked"));
         for (index, source) in self.sources.iter().enumerate() {
             if outcome.is_ok() && source.is_down() {
                 continue; // another one has answered: this one's part follows when it does
             }
-            match self.ask(index, known, wait) {
+            match self.read_one(index, entry, wait) {
                 Ok(()) => outcome = Ok(()),
                 Err(error) if was_ended(&error) => return Err(error),
                 Err(error) => {
@@ -353,7 +357,7 @@ impl Inner {
                     // one that we may not read: where that is so of all of them, the watch says so.
                     let is_about_one = matches!(error.kind(), Kind::InvalidArgument | Kind::PermissionDenied);
                     if wait.left().is_ok() && !is_about_one {
-                        self.lose(index, error.clone());
+                        self.mark_down(index, error.clone());
                     }
                     outcome = outcome.or(Err(error));
                 }
@@ -366,7 +370,7 @@ impl Inner {
         // While somebody else asks, what we know must do: nobody waits for another's question.
         let Some(mut cached) = self.names.try_lock() else { return Ok(self.names_offered()) };
         if let Some((at, names)) = &*cached
-            && clock::now().since(*at) < NAMES_EVERY
+            && clock::now().since(*at) < NAMES_INTERVAL
         {
             return names.clone();
         }
@@ -392,7 +396,7 @@ impl Inner {
 
     fn names_offered(&self) -> BTreeSet<String> {
         let services = self.services.load();
-        let offered = services.iter().filter(|(_, known)| !known.service().snapshot().members.is_empty());
+        let offered = services.iter().filter(|(_, entry)| !entry.service().snapshot().members.is_empty());
         offered.map(|(name, _)| name.clone()).collect()
     }
 
@@ -409,8 +413,8 @@ impl Inner {
     /// Every source's watch, begun where it was not.
     fn watches(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Watch>> {
         self.sources.iter().enumerate().filter_map(|(index, source)| {
-            let ear = || Arc::new(Ear { catalog: Arc::downgrade(self), source: index });
-            source.watch(|| source.registry.clone().watch(ear()))
+            let sink = || Arc::new(RegistrySink { catalog: Arc::downgrade(self), source: index });
+            source.watch(|| source.registry.clone().watch(sink()))
         })
     }
 
@@ -418,7 +422,7 @@ impl Inner {
         self.sources.iter().filter_map(Source::running_watch)
     }
 
-    fn admit(&self, reader: Reader) -> Arc<Reader> {
+    fn add_watch(&self, reader: WatchReader) -> Arc<WatchReader> {
         let reader = Arc::new(reader);
         if self.closing.is_closed() {
             reader.close();
@@ -428,8 +432,8 @@ impl Inner {
         reader
     }
 
-    fn readers(&self) -> Vec<Arc<Reader>> {
-        self.readers.lock().living()
+    fn readers(&self) -> Vec<Arc<WatchReader>> {
+        self.readers.lock().open()
     }
 
     fn is_any_down(&self) -> bool {

@@ -12,9 +12,9 @@ use crate::model::Endpoint;
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {
     /// What each registry contributes.
-    pub sources: Vec<SourceView>,
+    pub sources: Vec<SourceStatus>,
     /// What has lately gone, the latest first; at most 16.
-    pub gone: Vec<Gone>,
+    pub gone: Vec<RemovedEndpoint>,
 }
 
 impl Provenance {
@@ -35,26 +35,26 @@ impl Provenance {
             (false, true) => ", which does not answer",
             (false, false) => "",
         };
-        format!("list {} old from {}{state}", spoken(age), source.source)
+        format!("list {} old from {}{state}", rounded(age), source.source)
     }
 
     /// `1 expired 40 s ago`, for messages: what has gone within the last ten minutes, by its reason.
     pub fn departures(&self) -> Vec<String> {
         let now = clock::now();
-        let recent = |gone: &&Gone| now.since(gone.at) < Duration::from_mins(10);
+        let recent = |gone: &&RemovedEndpoint| now.since(gone.at) < Duration::from_mins(10);
         ["expired", "deleted", "missing", "unreachable"]
             .into_iter()
             .filter_map(|why| {
                 let of_it = || self.gone.iter().filter(recent).filter(|gone| gone.why == why);
                 let latest = of_it().map(|gone| gone.at).max()?;
-                Some(format!("{} {why} {} ago", of_it().count(), spoken(now.since(latest))))
+                Some(format!("{} {why} {} ago", of_it().count(), rounded(now.since(latest))))
             })
             .collect()
     }
 }
 
 /// A duration as one says it: `40 ms`, `1.2 s`, `40 s`, `12 min`.
-fn spoken(duration: Duration) -> String {
+fn rounded(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
@@ -66,7 +66,7 @@ fn spoken(duration: Duration) -> String {
 
 /// What one registry contributes to a service.
 #[derive(Clone, Debug)]
-pub struct SourceView {
+pub struct SourceStatus {
     /// Its address, without secrets.
     pub source: String,
     /// When it last confirmed its list; `None` if it never has.
@@ -85,7 +85,7 @@ pub struct SourceView {
 
 /// An endpoint that has gone.
 #[derive(Clone, Debug)]
-pub struct Gone {
+pub struct RemovedEndpoint {
     /// Its last record.
     pub endpoint: Arc<Endpoint>,
     /// `deleted`, `expired`, `missing`, or `unreachable` (unconfirmed, then failed).
@@ -136,8 +136,8 @@ pub struct RegistryStats {
 mod tests {
     use super::*;
 
-    fn source(name: &str, heard: bool) -> SourceView {
-        SourceView {
+    fn source(name: &str, heard: bool) -> SourceStatus {
+        SourceStatus {
             source: name.into(),
             heard: heard.then(clock::now),
             down: false,
@@ -159,7 +159,7 @@ mod tests {
     #[test]
     fn departures_are_counted_by_their_reason() {
         let endpoint = Arc::new(Endpoint::new("orders", "10.0.0.7".parse().unwrap(), 80));
-        let gone = |why| Gone { endpoint: endpoint.clone(), why, at: clock::now() };
+        let gone = |why| RemovedEndpoint { endpoint: endpoint.clone(), why, at: clock::now() };
         let provenance =
             Provenance { sources: Vec::new(), gone: vec![gone("expired"), gone("deleted"), gone("expired")] };
         assert_eq!(provenance.departures(), ["2 expired 0 ms ago", "1 deleted 0 ms ago"]);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
-use super::absence::{Settling, Trust};
+use super::absence::{AbsencePolicy, EpochTracker};
 use super::report::RegistryStats;
 use crate::clock::{self, Tick};
 use crate::error::Error;
@@ -15,26 +15,26 @@ use crate::registry::{DEFAULT_TTL, Registry, RegistryUpdate, Watch};
 pub(super) struct Source {
     pub(super) registry: Arc<dyn Registry>,
     /// Begun by the first service that is wanted; gone once the catalog is closed.
-    watch: Mutex<Watched>,
+    watch: Mutex<SourceWatch>,
     down: AtomicBool,
     /// When it last answered; 0 before the first time.
     heard_at: AtomicU64,
     /// When it last confirmed everything that is watched.
     confirmed_at: AtomicU64,
     losses: AtomicU64,
-    told: Mutex<Told>,
+    health: Mutex<SourceHealth>,
 }
 
 #[derive(Default)]
-enum Watched {
+enum SourceWatch {
     #[default]
     NotYet,
     Running(Arc<dyn Watch>),
     Ended,
 }
 
-struct Told {
-    settling: Settling,
+struct SourceHealth {
+    settling: EpochTracker,
     ttl: Duration,
     /// Its last failure, kept while it answers again.
     last_error: Option<Error>,
@@ -42,7 +42,7 @@ struct Told {
 
 impl Source {
     pub(super) fn new(registry: Arc<dyn Registry>) -> Source {
-        let told = Told { settling: Settling::default(), ttl: DEFAULT_TTL, last_error: None };
+        let health = SourceHealth { settling: EpochTracker::default(), ttl: DEFAULT_TTL, last_error: None };
         Source {
             registry,
             watch: Mutex::default(),
@@ -50,18 +50,18 @@ impl Source {
             heard_at: AtomicU64::new(0),
             confirmed_at: AtomicU64::new(0),
             losses: AtomicU64::new(0),
-            told: Mutex::new(told),
+            health: Mutex::new(health),
         }
     }
 
     /// The watch, begun if need be; `None` once it was ended.
     pub(super) fn watch(&self, begin: impl FnOnce() -> Box<dyn Watch>) -> Option<Arc<dyn Watch>> {
         let mut watch = self.watch.lock();
-        if matches!(*watch, Watched::NotYet) {
-            *watch = Watched::Running(Arc::from(begin()));
+        if matches!(*watch, SourceWatch::NotYet) {
+            *watch = SourceWatch::Running(Arc::from(begin()));
         }
         match &*watch {
-            Watched::Running(running) => Some(running.clone()),
+            SourceWatch::Running(running) => Some(running.clone()),
             _ => None,
         }
     }
@@ -69,35 +69,35 @@ impl Source {
     /// The watch, if it was begun.
     pub(super) fn running_watch(&self) -> Option<Arc<dyn Watch>> {
         match &*self.watch.lock() {
-            Watched::Running(running) => Some(running.clone()),
+            SourceWatch::Running(running) => Some(running.clone()),
             _ => None,
         }
     }
 
     pub(super) fn end_watch(&self) {
-        let ended = std::mem::replace(&mut *self.watch.lock(), Watched::Ended);
+        let ended = std::mem::replace(&mut *self.watch.lock(), SourceWatch::Ended);
         drop(ended); // after the lock: ending a watch may take locks of its own
     }
 
     /// It answered: how far it is to be trusted, and whether it had been lost.
-    pub(super) fn answered(&self, heard: &RegistryUpdate, now: Tick) -> (Trust, bool) {
+    pub(super) fn answered(&self, heard: &RegistryUpdate, now: Tick) -> (AbsencePolicy, bool) {
         self.heard_at.store(now.nanos(), Ordering::Relaxed);
         if heard.confirms_all {
             self.confirmed_at.store(now.nanos(), Ordering::Relaxed);
         }
-        let mut told = self.told.lock();
-        told.ttl = heard.ttl.unwrap_or(told.ttl);
-        told.settling.answered(heard.epoch.as_deref(), now);
-        let settled = told.settling.is_settled(told.ttl, now);
-        let trust = Trust { absence: heard.absence, settled, ttl: told.ttl };
+        let mut health = self.health.lock();
+        health.ttl = heard.ttl.unwrap_or(health.ttl);
+        health.settling.answered(heard.epoch.as_deref(), now);
+        let settled = health.settling.is_settled(health.ttl, now);
+        let trust = AbsencePolicy { absence: heard.absence, settled, ttl: health.ttl };
         (trust, self.down.swap(false, Ordering::Relaxed))
     }
 
     /// It did not answer: whether that is news.
     pub(super) fn failed(&self, error: Error) -> bool {
-        let mut told = self.told.lock();
-        told.settling.failed();
-        told.last_error = Some(error);
+        let mut health = self.health.lock();
+        health.settling.failed();
+        health.last_error = Some(error);
         let news = !self.down.swap(true, Ordering::Relaxed);
         self.losses.fetch_add(u64::from(news), Ordering::Relaxed);
         news
@@ -112,8 +112,8 @@ impl Source {
     }
 
     pub(super) fn is_settled(&self, now: Tick) -> bool {
-        let told = self.told.lock();
-        told.settling.is_settled(told.ttl, now)
+        let health = self.health.lock();
+        health.settling.is_settled(health.ttl, now)
     }
 
     /// What is wrong with it; none while it answers.
@@ -122,7 +122,7 @@ impl Source {
     }
 
     fn last_error(&self) -> Option<Error> {
-        self.told.lock().last_error.clone()
+        self.health.lock().last_error.clone()
     }
 
     pub(super) fn stats(&self) -> RegistryStats {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Client;
-use super::core::{Recipe, Shell};
+use super::core::{ForkSafeCore, UserCode};
 use crate::balance::Balancer;
 use crate::call::{Hooks, Outgoing, Transport};
 use crate::config::Config;
@@ -87,7 +87,7 @@ impl ClientBuilder {
 
     /// Checks everything and makes the client. Opens nothing.
     pub fn build(self) -> Result<Client> {
-        let recipe = Recipe { hooks: self.hooks, balancers: self.balancers };
-        Ok(Client { shell: Arc::new(Shell::new(self.config, recipe)?) })
+        let user_code = UserCode { hooks: self.hooks, balancers: self.balancers };
+        Ok(Client { shell: Arc::new(ForkSafeCore::new(self.config, user_code)?) })
     }
 }

@@ -1,6 +1,6 @@
 //! What stands behind every clone of a client.
 //!
-//! The [`Shell`] is what survives: the configuration and the user's code. The [`Core`] is what lives in one
+//! The [`ForkSafeCore`] is what survives: the configuration and the user's code. The [`Core`] is what lives in one
 //! process. After a `fork` the child leaks the core it inherited (no lock, no socket, no thread of it may be
 //! touched there) and builds a new one from the shell when it is first used.
 
@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::closed;
 use super::explain;
-use super::line::Line;
+use super::service_context::ServiceContext;
 use crate::balance::Balancer;
 use crate::call::{Call, Hooks, Policies, Request, Response, check_service};
 use crate::catalog::Catalog;
@@ -37,25 +37,25 @@ const PROBES: usize = 2;
 
 /// The user's own code.
 #[derive(Clone, Default)]
-pub(super) struct Recipe {
+pub(super) struct UserCode {
     pub(super) hooks: Hooks,
     pub(super) balancers: HashMap<Option<String>, Arc<dyn Balancer>>,
 }
 
 /// What survives a fork.
-pub(super) struct Shell {
+pub(super) struct ForkSafeCore {
     config: Arc<ArcSwap<Config>>,
-    recipe: Recipe,
+    user_code: UserCode,
     closing: Arc<Closing>,
     core: ArcSwap<Core>,
 }
 
-impl Shell {
-    pub(super) fn new(config: Config, recipe: Recipe) -> Result<Shell> {
+impl ForkSafeCore {
+    pub(super) fn new(config: Config, user_code: UserCode) -> Result<ForkSafeCore> {
         let closing = Arc::new(Closing::default());
         let config = Arc::new(ArcSwap::from_pointee(config));
-        let core = Core::new(config.clone(), &recipe, closing.clone())?;
-        Ok(Shell { config, recipe, closing, core: ArcSwap::from_pointee(core) })
+        let core = Core::new(config.clone(), &user_code, closing.clone())?;
+        Ok(ForkSafeCore { config, user_code, closing, core: ArcSwap::from_pointee(core) })
     }
 
     /// The core of this process.
@@ -74,7 +74,7 @@ impl Shell {
     /// In a forked child, on first use.
     #[cold]
     fn rebuild(&self) -> Result<Arc<Core>> {
-        let fresh = Arc::new(Core::new(self.config.clone(), &self.recipe, self.closing.clone())?);
+        let fresh = Arc::new(Core::new(self.config.clone(), &self.user_code, self.closing.clone())?);
         // Whoever comes first has built it; the inherited one is never dropped.
         let before = self.core.rcu(|current| {
             if current.generation == fresh.generation { current.clone() } else { fresh.clone() }
@@ -107,7 +107,7 @@ impl Shell {
     }
 }
 
-impl Drop for Shell {
+impl Drop for ForkSafeCore {
     fn drop(&mut self) {
         let core = self.core.load_full();
         if core.generation == runtime::generation() {
@@ -123,27 +123,27 @@ impl Drop for Shell {
 pub(super) struct Core {
     generation: u64,
     config: Arc<ArcSwap<Config>>,
-    recipe: Recipe,
+    user_code: UserCode,
     closing: Arc<Closing>,
     sources: Vec<String>,
     catalog: Arc<Catalog>,
     registrations: Registrations,
-    lines: ArcSwap<HashMap<String, Arc<Line>>>,
-    new_line: Mutex<()>,
+    contexts: ArcSwap<HashMap<String, Arc<ServiceContext>>>,
+    adding: Mutex<()>,
     runtime: Runtime,
     probes: Arc<TaskQueue>,
 }
 
 /// The client's own flag and the caller's interrupt, as one.
-pub(super) struct Both<'a>(&'a Closing, &'a dyn Interrupt);
+pub(super) struct EitherInterrupt<'a>(&'a Closing, &'a dyn Interrupt);
 
-impl<'a> Both<'a> {
-    pub(super) fn new(closing: &'a Closing, callers: &'a dyn Interrupt) -> Both<'a> {
-        Both(closing, callers)
+impl<'a> EitherInterrupt<'a> {
+    pub(super) fn new(closing: &'a Closing, callers: &'a dyn Interrupt) -> EitherInterrupt<'a> {
+        EitherInterrupt(closing, callers)
     }
 }
 
-impl Interrupt for Both<'_> {
+impl Interrupt for EitherInterrupt<'_> {
     fn check(&self) -> Result<()> {
         self.0.check()?;
         self.1.check()
@@ -151,7 +151,7 @@ impl Interrupt for Both<'_> {
 }
 
 impl Core {
-    fn new(shared: Arc<ArcSwap<Config>>, recipe: &Recipe, closing: Arc<Closing>) -> Result<Core> {
+    fn new(shared: Arc<ArcSwap<Config>>, user_code: &UserCode, closing: Arc<Closing>) -> Result<Core> {
         let config = shared.load_full();
         if config.registry.addresses.is_empty() {
             return Err(Error::invalid(
@@ -166,7 +166,7 @@ impl Core {
             timeout: config.registry.timeout,
             connect_timeout: config.settings.connect_timeout,
             tls: config.settings.tls.clone(),
-            is_stub: recipe.hooks.transport.is_some(),
+            is_stub: user_code.hooks.transport.is_some(),
         };
         let opened = config.registry.addresses.iter().map(|address| registry::open(address, &setup));
         let opened = opened.collect::<Result<Vec<_>>>()?;
@@ -177,13 +177,13 @@ impl Core {
         Ok(Core {
             generation: runtime::generation(),
             config: shared,
-            recipe: recipe.clone(),
+            user_code: user_code.clone(),
             closing,
             sources: reads.iter().map(|registry| registry.source().to_string()).collect(),
             catalog: Arc::new(Catalog::new(reads, &config.cache, runtime.clone())),
             registrations: Registrations::new(writes, config.registration.clone(), zone, runtime.clone()),
-            lines: ArcSwap::default(),
-            new_line: Mutex::new(()),
+            contexts: ArcSwap::default(),
+            adding: Mutex::new(()),
             runtime,
             probes: TaskQueue::new(PROBES),
         })
@@ -206,11 +206,11 @@ impl Core {
     }
 
     pub(super) fn hooks(&self) -> &Hooks {
-        &self.recipe.hooks
+        &self.user_code.hooks
     }
 
-    pub(super) fn lines(&self) -> Arc<HashMap<String, Arc<Line>>> {
-        self.lines.load_full()
+    pub(super) fn contexts(&self) -> Arc<HashMap<String, Arc<ServiceContext>>> {
+        self.contexts.load_full()
     }
 
     pub(super) fn threads(&self) -> usize {
@@ -218,48 +218,50 @@ impl Core {
     }
 
     /// Ends a wait when the client is closed, or when the caller wants it.
-    pub(super) fn interrupt<'a>(&'a self, callers: &'a dyn Interrupt) -> Both<'a> {
-        Both(&self.closing, callers)
+    pub(super) fn interrupt<'a>(&'a self, callers: &'a dyn Interrupt) -> EitherInterrupt<'a> {
+        EitherInterrupt(&self.closing, callers)
     }
 
     /// How a service is called; made on first use.
-    pub(super) fn line(&self, service: &str) -> Result<Arc<Line>> {
-        if let Some(known) = self.lines.load().get(service) {
+    pub(super) fn context(&self, service: &str) -> Result<Arc<ServiceContext>> {
+        if let Some(known) = self.contexts.load().get(service) {
             return Ok(known.clone());
         }
         check_service(service)?;
-        let _one_at_a_time = self.new_line.lock();
-        let lines = self.lines.load_full();
-        if let Some(known) = lines.get(service) {
+        let _one_at_a_time = self.adding.lock();
+        let contexts = self.contexts.load_full();
+        if let Some(known) = contexts.get(service) {
             return Ok(known.clone());
         }
         let policies = self.policies(service, &self.config.load());
         let (runtime, probes) = (self.runtime.clone(), self.probes.clone());
         let is_stub = self.hooks().transport.is_some();
-        let line = Arc::new(Line::new(service, policies, self.catalog.clone(), runtime, probes, is_stub));
-        let mut lines = HashMap::clone(&lines);
-        if (lines.len() + 1).is_multiple_of(SWEEP_EVERY) {
+        let context =
+            Arc::new(ServiceContext::new(service, policies, self.catalog.clone(), runtime, probes, is_stub));
+        let mut contexts = HashMap::clone(&contexts);
+        if (contexts.len() + 1).is_multiple_of(SWEEP_EVERY) {
             // Names that nobody offers, asked for once: a gateway meets as many as its callers can think of.
             // Two maps hold each at this moment: the one that is, and the one that is being made.
-            let is_of_use = |line: &Arc<Line>| Arc::strong_count(line) > 2 || line.has_endpoints();
-            lines.retain(|_, line| is_of_use(line));
+            let is_of_use =
+                |context: &Arc<ServiceContext>| Arc::strong_count(context) > 2 || context.has_endpoints();
+            contexts.retain(|_, context| is_of_use(context));
         }
-        lines.insert(service.to_owned(), line.clone());
-        self.lines.store(Arc::new(lines));
-        Ok(line)
+        contexts.insert(service.to_owned(), context.clone());
+        self.contexts.store(Arc::new(contexts));
+        Ok(context)
     }
 
     fn policies(&self, service: &str, config: &Config) -> Policies {
-        let balancers = &self.recipe.balancers;
+        let balancers = &self.user_code.balancers;
         let own = balancers.get(&Some(service.to_owned())).or_else(|| balancers.get(&None));
         Policies::new(config.settings_for(service), own.cloned())
     }
 
     pub(super) fn configure(&self, changes: Value) -> Result<()> {
-        let _one_at_a_time = self.new_line.lock();
+        let _one_at_a_time = self.adding.lock();
         let config = self.config.load().changed(changes)?;
-        for (service, line) in self.lines.load().iter() {
-            line.set_policies(self.policies(service, &config));
+        for (service, context) in self.contexts.load().iter() {
+            context.set_policies(self.policies(service, &config));
         }
         self.config.store(Arc::new(config));
         Ok(())
@@ -267,39 +269,42 @@ impl Core {
 
     /// Waits for the first ever list of a service; never again after that.
     #[inline]
-    pub(super) fn await_list(
+    pub(super) fn await_first_list(
         &self,
-        line: &Line,
+        context: &ServiceContext,
         deadline: Deadline,
         interrupt: &dyn Interrupt,
     ) -> Result<()> {
-        if line.known.enter() {
-            line.known.count_hit();
+        if context.entry.mark_used() {
+            context.entry.count_hit();
             return Ok(());
         }
         let both = self.interrupt(interrupt);
         let wait = Wait { deadline, interrupt: &both };
-        self.catalog.service(line.name(), &wait).map(drop).map_err(|error| explain::unheard(line, error))
+        self.catalog
+            .service(context.name(), &wait)
+            .map(drop)
+            .map_err(|error| explain::no_list(context, error))
     }
 
     /// The whole of a call.
     pub(super) fn call(
         self: &Arc<Core>,
-        line: &Line,
+        context: &ServiceContext,
         selection: &Selection,
         request: &Request,
         interrupt: &dyn Interrupt,
     ) -> Result<Response> {
         let request = request.checked()?;
-        let policies = line.policies();
+        let policies = context.policies();
         let started = clock::now();
         let deadline = Deadline::new(started, request.options.timeout.unwrap_or(policies.settings.timeout));
-        self.await_list(line, deadline, interrupt)?;
+        self.await_first_list(context, deadline, interrupt)?;
         let call = Call {
-            name: line.name(),
+            name: context.name(),
             selection,
             policies: &policies,
-            reporter: line.reporter(&policies),
+            reporter: context.reporter(&policies),
             hooks: self.hooks(),
             request,
             interrupt: &self.interrupt(interrupt),
@@ -310,7 +315,7 @@ impl Core {
             Some(response) => Ok(response),
             None => Err(explain::no_endpoint(
                 self,
-                line,
+                context,
                 &selection.filter,
                 &Wait { deadline, interrupt: &self.interrupt(interrupt) },
             )),
@@ -320,7 +325,7 @@ impl Core {
     /// Ends the background work for this client, and lets go of its lines.
     fn release(&self) {
         self.catalog.close();
-        self.lines.swap(Arc::default()).values().for_each(|line| line.release());
+        self.contexts.swap(Arc::default()).values().for_each(|context| context.release());
     }
 
     fn close(&self, drain: Duration, interrupt: &dyn Interrupt) {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::core::Core;
-use super::line::Line;
+use super::service_context::ServiceContext;
 use crate::balance::ewma;
-use crate::catalog::{Gone, Provenance};
+use crate::catalog::{Provenance, RemovedEndpoint};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind};
 use crate::interrupt::Never;
@@ -30,13 +30,13 @@ pub struct Explanation {
     /// Where the list is from and how old it is.
     pub source: String,
     /// Every endpoint known, usable or not.
-    pub endpoints: Vec<Verdict>,
+    pub endpoints: Vec<EndpointExplanation>,
 }
 
 /// What is thought of one endpoint.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
-pub struct Verdict {
+pub struct EndpointExplanation {
     /// Where it is.
     pub address: String,
     /// Its record.
@@ -61,7 +61,7 @@ impl fmt::Display for Explanation {
         for verdict in &self.endpoints {
             let mark = if verdict.usable { "usable" } else { "not used" };
             let ewma = verdict.ewma_ms.map_or("-".into(), |ewma| format!("{ewma:.2} ms"));
-            let Verdict { address, success, in_flight, weight, .. } = verdict;
+            let EndpointExplanation { address, success, in_flight, weight, .. } = verdict;
             write!(f, "  {address:<21} {mark:<8}  ewma {ewma:>10}  success {success:.2}")?;
             write!(f, "  in flight {in_flight}  weight {weight}")?;
             let reasons = verdict.reasons.join("; ");
@@ -73,31 +73,31 @@ impl fmt::Display for Explanation {
 
 pub(super) fn explain(
     core: &Core,
-    line: &Line,
+    context: &ServiceContext,
     query: &Query,
     wait: &Wait<'_>,
-    unheard: Option<Error>,
+    no_list: Option<Error>,
 ) -> Explanation {
     let now = clock::now();
     let filter = Filter { query: query.clone(), callable: false };
-    let snapshot = line.service.snapshot();
-    let endpoints: Vec<Verdict> =
-        snapshot.members.iter().map(|member| judge(line, member, &filter, now)).collect();
+    let snapshot = context.service.snapshot();
+    let endpoints: Vec<EndpointExplanation> =
+        snapshot.members.iter().map(|member| judge(context, member, &filter, now)).collect();
     let usable = endpoints.iter().filter(|verdict| verdict.usable).count();
-    let source = core.catalog().provenance(line.name()).describe();
-    let summary = match (usable, unheard) {
+    let source = core.catalog().provenance(context.name()).describe();
+    let summary = match (usable, no_list) {
         (0, Some(error)) => error.to_string(),
-        (0, None) => no_endpoint(core, line, &filter, wait).to_string(),
+        (0, None) => no_endpoint(core, context, &filter, wait).to_string(),
         _ => format!("{usable} of {} endpoints of {query} usable; {source}", endpoints.len()),
     };
     Explanation { query: query.to_string(), summary, usable, source, endpoints }
 }
 
-fn judge(line: &Line, member: &Member, filter: &Filter, now: Tick) -> Verdict {
+fn judge(context: &ServiceContext, member: &Member, filter: &Filter, now: Tick) -> EndpointExplanation {
     let (endpoint, state) = (&member.endpoint, &member.state);
-    let selection = line.service.selection(filter);
+    let selection = context.service.selection(filter);
     let view = selection.view();
-    let place = view.slots().iter().position(|slot| Arc::ptr_eq(&slot.member.state, state));
+    let place = view.candidates().iter().position(|slot| Arc::ptr_eq(&slot.member.state, state));
     let mut reasons = Vec::new();
     reasons.extend(filter.rejects(endpoint).map(|what| format!("filtered ({what})")));
     if !endpoint.healthy {
@@ -119,7 +119,7 @@ fn judge(line: &Line, member: &Member, filter: &Filter, now: Tick) -> Verdict {
     if member.unconfirmed {
         reasons.push("unconfirmed: its registry no longer lists it, but may have forgotten".into());
     }
-    Verdict {
+    EndpointExplanation {
         address: endpoint.address(),
         endpoint: endpoint.clone(),
         usable: place.is_some() && (!suspect || view.len() == 1),
@@ -132,18 +132,18 @@ fn judge(line: &Line, member: &Member, filter: &Filter, now: Tick) -> Verdict {
 }
 
 /// Why nobody could be chosen.
-pub(super) fn no_endpoint(core: &Core, line: &Line, filter: &Filter, wait: &Wait<'_>) -> Error {
-    let snapshot = line.service.snapshot();
-    let provenance = core.catalog().provenance(line.name());
+pub(super) fn no_endpoint(core: &Core, context: &ServiceContext, filter: &Filter, wait: &Wait<'_>) -> Error {
+    let snapshot = context.service.snapshot();
+    let provenance = core.catalog().provenance(context.name());
     if let Some(error) = cannot_be_called(&snapshot, filter) {
-        return error.for_service(&**line.name());
+        return error.for_service(&**context.name());
     }
     let message = if snapshot.members.is_empty() && provenance.gone.is_empty() {
-        nothing_registered(core, line, wait)
+        nothing_registered(core, context, wait)
     } else {
         count_up(&snapshot, &provenance, filter)
     };
-    Error::new(Kind::NoEndpoint, message).for_service(&**line.name())
+    Error::new(Kind::NoEndpoint, message).for_service(&**context.name())
 }
 
 /// Only endpoints of another protocol than HTTP are there.
@@ -167,8 +167,8 @@ fn cannot_be_called(snapshot: &Snapshot, filter: &Filter) -> Option<Error> {
     })
 }
 
-fn nothing_registered(core: &Core, line: &Line, wait: &Wait<'_>) -> String {
-    let name = line.name();
+fn nothing_registered(core: &Core, context: &ServiceContext, wait: &Wait<'_>) -> String {
+    let name = context.name();
     let meant = core.catalog().similar(name, wait);
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
     let source = core.catalog().provenance(name).describe();
@@ -186,7 +186,7 @@ fn count_up(snapshot: &Snapshot, provenance: &Provenance, filter: &Filter) -> St
     let unhealthy = count(&|member| filter.rejects(&member.endpoint).is_none() && !member.endpoint.healthy);
     let ejected = count(&|member| member.state.is_ejected());
     let mut parts = Vec::new();
-    parts.extend(gone_in_words(&provenance.gone));
+    parts.extend(removals_in_words(&provenance.gone));
     if unhealthy > 0 {
         parts.push(format!("{unhealthy} unhealthy"));
     }
@@ -204,13 +204,13 @@ fn count_up(snapshot: &Snapshot, provenance: &Provenance, filter: &Filter) -> St
 }
 
 /// `1 expired 40 s ago`, for each way of going.
-fn gone_in_words(gone: &[Gone]) -> Vec<String> {
+fn removals_in_words(gone: &[RemovedEndpoint]) -> Vec<String> {
     let now = clock::now();
     let mut ways: Vec<&str> = gone.iter().map(|gone| gone.why).collect();
     ways.sort_unstable();
     ways.dedup();
     let in_words = |why: &&str| {
-        let mut of_this: Vec<&Gone> = gone.iter().filter(|gone| gone.why == *why).collect();
+        let mut of_this: Vec<&RemovedEndpoint> = gone.iter().filter(|gone| gone.why == *why).collect();
         of_this.sort_by_key(|gone| std::cmp::Reverse(gone.at));
         let ago = of_this.first().map_or(Duration::ZERO, |latest| now.since(latest.at));
         format!("{} {why} {} s ago", of_this.len(), ago.as_secs())
@@ -219,18 +219,18 @@ fn gone_in_words(gone: &[Gone]) -> Vec<String> {
 }
 
 /// The service could not be asked for even once.
-pub(super) fn unheard(line: &Line, error: Error) -> Error {
+pub(super) fn no_list(context: &ServiceContext, error: Error) -> Error {
     if matches!(error.kind(), Kind::Closed | Kind::Cancelled) {
         return error;
     }
-    error.for_service(&**line.name())
+    error.for_service(&**context.name())
 }
 
 /// `wait_for` gave up: what is there instead.
 pub(super) fn still_missing(core: &Core, query: &Query, timeout: Duration, error: Error) -> Error {
-    let Ok(line) = core.line(&query.service) else { return error };
+    let Ok(context) = core.context(&query.service) else { return error };
     let filter = Filter { query: query.clone(), callable: false };
-    let why = no_endpoint(core, &line, &filter, &Wait::new(Duration::from_millis(500), &Never));
+    let why = no_endpoint(core, &context, &filter, &Wait::new(Duration::from_millis(500), &Never));
     Error::new(Kind::Timeout, format!("waited {} s; {why}", timeout.as_secs_f64()))
         .for_service(&*query.service)
 }

@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::Client;
 use super::core::Core;
-use super::line::Line;
 use super::pick::Pick;
+use super::service_context::ServiceContext;
 use crate::call::{Request, Response};
 use crate::error::Result;
 use crate::interrupt::{Interrupt, Interruptible, Never};
@@ -26,29 +26,29 @@ use crate::model::Query;
 pub struct ServiceHandle {
     client: Client,
     query: Query,
-    bound: Arc<Bound>,
+    bound: Arc<BoundService>,
 }
 
 /// What the query stands for in this process.
-pub(super) struct Bound {
+pub(super) struct BoundService {
     pub(super) core: Arc<Core>,
-    pub(super) line: Arc<Line>,
+    pub(super) context: Arc<ServiceContext>,
     pub(super) callable: Arc<Selection>,
     pub(super) pickable: Arc<Selection>,
 }
 
-impl Bound {
-    pub(super) fn new(client: &Client, query: &Query) -> Result<Bound> {
+impl BoundService {
+    pub(super) fn new(client: &Client, query: &Query) -> Result<BoundService> {
         let core = client.core()?;
-        let line = core.line(&query.service)?;
-        let (callable, pickable) = (line.callable(query), line.pickable(query));
-        Ok(Bound { core, line, callable, pickable })
+        let context = core.context(&query.service)?;
+        let (callable, pickable) = (context.callable(query), context.pickable(query));
+        Ok(BoundService { core, context, callable, pickable })
     }
 }
 
 impl ServiceHandle {
     pub(super) fn new(client: Client, query: Query) -> Result<ServiceHandle> {
-        let bound = Arc::new(Bound::new(&client, &query)?);
+        let bound = Arc::new(BoundService::new(&client, &query)?);
         Ok(ServiceHandle { client, query, bound })
     }
 
@@ -105,7 +105,11 @@ impl ServiceHandle {
     /// The same if it takes no waiting; `None` where [`pick`](ServiceHandle::pick) would have to ask a registry.
     pub fn try_pick(&self) -> Result<Option<Pick>> {
         self.bound(|bound| {
-            if bound.line.known.enter() { Pick::at_hand(bound, crate::clock::now()) } else { Ok(None) }
+            if bound.context.entry.mark_used() {
+                Pick::choose_now(bound, crate::clock::now())
+            } else {
+                Ok(None)
+            }
         })
     }
 
@@ -118,16 +122,16 @@ impl ServiceHandle {
     /// Uses what the handle is bound to. In a child forked since then it is looked up anew at each use: what is
     /// bound belongs to the parent.
     #[inline]
-    pub(super) fn bound<T>(&self, use_it: impl FnOnce(&Bound) -> Result<T>) -> Result<T> {
+    pub(super) fn bound<T>(&self, use_it: impl FnOnce(&BoundService) -> Result<T>) -> Result<T> {
         if self.client.is_closed() {
             return Err(super::closed());
         }
-        let Bound { core, callable, pickable, .. } = &*self.bound;
+        let BoundService { core, callable, pickable, .. } = &*self.bound;
         let is_current = core.generation() == crate::runtime::generation();
         if is_current && !callable.is_retired() && !pickable.is_retired() {
             return use_it(&self.bound);
         }
-        use_it(&Bound::new(&self.client, &self.query)?)
+        use_it(&BoundService::new(&self.client, &self.query)?)
     }
 }
 

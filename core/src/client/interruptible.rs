@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::core::Both;
+use super::core::EitherInterrupt;
 use super::explain::{self, Explanation};
-use super::handle::{Bound, ServiceHandle};
-use super::line::Line;
+use super::handle::{BoundService, ServiceHandle};
 use super::pick::Pick;
+use super::service_context::ServiceContext;
 use super::{Client, Watch};
 use crate::call::{Request, Response, check_service};
 use crate::clock::{self, Deadline};
@@ -23,9 +23,9 @@ impl Interruptible<'_, Client> {
     pub fn discover(&self, query: impl Into<Query>) -> Result<Vec<Arc<Endpoint>>> {
         let query = query.into();
         let core = self.target.core()?;
-        let line = core.line(&query.service)?;
-        core.await_list(&line, deadline(&line), self.interrupt)?;
-        Ok(listed(&line, &query))
+        let context = core.context(&query.service)?;
+        core.await_first_list(&context, deadline(&context), self.interrupt)?;
+        Ok(matching_endpoints(&context, &query))
     }
 
     /// See [`Client::services`].
@@ -37,15 +37,15 @@ impl Interruptible<'_, Client> {
 
     /// See [`Client::pick`].
     pub fn pick(&self, query: impl Into<Query>) -> Result<Pick> {
-        Pick::choose(&Bound::new(self.target, &query.into())?, self.interrupt)
+        Pick::choose(&BoundService::new(self.target, &query.into())?, self.interrupt)
     }
 
     /// See [`Client::call`].
     pub fn call(&self, request: &Request) -> Result<Response> {
         let core = self.target.core()?;
-        let line = core.line(&request.query.service)?;
-        let selection = line.callable(&request.query);
-        core.call(&line, &selection, request, self.interrupt)
+        let context = core.context(&request.query.service)?;
+        let selection = context.callable(&request.query);
+        core.call(&context, &selection, request, self.interrupt)
     }
 
     /// See [`Client::register`].
@@ -69,12 +69,12 @@ impl Interruptible<'_, Client> {
     /// See [`Client::explain`].
     pub fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
         let (query, core) = (query.into(), self.target.core()?);
-        let line = core.line(&query.service)?;
-        let deadline = deadline(&line);
+        let context = core.context(&query.service)?;
+        let deadline = deadline(&context);
         // A registry that does not answer is part of the explanation.
-        let unheard = core.await_list(&line, deadline, self.interrupt).err();
+        let no_list = core.await_first_list(&context, deadline, self.interrupt).err();
         let wait = Wait { deadline, interrupt: &core.interrupt(self.interrupt) };
-        Ok(explain::explain(&core, &line, &query, &wait, unheard))
+        Ok(explain::explain(&core, &context, &query, &wait, no_list))
     }
 
     /// See [`Client::close`].
@@ -92,7 +92,7 @@ impl Interruptible<'_, ServiceHandle> {
     /// See [`ServiceHandle::call`].
     #[inline]
     pub fn call(&self, request: &Request) -> Result<Response> {
-        self.target.bound(|bound| bound.core.call(&bound.line, &bound.callable, request, self.interrupt))
+        self.target.bound(|bound| bound.core.call(&bound.context, &bound.callable, request, self.interrupt))
     }
 
     /// See [`ServiceHandle::pick`].
@@ -107,18 +107,18 @@ impl Interruptible<'_, Watch> {
     pub fn next_within(&self, timeout: impl Into<Option<Duration>>) -> Result<Option<Change>> {
         let Watch { watching, closing } = self.target;
         closing.check()?;
-        watching.next(timeout.into(), &Both::new(closing, self.interrupt))
+        watching.next(timeout.into(), &EitherInterrupt::new(closing, self.interrupt))
     }
 }
 
 /// The deadline of a lookup that has no timeout of its own.
-fn deadline(line: &Line) -> Deadline {
-    Deadline::new(clock::now(), line.policies().settings.timeout)
+fn deadline(context: &ServiceContext) -> Deadline {
+    Deadline::new(clock::now(), context.policies().settings.timeout)
 }
 
 /// The healthy endpoints that the query accepts.
-pub(super) fn listed(line: &Line, query: &Query) -> Vec<Arc<Endpoint>> {
-    let snapshot = line.service.snapshot();
+pub(super) fn matching_endpoints(context: &ServiceContext, query: &Query) -> Vec<Arc<Endpoint>> {
+    let snapshot = context.service.snapshot();
     let accepted = snapshot.members.iter().map(|member| &member.endpoint);
     accepted.filter(|endpoint| endpoint.healthy && query.accepts(endpoint)).cloned().collect()
 }

@@ -1,7 +1,7 @@
 //! The client: the one place where the parts meet. It reads like their table of contents.
 //!
 //! ```text
-//!  Client ── Shell (config, hooks: what survives a fork) ── Core (what lives in this process)
+//!  Client ── ForkSafeCore (config, hooks: what survives a fork) ── Core (what lives in this process)
 //!                                                            ├─ catalog         what exists
 //!                                                            ├─ registrations   what we keep known
 //!                                                            └─ lines           how each service is called
@@ -12,8 +12,8 @@ mod core;
 mod explain;
 mod handle;
 mod interruptible;
-mod line;
 mod pick;
+mod service_context;
 mod stats;
 mod watch;
 
@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::core::{Core, Shell};
+use self::core::{Core, ForkSafeCore};
 use crate::call::{Request, Response};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
@@ -31,7 +31,7 @@ use crate::model::{Endpoint, Instance, Query};
 use crate::registration::Registration;
 
 pub use builder::ClientBuilder;
-pub use explain::{Explanation, Verdict};
+pub use explain::{EndpointExplanation, Explanation};
 pub use handle::ServiceHandle;
 pub use pick::Pick;
 pub use stats::{EndpointStats, ServiceStats, Stats};
@@ -49,7 +49,7 @@ pub use watch::Watch;
 /// ```
 #[derive(Clone)]
 pub struct Client {
-    shell: Arc<Shell>,
+    shell: Arc<ForkSafeCore>,
 }
 
 impl Client {
@@ -89,10 +89,10 @@ impl Client {
     /// The same if it takes no waiting; `None` where [`discover`](Client::discover) would have to ask a registry.
     pub fn try_discover(&self, query: impl Into<Query>) -> Result<Option<Vec<Arc<Endpoint>>>> {
         let query = query.into();
-        let line = self.core()?.line(&query.service)?;
-        Ok(line.known.enter().then(|| {
-            line.known.count_hit();
-            interruptible::listed(&line, &query)
+        let context = self.core()?.context(&query.service)?;
+        Ok(context.entry.mark_used().then(|| {
+            context.entry.count_hit();
+            interruptible::matching_endpoints(&context, &query)
         }))
     }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::Guard;
 
 use super::explain;
-use super::handle::Bound;
-use super::line::Desk;
+use super::handle::BoundService;
+use super::service_context::PickOwner;
 use crate::balance::Context;
 use crate::call::with_draw;
 use crate::clock::{self, Deadline, Tick};
@@ -33,40 +33,40 @@ pub struct Pick {
 
 impl Pick {
     /// Chooses among what a selection holds now; waits for the first ever list of the service.
-    pub(super) fn choose(bound: &Bound, interrupt: &dyn Interrupt) -> Result<Pick> {
+    pub(super) fn choose(bound: &BoundService, interrupt: &dyn Interrupt) -> Result<Pick> {
         let now = clock::now();
-        if !bound.line.known.enter() {
+        if !bound.context.entry.mark_used() {
             let deadline = Pick::deadline(bound, now);
-            bound.core.await_list(&bound.line, deadline, interrupt)?;
+            bound.core.await_first_list(&bound.context, deadline, interrupt)?;
         }
-        if let Some(pick) = Pick::at_hand(bound, now)? {
+        if let Some(pick) = Pick::choose_now(bound, now)? {
             Ok(pick)
         } else {
-            let Bound { core, line, pickable, .. } = bound;
+            let BoundService { core, context, pickable, .. } = bound;
             let both = core.interrupt(interrupt);
             let wait = Wait { deadline: Pick::deadline(bound, now), interrupt: &both };
-            Err(explain::no_endpoint(core, line, &pickable.filter, &wait))
+            Err(explain::no_endpoint(core, context, &pickable.filter, &wait))
         }
     }
 
     #[cold]
-    fn deadline(bound: &Bound, now: Tick) -> Deadline {
-        Deadline::new(now, bound.line.policies().settings.timeout)
+    fn deadline(bound: &BoundService, now: Tick) -> Deadline {
+        Deadline::new(now, bound.context.policies().settings.timeout)
     }
 
     /// Chooses among what a selection holds now, waiting for nothing; `None` where that is nobody.
     #[inline]
-    pub(super) fn at_hand(bound: &Bound, now: Tick) -> Result<Option<Pick>> {
+    pub(super) fn choose_now(bound: &BoundService, now: Tick) -> Result<Option<Pick>> {
         let view = bound.pickable.view();
-        let desk = desk_of(&view)?;
-        desk.line.reporter(&desk.policies).look_after(now);
+        let owner = owner_of(&view)?;
+        owner.context.reporter(&owner.policies).run_due(now);
         if view.is_empty() {
             return Ok(None);
         }
-        let choose = |draw: &mut _| desk.policies.choose(&view, &mut Context { now, draw, tried: &[] });
+        let choose = |draw: &mut _| owner.policies.choose(&view, &mut Context { now, draw, tried: &[] });
         let index = with_draw(bound.pickable.id, choose)?;
-        view.slots()[index].member.state.begin(now);
-        desk.line.counters.add(Count::Picks, 1);
+        view.candidates()[index].member.state.begin(now);
+        owner.context.counters.add(Count::Picks, 1);
         Ok(Some(Pick { view, index, began: now, settled: AtomicBool::new(false) }))
     }
 
@@ -77,7 +77,7 @@ impl Pick {
 
     /// Whether its service's list is older than it should be, because the registry does not answer.
     pub fn is_stale(&self) -> bool {
-        desk_of(&self.view).is_ok_and(|desk| desk.line.known.is_stale())
+        owner_of(&self.view).is_ok_and(|owner| owner.context.entry.is_stale())
     }
 
     /// It went well.
@@ -101,7 +101,7 @@ impl Pick {
     }
 
     fn member(&self) -> &Member {
-        &self.view.slots()[self.index].member
+        &self.view.candidates()[self.index].member
     }
 
     fn settle(&self, outcome: Outcome) {
@@ -109,10 +109,10 @@ impl Pick {
             return;
         }
         let member = self.member();
-        if let Ok(desk) = desk_of(&self.view) {
-            let reporter = desk.line.reporter(&desk.policies);
+        if let Ok(owner) = owner_of(&self.view) {
+            let reporter = owner.context.reporter(&owner.policies);
             reporter.report(&self.view, member, outcome, self.began, clock::now());
-            desk.line.counters.add(Count::Unreported, u64::from(outcome == Outcome::Neutral));
+            owner.context.counters.add(Count::Unreported, u64::from(outcome == Outcome::Neutral));
         }
         member.state.end();
     }
@@ -120,7 +120,7 @@ impl Pick {
 
 /// Where a view's picks report; a view without belongs to a client that was closed.
 #[inline]
-fn desk_of(view: &View) -> Result<&Desk> {
+fn owner_of(view: &View) -> Result<&PickOwner> {
     view.owner.as_ref().and_then(|owner| owner.downcast_ref()).ok_or_else(super::closed)
 }
 

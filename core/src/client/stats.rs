@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::core::Core;
-use super::line::Line;
+use super::service_context::ServiceContext;
 use crate::balance::ewma;
 use crate::catalog::CacheStats;
 use crate::clock::{self, Tick};
@@ -64,17 +64,18 @@ pub(super) fn gather(core: &Core) -> Stats {
     let now = clock::now();
     let mut cache = core.catalog().stats();
     // A pick is a look-up too; it is counted once, as a pick.
-    cache.hits += core.lines().values().map(|line| line.counters.get(Count::Picks)).sum::<u64>();
-    let services = core.lines().iter().map(|(name, line)| (name.clone(), of_line(line, now))).collect();
+    cache.hits += core.contexts().values().map(|context| context.counters.get(Count::Picks)).sum::<u64>();
+    let services =
+        core.contexts().iter().map(|(name, context)| (name.clone(), of_service(context, now))).collect();
     Stats { services, cache, registrations: core.registrations().stats(), threads: core.threads() }
 }
 
-fn of_line(line: &Line, now: Tick) -> ServiceStats {
-    let members = &line.service.snapshot().members;
+fn of_service(context: &ServiceContext, now: Tick) -> ServiceStats {
+    let members = &context.service.snapshot().members;
     ServiceStats {
-        figures: line.counters.figures(),
-        budget: line.policies().budget.available(now),
-        stale: line.known.is_stale(),
+        figures: context.counters.figures(),
+        budget: context.policies().budget.available(now),
+        stale: context.entry.is_stale(),
         endpoints: members.iter().map(|member| (member.endpoint.address(), of_member(member, now))).collect(),
     }
 }

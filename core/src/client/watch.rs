@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::catalog::Watching;
+use crate::catalog::CatalogWatch;
 use crate::error::Result;
 use crate::interrupt::{Closing, Interrupt, Interruptible, Never};
 use crate::model::Change;
@@ -22,12 +22,12 @@ use crate::model::Change;
 /// ```
 #[derive(Clone)]
 pub struct Watch {
-    pub(super) watching: Arc<Watching>,
+    pub(super) watching: Arc<CatalogWatch>,
     pub(super) closing: Arc<Closing>,
 }
 
 impl Watch {
-    pub(super) fn new(watching: Watching, closing: Arc<Closing>) -> Watch {
+    pub(super) fn new(watching: CatalogWatch, closing: Arc<Closing>) -> Watch {
         Watch { watching: Arc::new(watching), closing }
     }
 

@@ -9,7 +9,7 @@ use crate::clock::Tick;
 /// What an endpoint is trusted with now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub enum Standing {
+pub enum RotationStatus {
     /// In rotation.
     Trusted = 0,
     /// In rotation again after an ejection: one failure ejects it anew, one success clears it.
@@ -18,12 +18,12 @@ pub enum Standing {
     Ejected = 2,
 }
 
-impl Standing {
-    pub(super) fn from_number(number: u8) -> Standing {
+impl RotationStatus {
+    pub(super) fn from_number(number: u8) -> RotationStatus {
         match number {
-            0 => Standing::Trusted,
-            1 => Standing::OnTrial,
-            _ => Standing::Ejected,
+            0 => RotationStatus::Trusted,
+            1 => RotationStatus::OnTrial,
+            _ => RotationStatus::Ejected,
         }
     }
 }

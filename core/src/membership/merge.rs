@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::{Delta, Listed, Member};
+use super::{Delta, ListedEndpoint, Member};
 use crate::model::{Endpoint, EndpointKey};
 
 /// Keeps one record per protocol and address: the first, with the largest weight of all of them.
-pub(super) fn one_per_key(listed: Vec<Listed>) -> Vec<(EndpointKey, Listed)> {
-    let mut keyed: Vec<(EndpointKey, Listed)> =
+pub(super) fn one_per_key(listed: Vec<ListedEndpoint>) -> Vec<(EndpointKey, ListedEndpoint)> {
+    let mut keyed: Vec<(EndpointKey, ListedEndpoint)> =
         listed.into_iter().map(|listed| (listed.endpoint.key(), listed)).collect();
     keyed.sort_by(|(a, _), (b, _)| (a.address, &a.protocol).cmp(&(b.address, &b.protocol)));
     keyed.dedup_by(|(dropped, twin), (kept, first)| {
@@ -25,7 +25,7 @@ pub(super) fn one_per_key(listed: Vec<Listed>) -> Vec<(EndpointKey, Listed)> {
 }
 
 /// The members from now on, and what that changes.
-pub(super) fn merge(before: &[Member], listed: Vec<(EndpointKey, Listed)>) -> (Vec<Member>, Delta) {
+pub(super) fn merge(before: &[Member], listed: Vec<(EndpointKey, ListedEndpoint)>) -> (Vec<Member>, Delta) {
     let mut old: HashMap<EndpointKey, &Member> =
         before.iter().map(|member| (member.endpoint.key(), member)).collect();
     let mut delta = Delta::default();

@@ -5,7 +5,7 @@
 //!                     │                                         │ state outlives updates
 //!                     ├── Selection per Query ── View (what may be picked now: alias table over the usable)
 //!                     ├── Rotation (who is out, never more than half; when somebody must look after them)
-//!                     └── Pulse (how fast the service answers as a whole)
+//!                     └── ServiceLatency (how fast the service answers as a whole)
 //! ```
 //!
 //! A snapshot and a view are never changed, only replaced, behind `arc_swap`: picks read them without a lock.
@@ -33,10 +33,10 @@ use merge::{merge, one_per_key};
 use rotation::{Absent, Rotation};
 
 pub use alias::AliasTable;
-pub use ejection::{Cause, Ejection, ProbeKind, Standing};
+pub use ejection::{Cause, Ejection, ProbeKind, RotationStatus};
 pub use recent::Recent;
-pub use state::{CROWD, Cell, Connections, Decaying, Patience, State, Streak};
-pub use view::{Mean, Pulse, Slot, View};
+pub use state::{AtomicF64, CROWD, Connections, Decaying, EndpointState, FailureStreak, StallTimeout};
+pub use view::{Candidate, MeanLatency, ServiceLatency, View};
 
 /// One endpoint and what we have seen of it.
 #[derive(Clone, Debug)]
@@ -44,7 +44,7 @@ pub struct Member {
     /// Its record.
     pub endpoint: Arc<Endpoint>,
     /// Its cells, shared with every other snapshot it is in.
-    pub state: Arc<State>,
+    pub state: Arc<EndpointState>,
     /// Whether the registry has stopped listing it without saying that it is gone.
     pub unconfirmed: bool,
 }
@@ -60,7 +60,7 @@ pub struct Snapshot {
 
 /// An endpoint as the catalog lists it.
 #[derive(Clone, Debug)]
-pub struct Listed {
+pub struct ListedEndpoint {
     /// Its record.
     pub endpoint: Arc<Endpoint>,
     /// Whether the registry has stopped listing it without saying that it is gone.
@@ -151,7 +151,7 @@ pub struct Service {
     snapshot: ArcSwap<Snapshot>,
     selections: ArcSwap<HashMap<Filter, Arc<Selection>>>,
     rotation: Rotation,
-    pulse: Arc<Pulse>,
+    service_latency: Arc<ServiceLatency>,
     /// Held while a snapshot or the views are replaced. Never while user code runs.
     writer: Mutex<Absent>,
 }
@@ -164,7 +164,7 @@ impl Service {
             snapshot: ArcSwap::default(),
             selections: ArcSwap::default(),
             rotation: Rotation::default(),
-            pulse: Arc::default(),
+            service_latency: Arc::default(),
             writer: Mutex::default(),
         })
     }
@@ -180,8 +180,8 @@ impl Service {
     }
 
     /// How fast it answers as a whole.
-    pub fn pulse(&self) -> &Pulse {
-        &self.pulse
+    pub fn service_latency(&self) -> &ServiceLatency {
+        &self.service_latency
     }
 
     /// The selection for a filter; made on first use, the same one ever after.
@@ -194,7 +194,7 @@ impl Service {
         if let Some(known) = known.get(filter) {
             return known.clone();
         }
-        let view = View::build(&self.snapshot.load(), filter, Arc::default(), self.pulse.clone());
+        let view = View::build(&self.snapshot.load(), filter, Arc::default(), self.service_latency.clone());
         let selection = Arc::new(Selection {
             filter: filter.clone(),
             id: view.mean.id,
@@ -214,7 +214,7 @@ impl Service {
     /// Replaces what exists. Endpoints with the same protocol and address are one, weight the largest;
     /// those that stay keep their cells. An ejected one that is registered anew, or is back after it was
     /// gone, is probed at once.
-    pub fn replace(&self, listed: Vec<Listed>) -> Delta {
+    pub fn replace(&self, listed: Vec<ListedEndpoint>) -> Delta {
         let mut absent = self.writer.lock();
         let before = self.snapshot.load_full();
         let (members, delta) = merge(&before.members, one_per_key(listed));
@@ -255,7 +255,7 @@ impl Service {
         self.rotation.settle(&snapshot.members);
         for selection in self.selections.load().values() {
             let mean = selection.view.load().mean.clone();
-            let view = View::build(&snapshot, &selection.filter, mean, self.pulse.clone());
+            let view = View::build(&snapshot, &selection.filter, mean, self.service_latency.clone());
             selection.view.store(Arc::new(view.owned_by(selection.owner.lock().clone())));
         }
     }
@@ -266,10 +266,10 @@ mod tests {
     use super::*;
     use crate::clock::Tick;
 
-    fn listed(port: u16, weight: u32) -> Listed {
+    fn listed(port: u16, weight: u32) -> ListedEndpoint {
         let mut endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), port);
         endpoint.weight = weight;
-        Listed { endpoint: Arc::new(endpoint), unconfirmed: false }
+        ListedEndpoint { endpoint: Arc::new(endpoint), unconfirmed: false }
     }
 
     fn everything() -> Filter {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use arc_swap::ArcSwap;
 
 use super::view::weighted;
-use super::{Ejection, Member, Service, State};
+use super::{Ejection, EndpointState, Member, Service};
 use crate::clock::Tick;
 use crate::model::{Endpoint, EndpointKey};
 
@@ -89,7 +89,7 @@ impl Service {
 
     /// Takes an endpoint out of rotation and rebuilds the views. False where that must not be: it is out
     /// already, is not listed, gets no calls anyway, or half are out.
-    pub fn eject(&self, state: &Arc<State>, ejection: Ejection) -> bool {
+    pub fn eject(&self, state: &Arc<EndpointState>, ejection: Ejection) -> bool {
         let _writer = self.writer.lock();
         let snapshot = self.snapshot.load();
         let may_go = self.may_eject()
@@ -104,7 +104,7 @@ impl Service {
 
     /// Takes an endpoint back into rotation, on trial, if it is still out by the ejection that began at
     /// `since`; says whether it was.
-    pub fn readmit(&self, state: &State, since: Tick, now: Tick) -> bool {
+    pub fn readmit(&self, state: &EndpointState, since: Tick, now: Tick) -> bool {
         let _writer = self.writer.lock();
         let still_out = state.ejection().is_some_and(|ejection| ejection.since == since);
         if still_out {
@@ -129,7 +129,7 @@ impl Service {
     }
 
     /// Changes when an ejected endpoint is probed.
-    pub fn reschedule(&self, state: &State, change: impl FnOnce(&mut Ejection)) {
+    pub fn reschedule(&self, state: &EndpointState, change: impl FnOnce(&mut Ejection)) {
         let _writer = self.writer.lock();
         state.change_ejection(change);
         self.rotation.schedule();
@@ -150,7 +150,7 @@ impl Service {
 
 /// Whoever is out and was started anew since is worth a probe at once.
 pub(super) fn probe_restarted(before: &[Member], after: &[Member]) {
-    let generations: HashMap<*const State, &str> = before
+    let generations: HashMap<*const EndpointState, &str> = before
         .iter()
         .filter(|member| member.state.is_ejected())
         .map(|member| (Arc::as_ptr(&member.state), member.endpoint.generation.as_str()))

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use arc_swap::ArcSwapOption;
 
-use super::{Ejection, Recent, Standing};
+use super::{Ejection, Recent, RotationStatus};
 use crate::clock::Tick;
 
 /// So many calls in flight make a crowd: fewer that hang may be slow, a crowd that hangs is stalled.
@@ -18,9 +18,9 @@ pub const CROWD: u32 = 3;
 
 /// An `f64` in an atomic.
 #[derive(Debug, Default)]
-pub struct Cell(AtomicU64);
+pub struct AtomicF64(AtomicU64);
 
-impl Cell {
+impl AtomicF64 {
     /// Its value.
     #[inline]
     pub fn get(&self) -> f64 {
@@ -37,7 +37,7 @@ impl Cell {
 /// A value and the moment it was last written; what it is worth later is for the reader to project.
 #[derive(Debug, Default)]
 pub struct Decaying {
-    value: Cell,
+    value: AtomicF64,
     at: AtomicU64,
 }
 
@@ -64,9 +64,9 @@ impl Decaying {
 
 /// How long a crowd may hang before the endpoint is suspect.
 #[derive(Debug, Default)]
-pub struct Patience(AtomicU64);
+pub struct StallTimeout(AtomicU64);
 
-impl Patience {
+impl StallTimeout {
     /// `None` until it has been worked out.
     #[inline]
     pub fn get(&self) -> Option<Duration> {
@@ -75,8 +75,8 @@ impl Patience {
     }
 
     /// Sets it.
-    pub fn set(&self, patience: Duration) {
-        self.0.store(patience.as_nanos() as u64, Relaxed);
+    pub fn set(&self, stall_timeout: Duration) {
+        self.0.store(stall_timeout.as_nanos() as u64, Relaxed);
     }
 
     /// As if it had never been worked out.
@@ -88,7 +88,7 @@ impl Patience {
 /// What has been seen of one endpoint. The first cells are those that every pick reads: one cache line.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
-pub struct State {
+pub struct EndpointState {
     /// EWMA of the latency, nanoseconds.
     pub latency: Decaying,
     /// EWMA of success, 0 to 1.
@@ -96,14 +96,14 @@ pub struct State {
     /// When `in_flight` last became a crowd, moved on by each answer.
     crowded_since: AtomicU64,
     /// How long its crowd may hang; unknown while it has answered too little.
-    pub patience: Patience,
+    pub stall_timeout: StallTimeout,
     /// Uses that have begun, and those that have ended: in flight is the difference.
     begun: AtomicU64,
     ended: AtomicU64,
     /// How many had begun when the last answer came.
     begun_at_answer: AtomicU64,
     /// Failures in a row.
-    pub streak: Streak,
+    pub streak: FailureStreak,
     standing: AtomicU8,
     looked_at: AtomicBool,
     answers: Recent,
@@ -126,7 +126,7 @@ impl std::fmt::Debug for Connections {
     }
 }
 
-impl State {
+impl EndpointState {
     /// A call sets out. Every `begin` has its [`end`](State::end).
     #[inline]
     pub fn begin(&self, now: Tick) {
@@ -214,19 +214,19 @@ impl State {
 
     /// What it is trusted with.
     #[inline]
-    pub fn standing(&self) -> Standing {
-        Standing::from_number(self.standing.load(Relaxed))
+    pub fn standing(&self) -> RotationStatus {
+        RotationStatus::from_number(self.standing.load(Relaxed))
     }
 
     /// Whether it is out of rotation.
     #[inline]
     pub fn is_ejected(&self) -> bool {
-        self.standing() == Standing::Ejected
+        self.standing() == RotationStatus::Ejected
     }
 
     /// A success while on trial clears it.
     pub fn acquit(&self) {
-        let (trial, trusted) = (Standing::OnTrial as u8, Standing::Trusted as u8);
+        let (trial, trusted) = (RotationStatus::OnTrial as u8, RotationStatus::Trusted as u8);
         // Whoever changed it first is right: a failure seen at the same moment has ejected it.
         let _ = self.standing.compare_exchange(trial, trusted, Relaxed, Relaxed);
     }
@@ -244,7 +244,7 @@ impl State {
     /// Under the service's writer lock only, like every change between in and out of rotation.
     pub(super) fn set_ejected(&self, ejection: Ejection) {
         *self.ejection.lock() = Some(ejection);
-        self.standing.store(Standing::Ejected as u8, Relaxed);
+        self.standing.store(RotationStatus::Ejected as u8, Relaxed);
     }
 
     pub(super) fn set_returned(&self, at: Tick) {
@@ -252,7 +252,7 @@ impl State {
         self.returned_at.store(at.nanos(), Relaxed);
         // What hangs since before says nothing about it now.
         self.answered(at);
-        self.standing.store(Standing::OnTrial as u8, Relaxed);
+        self.standing.store(RotationStatus::OnTrial as u8, Relaxed);
     }
 
     pub(super) fn change_ejection(&self, change: impl FnOnce(&mut Ejection)) {
@@ -264,9 +264,9 @@ impl State {
 
 /// Failures in a row: of any kind, and how many of them at the end were connect errors or timeouts.
 #[derive(Debug, Default)]
-pub struct Streak(AtomicU32);
+pub struct FailureStreak(AtomicU32);
 
-impl Streak {
+impl FailureStreak {
     /// One more; returns (of any kind, connect errors and timeouts), this one included.
     pub fn grow(&self, unreachable: bool) -> (u32, u32) {
         let grown = |packed: u32| {
@@ -300,12 +300,12 @@ mod tests {
 
     #[test]
     fn what_a_pick_reads_lies_in_one_cache_line() {
-        assert!(std::mem::offset_of!(State, ended) < 64);
+        assert!(std::mem::offset_of!(EndpointState, ended) < 64);
     }
 
     #[test]
     fn a_crowd_begins_with_the_third_call_and_any_answer_gives_it_time() {
-        let (state, at) = (State::default(), |second: u64| Tick::from_nanos(second * 1_000_000_000));
+        let (state, at) = (EndpointState::default(), |second: u64| Tick::from_nanos(second * 1_000_000_000));
         state.begin(at(1));
         state.begin(at(2));
         assert_eq!(state.hanging(at(9)), None);
@@ -321,7 +321,7 @@ mod tests {
 
     #[test]
     fn another_kind_of_failure_breaks_a_row_of_connect_errors() {
-        let streak = Streak::default();
+        let streak = FailureStreak::default();
         assert_eq!(streak.grow(true), (1, 1));
         assert_eq!(streak.grow(false), (2, 0));
         assert_eq!(streak.grow(true), (3, 1));

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::slot::{Slot, State};
-use super::{PATIENCE, Shared, pause};
+use super::managed_instance::{ManagedInstance, RegistrationState};
+use super::{REGISTER_TIMEOUT, Shared, pause};
 use crate::error::{Error, Result};
 use crate::interrupt::{Interrupt, Interruptible, Never};
 use crate::model::Instance;
@@ -17,33 +17,33 @@ use crate::runtime::Priority;
 #[must_use = "dropping the handle deregisters the instance; call detach() to keep it registered"]
 pub struct Registration {
     shared: Arc<Shared>,
-    slot: Arc<Slot>,
+    managed: Arc<ManagedInstance>,
     detached: bool,
 }
 
 impl Registration {
-    pub(super) fn new(shared: Arc<Shared>, slot: Arc<Slot>) -> Registration {
-        Registration { shared, slot, detached: false }
+    pub(super) fn new(shared: Arc<Shared>, managed: Arc<ManagedInstance>) -> Registration {
+        Registration { shared, managed, detached: false }
     }
 
     /// Where it stands.
-    pub fn state(&self) -> State {
-        if self.shared.is_inherited() { State::Closed } else { self.slot.state() }
+    pub fn state(&self) -> RegistrationState {
+        if self.shared.is_inherited() { RegistrationState::Closed } else { self.managed.state() }
     }
 
     /// `host:port` as others see it.
     pub fn address(&self) -> String {
-        if self.shared.is_inherited() { String::new() } else { self.slot.address() }
+        if self.shared.is_inherited() { String::new() } else { self.managed.address() }
     }
 
     /// The instance as registered, with everything that was found out for it.
     pub fn instance(&self) -> Instance {
-        if self.shared.is_inherited() { Instance::default() } else { self.slot.instance() }
+        if self.shared.is_inherited() { Instance::default() } else { self.managed.instance() }
     }
 
     /// What last went wrong; `None` while it is registered.
     pub fn last_error(&self) -> Option<Error> {
-        if self.shared.is_inherited() { None } else { self.slot.last_error() }
+        if self.shared.is_inherited() { None } else { self.managed.last_error() }
     }
 
     /// Waits until it is registered. Fails with the last error when the timeout has passed.
@@ -55,7 +55,7 @@ impl Registration {
     pub fn update(&self, mut instance: Instance) -> Result<()> {
         let shared = &self.shared;
         shared.check_open()?;
-        let before = self.slot.instance();
+        let before = self.managed.instance();
         if instance.host.is_empty() {
             instance.host.clone_from(&before.host);
         }
@@ -64,9 +64,9 @@ impl Registration {
         if instance.instance_id.is_empty() && same_place {
             instance.instance_id = before.instance_id;
         }
-        let instance = shared.complete(instance, &Wait::new(PATIENCE, &Never))?;
-        self.slot.update(instance)?;
-        (0..shared.stores.len()).for_each(|store| shared.hurry(store));
+        let instance = shared.complete(instance, &Wait::new(REGISTER_TIMEOUT, &Never))?;
+        self.managed.update(instance)?;
+        (0..shared.writers.len()).for_each(|writer| shared.schedule_soon(writer));
         Ok(())
     }
 
@@ -88,15 +88,15 @@ impl Registration {
 
     /// `register()` failed after all.
     pub(super) fn withdraw(self) {
-        self.shared.close(&self.slot, &Wait::new(PATIENCE, &Never));
+        self.shared.close(&self.managed, &Wait::new(REGISTER_TIMEOUT, &Never));
     }
 
     /// The same for a caller who was interrupted: he does not wait for it.
     pub(super) fn withdraw_in_background(self) {
         let handle = self.detach();
-        let (shared, slot) = (handle.shared.clone(), handle.slot.clone());
+        let (shared, managed) = (handle.shared.clone(), handle.managed.clone());
         handle.shared.runtime.post(&handle.shared.ports, Priority::Heartbeat, move || {
-            shared.close(&slot, &Wait::new(PATIENCE, &Never));
+            shared.close(&managed, &Wait::new(REGISTER_TIMEOUT, &Never));
         });
     }
 }
@@ -105,16 +105,16 @@ impl Interruptible<'_, Registration> {
     /// See [`Registration::wait`].
     pub fn wait(&self, timeout: Duration) -> Result<()> {
         self.target.shared.check_open()?;
-        self.target.slot.wait_registered(&Wait::new(timeout, self.interrupt))
+        self.target.managed.wait_registered(&Wait::new(timeout, self.interrupt))
     }
 
     /// See [`Registration::close`].
     pub fn close(&self, drain: Duration) -> Result<()> {
-        let Registration { shared, slot, .. } = self.target;
+        let Registration { shared, managed, .. } = self.target;
         if shared.is_inherited() {
             return Ok(());
         }
-        if shared.close(slot, &Wait::new(PATIENCE, self.interrupt)) {
+        if shared.close(managed, &Wait::new(REGISTER_TIMEOUT, self.interrupt)) {
             pause(drain, self.interrupt);
         }
         self.interrupt.check()
@@ -125,9 +125,9 @@ impl Drop for Registration {
     fn drop(&mut self) {
         if self.shared.is_inherited() {
             // One count too many: never freed, for what it locks and owns is the parent's.
-            std::mem::forget((self.shared.clone(), self.slot.clone()));
+            std::mem::forget((self.shared.clone(), self.managed.clone()));
         } else if !self.detached {
-            self.shared.close(&self.slot, &Wait::new(PATIENCE, &Never));
+            self.shared.close(&self.managed, &Wait::new(REGISTER_TIMEOUT, &Never));
         }
     }
 }

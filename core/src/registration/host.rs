@@ -8,7 +8,8 @@ use crate::model::Instance;
 use crate::registry::{Registry, Wait};
 
 /// An address of the documentation's own (RFC 5737): nothing is sent there, only the way to it is looked up.
-const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)), 9);
+const DOCUMENTATION_ADDRESS: SocketAddr =
+    SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)), 9);
 
 /// Refuses an instance that nobody could reach.
 pub(super) fn check(instance: &Instance) -> Result<()> {
@@ -57,15 +58,15 @@ pub(super) fn find<'a>(
     wait: &Wait<'_>,
 ) -> Result<String> {
     let mut registries = registries;
-    let seen = registries.find_map(|registry| registry.local_ip(wait)).or_else(on_the_way_out);
+    let seen = registries.find_map(|registry| registry.local_ip(wait)).or_else(outgoing_ip);
     wait.interrupt.check()?;
     seen.map(|ip| ip.to_string())
         .ok_or_else(|| Error::invalid("this machine's address could not be found; give it as host"))
 }
 
-fn on_the_way_out() -> Option<IpAddr> {
+fn outgoing_ip() -> Option<IpAddr> {
     let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
-    socket.connect(ELSEWHERE).ok()?;
+    socket.connect(DOCUMENTATION_ADDRESS).ok()?;
     socket.local_addr().ok().map(|local| local.ip()).filter(|ip| !ip.is_unspecified())
 }
 

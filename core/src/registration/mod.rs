@@ -1,7 +1,7 @@
 //! Staying known: every registration of a client, kept by one schedule per registry.
 //!
 //! ```text
-//!  register() ──► Slot (latest data) ──► port answers? ──► round of each Store ──► registered
+//!  register() ──► ManagedInstance (latest data) ──► port answers? ──► round of each RegistryWriter ──► registered
 //!                   ▲                                         │  beats all slots together, every TTL/3 ±15 %
 //!        update() ──┘                                         └─ unknown to the registry: registered again at once
 //! ```
@@ -11,11 +11,11 @@
 //! runtime until they are closed or the process exits; a forked child neither beats nor deregisters them.
 
 mod handle;
+mod heartbeat_rounds;
 mod host;
-mod listening;
-mod round;
-mod slot;
-mod standing;
+mod managed_instance;
+mod port_check;
+mod registry_status;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,21 +25,21 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use serde::Serialize;
 
-use self::round::Store;
-use self::slot::Slot;
+use self::heartbeat_rounds::RegistryWriter;
+use self::managed_instance::ManagedInstance;
 use crate::clock;
 use crate::config::RegistrationConfig;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{Closing, Interrupt, SLICE};
 use crate::model::{Instance, default_instance_id};
 use crate::registry::{Registry, Wait};
-use crate::runtime::{self, Hold, Runtime, TaskQueue};
+use crate::runtime::{self, KeepAlive, Runtime, TaskQueue};
 
 pub use handle::Registration;
-pub use slot::State;
+pub use managed_instance::RegistrationState;
 
 /// How long `register()` waits to hear whether it is allowed, and `close()` to deregister.
-const PATIENCE: Duration = Duration::from_secs(2);
+const REGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// All registrations of one client, and the schedules that keep them.
 #[derive(Clone)]
@@ -48,10 +48,10 @@ pub struct Registrations {
 }
 
 struct Shared {
-    stores: Vec<Store>,
-    slots: Mutex<BTreeMap<u64, Arc<Slot>>>,
+    writers: Vec<RegistryWriter>,
+    instances: Mutex<BTreeMap<u64, Arc<ManagedInstance>>>,
     /// What keeps us alive while slots are open.
-    hold: Mutex<Option<Hold>>,
+    keep_alive: Mutex<Option<KeepAlive>>,
     config: RegistrationConfig,
     zone: String,
     runtime: Runtime,
@@ -66,16 +66,16 @@ struct Shared {
 impl Registrations {
     /// A scheduler for these stores (`Opened::writes` of every registry). Opens nothing.
     pub fn new(
-        stores: Vec<Arc<dyn Registry>>,
+        writers: Vec<Arc<dyn Registry>>,
         config: RegistrationConfig,
         zone: String,
         runtime: Runtime,
     ) -> Registrations {
         Registrations {
             shared: Arc::new(Shared {
-                stores: stores.into_iter().map(Store::new).collect(),
-                slots: Mutex::default(),
-                hold: Mutex::default(),
+                writers: writers.into_iter().map(RegistryWriter::new).collect(),
+                instances: Mutex::default(),
+                keep_alive: Mutex::default(),
                 config,
                 zone,
                 runtime,
@@ -95,17 +95,17 @@ impl Registrations {
     pub fn register(&self, instance: Instance, interrupt: &dyn Interrupt) -> Result<Registration> {
         let shared = &self.shared;
         shared.check_open()?;
-        if shared.stores.is_empty() {
+        if shared.writers.is_empty() {
             let message = "no registry of this client takes registrations";
             return Err(Error::new(Kind::Unsupported, message).for_service(instance.service));
         }
-        let wait = Wait::new(PATIENCE, interrupt);
+        let wait = Wait::new(REGISTER_TIMEOUT, interrupt);
         let instance = shared.complete(instance, &wait)?;
-        let slot = shared.open(instance);
-        let handle = Registration::new(shared.clone(), slot.clone());
-        if shared.config.wait_listening.is_zero() || listening::is_open_at_once(&slot.instance()) {
-            shared.publish(&slot);
-            if let Err(error) = slot.verdict(&wait) {
+        let managed = shared.open(instance);
+        let handle = Registration::new(shared.clone(), managed.clone());
+        if shared.config.wait_listening.is_zero() || port_check::is_open_at_once(&managed.instance()) {
+            shared.publish(&managed);
+            if let Err(error) = managed.wait_for_answer(&wait) {
                 match error.kind() {
                     Kind::Cancelled => handle.withdraw_in_background(),
                     _ => handle.withdraw(),
@@ -113,14 +113,14 @@ impl Registrations {
                 return Err(error);
             }
         } else {
-            listening::wait(shared, &slot);
+            port_check::wait(shared, &managed);
         }
         Ok(handle)
     }
 
     /// How many are open.
     pub fn open(&self) -> usize {
-        if self.shared.is_inherited() { 0 } else { self.shared.slots.lock().len() }
+        if self.shared.is_inherited() { 0 } else { self.shared.instances.lock().len() }
     }
 
     /// Closes every one of them: deregisters within `wait`, then drains.
@@ -129,8 +129,8 @@ impl Registrations {
             return;
         }
         self.shared.closing.close();
-        let slots: Vec<Arc<Slot>> = self.shared.slots.lock().values().cloned().collect();
-        let closed = slots.iter().filter(|slot| self.shared.close(slot, wait)).count();
+        let instances: Vec<Arc<ManagedInstance>> = self.shared.instances.lock().values().cloned().collect();
+        let closed = instances.iter().filter(|managed| self.shared.close(managed, wait)).count();
         if closed > 0 {
             pause(drain, wait.interrupt);
         }
@@ -141,8 +141,8 @@ impl Registrations {
         if self.shared.is_inherited() {
             return Vec::new();
         }
-        let slots: Vec<Arc<Slot>> = self.shared.slots.lock().values().cloned().collect();
-        slots.iter().map(|slot| slot.stats()).collect()
+        let instances: Vec<Arc<ManagedInstance>> = self.shared.instances.lock().values().cloned().collect();
+        instances.iter().map(|managed| managed.stats()).collect()
     }
 }
 
@@ -164,7 +164,7 @@ impl Shared {
         if instance.host.is_empty() {
             instance.host = match &self.config.host {
                 Some(host) => host.clone(),
-                None => host::find(self.stores.iter().map(Store::registry), wait)?,
+                None => host::find(self.writers.iter().map(RegistryWriter::registry), wait)?,
             };
             host::check(&instance)?;
         }
@@ -178,53 +178,56 @@ impl Shared {
         Ok(instance)
     }
 
-    fn open(self: &Arc<Self>, instance: Instance) -> Arc<Slot> {
-        let slot =
-            Arc::new(Slot::new(instance, self.stores.len(), self.next.fetch_add(1, Ordering::Relaxed)));
-        let mut slots = self.slots.lock();
-        slots.insert(slot.id, slot.clone());
-        let mut hold = self.hold.lock();
-        if hold.is_none() {
-            *hold = Some(self.runtime.hold(self.clone()));
+    fn open(self: &Arc<Self>, instance: Instance) -> Arc<ManagedInstance> {
+        let managed = Arc::new(ManagedInstance::new(
+            instance,
+            self.writers.len(),
+            self.next.fetch_add(1, Ordering::Relaxed),
+        ));
+        let mut instances = self.instances.lock();
+        instances.insert(managed.id, managed.clone());
+        let mut keep_alive = self.keep_alive.lock();
+        if keep_alive.is_none() {
+            *keep_alive = Some(self.runtime.hold(self.clone()));
         }
-        slot
+        managed
     }
 
     /// The port answers, or nobody asks whether it does: the registries are told.
-    fn publish(self: &Arc<Self>, slot: &Slot) {
-        let lost: Vec<Option<Error>> = self.stores.iter().map(Store::lost).collect();
-        slot.publish(&lost);
-        (0..self.stores.len()).for_each(|store| self.hurry(store));
+    fn publish(self: &Arc<Self>, managed: &ManagedInstance) {
+        let lost: Vec<Option<Error>> = self.writers.iter().map(RegistryWriter::lost).collect();
+        managed.publish(&lost);
+        (0..self.writers.len()).for_each(|writer| self.schedule_soon(writer));
     }
 
     /// Deregisters; false if somebody else has already.
-    fn close(self: &Arc<Self>, slot: &Arc<Slot>, wait: &Wait<'_>) -> bool {
-        if !slot.begin_closing() {
+    fn close(self: &Arc<Self>, managed: &Arc<ManagedInstance>, wait: &Wait<'_>) -> bool {
+        if !managed.begin_closing() {
             return false;
         }
-        self.slots.lock().remove(&slot.id);
-        let own = wait.at_most(PATIENCE);
-        for (index, store) in self.stores.iter().enumerate() {
-            for (entry, doubtful) in slot.to_withdraw(index, &own) {
-                if let Err(error) = store.registry().deregister(&entry, doubtful, &own) {
-                    let (source, service) = (store.registry().source(), &entry.instance.service);
+        self.instances.lock().remove(&managed.id);
+        let own = wait.at_most(REGISTER_TIMEOUT);
+        for (index, writer) in self.writers.iter().enumerate() {
+            for (entry, doubtful) in managed.take_entries(index, &own) {
+                if let Err(error) = writer.registry().deregister(&entry, doubtful, &own) {
+                    let (source, service) = (writer.registry().source(), &entry.instance.service);
                     tracing::warn!(%source, service, %error, "not deregistered; it expires by itself");
-                    slot.note(error);
+                    managed.set_last_error(error);
                 }
             }
         }
-        slot.finish_closing();
+        managed.finish_closing();
         self.release_if_idle();
         true
     }
 
     /// Without an open slot nothing needs to keep us alive.
     fn release_if_idle(&self) {
-        let slots = self.slots.lock();
-        let hold = if slots.is_empty() { self.hold.lock().take() } else { None };
-        drop(slots);
-        if let Some(hold) = hold {
-            self.runtime.release(hold);
+        let instances = self.instances.lock();
+        let keep_alive = if instances.is_empty() { self.keep_alive.lock().take() } else { None };
+        drop(instances);
+        if let Some(keep_alive) = keep_alive {
+            self.runtime.release(keep_alive);
         }
     }
 }
@@ -252,7 +255,7 @@ pub struct RegistrationStats {
     /// `host:port` as others see it.
     pub address: String,
     /// Where it stands.
-    pub state: State,
+    pub state: RegistrationState,
     /// Seconds since a registry last confirmed it; `None` if none ever has.
     pub last_beat_s: Option<f64>,
     /// Beats that were confirmed.

@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use super::{Entry, Sink, Wait, Watch, same_for_all};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
-use crate::runtime::{Own, Runtime, Task};
+use crate::runtime::{ForkLocal, Runtime, Task};
 
 /// Runs a future on the tokio thread and waits for what comes of it; given up, it is dropped there.
 pub(super) fn ask<T: Send + 'static>(
@@ -67,7 +67,7 @@ pub(super) type Wishes = UnboundedReceiver<Wish>;
 
 /// A watch that lives on the tokio thread.
 struct Pushed {
-    wishes: Own<UnboundedSender<Wish>>,
+    wishes: ForkLocal<UnboundedSender<Wish>>,
     _task: Option<Task>,
 }
 
@@ -85,7 +85,7 @@ pub(super) fn begin<F: Future<Output = ()> + Send + 'static>(
             sink.lost(Error::new(Kind::Internal, "a watch panicked; please report it"));
         }
     });
-    Box::new(Pushed { wishes: Own::new(wishes), _task: task })
+    Box::new(Pushed { wishes: ForkLocal::new(wishes), _task: task })
 }
 
 /// The future's output, or none where it panicked.
@@ -100,7 +100,7 @@ pub(super) async fn caught<F: Future>(future: F) -> Option<F::Output> {
 
 impl Pushed {
     fn wish(&self, wish: Wish) {
-        if self.wishes.is_own() {
+        if self.wishes.is_current() {
             // Nobody hears it where the client was closed meanwhile.
             let _ = self.wishes.send(wish);
         }

@@ -25,7 +25,7 @@ mod stall;
 pub use backoff::Backoff;
 pub use budget::Budget;
 pub use outcome::Outcome;
-pub use outlier::{Outlier, Verdict};
+pub use outlier::{Outlier, OutlierDecision};
 pub use probe::Probe;
 pub use repeat::{is_safe, may_repeat};
 pub use retry_after::parse_retry_after;

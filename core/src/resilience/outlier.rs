@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::{Outcome, Probe, probe, stall};
 use crate::clock::Tick;
 use crate::config::OutlierConfig;
-use crate::membership::{Ejection, Filter, Member, Service, Standing, State};
+use crate::membership::{Ejection, EndpointState, Filter, Member, RotationStatus, Service};
 
 /// So long in rotation without a failure takes one off the multiplier.
 const CALM: Duration = Duration::from_secs(10);
@@ -32,7 +32,7 @@ pub struct Outlier {
 
 /// What a report led to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum OutlierDecision {
     /// Nothing.
     Unchanged,
     /// The endpoint is out of rotation as of now.
@@ -51,7 +51,7 @@ impl Outlier {
     }
 
     /// An attempt at `member` that began at `began` has come to this. Probes are told to
-    /// [`probed`](Outlier::probed) instead. Comes before the attempt's [`State::end`].
+    /// [`probed`](Outlier::probed) instead. Comes before the attempt's [`EndpointState::end`].
     pub fn report(
         &self,
         service: &Service,
@@ -59,7 +59,7 @@ impl Outlier {
         outcome: Outcome,
         began: Tick,
         now: Tick,
-    ) -> Verdict {
+    ) -> OutlierDecision {
         let state = &member.state;
         if outcome.is_answer() {
             state.answered(now);
@@ -70,7 +70,7 @@ impl Outlier {
             }
         }
         if !self.config.enabled || began < state.returned_at() {
-            return Verdict::Unchanged;
+            return OutlierDecision::Unchanged;
         }
         if outcome.is_failure() {
             return self.failed(service, state, outcome, now);
@@ -78,7 +78,7 @@ impl Outlier {
         if outcome.is_success() {
             succeeded(service, state, began, now);
         }
-        Verdict::Unchanged
+        OutlierDecision::Unchanged
     }
 
     /// The slow path, for whoever finds `now >= service.wake_at()`: ends the ejections whose time is up, and
@@ -108,26 +108,32 @@ impl Outlier {
         probe::conclude(service, probe, outcome, now)
     }
 
-    fn failed(&self, service: &Service, state: &Arc<State>, outcome: Outcome, now: Tick) -> Verdict {
+    fn failed(
+        &self,
+        service: &Service,
+        state: &Arc<EndpointState>,
+        outcome: Outcome,
+        now: Tick,
+    ) -> OutlierDecision {
         if state.is_ejected() {
-            return Verdict::Unchanged;
+            return OutlierDecision::Unchanged;
         }
         let multiplier = multiplier(state, now);
         state.penalty.set(f64::from(multiplier), now);
         if !self.is_enough(state, outcome) || !service.may_eject() {
-            return Verdict::Unchanged;
+            return OutlierDecision::Unchanged;
         }
         let ejection = self.ejection(outcome, multiplier + 1, now);
         if !service.eject(state, ejection) {
-            return Verdict::Unchanged;
+            return OutlierDecision::Unchanged;
         }
         state.penalty.set(f64::from(ejection.multiplier), now);
-        Verdict::Ejected(ejection)
+        OutlierDecision::Ejected(ejection)
     }
 
-    fn is_enough(&self, state: &State, outcome: Outcome) -> bool {
+    fn is_enough(&self, state: &EndpointState, outcome: Outcome) -> bool {
         let (failures, unreachable) = state.streak.grow(outcome.is_unreachable());
-        state.standing() == Standing::OnTrial
+        state.standing() == RotationStatus::OnTrial
             || unreachable >= self.config.consecutive_connect_failures.max(1)
             || failures >= self.config.consecutive_failures.max(1)
     }
@@ -145,18 +151,18 @@ impl Outlier {
     }
 }
 
-fn succeeded(service: &Service, state: &State, began: Tick, now: Tick) {
+fn succeeded(service: &Service, state: &EndpointState, began: Tick, now: Tick) {
     state.streak.clear();
     match state.standing() {
-        Standing::Trusted => {}
-        Standing::OnTrial => state.acquit(),
-        Standing::Ejected => readmit_last_resort(service, state, began, now),
+        RotationStatus::Trusted => {}
+        RotationStatus::OnTrial => state.acquit(),
+        RotationStatus::Ejected => readmit_last_resort(service, state, began, now),
     }
 }
 
 /// A call that set out while its endpoint was ejected, because the selection had no other, is as good as a
 /// probe.
-fn readmit_last_resort(service: &Service, state: &State, began: Tick, now: Tick) {
+fn readmit_last_resort(service: &Service, state: &EndpointState, began: Tick, now: Tick) {
     if let Some(ejection) = state.ejection()
         && began > ejection.since
     {
@@ -166,7 +172,7 @@ fn readmit_last_resort(service: &Service, state: &State, began: Tick, now: Tick)
 
 /// The multiplier as of now: what the last ejection left, less one for each calm stretch since the last
 /// failure or return.
-fn multiplier(state: &State, now: Tick) -> u32 {
+fn multiplier(state: &EndpointState, now: Tick) -> u32 {
     let Some((multiplier, last_failure)) = state.penalty.get() else { return 0 };
     let calm = now.since(last_failure.max(state.returned_at()));
     (multiplier as u32).saturating_sub((calm.as_nanos() / CALM.as_nanos()) as u32)

@@ -56,7 +56,7 @@ fn claim(service: &Service, member: &Member, kind: ProbeKind, now: Tick) -> Opti
     }
     let timeout = match kind {
         ProbeKind::Connect => CONNECT_TIMEOUT,
-        ProbeKind::Call => stall::patience(service, &member.state),
+        ProbeKind::Call => stall::stall_timeout(service, &member.state),
     };
     let mut claimed = None;
     service.reschedule(&member.state, |ejection| {

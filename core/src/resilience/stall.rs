@@ -13,7 +13,7 @@
 
 use std::time::Duration;
 
-use crate::membership::{Recent, Service, State};
+use crate::membership::{EndpointState, Recent, Service};
 
 /// Fewer answers than this say nothing about the slowest in a hundred.
 const ENOUGH: u32 = 50;
@@ -25,30 +25,30 @@ const SAMPLE: u32 = 8;
 const LEAST: Duration = Duration::from_secs(1);
 
 /// An answer came after this latency.
-pub(super) fn learn_from(service: &Service, state: &State, latency: Duration) {
+pub(super) fn learn_from(service: &Service, state: &EndpointState, latency: Duration) {
     let counted = state.answers().record(latency);
     if worth_a_look(counted) {
-        learn(state.answers(), |patience| state.patience.set(patience));
+        learn(state.answers(), |stall_timeout| state.stall_timeout.set(stall_timeout));
     }
-    let pulse = service.pulse();
-    let is_sampled = pulse.answers.counted() < ENOUGH || counted.is_multiple_of(SAMPLE);
-    if is_sampled && worth_a_look(pulse.answers.record(latency)) {
-        learn(&pulse.answers, |patience| pulse.patience.set(patience));
+    let service_latency = service.service_latency();
+    let is_sampled = service_latency.answers.counted() < ENOUGH || counted.is_multiple_of(SAMPLE);
+    if is_sampled && worth_a_look(service_latency.answers.record(latency)) {
+        learn(&service_latency.answers, |stall_timeout| service_latency.stall_timeout.set(stall_timeout));
     }
 }
 
 /// Suspicion is off: what was learnt while it was on makes nobody a suspect any more.
-pub(super) fn forget(service: &Service, state: &State) {
-    for patience in [&state.patience, &service.pulse().patience] {
-        if patience.get().is_some() {
-            patience.clear();
+pub(super) fn forget(service: &Service, state: &EndpointState) {
+    for stall_timeout in [&state.stall_timeout, &service.service_latency().stall_timeout] {
+        if stall_timeout.get().is_some() {
+            stall_timeout.clear();
         }
     }
 }
 
 /// How long an answer of this endpoint may take before something must be wrong.
-pub(super) fn patience(service: &Service, state: &State) -> Duration {
-    service.pulse().patience_with(state).unwrap_or(LEAST)
+pub(super) fn stall_timeout(service: &Service, state: &EndpointState) -> Duration {
+    service.service_latency().stall_timeout_of(state).unwrap_or(LEAST)
 }
 
 fn worth_a_look(counted: u32) -> bool {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
 
-use super::{Runtime, Share};
+use super::{Runtime, RuntimeShare};
 
 /// Something under its key, as long as somebody uses it.
 pub(super) type Common = Weak<dyn Any + Send + Sync>;
@@ -40,8 +40,8 @@ impl Runtime {
     /// The same threads without keeping them, for what several clients use: each of those keeps them.
     #[must_use]
     pub fn unkept(&self) -> Runtime {
-        let Share { generation, ref shared, .. } = *self.share;
-        let share = Share { generation, shared: shared.clone(), lease: ArcSwapOption::empty() };
+        let RuntimeShare { generation, ref shared, .. } = *self.share;
+        let share = RuntimeShare { generation, shared: shared.clone(), lease: ArcSwapOption::empty() };
         Runtime { share: Arc::new(share) }
     }
 }
@@ -104,12 +104,12 @@ mod tests {
         let runtime = Runtime::alone();
         let unkept = runtime.unkept();
         let (told, hears) = std::sync::mpsc::channel();
-        let lane = super::super::TaskQueue::new(1);
-        unkept.post(&lane, super::super::Priority::Poll, move || told.send(()).unwrap());
+        let queue = super::super::TaskQueue::new(1);
+        unkept.post(&queue, super::super::Priority::Poll, move || told.send(()).unwrap());
         hears.recv_timeout(Duration::from_secs(10)).unwrap();
         runtime.close(Deadline::new(clock::now(), Duration::from_secs(10)));
         let (told, hears) = std::sync::mpsc::channel();
-        unkept.post(&lane, super::super::Priority::Poll, move || told.send(()).unwrap());
+        unkept.post(&queue, super::super::Priority::Poll, move || told.send(()).unwrap());
         assert!(
             hears.recv_timeout(Duration::from_secs(10)).is_err(),
             "it was dropped, for nobody keeps them"

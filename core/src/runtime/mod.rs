@@ -33,11 +33,11 @@ use arc_swap::ArcSwapOption;
 
 use self::queues::{Job, Parked, Queues, Shared, Timed};
 #[cfg(feature = "tokio")]
-pub use self::tasks::{Own, Task};
+pub use self::tasks::{ForkLocal, Task};
 use crate::clock::{self, Deadline, Tick};
 
 static GENERATION: AtomicU64 = AtomicU64::new(0);
-static CURRENT: ArcSwapOption<Slot> = ArcSwapOption::const_empty();
+static CURRENT: ArcSwapOption<CurrentRuntime> = ArcSwapOption::const_empty();
 
 /// How many forks lie between this process and the first one that used Plumline.
 #[inline]
@@ -52,28 +52,28 @@ pub fn forked() {
 }
 
 /// The runtime that clients share at present, as long as one of them lives.
-struct Slot {
+struct CurrentRuntime {
     generation: u64,
-    lease: Weak<Lease>,
+    lease: Weak<ThreadsGuard>,
 }
 
 /// A client's share in the background threads; its clones are the same share. When every share has been given
 /// back ([`Runtime::close`]) or dropped, the threads end by themselves.
 #[derive(Clone)]
 pub struct Runtime {
-    share: Arc<Share>,
+    share: Arc<RuntimeShare>,
 }
 
 /// One client's share.
-struct Share {
+struct RuntimeShare {
     generation: u64,
     shared: Arc<Shared>,
     /// Gone once it was given back.
-    lease: ArcSwapOption<Lease>,
+    lease: ArcSwapOption<ThreadsGuard>,
 }
 
 /// Ends the threads when the last share is gone.
-struct Lease {
+struct ThreadsGuard {
     generation: u64,
     shared: Arc<Shared>,
 }
@@ -124,11 +124,11 @@ pub enum Interest {
 
 /// Names a parked socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Parking(u64);
+pub struct ParkingId(u64);
 
 /// Names something that the runtime keeps alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hold(u64);
+pub struct KeepAlive(u64);
 
 impl Runtime {
     /// A share in the runtime of this process. Starts no thread.
@@ -139,8 +139,9 @@ impl Runtime {
             if let Some(lease) = usable.and_then(|slot| slot.lease.upgrade()) {
                 return Runtime::of(lease);
             }
-            let lease = Arc::new(Lease { generation: generation(), shared: Arc::default() });
-            let slot = Arc::new(Slot { generation: lease.generation, lease: Arc::downgrade(&lease) });
+            let lease = Arc::new(ThreadsGuard { generation: generation(), shared: Arc::default() });
+            let slot =
+                Arc::new(CurrentRuntime { generation: lease.generation, lease: Arc::downgrade(&lease) });
             let before = CURRENT.compare_and_swap(&current, Some(slot));
             if before.as_ref().map(Arc::as_ptr) == current.as_ref().map(Arc::as_ptr) {
                 return Runtime::of(lease);
@@ -151,17 +152,19 @@ impl Runtime {
     /// One that no other test shares.
     #[cfg(test)]
     fn alone() -> Runtime {
-        Runtime::of(Arc::new(Lease { generation: generation(), shared: Arc::default() }))
+        Runtime::of(Arc::new(ThreadsGuard { generation: generation(), shared: Arc::default() }))
     }
 
-    fn of(lease: Arc<Lease>) -> Runtime {
+    fn of(lease: Arc<ThreadsGuard>) -> Runtime {
         let (generation, shared) = (lease.generation, lease.shared.clone());
-        Runtime { share: Arc::new(Share { generation, shared, lease: ArcSwapOption::new(Some(lease)) }) }
+        Runtime {
+            share: Arc::new(RuntimeShare { generation, shared, lease: ArcSwapOption::new(Some(lease)) }),
+        }
     }
 
     /// Runs a job soon.
-    pub fn post(&self, lane: &Arc<TaskQueue>, priority: Priority, work: impl FnOnce() + Send + 'static) {
-        let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
+    pub fn post(&self, queue: &Arc<TaskQueue>, priority: Priority, work: impl FnOnce() + Send + 'static) {
+        let job = Job { queue: queue.clone(), priority, work: Box::new(work) };
         self.hand_over(job, |shared, queues, job| {
             queues.ready[priority as usize].push_back(job);
             shared.see_to(queues);
@@ -172,11 +175,11 @@ impl Runtime {
     pub fn at(
         &self,
         at: Tick,
-        lane: &Arc<TaskQueue>,
+        queue: &Arc<TaskQueue>,
         priority: Priority,
         work: impl FnOnce() + Send + 'static,
     ) {
-        let job = Job { lane: lane.clone(), priority, work: Box::new(work) };
+        let job = Job { queue: queue.clone(), priority, work: Box::new(work) };
         self.hand_over(job, |shared, queues, job| {
             let order = queues.next();
             let earliest = queues.timers.peek().is_none_or(|Reverse(first)| at < first.at);
@@ -194,11 +197,11 @@ impl Runtime {
     pub fn after(
         &self,
         wait: Duration,
-        lane: &Arc<TaskQueue>,
+        queue: &Arc<TaskQueue>,
         priority: Priority,
         work: impl FnOnce() + Send + 'static,
     ) {
-        self.at(clock::now().after(wait), lane, priority, work);
+        self.at(clock::now().after(wait), queue, priority, work);
     }
 
     /// Waits, without a thread of its own, until the socket is ready or the deadline has passed, then runs the job.
@@ -207,21 +210,21 @@ impl Runtime {
         socket: Arc<TcpStream>,
         interest: Interest,
         deadline: Tick,
-        lane: &Arc<TaskQueue>,
+        queue: &Arc<TaskQueue>,
         work: impl FnOnce(Woken) + Send + 'static,
-    ) -> Parking {
-        let parked = Parked { socket, interest, deadline, lane: lane.clone(), work: Box::new(work) };
+    ) -> ParkingId {
+        let parked = Parked { socket, interest, deadline, queue: queue.clone(), work: Box::new(work) };
         let parking = self.hand_over(parked, |shared, queues, parked| {
             let id = queues.next();
             queues.parked.insert(id, parked);
             shared.wake_poller(queues);
             id
         });
-        Parking(parking.unwrap_or_default())
+        ParkingId(parking.unwrap_or_default())
     }
 
     /// Runs the job of a parked socket now, as [`Woken::Recalled`]; nothing if it has run already.
-    pub fn unpark(&self, parking: Parking) {
+    pub fn unpark(&self, parking: ParkingId) {
         self.hand_over((), |shared, queues, ()| {
             if let Some(parked) = queues.parked.remove(&parking.0) {
                 queues.wake(parked, Woken::Recalled);
@@ -231,17 +234,17 @@ impl Runtime {
     }
 
     /// Keeps something alive, and this runtime with it, until [`Runtime::release`] or the end of the process.
-    pub fn hold(&self, held: Arc<dyn Any + Send + Sync>) -> Hold {
+    pub fn hold(&self, held: Arc<dyn Any + Send + Sync>) -> KeepAlive {
         let hold = self.hand_over(held, |_, queues, held| {
             let id = queues.next();
             queues.holds.insert(id, held);
             id
         });
-        Hold(hold.unwrap_or_default())
+        KeepAlive(hold.unwrap_or_default())
     }
 
     /// No longer keeps it alive.
-    pub fn release(&self, hold: Hold) {
+    pub fn release(&self, hold: KeepAlive) {
         let held = self.hand_over((), |_, queues, ()| queues.holds.remove(&hold.0));
         drop(held); // after the lock: what is held may hold us
     }
@@ -290,7 +293,7 @@ impl Runtime {
     }
 }
 
-impl Drop for Share {
+impl Drop for RuntimeShare {
     fn drop(&mut self) {
         if self.generation != generation() {
             // One count too many: never freed, for its locks may be held by threads that do not exist here.
@@ -299,13 +302,13 @@ impl Drop for Share {
     }
 }
 
-impl Lease {
+impl ThreadsGuard {
     fn is_inherited(&self) -> bool {
         self.generation != generation()
     }
 }
 
-impl Drop for Lease {
+impl Drop for ThreadsGuard {
     fn drop(&mut self) {
         if self.is_inherited() {
             // One count too many: never freed, for its locks may be held by threads that do not exist here.
@@ -385,15 +388,15 @@ mod tests {
     #[test]
     fn beats_go_before_polls() {
         let runtime = Runtime::alone();
-        let lane = TaskQueue::new(1);
+        let queue = TaskQueue::new(1);
         let (begun, begins) = channel();
         let (go, job) = blocker(begun);
-        runtime.post(&lane, Priority::Poll, job);
+        runtime.post(&queue, Priority::Poll, job);
         heard(&begins);
         let (told, hears) = channel();
         for (priority, name) in [(Priority::Poll, "poll"), (Priority::Heartbeat, "beat")] {
             let told = told.clone();
-            runtime.post(&lane, priority, move || told.send(name).unwrap());
+            runtime.post(&queue, priority, move || told.send(name).unwrap());
         }
         go.send(()).unwrap();
         assert_eq!((heard(&hears), heard(&hears)), ("beat", "poll"));
@@ -402,13 +405,13 @@ mod tests {
     #[test]
     fn timers_go_off_in_their_order() {
         let runtime = Runtime::alone();
-        let lane = TaskQueue::new(1);
+        let queue = TaskQueue::new(1);
         let (told, hears) = channel();
         // Late enough that all of them are set before the first goes off.
         let base = clock::now().after(Duration::from_millis(300));
         for millis in [60, 20, 40] {
             let told = told.clone();
-            runtime.at(base.after(Duration::from_millis(millis)), &lane, Priority::Poll, move || {
+            runtime.at(base.after(Duration::from_millis(millis)), &queue, Priority::Poll, move || {
                 told.send(millis).unwrap();
             });
         }
@@ -434,17 +437,17 @@ mod tests {
     #[test]
     fn a_job_that_panics_takes_no_worker_along() {
         let runtime = Runtime::alone();
-        let lane = TaskQueue::new(1);
+        let queue = TaskQueue::new(1);
         let (told, hears) = channel();
-        runtime.post(&lane, Priority::Poll, || panic!("on purpose"));
-        runtime.post(&lane, Priority::Poll, move || told.send(()).unwrap());
+        runtime.post(&queue, Priority::Poll, || panic!("on purpose"));
+        runtime.post(&queue, Priority::Poll, move || told.send(()).unwrap());
         heard(&hears);
     }
 
     #[test]
     fn a_parked_socket_wakes_when_it_is_ready_late_or_recalled() {
         let runtime = Runtime::alone();
-        let lane = TaskQueue::new(2);
+        let queue = TaskQueue::new(2);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let pair = || {
             let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
@@ -453,8 +456,9 @@ mod tests {
         let (told, hears) = channel();
         let park = |socket: &Arc<TcpStream>, deadline: Tick| {
             let told = told.clone();
-            runtime
-                .park(socket.clone(), Interest::Read, deadline, &lane, move |woken| told.send(woken).unwrap())
+            runtime.park(socket.clone(), Interest::Read, deadline, &queue, move |woken| {
+                told.send(woken).unwrap()
+            })
         };
         let (client, mut server) = pair();
         park(&client, Tick::NEVER);

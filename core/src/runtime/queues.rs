@@ -19,7 +19,7 @@ pub(super) const MOST_WORKERS: usize = 4;
 pub(super) type Work = Box<dyn FnOnce() + Send>;
 
 pub(super) struct Job {
-    pub(super) lane: Arc<TaskQueue>,
+    pub(super) queue: Arc<TaskQueue>,
     pub(super) priority: Priority,
     pub(super) work: Work,
 }
@@ -54,7 +54,7 @@ pub(super) struct Parked {
     pub(super) socket: Arc<TcpStream>,
     pub(super) interest: Interest,
     pub(super) deadline: Tick,
-    pub(super) lane: Arc<TaskQueue>,
+    pub(super) queue: Arc<TaskQueue>,
     pub(super) work: Box<dyn FnOnce(Woken) + Send>,
 }
 
@@ -124,13 +124,13 @@ impl Shared {
         while !queues.stopped {
             queues.ring_timers(clock::now());
             if let Some(job) = queues.take() {
-                let lane = job.lane.id;
+                let queue = job.queue.id;
                 if queues.idle == 0 && queues.has_more() {
                     // Nobody else would notice what comes while this one is busy.
                     self.start_worker(&mut queues);
                 }
                 MutexGuard::unlocked(&mut queues, || run(job.work));
-                queues.finished(lane);
+                queues.finished(queue);
                 continue;
             }
             self.idle(&mut queues);
@@ -168,14 +168,14 @@ impl Queues {
     /// The first job whose lane has room, beats before the others.
     pub(super) fn take(&mut self) -> Option<Job> {
         let running = &self.running;
-        let has_room = |job: &Job| running.get(&job.lane.id).is_none_or(|busy| *busy < job.lane.limit);
+        let has_room = |job: &Job| running.get(&job.queue.id).is_none_or(|busy| *busy < job.queue.limit);
         let (queue, place) = self
             .ready
             .iter()
             .enumerate()
             .find_map(|(queue, jobs)| Some((queue, jobs.iter().position(has_room)?)))?;
         let job = self.ready[queue].remove(place)?;
-        *self.running.entry(job.lane.id).or_default() += 1;
+        *self.running.entry(job.queue.id).or_default() += 1;
         Some(job)
     }
 
@@ -188,11 +188,11 @@ impl Queues {
         !self.timers.is_empty() || self.ready.iter().any(|jobs| !jobs.is_empty())
     }
 
-    pub(super) fn finished(&mut self, lane: u64) {
-        if let Some(busy) = self.running.get_mut(&lane) {
+    pub(super) fn finished(&mut self, queue: u64) {
+        if let Some(busy) = self.running.get_mut(&queue) {
             *busy -= 1;
             if *busy == 0 {
-                self.running.remove(&lane);
+                self.running.remove(&queue);
             }
         }
     }
@@ -207,9 +207,9 @@ impl Queues {
     }
 
     pub(super) fn wake(&mut self, parked: Parked, woken: Woken) {
-        let Parked { lane, work, .. } = parked;
+        let Parked { queue, work, .. } = parked;
         let work: Work = Box::new(move || work(woken));
-        self.ready[Priority::Poll as usize].push_back(Job { lane, priority: Priority::Poll, work });
+        self.ready[Priority::Poll as usize].push_back(Job { queue, priority: Priority::Poll, work });
     }
 
     pub(super) fn ring(&self) {

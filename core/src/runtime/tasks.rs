@@ -1,7 +1,7 @@
 //! The one tokio thread: what registries push arrives here, whichever they are and however many.
 //!
 //! It is started by the first task and ends with the last share of the runtime, which drops every task that is
-//! still there. After a `fork` the child has no such thread; [`Own`] keeps it from waking one.
+//! still there. After a `fork` the child has no such thread; [`ForkLocal`] keeps it from waking one.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -41,7 +41,7 @@ impl Tasks {
 
 /// A task on the tokio thread; dropping it ends the task.
 pub struct Task {
-    handle: Own<AbortHandle>,
+    handle: ForkLocal<AbortHandle>,
     is_left: bool,
 }
 
@@ -54,7 +54,7 @@ impl Task {
 
 impl Drop for Task {
     fn drop(&mut self) {
-        if self.handle.is_own() && !self.is_left {
+        if self.handle.is_current() && !self.is_left {
             self.handle.abort();
         }
     }
@@ -77,29 +77,29 @@ impl Runtime {
             queues.tasks.as_ref().map(|tasks| tasks.handle.clone())
         });
         let task = handle.flatten()?.spawn(future);
-        Some(Task { handle: Own::new(task.abort_handle()), is_left: false })
+        Some(Task { handle: ForkLocal::new(task.abort_handle()), is_left: false })
     }
 }
 
 /// Something that wakes the tokio thread when it is used or dropped: a forked child leaves it alone.
-pub struct Own<T> {
+pub struct ForkLocal<T> {
     generation: u64,
     value: Option<T>,
 }
 
-impl<T> Own<T> {
+impl<T> ForkLocal<T> {
     /// Belongs to this process.
-    pub fn new(value: T) -> Own<T> {
-        Own { generation: generation(), value: Some(value) }
+    pub fn new(value: T) -> ForkLocal<T> {
+        ForkLocal { generation: generation(), value: Some(value) }
     }
 
     /// Whether this process made it.
-    pub fn is_own(&self) -> bool {
+    pub fn is_current(&self) -> bool {
         self.generation == generation()
     }
 }
 
-impl<T> Deref for Own<T> {
+impl<T> Deref for ForkLocal<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
@@ -107,9 +107,9 @@ impl<T> Deref for Own<T> {
     }
 }
 
-impl<T> Drop for Own<T> {
+impl<T> Drop for ForkLocal<T> {
     fn drop(&mut self) {
-        if !self.is_own() {
+        if !self.is_current() {
             std::mem::forget(self.value.take());
         }
     }
@@ -126,9 +126,9 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     /// Says when it is dropped.
-    struct Farewell(std::sync::mpsc::Sender<()>);
+    struct NotifyOnDrop(std::sync::mpsc::Sender<()>);
 
-    impl Drop for Farewell {
+    impl Drop for NotifyOnDrop {
         fn drop(&mut self) {
             let _ = self.0.send(());
         }
@@ -159,7 +159,7 @@ mod tests {
         let runtime = Runtime::alone();
         let (told, hears) = channel();
         let forever = || {
-            let farewell = Farewell(told.clone());
+            let farewell = NotifyOnDrop(told.clone());
             async move {
                 let _farewell = farewell;
                 std::future::pending::<()>().await;

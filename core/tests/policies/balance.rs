@@ -6,7 +6,7 @@ use std::time::Duration;
 use plumline::Query;
 use plumline::balance::{Context, Draw};
 use plumline::clock::Tick;
-use plumline::membership::{Filter, Service, State, View};
+use plumline::membership::{EndpointState, Filter, Service, View};
 use proptest::prelude::*;
 
 use crate::simulate::{
@@ -177,7 +177,7 @@ fn view_with_suspects(weights: &[u32], suspects: &[bool], now: Tick) -> Arc<View
     let service = Service::new("orders");
     service.replace(weights.iter().enumerate().map(|(n, weight)| listed(n, *weight)).collect());
     for (member, suspect) in service.snapshot().members.iter().zip(suspects) {
-        member.state.patience.set(SECOND);
+        member.state.stall_timeout.set(SECOND);
         if *suspect {
             (0..3).for_each(|_| member.state.begin(Tick::from_nanos(now.nanos() / 2)));
         }
@@ -199,9 +199,9 @@ proptest! {
         let weights: Vec<u32> = endpoints.iter().map(|(weight, ..)| *weight).collect();
         let suspects: Vec<bool> = endpoints.iter().map(|(_, suspect, _)| *suspect).collect();
         let view = view_with_suspects(&weights, &suspects, now);
-        let was_tried = |index: usize| endpoints[number_of(view.slots()[index].endpoint())].2;
-        let state = |index: usize| view.slots()[index].member.state.clone();
-        let tried: Vec<Arc<State>> = (0..view.len()).filter(|index| was_tried(*index)).map(state).collect();
+        let was_tried = |index: usize| endpoints[number_of(view.candidates()[index].endpoint())].2;
+        let state = |index: usize| view.candidates()[index].member.state.clone();
+        let tried: Vec<Arc<EndpointState>> = (0..view.len()).filter(|index| was_tried(*index)).map(state).collect();
         let eligible = |index: usize| !was_tried(index) && !view.is_suspect(index, now);
         let sound = |index: usize| !view.is_suspect(index, now);
         let mut draw = Draw::new(seed);

@@ -6,8 +6,10 @@ use std::time::Duration;
 use plumline::Endpoint;
 use plumline::clock::Tick;
 use plumline::config::OutlierConfig;
-use plumline::membership::{Cause, Ejection, Filter, Listed, Member, ProbeKind, Service, Standing};
-use plumline::resilience::{Outcome, Outlier, Probe, Verdict};
+use plumline::membership::{
+    Cause, Ejection, Filter, ListedEndpoint, Member, ProbeKind, RotationStatus, Service,
+};
+use plumline::resilience::{Outcome, Outlier, OutlierDecision, Probe};
 use proptest::prelude::*;
 
 use crate::simulate::{Behaviour, MILLI, World, listed, seeded, share};
@@ -38,11 +40,11 @@ impl Bench {
         self.service.snapshot().members[index].clone()
     }
 
-    fn standing(&self, index: usize) -> Standing {
+    fn standing(&self, index: usize) -> RotationStatus {
         self.member(index).state.standing()
     }
 
-    fn report(&self, index: usize, outcome: Outcome) -> Verdict {
+    fn report(&self, index: usize, outcome: Outcome) -> OutlierDecision {
         self.outlier.report(&self.service, &self.member(index), outcome, self.now, self.now)
     }
 
@@ -78,9 +80,9 @@ fn filter() -> Filter {
 fn two_connect_errors_or_timeouts_in_a_row_eject() {
     for outcomes in [[Outcome::Refused; 2], [Outcome::Timeout; 2], [Outcome::Timeout, Outcome::Refused]] {
         let bench = Bench::new(3);
-        assert_eq!(bench.report(0, outcomes[0]), Verdict::Unchanged);
-        assert!(matches!(bench.report(0, outcomes[1]), Verdict::Ejected(_)));
-        assert_eq!((bench.standing(0), bench.usable()), (Standing::Ejected, 2));
+        assert_eq!(bench.report(0, outcomes[0]), OutlierDecision::Unchanged);
+        assert!(matches!(bench.report(0, outcomes[1]), OutlierDecision::Ejected(_)));
+        assert_eq!((bench.standing(0), bench.usable()), (RotationStatus::Ejected, 2));
     }
 }
 
@@ -89,9 +91,9 @@ fn five_failures_of_any_kind_in_a_row_eject() {
     let bench = Bench::new(3);
     let mixed = [Outcome::Status(500), Outcome::Refused, Outcome::Reset, Outcome::Timeout];
     for outcome in mixed {
-        assert_eq!(bench.report(0, outcome), Verdict::Unchanged);
+        assert_eq!(bench.report(0, outcome), OutlierDecision::Unchanged);
     }
-    assert!(matches!(bench.report(0, Outcome::BadAnswer), Verdict::Ejected(_)));
+    assert!(matches!(bench.report(0, Outcome::BadAnswer), OutlierDecision::Ejected(_)));
 }
 
 #[test]
@@ -101,9 +103,9 @@ fn a_success_starts_the_count_anew_and_what_says_nothing_does_not() {
     bench.report(0, Outcome::Status(404));
     bench.reports(0, Outcome::Status(503), 4);
     bench.reports(0, Outcome::Neutral, 3);
-    assert_eq!(bench.standing(0), Standing::Trusted);
+    assert_eq!(bench.standing(0), RotationStatus::Trusted);
     bench.report(0, Outcome::Status(503));
-    assert_eq!(bench.standing(0), Standing::Ejected);
+    assert_eq!(bench.standing(0), RotationStatus::Ejected);
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn a_plea_for_patience_ejects_nobody() {
     let bench = Bench::new(3);
     bench.reports(0, Outcome::Status(429), 100);
     bench.reports(0, Outcome::Status(501), 100);
-    assert_eq!(bench.standing(0), Standing::Trusted);
+    assert_eq!(bench.standing(0), RotationStatus::Trusted);
 }
 
 #[test]
@@ -129,7 +131,7 @@ fn endpoints_that_get_no_calls_anyway_do_not_make_room_for_ejections() {
     let bench = Bench::new(0);
     let mut unhealthy = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 999);
     unhealthy.healthy = false;
-    let unhealthy = Listed { endpoint: Arc::new(unhealthy), unconfirmed: false };
+    let unhealthy = ListedEndpoint { endpoint: Arc::new(unhealthy), unconfirmed: false };
     bench.service.replace(vec![listed(0, 1), listed(1, 0), listed(2, 0), unhealthy]);
     (0..4).for_each(|index| bench.reports(index, Outcome::Refused, 9));
     assert!(bench.service.ejected().is_empty());
@@ -141,11 +143,13 @@ fn an_ejection_ends_by_itself_on_trial_where_one_failure_is_enough() {
     assert_eq!(bench.eject(0, Outcome::Status(500)).until, bench.now.after(30 * SECOND));
     bench.wait(29 * SECOND);
     assert!(bench.background_probes().is_empty());
-    assert_eq!(bench.standing(0), Standing::Ejected);
+    assert_eq!(bench.standing(0), RotationStatus::Ejected);
     bench.wait(SECOND);
     assert!(bench.background_probes().is_empty());
-    assert_eq!((bench.standing(0), bench.usable()), (Standing::OnTrial, 3));
-    let Verdict::Ejected(again) = bench.report(0, Outcome::Status(500)) else { panic!("was on trial") };
+    assert_eq!((bench.standing(0), bench.usable()), (RotationStatus::OnTrial, 3));
+    let OutlierDecision::Ejected(again) = bench.report(0, Outcome::Status(500)) else {
+        panic!("was on trial")
+    };
     assert_eq!((again.multiplier, again.until), (2, bench.now.after(60 * SECOND)));
 }
 
@@ -156,9 +160,9 @@ fn a_success_on_trial_clears_it() {
     bench.wait(30 * SECOND);
     assert!(bench.background_probes().is_empty());
     bench.report(0, Outcome::Status(200));
-    assert_eq!(bench.standing(0), Standing::Trusted);
+    assert_eq!(bench.standing(0), RotationStatus::Trusted);
     bench.reports(0, Outcome::Status(500), 4);
-    assert_eq!(bench.standing(0), Standing::Trusted);
+    assert_eq!(bench.standing(0), RotationStatus::Trusted);
 }
 
 #[test]
@@ -168,7 +172,7 @@ fn ejections_grow_to_five_minutes_and_calm_makes_up_for_them() {
     for expected in 2..=12u32 {
         bench.wait(300 * SECOND);
         assert!(bench.background_probes().is_empty());
-        let Verdict::Ejected(again) = bench.report(0, Outcome::Reset) else { panic!("was on trial") };
+        let OutlierDecision::Ejected(again) = bench.report(0, Outcome::Reset) else { panic!("was on trial") };
         assert_eq!(again.multiplier, expected);
         assert_eq!(again.until.since(bench.now), (30 * SECOND * expected).min(300 * SECOND));
     }
@@ -191,7 +195,7 @@ fn what_began_before_the_return_says_nothing_after_it() {
     assert!(bench.outlier.probed(&bench.service, &probe, Outcome::Status(200), bench.now));
     bench.wait(SECOND);
     bench.outlier.report(&bench.service, &bench.member(0), Outcome::Timeout, began, bench.now);
-    assert_eq!(bench.standing(0), Standing::OnTrial);
+    assert_eq!(bench.standing(0), RotationStatus::OnTrial);
 }
 
 #[test]
@@ -225,7 +229,7 @@ fn what_answered_badly_is_probed_by_one_safe_call_at_a_time() {
     assert_eq!((probe.kind, probe.timeout), (ProbeKind::Call, SECOND));
     assert!(bench.call_probe().is_none(), "another call is at it");
     assert!(bench.outlier.probed(&bench.service, &probe, Outcome::Status(404), bench.now));
-    assert_eq!((bench.standing(0), bench.usable()), (Standing::OnTrial, 4));
+    assert_eq!((bench.standing(0), bench.usable()), (RotationStatus::OnTrial, 4));
     assert!(bench.call_probe().is_none());
 }
 
@@ -273,7 +277,7 @@ fn being_registered_anew_is_worth_a_probe_at_once() {
     bench.eject(0, Outcome::Refused);
     bench.wait(MILLI);
     let restarted = |generation: &str| {
-        let mut list: Vec<Listed> = (0..3).map(|n| listed(n, 1)).collect();
+        let mut list: Vec<ListedEndpoint> = (0..3).map(|n| listed(n, 1)).collect();
         Arc::make_mut(&mut list[0].endpoint).generation = generation.into();
         list
     };
@@ -281,7 +285,7 @@ fn being_registered_anew_is_worth_a_probe_at_once() {
     bench.service.replace(restarted("a"));
     let probe = bench.background_probes().pop().unwrap();
     assert!(bench.outlier.probed(&bench.service, &probe, Outcome::Reported(true), bench.now));
-    assert_eq!(bench.standing(0), Standing::OnTrial);
+    assert_eq!(bench.standing(0), RotationStatus::OnTrial);
     bench.service.replace(restarted("b"));
     assert!(bench.background_probes().is_empty(), "only who is out is probed");
 }
@@ -307,11 +311,11 @@ fn when_the_list_shrinks_those_return_who_had_the_least_time_left() {
         bench.wait(SECOND);
     }
     bench.service.replace((0..4).map(|n| listed(n, 1)).collect());
-    assert_eq!((bench.standing(0), bench.standing(1)), (Standing::OnTrial, Standing::Ejected));
+    assert_eq!((bench.standing(0), bench.standing(1)), (RotationStatus::OnTrial, RotationStatus::Ejected));
     bench.service.replace((1..3).map(|n| listed(n, 1)).collect());
-    assert_eq!((bench.standing(0), bench.standing(1)), (Standing::OnTrial, Standing::Ejected));
+    assert_eq!((bench.standing(0), bench.standing(1)), (RotationStatus::OnTrial, RotationStatus::Ejected));
     bench.service.replace(vec![listed(2, 1)]);
-    assert_eq!((bench.standing(0), bench.usable()), (Standing::OnTrial, 1));
+    assert_eq!((bench.standing(0), bench.usable()), (RotationStatus::OnTrial, 1));
 }
 
 #[test]
@@ -324,7 +328,7 @@ fn a_failed_pick_is_probed_in_the_background() {
 #[test]
 fn the_only_endpoint_of_a_version_is_asked_though_it_is_out_and_back_once_it_answers() {
     let mut bench = Bench::new(4);
-    let mut list: Vec<Listed> = (0..4).map(|n| listed(n, 1)).collect();
+    let mut list: Vec<ListedEndpoint> = (0..4).map(|n| listed(n, 1)).collect();
     Arc::make_mut(&mut list[0].endpoint).version = "v2".into();
     bench.service.replace(list);
     let v2 = Filter { query: plumline::Query::new("orders").version("v2"), callable: true };
@@ -335,9 +339,9 @@ fn the_only_endpoint_of_a_version_is_asked_though_it_is_out_and_back_once_it_ans
     bench.wait(MILLI);
     let late = Outcome::Status(200);
     bench.outlier.report(&bench.service, &bench.member(0), late, set_out_before, bench.now);
-    assert_eq!(bench.standing(0), Standing::Ejected);
+    assert_eq!(bench.standing(0), RotationStatus::Ejected);
     bench.report(0, Outcome::Status(200));
-    assert_eq!((bench.standing(0), selection.view().last_resort), (Standing::OnTrial, false));
+    assert_eq!((bench.standing(0), selection.view().last_resort), (RotationStatus::OnTrial, false));
 }
 
 #[test]
@@ -367,7 +371,7 @@ fn switched_off_it_ejects_nobody() {
     (0..50).for_each(|_| {
         assert_eq!(
             off.report(&bench.service, &bench.member(0), Outcome::Refused, bench.now, bench.now),
-            Verdict::Unchanged
+            OutlierDecision::Unchanged
         );
     });
 }
@@ -429,7 +433,7 @@ fn check(bench: &Bench) -> Result<(), TestCaseError> {
     let electorate = if weighted.is_empty() { healthy } else { weighted };
     let out = electorate.iter().filter(|member| member.state.is_ejected()).count();
     prop_assert!(out <= electorate.len() / 2, "{out} of {} are out", electorate.len());
-    let view = bench.service.selection(&filter()).view().slots().to_vec();
+    let view = bench.service.selection(&filter()).view().candidates().to_vec();
     prop_assert_eq!(view.len(), electorate.len() - out);
     prop_assert!(view.iter().all(|slot| !slot.member.state.is_ejected()));
     for member in &snapshot.members {

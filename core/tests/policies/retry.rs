@@ -6,7 +6,7 @@ use std::time::Duration;
 use plumline::balance::{Context, Draw};
 use plumline::clock::Tick;
 use plumline::config::{OutlierConfig, RetryConfig};
-use plumline::membership::{Filter, Selection, Service, State};
+use plumline::membership::{EndpointState, Filter, Selection, Service};
 use plumline::resilience::{Budget, Outcome, Outlier, may_repeat};
 
 use crate::simulate::{NAMES, by_name, listed, number_of};
@@ -44,12 +44,12 @@ impl Client {
         let balancer = by_name(strategy);
         self.now = self.now.after(MILLI);
         self.budget.deposit(self.now);
-        let (mut tried, mut attempts): (Vec<Arc<State>>, u32) = (Vec::new(), 0);
+        let (mut tried, mut attempts): (Vec<Arc<EndpointState>>, u32) = (Vec::new(), 0);
         loop {
             let view = self.selection.view();
             let mut context = Context { now: self.now, draw: &mut self.draw, tried: &tried };
             let index = balancer.choose(&view, &mut context).unwrap();
-            let member = view.slots()[index].member.clone();
+            let member = view.candidates()[index].member.clone();
             let was_tried = tried.iter().any(|state| Arc::ptr_eq(state, &member.state));
             let outcome = answer(number_of(&member.endpoint));
             self.sent += u32::from(!outcome.never_left());

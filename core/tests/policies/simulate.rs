@@ -11,7 +11,7 @@ use std::time::Duration;
 use plumline::balance::{self, Balancer, Context, Draw, ewma};
 use plumline::clock::Tick;
 use plumline::config::OutlierConfig;
-use plumline::membership::{Filter, Listed, Member, ProbeKind, Selection, Service, State};
+use plumline::membership::{EndpointState, Filter, ListedEndpoint, Member, ProbeKind, Selection, Service};
 use plumline::resilience::{Outcome, Outlier, Probe};
 use plumline::{Endpoint, Query};
 use proptest::test_runner::{Config as ProptestConfig, RngSeed};
@@ -144,7 +144,7 @@ impl World {
         let view = self.selection.view();
         let mut context = Context { now: self.now, draw: &mut self.draw, tried: &[] };
         let index = self.balancer.choose(&view, &mut context)?;
-        let member = &view.slots()[index].member;
+        let member = &view.candidates()[index].member;
         member.state.begin(self.now);
         let server = number_of(&member.endpoint);
         drop(view);
@@ -224,16 +224,16 @@ fn decoded(outcome: u16) -> Outcome {
     }
 }
 
-pub(crate) fn listed(server: usize, weight: u32) -> Listed {
+pub(crate) fn listed(server: usize, weight: u32) -> ListedEndpoint {
     let mut endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), FIRST_PORT + server as u16);
     endpoint.weight = weight;
-    Listed { endpoint: Arc::new(endpoint), unconfirmed: false }
+    ListedEndpoint { endpoint: Arc::new(endpoint), unconfirmed: false }
 }
 
 /// A client that was made just now, and its first choice.
 pub(crate) fn first_pick(name: &str, service: &Service, seed: u64) -> usize {
     let selection = service.selection(&Filter { query: Query::new("orders"), callable: true });
-    let (mut draw, tried): (Draw, [Arc<State>; 0]) = (Draw::new(seed), []);
+    let (mut draw, tried): (Draw, [Arc<EndpointState>; 0]) = (Draw::new(seed), []);
     let mut context = Context { now: Tick::from_nanos(1), draw: &mut draw, tried: &tried };
     by_name(name).choose(&selection.view(), &mut context).unwrap()
 }

@@ -22,7 +22,7 @@ fn warm(seed: u64) -> World {
 
 fn is_suspect(selection: &Selection, member: &Member, now: Tick) -> bool {
     let view = selection.view();
-    let index = view.slots().iter().position(|slot| slot.endpoint() == &*member.endpoint).unwrap();
+    let index = view.candidates().iter().position(|slot| slot.endpoint() == &*member.endpoint).unwrap();
     view.is_suspect(index, now)
 }
 

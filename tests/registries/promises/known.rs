@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::{ONE_BEAT, SOON, TTL, at, await_settled, register_many, registering};
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Endpoint, Registration};
 use plumline_servers::{Record, Running, Server, unique};
 use plumline_tests::{client, listener, ports, stays, until};
@@ -38,7 +38,7 @@ pub fn registration_is_seen_by_other_clients<S: Server>(within: Duration) {
     let change = watch.next_within(SOON).unwrap().expect("the update");
     assert_eq!((change.updated[0].version.as_str(), change.updated[0].weight), ("v3", 2));
     stays("listed past its TTL", TTL + Duration::from_secs(1), || server.listed(orders) == [port]);
-    assert_eq!(me.state(), State::Registered);
+    assert_eq!(me.state(), RegistrationState::Registered);
 }
 
 pub fn reads_foreign_records_and_skips_invalid_ones<S: Server>() {

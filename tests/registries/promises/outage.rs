@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::{ONE_BEAT, SOON, TTL, at, partner, register_many, registering};
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Client, Registration};
 use plumline_servers::{Running, Server};
 use plumline_tests::{client, ports, stays, until, until_lasting};
@@ -19,7 +19,7 @@ fn outlast<S: Server>(empty: bool) {
     let mut server = S::start();
     let plum = registering(&server.address());
     let all = register_many(&plum, "orders", 200);
-    until("all are registered", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    until("all are registered", SOON, || all.iter().all(|one| one.state() == RegistrationState::Registered));
     let other = Arc::new(client(&server.address(), json!({})));
     until("all are seen", SOON, || ports(&other, "orders").len() == 200);
     let calls = Calls::of_an_instance(&plum, &other);
@@ -36,7 +36,9 @@ fn outlast<S: Server>(empty: bool) {
     until("all are back, once each, with the latest data", ONE_BEAT + Duration::from_secs(4), || {
         server.listed("orders") == expected && server.record("orders", 8).version == "v2"
     });
-    until("and the handles know", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    until("and the handles know", SOON, || {
+        all.iter().all(|one| one.state() == RegistrationState::Registered)
+    });
     stays("nobody was lost meanwhile", TTL, || ports(&other, "orders") == expected);
     let versions = || -> BTreeSet<String> {
         other.discover("orders").unwrap().iter().map(|endpoint| endpoint.version.clone()).collect()
@@ -102,7 +104,7 @@ pub fn trap_11_stopped_server_loses_nobody<S: Server>() {
     until("all are known again", SOON, || server.listed("orders").len() == 20);
     stays("nobody was lost meanwhile", TTL, || ports(&other, "orders").len() == 20);
     // Whoever has given the connection up comes back to it after a spread.
-    until("all are well again", SOON, || all.iter().all(|one| one.state() == State::Registered));
+    until("all are well again", SOON, || all.iter().all(|one| one.state() == RegistrationState::Registered));
 }
 
 pub fn close_during_outage_is_applied_afterwards<S: Server>() {

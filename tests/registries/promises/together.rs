@@ -1,7 +1,7 @@
 //! Clients of one process share what they have opened, and do each other no harm.
 
 use super::{SOON, TTL, at, await_settled, partner};
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Client, Registration};
 use plumline_servers::{Server, unique};
 use plumline_tests::{ports, stays, until};
@@ -18,7 +18,7 @@ pub fn clients_of_one_process_close_independently<S: Server>() {
         await_settled(plum);
     }
     first.close();
-    assert_eq!((mine.state(), theirs.state()), (State::Closed, State::Registered));
+    assert_eq!((mine.state(), theirs.state()), (RegistrationState::Closed, RegistrationState::Registered));
     until("what the one took back is gone for the other", SOON, || ports(&second, orders) == [2]);
     stays("the other stays registered", TTL + Duration::from_secs(1), || server.listed(orders) == [2]);
     let third = partner(&server.address());
@@ -44,7 +44,7 @@ pub fn instance_id_survives_move_and_foreign_close<S: Server>() {
     until("it has moved", SOON, || server.listed(orders) == [2]);
     stays("its old place takes nothing along", TTL, || server.listed(orders) == [2]);
     let other = second.register(me(2).version("v2")).unwrap();
-    until("the other is registered", SOON, || other.state() == State::Registered);
+    until("the other is registered", SOON, || other.state() == RegistrationState::Registered);
     moving.close(Duration::ZERO).unwrap();
     let is_there = || {
         server.listed(orders) == [2] && {

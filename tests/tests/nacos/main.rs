@@ -4,7 +4,7 @@ mod server;
 
 use std::time::Duration;
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::{Client, Instance, Kind};
 use plumline_tests::{client, ports, stays, until};
 use serde_json::{Value, json};
@@ -86,7 +86,7 @@ fn redirect_moves_everything_to_new_server() {
     until("it was answered", SOON, is_answered);
     second.push("orders", &json!([row(1), row(2)]), i64::MAX);
     until("what the other one tells is heard", SOON, || ports(&plum, "orders") == [1, 2]);
-    until("the handle knows", SOON, || me.state() == State::Registered);
+    until("the handle knows", SOON, || me.state() == RegistrationState::Registered);
 }
 
 #[test]
@@ -214,13 +214,13 @@ fn refused_metadata_does_not_affect_others() {
     let plum = registering(&server.address());
     let all: Vec<_> = (1..=2).map(|port| plum.register(at(port)).unwrap()).collect();
     let large = plum.register(at(3).label("note", "x".repeat(1_500))).unwrap();
-    until("the refusal is heard", SOON, || large.state() == State::Refused);
+    until("the refusal is heard", SOON, || large.state() == RegistrationState::Refused);
     let error = large.last_error().unwrap();
     assert_eq!(error.kind(), Kind::InvalidArgument);
     assert!(error.message().contains("1500 of them the label \"note\"; Nacos takes 1024"), "{error}");
     let later = plum.register(at(4)).unwrap();
     until("who comes later is listed", SOON, || server.listed("orders") == [1, 2, 4]);
-    stays("they stay", 2 * ONE_BEAT, || all.iter().all(|one| one.state() == State::Registered));
+    stays("they stay", 2 * ONE_BEAT, || all.iter().all(|one| one.state() == RegistrationState::Registered));
     large.update(at(3).label("note", "x")).unwrap();
     until("what fits is taken", SOON, || server.listed("orders") == [1, 2, 3, 4]);
     let lenient = Server::start();

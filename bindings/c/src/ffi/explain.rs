@@ -14,7 +14,7 @@ pub struct Explanation {
 
 /// What is thought of one endpoint. It belongs to the explanation.
 pub struct Verdict {
-    inner: plumline::Verdict,
+    inner: plumline::EndpointExplanation,
     endpoint: Endpoint,
     /// The address, then the reasons.
     words: Shelf,
@@ -31,8 +31,8 @@ impl From<plumline::Explanation> for Explanation {
     }
 }
 
-impl From<plumline::Verdict> for Verdict {
-    fn from(inner: plumline::Verdict) -> Verdict {
+impl From<plumline::EndpointExplanation> for Verdict {
+    fn from(inner: plumline::EndpointExplanation) -> Verdict {
         let words = Shelf::of([&inner.address].into_iter().chain(&inner.reasons));
         Verdict { endpoint: inner.endpoint.clone().into(), words, inner }
     }

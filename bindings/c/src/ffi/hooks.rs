@@ -282,7 +282,7 @@ impl Balancer for Own {
     fn choose(&self, view: &View, context: &mut Context<'_>) -> Option<usize> {
         let of = self.0.get();
         let candidate = |index: usize| {
-            let slot = &view.slots()[index];
+            let slot = &view.candidates()[index];
             Candidate {
                 endpoint: slot.member.endpoint.clone().into(),
                 in_flight: slot.in_flight(),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plumline::registration::State;
+use plumline::registration::RegistrationState;
 use plumline::sync::Mutex;
 use plumline::{Error, Instance, Result};
 
@@ -143,11 +143,11 @@ impl Registration {
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_registration_state(registration: Option<&Registration>) -> i32 {
     look(registration, PLUMLINE_REGISTRATION_CLOSED, |registration| match registration.inner.state() {
-        State::WaitingForPort => PLUMLINE_REGISTRATION_WAITING_FOR_PORT,
-        State::Registering => PLUMLINE_REGISTRATION_REGISTERING,
-        State::Registered => PLUMLINE_REGISTRATION_REGISTERED,
-        State::Unreachable => PLUMLINE_REGISTRATION_UNREACHABLE,
-        State::Refused => PLUMLINE_REGISTRATION_REFUSED,
+        RegistrationState::WaitingForPort => PLUMLINE_REGISTRATION_WAITING_FOR_PORT,
+        RegistrationState::Registering => PLUMLINE_REGISTRATION_REGISTERING,
+        RegistrationState::Registered => PLUMLINE_REGISTRATION_REGISTERED,
+        RegistrationState::Unreachable => PLUMLINE_REGISTRATION_UNREACHABLE,
+        RegistrationState::Refused => PLUMLINE_REGISTRATION_REFUSED,
         _ => PLUMLINE_REGISTRATION_CLOSED,
     })
 }
@@ -158,11 +158,11 @@ pub extern "C" fn plumline_registration_state_name(registration: Option<&Registr
     let closed = Str::lent(c"closed".to_bytes_with_nul());
     look(registration, closed, |registration| {
         let name = match registration.inner.state() {
-            State::WaitingForPort => c"waiting_for_port",
-            State::Registering => c"registering",
-            State::Registered => c"registered",
-            State::Unreachable => c"unreachable",
-            State::Refused => c"refused",
+            RegistrationState::WaitingForPort => c"waiting_for_port",
+            RegistrationState::Registering => c"registering",
+            RegistrationState::Registered => c"registered",
+            RegistrationState::Unreachable => c"unreachable",
+            RegistrationState::Refused => c"refused",
             _ => c"closed",
         };
         Str::lent(name.to_bytes_with_nul())

@@ -22,7 +22,7 @@ use crate::registry::pace::Pace;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::web::{Ask, Host, MAX_BODY, is_away};
 use crate::registry::{Registry, Wait};
-use crate::runtime::{Parking, Priority, Woken};
+use crate::runtime::{ParkingId, Priority, Woken};
 use crate::transport::longpoll::{LongPoll, Step};
 use crate::transport::{Answer, Failure};
 
@@ -60,7 +60,7 @@ struct State {
     epoch: u64,
     agent: Option<Weak<Host>>,
     asked_at: Tick,
-    parking: Option<Parking>,
+    parking: Option<ParkingId>,
     kept: Option<LongPoll>,
     reconnect: Reconnect,
     pace: Pace,

@@ -40,14 +40,14 @@ use super::{
     Address, DEFAULT_TTL, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch,
 };
 use crate::error::Result;
-use crate::runtime::{Own, Runtime, TaskQueue};
+use crate::runtime::{ForkLocal, Runtime, TaskQueue};
 
 /// A cluster of etcd, seen as one registry.
 pub(super) struct Etcd {
     source: Arc<str>,
     lane: Arc<TaskQueue>,
     runtime: Runtime,
-    inner: Own<Arc<Inner>>,
+    inner: ForkLocal<Arc<Inner>>,
 }
 
 /// What lives on the tokio thread.
@@ -74,7 +74,7 @@ impl Etcd {
             leases: tokio::sync::Mutex::new(Leases::new(&address.path)),
             ttl,
         };
-        Ok(Etcd { source, lane, runtime: setup.runtime.clone(), inner: Own::new(Arc::new(inner)) })
+        Ok(Etcd { source, lane, runtime: setup.runtime.clone(), inner: ForkLocal::new(Arc::new(inner)) })
     }
 }
 

@@ -44,7 +44,7 @@ use self::hub::Hub;
 use super::pushed::{self, ask, ask_for_each};
 use super::{Address, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Own, Runtime, Task, TaskQueue};
+use crate::runtime::{ForkLocal, Runtime, Task, TaskQueue};
 use crate::sync::Mutex;
 
 /// A Nacos cluster, seen as one registry.
@@ -53,7 +53,7 @@ pub(super) struct Nacos {
     runtime: Runtime,
     lane: Arc<TaskQueue>,
     /// A forked child neither uses nor drops anything of the connection.
-    hub: Own<Arc<Hub>>,
+    hub: ForkLocal<Arc<Hub>>,
     /// What keeps the connection, from the first question on.
     keeper: Mutex<Option<Task>>,
 }
@@ -66,14 +66,14 @@ impl Nacos {
             source: hub.source.clone(),
             runtime: setup.runtime.clone(),
             lane: TaskQueue::new(2),
-            hub: Own::new(Arc::new(hub)),
+            hub: ForkLocal::new(Arc::new(hub)),
             keeper: Mutex::default(),
         })
     }
 
     /// Sees to it that somebody keeps the connection.
     fn wake(&self) {
-        if !self.hub.is_own() {
+        if !self.hub.is_current() {
             return;
         }
         let mut keeper = self.keeper.lock();
@@ -147,7 +147,7 @@ impl Registry for Nacos {
     fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {
         // It is out of the book before anything else: whatever is told from now on leaves it out. And what is still on
         // its way is waited for, so a beat that comes late brings nothing back.
-        if self.hub.is_own() {
+        if self.hub.is_current() {
             self.hub.book.strike(entry);
         }
         let (tell, told) = oneshot::channel();
@@ -160,7 +160,7 @@ impl Registry for Nacos {
     }
 
     fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
-        self.hub.is_own().then(|| self.hub.site())?.door.local_ip(wait)
+        self.hub.is_current().then(|| self.hub.site())?.door.local_ip(wait)
     }
 }
 

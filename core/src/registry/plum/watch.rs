@@ -29,7 +29,7 @@ use crate::registry::polling::jittered;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::web::{self, Ask, MAX_BODY};
 use crate::registry::{Registry, Sink, Wait, Watch};
-use crate::runtime::{Parking, Priority, Woken};
+use crate::runtime::{ParkingId, Priority, Woken};
 use crate::transport::longpoll::{LongPoll, Step};
 use crate::transport::{Answer, Failure};
 
@@ -82,7 +82,7 @@ enum Phase {
     Idle,
     Appointed,
     Running,
-    Parked(Parking),
+    Parked(ParkingId),
 }
 
 /// What is asked of ours.

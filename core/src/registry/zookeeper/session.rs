@@ -28,7 +28,7 @@ use crate::registry::foreign;
 use crate::registry::pushed::caught;
 use crate::registry::reconnect::Reconnect;
 use crate::registry::resolve::Resolver;
-use crate::runtime::{Own, Runtime};
+use crate::runtime::{ForkLocal, Runtime};
 use crate::sync::Mutex;
 
 /// How long saying goodbye may take.
@@ -69,7 +69,7 @@ type Listeners = Arc<Mutex<Vec<UnboundedSender<Told>>>>;
 
 /// A session, for those who use it; over once this is dropped.
 pub(super) struct Session {
-    state: Own<watch::Receiver<State>>,
+    state: ForkLocal<watch::Receiver<State>>,
     listeners: Listeners,
 }
 
@@ -88,7 +88,7 @@ impl Session {
         };
         // It ends by itself, once it has said goodbye.
         runtime.spawn(keeper.keep())?.leave();
-        Some(Session { state: Own::new(state), listeners })
+        Some(Session { state: ForkLocal::new(state), listeners })
     }
 
     pub(super) fn state(&self) -> watch::Receiver<State> {

@@ -117,7 +117,8 @@ struct Own {
 
 impl Balancer for Own {
     fn choose(&self, view: &View, context: &mut Context<'_>) -> Option<usize> {
-        let addresses: Vec<String> = view.slots().iter().map(|slot| slot.member.endpoint.address()).collect();
+        let addresses: Vec<String> =
+            view.candidates().iter().map(|slot| slot.member.endpoint.address()).collect();
         let tried: Vec<bool> = (0..view.len()).map(|index| context.has_tried(view, index)).collect();
         self.notes.note(json!({"by": "balancer", "endpoints": addresses, "tried": tried}));
         match self.script.as_str() {

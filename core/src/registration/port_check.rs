@@ -5,7 +5,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use super::Shared;
-use super::slot::Slot;
+use super::managed_instance::ManagedInstance;
 use crate::clock::{self, Tick};
 use crate::model::Instance;
 use crate::runtime::Priority;
@@ -27,29 +27,31 @@ fn is_open(instance: &Instance) -> bool {
 }
 
 /// Publishes the slot once its port answers, or after `wait_listening`.
-pub(super) fn wait(shared: &Arc<Shared>, slot: &Arc<Slot>) {
+pub(super) fn wait(shared: &Arc<Shared>, managed: &Arc<ManagedInstance>) {
     let until = clock::now().after(shared.config.wait_listening);
-    again(shared, slot, until, FIRST_PAUSE);
+    again(shared, managed, until, FIRST_PAUSE);
 }
 
-fn again(shared: &Arc<Shared>, slot: &Arc<Slot>, until: Tick, pause: Duration) {
-    let (weak, slot) = (Arc::downgrade(shared), Arc::downgrade(slot));
-    shared.runtime.after(pause, &shared.ports, Priority::Poll, move || look(&weak, &slot, until, pause));
+fn again(shared: &Arc<Shared>, managed: &Arc<ManagedInstance>, until: Tick, pause: Duration) {
+    let (weak, managed) = (Arc::downgrade(shared), Arc::downgrade(managed));
+    shared
+        .runtime
+        .after(pause, &shared.ports, Priority::Poll, move || check_port(&weak, &managed, until, pause));
 }
 
-fn look(shared: &Weak<Shared>, slot: &Weak<Slot>, until: Tick, pause: Duration) {
-    let (Some(shared), Some(slot)) = (shared.upgrade(), slot.upgrade()) else { return };
-    if slot.is_closing() {
+fn check_port(shared: &Weak<Shared>, managed: &Weak<ManagedInstance>, until: Tick, pause: Duration) {
+    let (Some(shared), Some(managed)) = (shared.upgrade(), managed.upgrade()) else { return };
+    if managed.is_closing() {
         return;
     }
-    let instance = slot.instance();
+    let instance = managed.instance();
     if is_open(&instance) {
-        shared.publish(&slot);
+        shared.publish(&managed);
     } else if clock::now() >= until {
-        let (service, address) = (&instance.service, slot.address());
+        let (service, address) = (&instance.service, managed.address());
         tracing::warn!(service, address, "the port still does not answer; registered all the same");
-        shared.publish(&slot);
+        shared.publish(&managed);
     } else {
-        again(&shared, &slot, until, (pause * 3 / 2).min(LONGEST_PAUSE));
+        again(&shared, &managed, until, (pause * 3 / 2).min(LONGEST_PAUSE));
     }
 }

@@ -5,11 +5,11 @@ use crate::error::{Error, Kind};
 use crate::registry::{Entry, Health};
 
 /// A registry that restarts forgets once; so often in a row somebody else writes there.
-const A_HABIT: u32 = 3;
+const FORGOTTEN_LIMIT: u32 = 3;
 
 /// How far one registry knows it.
 #[derive(Default)]
-pub(super) struct AtStore {
+pub(super) struct RegistryStatus {
     /// The revision it holds; `None`: none, as far as we know.
     pub(super) known: Option<u64>,
     /// What it was last told of its health.
@@ -28,7 +28,7 @@ pub(super) struct AtStore {
     pub(super) error: Option<Error>,
 }
 
-impl AtStore {
+impl RegistryStatus {
     pub(super) fn confirm(&mut self) {
         self.confirmed = Some(clock::now());
         self.error = None;
@@ -36,15 +36,15 @@ impl AtStore {
     }
 
     /// A beat found it as it is.
-    pub(super) fn kept(&mut self) {
+    pub(super) fn count_heartbeat(&mut self) {
         self.beats += 1;
         self.forgotten = 0;
     }
 
     /// A beat found it unknown. Whether that is to be told: when it has become a habit.
-    pub(super) fn forgot(&mut self) -> bool {
+    pub(super) fn count_forgotten(&mut self) -> bool {
         self.forgotten = self.forgotten.saturating_add(1);
-        self.forgotten == A_HABIT
+        self.forgotten == FORGOTTEN_LIMIT
     }
 
     pub(super) fn fail(&mut self, error: Error) {
@@ -65,12 +65,12 @@ mod tests {
 
     #[test]
     fn whoever_is_forgotten_again_and_again_is_told_of_once() {
-        let mut at = AtStore::default();
-        assert!(!at.forgot(), "as after a restart");
-        at.kept();
-        let told: Vec<bool> = (0..5).map(|_| at.forgot()).collect();
+        let mut at = RegistryStatus::default();
+        assert!(!at.count_forgotten(), "as after a restart");
+        at.count_heartbeat();
+        let told: Vec<bool> = (0..5).map(|_| at.count_forgotten()).collect();
         assert_eq!(told, [false, false, true, false, false]);
-        at.kept();
-        assert!((0..3).any(|_| at.forgot()), "it has begun anew");
+        at.count_heartbeat();
+        assert!((0..3).any(|_| at.count_forgotten()), "it has begun anew");
     }
 }

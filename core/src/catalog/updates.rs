@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 use super::Inner;
-use super::absence::Trust;
-use super::known::{Applied, Known};
+use super::absence::AbsencePolicy;
+use super::cache_entry::{CacheEntry, UpdateResult};
 use crate::clock;
 use crate::error::Error;
 use crate::membership::Ejection;
@@ -13,47 +13,52 @@ use crate::registry::{Absence, Listing, RegistryUpdate, Sink};
 use crate::runtime::Priority;
 
 /// Hears one registry on the catalog's behalf.
-pub(super) struct Ear {
+pub(super) struct RegistrySink {
     pub(super) catalog: Weak<Inner>,
     pub(super) source: usize,
 }
 
-impl Sink for Ear {
+impl Sink for RegistrySink {
     fn heard(&self, heard: RegistryUpdate) {
         let Some(catalog) = self.catalog.upgrade() else { return };
         catalog.refreshes.fetch_add(heard.lists.len() as u64, Ordering::Relaxed);
-        catalog.hear(self.source, heard, None);
+        catalog.apply_update(self.source, heard, None);
     }
 
     fn lost(&self, error: Error) {
         if let Some(catalog) = self.catalog.upgrade() {
-            catalog.lose(self.source, error);
+            catalog.mark_down(self.source, error);
         }
     }
 
     fn is_used(&self, service: &str) -> bool {
         let Some(catalog) = self.catalog.upgrade() else { return false };
-        let known = catalog.services.load().get(service).cloned();
-        known.is_some_and(|known| known.is_used())
+        let entry = catalog.services.load().get(service).cloned();
+        entry.is_some_and(|entry| entry.is_used())
     }
 }
 
 impl Inner {
     /// A registry answered. `overtakes`: left out where more has been heard of the service meanwhile.
-    pub(super) fn hear(self: &Arc<Self>, index: usize, heard: RegistryUpdate, overtakes: Option<u64>) {
+    pub(super) fn apply_update(
+        self: &Arc<Self>,
+        index: usize,
+        heard: RegistryUpdate,
+        overtakes: Option<u64>,
+    ) {
         if self.closing.is_closed() {
             return;
         }
         let source = &self.sources[index];
         let (trust, was_down) = source.answered(&heard, clock::now());
         for (service, listing) in heard.lists {
-            let known = if self.all.load(Ordering::Acquire) {
-                Some(self.enter(&service))
+            let entry = if self.all.load(Ordering::Acquire) {
+                Some(self.entry_for(&service))
             } else {
                 self.services.load().get(&service).cloned()
             };
-            if let Some(known) = known {
-                self.follow_up(&known, &known.heard(index, listing, trust, overtakes));
+            if let Some(entry) = entry {
+                self.apply_result(&entry, &entry.heard(index, listing, trust, overtakes));
             }
         }
         if was_down {
@@ -64,7 +69,7 @@ impl Inner {
     }
 
     /// A registry did not answer.
-    pub(super) fn lose(self: &Arc<Self>, index: usize, error: Error) {
+    pub(super) fn mark_down(self: &Arc<Self>, index: usize, error: Error) {
         if self.closing.is_closed() {
             return;
         }
@@ -74,32 +79,32 @@ impl Inner {
             return;
         }
         tracing::warn!(source = %source.registry.source(), error = shown, "the registry does not answer; its last lists serve on");
-        for known in self.services.load().values().filter(|known| !known.is_ready()) {
-            self.recall(known);
-            known.tell_nothing_heard();
+        for entry in self.services.load().values().filter(|entry| !entry.is_ready()) {
+            self.load_from_disk(entry);
+            entry.notify_unavailable();
         }
         self.readers().iter().for_each(|reader| reader.registry(true));
     }
 
     /// The program itself said what exists.
-    pub(super) fn hear_own(self: &Arc<Self>, known: &Arc<Known>, listing: Listing) {
-        let trust = Trust { absence: Absence::Final, settled: true, ttl: self.ttl };
-        let applied = known.heard(self.sources.len(), listing, trust, None);
-        self.follow_up(known, &applied);
+    pub(super) fn apply_published(self: &Arc<Self>, entry: &Arc<CacheEntry>, listing: Listing) {
+        let trust = AbsencePolicy { absence: Absence::Final, settled: true, ttl: self.ttl };
+        let applied = entry.heard(self.sources.len(), listing, trust, None);
+        self.apply_result(entry, &applied);
     }
 
     /// What follows from news, once no lock is held.
-    pub(super) fn follow_up(self: &Arc<Self>, known: &Arc<Known>, applied: &Applied) {
+    pub(super) fn apply_result(self: &Arc<Self>, entry: &Arc<CacheEntry>, applied: &UpdateResult) {
         // Whoever was registered anew is tried at once, however it left.
         let at_once = |ejection: &mut Ejection| ejection.next_probe = clock::now();
         for member in &applied.returned {
-            known.service().reschedule(&member.state, at_once);
+            entry.service().reschedule(&member.state, at_once);
         }
         if let Some(due) = applied.due {
-            let (catalog, known) = (Arc::downgrade(self), Arc::downgrade(known));
-            self.runtime.at(due, &self.lane, Priority::Poll, move || {
-                if let (Some(catalog), Some(known)) = (catalog.upgrade(), known.upgrade()) {
-                    catalog.follow_up(&known, &known.expire());
+            let (catalog, entry) = (Arc::downgrade(self), Arc::downgrade(entry));
+            self.runtime.at(due, &self.queue, Priority::Poll, move || {
+                if let (Some(catalog), Some(entry)) = (catalog.upgrade(), entry.upgrade()) {
+                    catalog.apply_result(&entry, &entry.expire());
                 }
             });
         }

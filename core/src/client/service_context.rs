@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arc_swap::{ArcSwap, Guard};
 
-use crate::call::{Keeper, Policies, Reporter, connect_probe, look};
-use crate::catalog::{Catalog, Known};
+use crate::call::{EndpointMonitor, Policies, Reporter, connect_probe, reconnect_probe};
+use crate::catalog::{CacheEntry, Catalog};
 use crate::membership::{Filter, Member, Owner, Selection, Service};
 use crate::model::Query;
 use crate::resilience::Probe;
@@ -14,16 +14,16 @@ use crate::telemetry::Counters;
 
 /// Where picks report: carried by the views they come from.
 ///
-/// A line's views lead back to it here; [`Line::release`] breaks that circle when the client ends.
-pub(super) struct Desk {
-    pub(super) line: Arc<Line>,
+/// A line's views lead back to it here; [`ServiceContext::release`] breaks that circle when the client ends.
+pub(super) struct PickOwner {
+    pub(super) context: Arc<ServiceContext>,
     pub(super) policies: Arc<Policies>,
 }
 
 /// One service of a client.
-pub(super) struct Line {
+pub(super) struct ServiceContext {
     name: Arc<str>,
-    pub(super) known: Arc<Known>,
+    pub(super) entry: Arc<CacheEntry>,
     pub(super) service: Arc<Service>,
     policies: ArcSwap<Policies>,
     pub(super) counters: Arc<Counters>,
@@ -36,7 +36,7 @@ pub(super) struct Line {
     is_stub: bool,
 }
 
-impl Line {
+impl ServiceContext {
     pub(super) fn new(
         service: &str,
         policies: Policies,
@@ -44,13 +44,13 @@ impl Line {
         runtime: Runtime,
         probes: Arc<TaskQueue>,
         is_stub: bool,
-    ) -> Line {
-        let known = catalog.entry(service);
-        let service = known.service().clone();
+    ) -> ServiceContext {
+        let entry = catalog.entry(service);
+        let service = entry.service().clone();
         let all = service.selection(&Filter { query: Query::new(service.name()), callable: true });
-        Line {
+        ServiceContext {
             name: service.name().into(),
-            known,
+            entry,
             service,
             policies: ArcSwap::from_pointee(policies),
             counters: Arc::default(),
@@ -70,7 +70,7 @@ impl Line {
         self.policies.load()
     }
 
-    pub(super) fn set_policies(self: &Arc<Line>, policies: Policies) {
+    pub(super) fn set_policies(self: &Arc<ServiceContext>, policies: Policies) {
         let policies = Arc::new(policies);
         let before = self.policies.swap(policies.clone());
         let (was, is) = (&before.settings, &policies.settings);
@@ -78,7 +78,7 @@ impl Line {
             let members = &self.service.snapshot().members;
             members.iter().for_each(|member| member.state.connections.store(None));
         }
-        self.service.hand_over(Some(&self.desk()));
+        self.service.hand_over(Some(&self.owner()));
     }
 
     pub(super) fn has_endpoints(&self) -> bool {
@@ -99,16 +99,16 @@ impl Line {
     }
 
     /// What a pick with this query may choose.
-    pub(super) fn pickable(self: &Arc<Line>, query: &Query) -> Arc<Selection> {
+    pub(super) fn pickable(self: &Arc<ServiceContext>, query: &Query) -> Arc<Selection> {
         let selection = self.service.selection(&Filter { query: query.clone(), callable: false });
         if selection.view().owner.is_none() {
-            self.service.adopt(&selection, &self.desk());
+            self.service.adopt(&selection, &self.owner());
         }
         selection
     }
 
-    fn desk(self: &Arc<Line>) -> Owner {
-        Arc::new(Desk { line: self.clone(), policies: self.policies.load_full() })
+    fn owner(self: &Arc<ServiceContext>) -> Owner {
+        Arc::new(PickOwner { context: self.clone(), policies: self.policies.load_full() })
     }
 
     pub(super) fn reporter<'a>(&'a self, policies: &'a Policies) -> Reporter<'a> {
@@ -116,12 +116,12 @@ impl Line {
             service: &self.service,
             outlier: &policies.outlier,
             counters: &self.counters,
-            keeper: self,
+            monitor: self,
         }
     }
 }
 
-impl Keeper for Line {
+impl EndpointMonitor for ServiceContext {
     fn distrust(&self, member: &Member) {
         self.catalog.distrust(&self.name, &member.endpoint.key());
     }
@@ -140,7 +140,7 @@ impl Keeper for Line {
         let (service, policies) = (self.service.clone(), self.policies.load_full());
         let (counters, member) = (self.counters.clone(), member.clone());
         let timeout = policies.settings.connect_timeout;
-        let job = move || look(&policies.outlier, &service, &counters, &member, timeout);
+        let job = move || reconnect_probe(&policies.outlier, &service, &counters, &member, timeout);
         self.runtime.post(&self.probes, Priority::Poll, job);
     }
 }

@@ -8,25 +8,25 @@ use std::time::Duration;
 use crate::sync::{Condvar, Mutex, MutexGuard};
 
 use super::Inner;
-use super::absence::{Belief, Trust, Verdict};
-use super::readers::Readers;
-use super::report::{Gone, Provenance, SourceView};
+use super::absence::{AbsencePolicy, ListChanges, SourceRecords};
+use super::catalog_watch::WatchReader;
+use super::report::{Provenance, RemovedEndpoint, SourceStatus};
 use super::source::Source;
-use super::watching::Reader;
+use super::watch_readers::WatchReaders;
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
-use crate::membership::{Listed, Member, Service};
+use crate::membership::{ListedEndpoint, Member, Service};
 use crate::model::{Endpoint, EndpointKey};
 use crate::registry::{Absence, Listing, Wait};
 use crate::telemetry::Tally;
 
-const MOST_GONE: usize = 16;
+const MAX_REMOVED: usize = 16;
 /// A service that nobody has used for so many looks is no longer looked at.
-const IDLE_LOOKS: u32 = 6;
+const MAX_IDLE_POLLS: u32 = 6;
 
 /// One service as the catalog knows it.
-pub struct Known {
+pub struct CacheEntry {
     service: Arc<Service>,
     sources: Arc<[Source]>,
     catalog: Weak<Inner>,
@@ -34,25 +34,25 @@ pub struct Known {
     ready: AtomicBool,
     /// Set by every use, taken back by every look at the registry.
     used: AtomicBool,
-    idle_looks: AtomicU32,
+    idle_polls: AtomicU32,
     hits: Tally,
-    beliefs: Mutex<Beliefs>,
-    first: Mutex<First>,
+    state: Mutex<EntryState>,
+    first: Mutex<FirstRead>,
     first_done: Condvar,
     ttl: Duration,
 }
 
-struct Beliefs {
+struct EntryState {
     /// One for each source, and a last one for what the program itself publishes.
     by_source: Vec<Contribution>,
-    gone: VecDeque<Gone>,
-    readers: Readers,
+    gone: VecDeque<RemovedEndpoint>,
+    readers: WatchReaders,
     due: Tick,
 }
 
 #[derive(Default)]
 struct Contribution {
-    belief: Belief,
+    records: SourceRecords,
     heard: Option<Tick>,
     /// Counts what was heard, so that an answer that was overtaken is noticed.
     count: u64,
@@ -64,38 +64,43 @@ struct Contribution {
 
 /// The first look at a service, made on the thread of whoever needs it first.
 #[derive(Default)]
-struct First {
-    asking: bool,
+struct FirstRead {
+    reading: bool,
     failed: Option<(Tick, Error)>,
 }
 
 /// What came of some news.
-pub(super) struct Applied {
+pub(super) struct UpdateResult {
     /// Whether the list is another one.
     pub(super) changed: bool,
     /// Endpoints registered anew, or back after absence.
     pub(super) returned: Vec<Member>,
-    /// When [`Known::expire`] must be called; `None` if that is settled already.
+    /// When [`CacheEntry::expire`] must be called; `None` if that is settled already.
     pub(super) due: Option<Tick>,
 }
 
-impl Known {
-    pub(super) fn new(name: &str, sources: Arc<[Source]>, catalog: Weak<Inner>, ttl: Duration) -> Arc<Known> {
-        let beliefs = Beliefs {
+impl CacheEntry {
+    pub(super) fn new(
+        name: &str,
+        sources: Arc<[Source]>,
+        catalog: Weak<Inner>,
+        ttl: Duration,
+    ) -> Arc<CacheEntry> {
+        let state = EntryState {
             by_source: (0..=sources.len()).map(|_| Contribution::default()).collect(),
             gone: VecDeque::new(),
-            readers: Readers::default(),
+            readers: WatchReaders::default(),
             due: Tick::NEVER,
         };
-        Arc::new(Known {
+        Arc::new(CacheEntry {
             service: Service::new(name),
             sources,
             catalog,
             ready: AtomicBool::new(false),
             used: AtomicBool::new(true),
-            idle_looks: AtomicU32::new(0),
+            idle_polls: AtomicU32::new(0),
             hits: Tally::default(),
-            beliefs: Mutex::new(beliefs),
+            state: Mutex::new(state),
             first: Mutex::default(),
             first_done: Condvar::new(),
             ttl,
@@ -127,9 +132,9 @@ impl Known {
 
     /// Marks it as used; whether its list can be used without waiting. No lock, no allocation.
     #[inline]
-    pub fn enter(&self) -> bool {
+    pub fn mark_used(&self) -> bool {
         if !self.used.load(Ordering::Relaxed) {
-            self.used_again();
+            self.mark_used_again();
         }
         self.is_ready()
     }
@@ -141,9 +146,9 @@ impl Known {
 
     /// The first use since the last look at the registry; after a long time without any, its list is refreshed.
     #[cold]
-    fn used_again(&self) {
+    fn mark_used_again(&self) {
         self.used.store(true, Ordering::Relaxed);
-        let was_idle = self.idle_looks.swap(0, Ordering::Relaxed) >= IDLE_LOOKS;
+        let was_idle = self.idle_polls.swap(0, Ordering::Relaxed) >= MAX_IDLE_POLLS;
         if let Some(catalog) = self.catalog.upgrade().filter(|_| was_idle) {
             catalog.refresh(self.name());
         }
@@ -151,12 +156,12 @@ impl Known {
 
     /// Whether anybody still wants to know of it. Asked once per look.
     pub(super) fn is_used(self: &Arc<Self>) -> bool {
-        let is_watched = self.beliefs.lock().readers.has_any();
+        let is_watched = self.state.lock().readers.has_any();
         if self.used.swap(false, Ordering::Relaxed) || is_watched {
-            self.idle_looks.store(0, Ordering::Relaxed);
+            self.idle_polls.store(0, Ordering::Relaxed);
             return true;
         }
-        self.idle_looks.fetch_add(1, Ordering::Relaxed) < IDLE_LOOKS
+        self.idle_polls.fetch_add(1, Ordering::Relaxed) < MAX_IDLE_POLLS
     }
 
     pub(super) fn hits(&self) -> u64 {
@@ -164,27 +169,27 @@ impl Known {
     }
 
     /// The next use looks for the first time again.
-    pub(super) fn forget_readiness(&self) {
+    pub(super) fn reset_readiness(&self) {
         self.ready.store(false, Ordering::Release);
         self.first.lock().failed = None;
     }
 
     /// The next use asks anew, and takes nothing for an answer that was on its way before.
     pub(super) fn clear(&self) {
-        let mut beliefs = self.beliefs.lock();
-        beliefs.registries().for_each(|contribution| contribution.cleared = true);
-        self.forget_readiness();
+        let mut state = self.state.lock();
+        state.registries().for_each(|contribution| contribution.cleared = true);
+        self.reset_readiness();
     }
 
     /// Whether a source has still to be asked anew.
     pub(super) fn is_cleared(&self, source: usize) -> bool {
-        self.beliefs.lock().by_source[source].cleared
+        self.state.lock().by_source[source].cleared
     }
 
     /// After a first look that failed: whether an older list serves on.
-    pub(super) fn serves_on(&self) -> bool {
-        let beliefs = self.beliefs.lock();
-        let was_heard = beliefs.by_source.iter().any(|contribution| contribution.heard.is_some());
+    pub(super) fn serve_old_list(&self) -> bool {
+        let state = self.state.lock();
+        let was_heard = state.by_source.iter().any(|contribution| contribution.heard.is_some());
         if was_heard {
             self.ready.store(true, Ordering::Release);
         }
@@ -194,12 +199,12 @@ impl Known {
     // === the first look ===
 
     /// Makes the first look unless somebody does already; then waits for them.
-    pub(super) fn first_look(&self, wait: &Wait<'_>, look: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(super) fn first_read(&self, wait: &Wait<'_>, read_first: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut first = self.first.lock();
-        while first.asking && !self.is_ready() {
+        while first.reading && !self.is_ready() {
             // The caller's own code is asked, which may call us: not under the lock.
             let left = MutexGuard::unlocked(&mut first, || wait.left())?;
-            if first.asking {
+            if first.reading {
                 self.first_done.wait_for(&mut first, left.min(SLICE));
             }
         }
@@ -211,11 +216,11 @@ impl Known {
         {
             return Err(error.clone());
         }
-        first.asking = true;
+        first.reading = true;
         drop(first);
-        let outcome = look();
+        let outcome = read_first();
         let mut first = self.first.lock();
-        first.asking = false;
+        first.reading = false;
         // That one caller was interrupted says nothing to the others.
         let telling = outcome.as_ref().err().filter(|error| error.kind() != Kind::Cancelled);
         first.failed = telling.map(|error| (clock::now(), error.clone()));
@@ -225,7 +230,7 @@ impl Known {
 
     /// How much has been heard from a source so far.
     pub(super) fn count(&self, source: usize) -> u64 {
-        self.beliefs.lock().by_source[source].count
+        self.state.lock().by_source[source].count
     }
 
     // === news ===
@@ -235,52 +240,52 @@ impl Known {
         &self,
         source: usize,
         listing: Listing,
-        trust: Trust,
+        trust: AbsencePolicy,
         overtakes: Option<u64>,
-    ) -> Applied {
+    ) -> UpdateResult {
         let now = clock::now();
-        self.apply(|beliefs| {
-            let contribution = &mut beliefs.by_source[source];
+        self.apply(|state| {
+            let contribution = &mut state.by_source[source];
             if overtakes.is_some_and(|count| count != contribution.count) {
-                return Verdict::default();
+                return ListChanges::default();
             }
             contribution.cleared &= overtakes.is_none();
             contribution.count += 1;
             contribution.heard = Some(now);
             contribution.is_final = trust.absence == Absence::Final;
             contribution.from_disk = false;
-            contribution.belief.heard(listing, trust, now)
+            contribution.records.heard(listing, trust, now)
         })
     }
 
     /// What was kept on disk, as long as the source has not been heard.
-    pub(super) fn recalled(&self, source: usize, endpoints: Vec<Endpoint>) -> Applied {
-        self.apply(|beliefs| {
-            let contribution = &mut beliefs.by_source[source];
+    pub(super) fn apply_disk_list(&self, source: usize, endpoints: Vec<Endpoint>) -> UpdateResult {
+        self.apply(|state| {
+            let contribution = &mut state.by_source[source];
             if contribution.count > 0 {
-                return Verdict::default();
+                return ListChanges::default();
             }
             contribution.from_disk = true;
-            let trust = Trust { absence: Absence::WhenSettled, settled: false, ttl: self.ttl };
-            contribution.belief.heard(Listing { endpoints, removed: Vec::new() }, trust, clock::now())
+            let trust = AbsencePolicy { absence: Absence::WhenSettled, settled: false, ttl: self.ttl };
+            contribution.records.heard(Listing { endpoints, removed: Vec::new() }, trust, clock::now())
         })
     }
 
-    pub(super) fn distrust(&self, key: &EndpointKey) -> Applied {
-        self.apply_to_all(|belief| belief.distrust(key))
+    pub(super) fn distrust(&self, key: &EndpointKey) -> UpdateResult {
+        self.apply_to_all(|records| records.distrust(key))
     }
 
     /// Drops what was kept long enough.
-    pub(super) fn expire(&self) -> Applied {
+    pub(super) fn expire(&self) -> UpdateResult {
         let now = clock::now();
-        self.beliefs.lock().due = Tick::NEVER;
-        self.apply_to_all(|belief| belief.expire(now))
+        self.state.lock().due = Tick::NEVER;
+        self.apply_to_all(|records| records.expire(now))
     }
 
-    fn apply_to_all(&self, news: impl Fn(&mut Belief) -> Verdict) -> Applied {
-        self.apply(|beliefs| {
-            let verdicts = beliefs.by_source.iter_mut().map(|contribution| news(&mut contribution.belief));
-            verdicts.fold(Verdict::default(), |mut all, one| {
+    fn apply_to_all(&self, news: impl Fn(&mut SourceRecords) -> ListChanges) -> UpdateResult {
+        self.apply(|state| {
+            let changes = state.by_source.iter_mut().map(|contribution| news(&mut contribution.records));
+            changes.fold(ListChanges::default(), |mut all, one| {
                 all.changed |= one.changed;
                 all.gone.extend(one.gone);
                 all.returned.extend(one.returned);
@@ -289,27 +294,27 @@ impl Known {
         })
     }
 
-    fn apply(&self, news: impl FnOnce(&mut Beliefs) -> Verdict) -> Applied {
-        let mut beliefs = self.beliefs.lock();
-        let verdict = news(&mut beliefs);
-        let first = !self.is_ready() && !beliefs.is_cleared();
-        if verdict.changed || first {
-            self.service.replace(beliefs.listed());
+    fn apply(&self, news: impl FnOnce(&mut EntryState) -> ListChanges) -> UpdateResult {
+        let mut state = self.state.lock();
+        let changes = news(&mut state);
+        let first = !self.is_ready() && !state.is_cleared();
+        if changes.changed || first {
+            self.service.replace(state.listed());
         }
         if first {
             self.ready.store(true, Ordering::Release);
         }
-        beliefs.bury(verdict.gone);
-        if verdict.changed || first {
-            beliefs.tell(self.name());
+        state.remember_removed(changes.gone);
+        if changes.changed || first {
+            state.notify_readers(self.name());
         }
-        let due = beliefs.appointment();
-        drop(beliefs);
+        let due = state.take_due();
+        drop(state);
         if first {
             let _asking = self.first.lock();
             self.first_done.notify_all();
         }
-        Applied { changed: verdict.changed, returned: self.members(&verdict.returned), due }
+        UpdateResult { changed: changes.changed, returned: self.members(&changes.returned), due }
     }
 
     fn members(&self, keys: &[EndpointKey]) -> Vec<Member> {
@@ -323,26 +328,26 @@ impl Known {
     // === listeners ===
 
     /// Somebody listens; they hear of the present state if there is any.
-    pub(super) fn listen(&self, reader: &Arc<Reader>) {
-        let mut beliefs = self.beliefs.lock();
-        beliefs.readers.add(reader);
+    pub(super) fn add_reader(&self, reader: &Arc<WatchReader>) {
+        let mut state = self.state.lock();
+        state.readers.add(reader);
         if self.is_ready() {
             reader.changed(self.name());
         }
     }
 
     /// The present state must do, empty as it may be: the registry is away.
-    pub(super) fn tell_nothing_heard(&self) {
-        self.beliefs.lock().tell(self.name());
+    pub(super) fn notify_unavailable(&self) {
+        self.state.lock().notify_readers(self.name());
     }
 
     // === what it can tell ===
 
     /// How old its list is, and whether that is too old.
     pub(super) fn age(&self, now: Tick) -> (Duration, bool) {
-        let beliefs = self.beliefs.lock();
+        let state = self.state.lock();
         let mut oldest = (Duration::ZERO, false);
-        for (contribution, source) in beliefs.by_source.iter().zip(self.sources.iter()) {
+        for (contribution, source) in state.by_source.iter().zip(self.sources.iter()) {
             let age = contribution.last(source).map_or(Duration::ZERO, |at| now.since(at));
             let too_old =
                 contribution.from_disk || source.is_down() || (!contribution.is_final && age > self.ttl);
@@ -354,29 +359,29 @@ impl Known {
 
     pub(super) fn provenance(&self) -> Provenance {
         let now = clock::now();
-        let beliefs = self.beliefs.lock();
-        let view = |(contribution, source): (&Contribution, &Source)| SourceView {
+        let state = self.state.lock();
+        let view = |(contribution, source): (&Contribution, &Source)| SourceStatus {
             source: source.registry.source().to_string(),
             heard: contribution.last(source),
             down: source.is_down(),
             from_disk: contribution.from_disk,
             settled: contribution.is_final || source.is_settled(now),
-            endpoints: contribution.belief.len(),
+            endpoints: contribution.records.len(),
             error: source.error().map(|error| error.to_string()),
         };
-        let mut sources: Vec<SourceView> =
-            beliefs.by_source.iter().zip(self.sources.iter()).map(view).collect();
-        sources.extend(beliefs.published());
-        Provenance { sources, gone: beliefs.gone.iter().cloned().collect() }
+        let mut sources: Vec<SourceStatus> =
+            state.by_source.iter().zip(self.sources.iter()).map(view).collect();
+        sources.extend(state.published());
+        Provenance { sources, gone: state.gone.iter().cloned().collect() }
     }
 
     /// What each source contributes, for the snapshot on disk.
     pub(super) fn contributions(&self) -> Vec<Vec<Arc<Endpoint>>> {
-        let beliefs = self.beliefs.lock();
+        let state = self.state.lock();
         let endpoints = |contribution: &Contribution| {
-            contribution.belief.listed().map(|listed| listed.endpoint).collect()
+            contribution.records.listed().map(|listed| listed.endpoint).collect()
         };
-        beliefs.by_source.iter().take(self.sources.len()).map(endpoints).collect()
+        state.by_source.iter().take(self.sources.len()).map(endpoints).collect()
     }
 }
 
@@ -387,11 +392,11 @@ impl Contribution {
     }
 }
 
-impl Beliefs {
+impl EntryState {
     /// Everything, the most trustworthy record of an address first.
-    fn listed(&self) -> Vec<Listed> {
-        let mut listed: Vec<Listed> =
-            self.by_source.iter().flat_map(|contribution| contribution.belief.listed()).collect();
+    fn listed(&self) -> Vec<ListedEndpoint> {
+        let mut listed: Vec<ListedEndpoint> =
+            self.by_source.iter().flat_map(|contribution| contribution.records.listed()).collect();
         listed.sort_by_key(|l| (l.unconfirmed, !l.endpoint.healthy, std::cmp::Reverse(l.endpoint.last_seen)));
         listed
     }
@@ -408,35 +413,35 @@ impl Beliefs {
         registries.peek().is_some() && registries.all(|contribution| contribution.cleared)
     }
 
-    fn bury(&mut self, gone: Vec<(Arc<Endpoint>, &'static str)>) {
+    fn remember_removed(&mut self, gone: Vec<(Arc<Endpoint>, &'static str)>) {
         let at = clock::now();
         for (endpoint, why) in gone {
-            self.gone.push_front(Gone { endpoint, why, at });
+            self.gone.push_front(RemovedEndpoint { endpoint, why, at });
         }
-        self.gone.truncate(MOST_GONE);
+        self.gone.truncate(MAX_REMOVED);
     }
 
-    fn tell(&mut self, service: &str) {
-        self.readers.living().iter().for_each(|reader| reader.changed(service));
+    fn notify_readers(&mut self, service: &str) {
+        self.readers.open().iter().for_each(|reader| reader.changed(service));
     }
 
     /// When something is due that nobody has been told of yet.
-    fn appointment(&mut self) -> Option<Tick> {
-        let due = self.by_source.iter().filter_map(|contribution| contribution.belief.next_due()).min()?;
+    fn take_due(&mut self) -> Option<Tick> {
+        let due = self.by_source.iter().filter_map(|contribution| contribution.records.next_due()).min()?;
         let sooner = due < self.due;
         self.due = self.due.min(due);
         sooner.then_some(due)
     }
 
-    fn published(&self) -> Option<SourceView> {
+    fn published(&self) -> Option<SourceStatus> {
         let own = self.by_source.last().filter(|own| own.heard.is_some())?;
-        Some(SourceView {
+        Some(SourceStatus {
             source: "publish".into(),
             heard: own.heard,
             down: false,
             from_disk: false,
             settled: true,
-            endpoints: own.belief.len(),
+            endpoints: own.records.len(),
             error: None,
         })
     }

@@ -9,19 +9,19 @@ use crate::runtime;
 /// So many selections per thread keep their draw; more share by turns, and start anew at random.
 const SLOTS: usize = 64;
 
-struct Slot {
+struct CachedDraw {
     selection: u64,
     draw: Draw,
 }
 
-struct Draws {
+struct DrawCache {
     /// The process these were seeded in: a forked child must not repeat its parent's draws.
     generation: u64,
-    slots: Vec<Option<Slot>>,
+    slots: Vec<Option<CachedDraw>>,
 }
 
 thread_local! {
-    static DRAWS: RefCell<Draws> = const { RefCell::new(Draws { generation: 0, slots: Vec::new() }) };
+    static DRAWS: RefCell<DrawCache> = const { RefCell::new(DrawCache { generation: 0, slots: Vec::new() }) };
 }
 
 /// Runs `use_it` with this thread's draw for a selection. A balancer of the user's own that picks in turn gets a
@@ -34,7 +34,7 @@ pub(crate) fn with_draw<T>(selection: u64, use_it: impl FnOnce(&mut Draw) -> T) 
     })
 }
 
-impl Draws {
+impl DrawCache {
     #[inline]
     fn slot(&mut self, selection: u64) -> &mut Draw {
         if self.generation != runtime::generation() || self.slots.is_empty() {
@@ -44,7 +44,7 @@ impl Draws {
         let slot = &mut self.slots[selection as usize % SLOTS];
         match slot {
             Some(kept) if kept.selection == selection => {}
-            _ => *slot = Some(Slot { selection, draw: Draw::new(seed()) }),
+            _ => *slot = Some(CachedDraw { selection, draw: Draw::new(seed()) }),
         }
         &mut slot.as_mut().expect("just filled").draw
     }

@@ -6,7 +6,7 @@ use crate::sync::{Condvar, Mutex};
 use serde::Serialize;
 
 use super::RegistrationStats;
-use super::standing::{AtStore, is_refusal};
+use super::registry_status::{RegistryStatus, is_refusal};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
@@ -14,13 +14,13 @@ use crate::model::Instance;
 use crate::registry::{Entry, Health, HeartbeatResult, Wait};
 
 /// How long closing waits for a beat on its way before it goes ahead all the same.
-const BEAT_ON_ITS_WAY: Duration = Duration::from_millis(500);
+const IN_FLIGHT_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Where a registration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
-pub enum State {
+pub enum RegistrationState {
     /// Its port does not answer yet; it is published once it does.
     WaitingForPort,
     /// On its way to the registry for the first time.
@@ -35,19 +35,19 @@ pub enum State {
     Closed,
 }
 
-pub(super) struct Slot {
+pub(super) struct ManagedInstance {
     pub(super) id: u64,
-    data: Mutex<Data>,
+    data: Mutex<ManagedState>,
     changed: Condvar,
 }
 
-struct Data {
+struct ManagedState {
     entry: Entry,
     /// Counts what was said; a registry knows the latest if it knows this one.
     revision: u64,
     published: bool,
     closing: Closing,
-    at: Vec<AtStore>,
+    at: Vec<RegistryStatus>,
     last_error: Option<Error>,
 }
 
@@ -60,7 +60,7 @@ enum Closing {
 
 /// What is to be done for a slot at one registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Task {
+pub(super) enum RoundTask {
     /// It does not know the latest.
     Register,
     /// It does.
@@ -69,7 +69,7 @@ pub(super) enum Task {
 
 /// What a round is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scope {
+pub(super) enum RoundScope {
     /// Everybody.
     Everything,
     /// Those of whom the registry does not know the latest.
@@ -77,25 +77,25 @@ pub(super) enum Scope {
 }
 
 /// What was sent, to be reported on.
-pub(super) struct Sent {
+pub(super) struct SentEntry {
     pub(super) entry: Entry,
     pub(super) revision: u64,
-    pub(super) task: Task,
+    pub(super) task: RoundTask,
 }
 
-impl Slot {
-    pub(super) fn new(instance: Instance, stores: usize, id: u64) -> Slot {
+impl ManagedInstance {
+    pub(super) fn new(instance: Instance, writers: usize, id: u64) -> ManagedInstance {
         let health = if instance.healthy { Health::Unsaid } else { Health::Says(false) };
         let entry = Entry { instance, generation: generation(), health };
-        let data = Data {
+        let data = ManagedState {
             entry,
             revision: 1,
             published: false,
             closing: Closing::Open,
-            at: (0..stores).map(|_| AtStore::default()).collect(),
+            at: (0..writers).map(|_| RegistryStatus::default()).collect(),
             last_error: None,
         };
-        Slot { id, data: Mutex::new(data), changed: Condvar::new() }
+        ManagedInstance { id, data: Mutex::new(data), changed: Condvar::new() }
     }
 
     // === what it is ===
@@ -108,7 +108,7 @@ impl Slot {
         address_of(&self.data.lock().entry.instance)
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> RegistrationState {
         self.data.lock().state()
     }
 
@@ -179,38 +179,40 @@ impl Slot {
     // === rounds ===
 
     /// What is to be sent to a registry now, marked as on its way; `None` if nothing, or no longer.
-    pub(super) fn take_task(&self, store: usize, scope: Scope) -> Option<Sent> {
+    pub(super) fn take_task(&self, writer: usize, scope: RoundScope) -> Option<SentEntry> {
         let mut data = self.data.lock();
-        if !data.published || data.closing != Closing::Open || (scope == Scope::News && !data.has_news(store))
+        if !data.published
+            || data.closing != Closing::Open
+            || (scope == RoundScope::News && !data.has_news(writer))
         {
             return None;
         }
         let (entry, revision) = (data.entry.clone(), data.revision);
-        let at = &mut data.at[store];
+        let at = &mut data.at[writer];
         at.in_flight = true;
         at.sent = true;
-        let task = if at.known == Some(revision) { Task::Heartbeat } else { Task::Register };
-        Some(Sent { entry, revision, task })
+        let task = if at.known == Some(revision) { RoundTask::Heartbeat } else { RoundTask::Register };
+        Some(SentEntry { entry, revision, task })
     }
 
     /// Whether a registry does not know the latest.
-    pub(super) fn has_news(&self, store: usize) -> bool {
+    pub(super) fn has_news(&self, writer: usize) -> bool {
         let data = self.data.lock();
-        data.published && data.has_news(store)
+        data.published && data.has_news(writer)
     }
 
     /// It has been registered, or not.
-    pub(super) fn registered(&self, store: usize, sent: &Sent, outcome: Result<()>) {
+    pub(super) fn registered(&self, writer: usize, sent: &SentEntry, outcome: Result<()>) {
         let mut data = self.data.lock();
-        let at = &mut data.at[store];
-        let again = at.confirmed.is_some() && sent.task == Task::Heartbeat;
+        let at = &mut data.at[writer];
+        let again = at.confirmed.is_some() && sent.task == RoundTask::Heartbeat;
         match outcome {
             Ok(()) => {
                 at.known = Some(sent.revision);
                 at.health = sent.entry.health;
                 at.confirm();
                 at.reregistrations += u64::from(again);
-                data.health_was_told(sent);
+                data.health_reported(sent);
             }
             Err(error) => at.fail(error),
         }
@@ -218,26 +220,26 @@ impl Slot {
     }
 
     /// It was beaten for. Whether it has to be registered again.
-    pub(super) fn beaten(
+    pub(super) fn heartbeat_done(
         &self,
-        store: usize,
+        writer: usize,
         source: &str,
-        sent: &Sent,
+        sent: &SentEntry,
         outcome: Result<HeartbeatResult>,
     ) -> bool {
         let mut data = self.data.lock();
-        let at = &mut data.at[store];
+        let at = &mut data.at[writer];
         let is_unknown = matches!(outcome, Ok(HeartbeatResult::Unknown));
         match outcome {
             Ok(HeartbeatResult::Renewed) => {
-                at.kept();
+                at.count_heartbeat();
                 at.health = sent.entry.health;
                 at.confirm();
-                data.health_was_told(sent);
+                data.health_reported(sent);
             }
             Ok(HeartbeatResult::Unknown) => {
                 at.known = None;
-                if at.forgot() {
+                if at.count_forgotten() {
                     let id = &sent.entry.instance.instance_id;
                     tracing::warn!(
                         source,
@@ -253,42 +255,42 @@ impl Slot {
     }
 
     /// Nothing of it is on its way any more.
-    pub(super) fn landed(&self, store: usize) {
-        self.data.lock().at[store].in_flight = false;
+    pub(super) fn no_longer_in_flight(&self, writer: usize) {
+        self.data.lock().at[writer].in_flight = false;
         self.changed.notify_all();
     }
 
     /// The registry is away; this slot's turn did not even come.
-    pub(super) fn unreachable(&self, store: usize, error: &Error) {
-        self.data.lock().at[store].error = Some(error.clone());
+    pub(super) fn unreachable(&self, writer: usize, error: &Error) {
+        self.data.lock().at[writer].error = Some(error.clone());
         self.changed.notify_all();
     }
 
     /// Identities to be removed, now that the registry knows the present one.
-    pub(super) fn take_former(&self, store: usize) -> Vec<Entry> {
+    pub(super) fn take_former(&self, writer: usize) -> Vec<Entry> {
         let mut data = self.data.lock();
         let revision = data.revision;
-        let at = &mut data.at[store];
+        let at = &mut data.at[writer];
         if at.known == Some(revision) { std::mem::take(&mut at.former) } else { Vec::new() }
     }
 
     /// They could not be removed yet.
-    pub(super) fn return_former(&self, store: usize, entry: Entry) {
-        self.data.lock().at[store].former.push(entry);
+    pub(super) fn return_former(&self, writer: usize, entry: Entry) {
+        self.data.lock().at[writer].former.push(entry);
     }
 
     // === waiting ===
 
     /// Waits until some registry knows it, or all have answered; an error only if one wants to know who we are,
     /// or says no.
-    pub(super) fn verdict(&self, wait: &Wait<'_>) -> Result<()> {
+    pub(super) fn wait_for_answer(&self, wait: &Wait<'_>) -> Result<()> {
         loop {
             // The caller's own code, which may ask this very registration: not under its lock.
             wait.interrupt.check()?;
             let mut data = self.data.lock();
             let denied = data.at.iter().filter_map(|at| at.error.as_ref()).find(|error| is_denial(error));
             match data.state() {
-                State::Registered | State::Closed => return Ok(()),
+                RegistrationState::Registered | RegistrationState::Closed => return Ok(()),
                 _ if data.at.iter().all(|at| at.error.is_some()) => {
                     return denied.map_or(Ok(()), |error| Err(error.clone()));
                 }
@@ -309,15 +311,17 @@ impl Slot {
             let mut data = self.data.lock();
             let state = data.state();
             match (state, data.shown_error()) {
-                (State::Registered, _) => return Ok(()),
-                (State::Closed, _) => return Err(Error::new(Kind::Closed, "the registration was closed")),
-                (State::Refused, Some(error)) if is_final(error) => return Err(error.clone()),
+                (RegistrationState::Registered, _) => return Ok(()),
+                (RegistrationState::Closed, _) => {
+                    return Err(Error::new(Kind::Closed, "the registration was closed"));
+                }
+                (RegistrationState::Refused, Some(error)) if is_final(error) => return Err(error.clone()),
                 _ => {}
             }
             let left = wait.deadline.left(clock::now());
             if left.is_zero() {
                 let why = match state {
-                    State::WaitingForPort => "its port does not answer yet",
+                    RegistrationState::WaitingForPort => "its port does not answer yet",
                     _ => "no registry has answered yet",
                 };
                 let still = Error::new(Kind::Timeout, format!("not registered in time: {why}"));
@@ -345,14 +349,14 @@ impl Slot {
     }
 
     /// Everything that a registry may hold of it, and whether a beat of it may still arrive there.
-    pub(super) fn to_withdraw(&self, store: usize, wait: &Wait<'_>) -> Vec<(Entry, bool)> {
+    pub(super) fn take_entries(&self, writer: usize, wait: &Wait<'_>) -> Vec<(Entry, bool)> {
         let mut data = self.data.lock();
-        let until = wait.deadline.tightened(clock::now().after(BEAT_ON_ITS_WAY));
-        while data.at[store].in_flight && !until.passed(clock::now()) {
+        let until = wait.deadline.tightened(clock::now().after(IN_FLIGHT_HEARTBEAT_TIMEOUT));
+        while data.at[writer].in_flight && !until.passed(clock::now()) {
             self.changed.wait_for(&mut data, until.left(clock::now()));
         }
         let present = data.entry.clone();
-        let at = &mut data.at[store];
+        let at = &mut data.at[writer];
         let doubtful = at.in_flight || at.doubtful;
         let present = at.sent.then_some(present);
         std::mem::take(&mut at.former).into_iter().chain(present).map(|entry| (entry, doubtful)).collect()
@@ -363,31 +367,31 @@ impl Slot {
         self.changed.notify_all();
     }
 
-    pub(super) fn note(&self, error: Error) {
+    pub(super) fn set_last_error(&self, error: Error) {
         self.data.lock().last_error = Some(error);
     }
 }
 
-impl Data {
-    fn state(&self) -> State {
+impl ManagedState {
+    fn state(&self) -> RegistrationState {
         if self.closing != Closing::Open {
-            return State::Closed;
+            return RegistrationState::Closed;
         }
         if !self.published {
-            return State::WaitingForPort;
+            return RegistrationState::WaitingForPort;
         }
         if self.at.iter().any(|at| at.known.is_some() && at.error.is_none()) {
-            return State::Registered;
+            return RegistrationState::Registered;
         }
         match self.at.iter().filter_map(|at| at.error.as_ref()).map(is_refusal).max() {
-            Some(true) => State::Refused,
-            Some(false) => State::Unreachable,
-            None => State::Registering,
+            Some(true) => RegistrationState::Refused,
+            Some(false) => RegistrationState::Unreachable,
+            None => RegistrationState::Registering,
         }
     }
 
-    fn has_news(&self, store: usize) -> bool {
-        let at = &self.at[store];
+    fn has_news(&self, writer: usize) -> bool {
+        let at = &self.at[writer];
         let health = self.entry.health;
         at.known != Some(self.revision)
             || !at.former.is_empty()
@@ -396,7 +400,7 @@ impl Data {
 
     /// The error that matters most: none while it is registered.
     fn shown_error(&self) -> Option<&Error> {
-        if self.state() == State::Registered {
+        if self.state() == RegistrationState::Registered {
             return None;
         }
         let errors = self.at.iter().filter_map(|at| at.error.as_ref());
@@ -404,7 +408,7 @@ impl Data {
     }
 
     /// "Healthy again" has to be said once; "unhealthy" is said with every beat.
-    fn health_was_told(&mut self, sent: &Sent) {
+    fn health_reported(&mut self, sent: &SentEntry) {
         if sent.entry.health == Health::Says(true) && self.entry.health == Health::Says(true) {
             self.entry.health = Health::Unsaid;
         }

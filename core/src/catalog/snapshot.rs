@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
-use super::known::Known;
-use super::{Inner, disk};
+use super::cache_entry::CacheEntry;
+use super::{Inner, snapshot_file};
 use crate::model::Endpoint;
 use crate::runtime::Priority;
 
@@ -16,33 +16,33 @@ use crate::runtime::Priority;
 const WRITE_DELAY: Duration = Duration::from_secs(1);
 
 /// The snapshot of one client.
-pub(super) struct Disk {
+pub(super) struct DiskSnapshot {
     pub(super) path: PathBuf,
     /// As read at the start; services that were not used since are kept from it.
-    pub(super) read: Mutex<Option<Arc<disk::Lists>>>,
+    pub(super) read: Mutex<Option<Arc<snapshot_file::Lists>>>,
     pub(super) dirty: AtomicBool,
 }
 
 impl Inner {
-    pub(super) fn on_disk(&self) -> Option<Arc<disk::Lists>> {
+    pub(super) fn disk_lists(&self) -> Option<Arc<snapshot_file::Lists>> {
         let disk = self.disk.as_ref()?;
         let mut read = disk.read.lock();
-        Some(read.get_or_insert_with(|| Arc::new(disk::read(&disk.path))).clone())
+        Some(read.get_or_insert_with(|| Arc::new(snapshot_file::read(&disk.path))).clone())
     }
 
-    pub(super) fn has_on_disk(&self, service: &str) -> bool {
-        self.on_disk().is_some_and(|lists| lists.values().any(|services| services.contains_key(service)))
+    pub(super) fn is_on_disk(&self, service: &str) -> bool {
+        self.disk_lists().is_some_and(|lists| lists.values().any(|services| services.contains_key(service)))
     }
 
     /// Takes a service's list from the disk where its registry has not been heard.
-    pub(super) fn recall(self: &Arc<Self>, known: &Arc<Known>) {
-        let Some(lists) = self.on_disk() else { return };
+    pub(super) fn load_from_disk(self: &Arc<Self>, entry: &Arc<CacheEntry>) {
+        let Some(lists) = self.disk_lists() else { return };
         for (index, source) in self.sources.iter().enumerate() {
             let stored =
-                lists.get(&**source.registry.source()).and_then(|services| services.get(known.name()));
+                lists.get(&**source.registry.source()).and_then(|services| services.get(entry.name()));
             if let Some(stored) = stored {
                 let endpoints = stored.iter().map(|endpoint| Endpoint::clone(endpoint)).collect();
-                self.follow_up(known, &known.recalled(index, endpoints));
+                self.apply_result(entry, &entry.apply_disk_list(index, endpoints));
             }
         }
     }
@@ -51,7 +51,7 @@ impl Inner {
         let Some(disk) = &self.disk else { return };
         if !disk.dirty.swap(true, Ordering::AcqRel) {
             let catalog = Arc::downgrade(self);
-            self.runtime.after(WRITE_DELAY, &self.lane, Priority::Poll, move || {
+            self.runtime.after(WRITE_DELAY, &self.queue, Priority::Poll, move || {
                 if let Some(catalog) = catalog.upgrade() {
                     catalog.save();
                 }
@@ -60,11 +60,11 @@ impl Inner {
     }
 
     pub(super) fn save(&self) {
-        let (Some(disk), Some(read)) = (&self.disk, self.on_disk()) else { return };
+        let (Some(disk), Some(read)) = (&self.disk, self.disk_lists()) else { return };
         disk.dirty.store(false, Ordering::Release);
-        let mut lists = disk::Lists::clone(&read);
-        for (name, known) in self.services.load().iter().filter(|(_, known)| known.is_ready()) {
-            for (source, endpoints) in self.sources.iter().zip(known.contributions()) {
+        let mut lists = snapshot_file::Lists::clone(&read);
+        for (name, entry) in self.services.load().iter().filter(|(_, entry)| entry.is_ready()) {
+            for (source, endpoints) in self.sources.iter().zip(entry.contributions()) {
                 let services = lists.entry(source.registry.source().to_string()).or_default();
                 if endpoints.is_empty() {
                     services.remove(name);
@@ -73,7 +73,7 @@ impl Inner {
                 }
             }
         }
-        if let Err(error) = disk::write(&disk.path, &lists) {
+        if let Err(error) = snapshot_file::write(&disk.path, &lists) {
             tracing::warn!(path = %disk.path.display(), %error, "the snapshot could not be written");
         }
     }

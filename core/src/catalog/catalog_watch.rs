@@ -17,14 +17,14 @@ use crate::model::{Change, ChangeKind, Endpoint, EndpointKey};
 
 /// A running watch. `next` and `close` may be called from any thread.
 #[derive(Clone)]
-pub struct Watching {
-    pub(super) reader: Arc<Reader>,
+pub struct CatalogWatch {
+    pub(super) reader: Arc<WatchReader>,
     pub(super) catalog: Weak<Inner>,
 }
 
 /// What a watch has been told and not yet delivered.
 #[derive(Default)]
-pub(super) struct Reader {
+pub(super) struct WatchReader {
     pending: Mutex<Pending>,
     woken: Condvar,
 }
@@ -41,9 +41,12 @@ struct Pending {
     closed: bool,
 }
 
-impl Reader {
-    pub(super) fn of_all() -> Reader {
-        Reader { pending: Mutex::new(Pending { all: true, ..Pending::default() }), woken: Condvar::new() }
+impl WatchReader {
+    pub(super) fn of_all() -> WatchReader {
+        WatchReader {
+            pending: Mutex::new(Pending { all: true, ..Pending::default() }),
+            woken: Condvar::new(),
+        }
     }
 
     /// A service is not as it was.
@@ -93,7 +96,7 @@ impl Reader {
     }
 }
 
-impl Watching {
+impl CatalogWatch {
     /// The next change; `None` when the timeout has passed without one. `None` as timeout waits for ever.
     /// After `close()`: an error of kind `Closed`.
     pub fn next(&self, timeout: Option<Duration>, interrupt: &dyn Interrupt) -> Result<Option<Change>> {
@@ -158,8 +161,8 @@ impl Watching {
 
     fn present(&self, service: &str) -> Vec<Arc<Endpoint>> {
         let catalog = self.catalog.upgrade();
-        let known = catalog.and_then(|catalog| catalog.services.load().get(service).cloned());
-        let snapshot = known.map(|known| known.service().snapshot()).unwrap_or_default();
+        let entry = catalog.and_then(|catalog| catalog.services.load().get(service).cloned());
+        let snapshot = entry.map(|entry| entry.service().snapshot()).unwrap_or_default();
         snapshot.members.iter().map(|member| member.endpoint.clone()).collect()
     }
 }
@@ -176,7 +179,7 @@ fn compare(service: String, before: &[Arc<Endpoint>], present: &[Arc<Endpoint>])
     for endpoint in present {
         match old.remove(&endpoint.key()) {
             None => change.added.push(endpoint.clone()),
-            Some(known) if !known.same_as(endpoint) => change.updated.push(endpoint.clone()),
+            Some(entry) if !entry.same_as(endpoint) => change.updated.push(endpoint.clone()),
             Some(_) => {}
         }
     }
