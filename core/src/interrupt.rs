@@ -1,16 +1,16 @@
-//! How a wait is told to stop: Ctrl-C in Python, `Thread.interrupt` in Java, `close()` from another thread.
+//! Ends a wait early: Ctrl-C in Python, `Thread.interrupt` in Java, `close()` from another thread.
 //!
-//! Every wait on a caller's thread asks its [`Interrupt`] at least every [`SLICE`], on that thread.
+//! Every wait on a caller's thread checks its [`Interrupt`] at least every [`SLICE`], on that thread.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 
-/// The longest a waiting thread goes without asking whether it should stop.
+/// The longest time between two checks of a wait.
 pub const SLICE: Duration = Duration::from_millis(100);
 
-/// Asked now and then by whoever waits.
+/// Checked regularly by a waiting thread.
 pub trait Interrupt: Send + Sync {
     /// `Err` ends the wait with that error ([`Kind::Cancelled`] or [`Kind::Closed`]).
     fn check(&self) -> Result<()>;

@@ -1,5 +1,4 @@
-//! Carries a plan out on the caller's own thread: no hand-over, no runtime, nothing between the caller and
-//! the socket but the plan.
+//! Executes the plan of a call on the caller's own thread, without a background thread or a runtime.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -20,7 +19,7 @@ use crate::resilience::{Outcome, is_safe, parse_retry_after};
 use crate::telemetry::Count;
 use crate::transport::{Answer, Exchange, Failure, Limits};
 
-/// Everything one call needs, borrowed from where it lives.
+/// Everything that one call needs, borrowed.
 pub(crate) struct Call<'a> {
     pub(crate) name: &'a Arc<str>,
     pub(crate) selection: &'a Selection,
@@ -36,7 +35,7 @@ pub(crate) struct Call<'a> {
 type AttemptResult = std::result::Result<Answer, Failure>;
 
 impl Call<'_> {
-    /// The whole life of a call; `None` where there was nobody to ask.
+    /// Runs the whole call; `None` if no endpoint was available.
     pub(crate) fn run(&self) -> Result<Option<Response>> {
         let prepared = Prepared::new(self.request, &self.policies.settings);
         let service = self.reporter.service;
@@ -74,7 +73,7 @@ impl Call<'_> {
         with_draw(self.selection.id, choose)
     }
 
-    /// Asks one endpoint, and tells the policies what came of it.
+    /// Sends the request to one endpoint and reports the outcome to the policies.
     fn attempt(
         &self,
         attempt: &Attempt,
@@ -123,14 +122,14 @@ impl Call<'_> {
         self.exchange(attempt, &exchange)
     }
 
-    /// The same with the user's own code around it.
+    /// Sends the request through the user's hooks and transport.
     fn send_hooked(&self, attempt: &Attempt, mut outgoing: Outgoing, host: Option<&str>) -> AttemptResult {
         let endpoint = &attempt.chosen.member().endpoint;
         if let Some(on_request) = &self.hooks.on_request {
             on_request(&mut outgoing, endpoint).map_err(Failure::Interrupted)?;
             outgoing.check().map_err(Failure::Interrupted)?;
         }
-        // A hook may have set it; it is written apart from the others.
+        // A hook may have set Host; it is written separately.
         let said = outgoing.take_host();
         let host = said.as_deref().or(host);
         let sent = if let Some(transport) = &self.hooks.transport {
@@ -166,7 +165,7 @@ impl Call<'_> {
         agent.exchange(exchange, &limits)
     }
 
-    /// The body; a request that could have one says when it has none.
+    /// The body. A method that expects one sends an empty body if there is none.
     fn body(&self) -> Option<&[u8]> {
         let expected = matches!(&*self.request.method, "POST" | "PUT" | "PATCH");
         self.request.body.as_deref().or(expected.then_some(&[]))
@@ -192,7 +191,7 @@ impl Call<'_> {
         counters.add(Count::Retries, u64::from(plan.retries()));
     }
 
-    /// The last outcome is the call's.
+    /// Returns the last outcome as that of the call.
     fn conclude(&self, history: CallHistory, attempts: u32) -> Result<Option<Response>> {
         let CallHistory { trace, last } = history;
         match last {
@@ -222,7 +221,7 @@ impl Call<'_> {
     }
 }
 
-/// What has happened so far.
+/// The attempts of a call so far.
 #[derive(Default)]
 struct CallHistory {
     trace: Vec<TraceStep>,
@@ -242,7 +241,7 @@ fn outcome_of(sent: &AttemptResult) -> AttemptOutcome {
         Err(Failure::Reset(_)) => Outcome::Reset,
         Err(Failure::Timeout) => Outcome::Timeout,
         Err(Failure::Tls(_) | Failure::BadAnswer(_)) => Outcome::BadAnswer,
-        // It answered; that the caller wants less of it is not its fault.
+        // The endpoint answered; the size limit is the caller's.
         Err(Failure::TooLarge(_)) => Outcome::Reported(true),
         Err(Failure::Interrupted(_)) => Outcome::Neutral,
     };

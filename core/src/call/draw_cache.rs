@@ -1,12 +1,12 @@
-//! The generators and counters that balancers draw from: one per selection and thread, so that threads
-//! share nothing and clients that start together do not march in step.
+//! The random generators and counters of balancers, one per selection and thread. Threads share nothing, and clients
+//! that start together draw different numbers.
 
 use std::cell::RefCell;
 
 use crate::balance::Draw;
 use crate::runtime;
 
-/// So many selections per thread keep their draw; more share by turns, and start anew at random.
+/// The number of cached draws per thread. Selections beyond it replace each other and start from a new seed.
 const SLOTS: usize = 64;
 
 struct CachedDraw {
@@ -15,7 +15,7 @@ struct CachedDraw {
 }
 
 struct DrawCache {
-    /// The process these were seeded in: a forked child must not repeat its parent's draws.
+    /// The process that seeded them: a forked child must not repeat its parent's draws.
     generation: u64,
     slots: Vec<Option<CachedDraw>>,
 }
@@ -24,8 +24,7 @@ thread_local! {
     static DRAWS: RefCell<DrawCache> = const { RefCell::new(DrawCache { generation: 0, slots: Vec::new() }) };
 }
 
-/// Runs `use_it` with this thread's draw for a selection. A balancer of the user's own that picks in turn gets a
-/// fresh one.
+/// Runs `use_it` with this thread's draw for a selection. A user's balancer that picks recursively gets a new draw.
 #[inline]
 pub(crate) fn with_draw<T>(selection: u64, use_it: impl FnOnce(&mut Draw) -> T) -> T {
     DRAWS.with(|draws| match draws.try_borrow_mut() {
@@ -50,7 +49,7 @@ impl DrawCache {
     }
 }
 
-/// From the standard library's per-process random keys, hashed anew each time.
+/// A seed from the random keys of the standard library, hashed with the time and the process id.
 fn seed() -> u64 {
     use std::hash::{BuildHasher, Hasher};
     let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();

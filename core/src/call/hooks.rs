@@ -1,4 +1,4 @@
-//! Where a user's own code takes part in a call, always on the caller's thread.
+//! The user's own code in a call: hooks and transports, always on the caller's thread.
 
 use std::sync::Arc;
 
@@ -9,19 +9,19 @@ use crate::interrupt::Interrupt;
 use crate::model::Endpoint;
 use crate::transport::{Answer, Failure};
 
-/// One attempt's request, as it is about to be sent.
+/// The request of one attempt, before it is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Outgoing {
     /// `GET`, `POST`, …
     pub method: String,
-    /// The service that was asked for.
+    /// The service of the call.
     pub service: String,
     /// Path and query, escaped.
     pub path: String,
-    /// Every header but Host and Content-Length.
+    /// All headers except Host and Content-Length.
     pub headers: Vec<(String, String)>,
-    /// The body, if there is one.
+    /// The body, if any.
     pub body: Option<Vec<u8>>,
     /// Which attempt this is, from 1.
     pub attempt: u32,
@@ -42,27 +42,27 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Refuses what a hook has put here past [`Outgoing::set_header`] and would break out of its place.
+    /// Refuses a method, path or header that a hook set directly and that would break the message format.
     pub(super) fn check(&self) -> Result<()> {
         let is_line = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
         if !is_line(&self.method) || !is_line(&self.path) {
-            return Err(Error::invalid("on_request left a method or path that cannot be sent"));
+            return Err(Error::invalid("on_request set an invalid method or path"));
         }
         self.headers.iter().try_for_each(|(name, value)| check_header(name, value))
     }
 
-    /// The Host header that a hook has set.
+    /// Removes and returns the Host header that a hook has set.
     pub(super) fn take_host(&mut self) -> Option<String> {
         let place = self.headers.iter().position(|(name, _)| name.eq_ignore_ascii_case("host"))?;
         Some(self.headers.remove(place).1)
     }
 }
 
-/// Sends an attempt somewhere else than over a socket: how one's own code is tested without servers.
+/// Replaces the socket, to test code without servers.
 ///
-/// Retries, ejection and everything else go on around it as usual.
+/// Retries, ejection and hooks work as usual.
 pub trait Transport: Send + Sync {
-    /// The answer of `endpoint`, or how it failed.
+    /// Returns the response of `endpoint`, or the failure.
     fn send(
         &self,
         request: &Outgoing,
@@ -75,7 +75,7 @@ pub trait Transport: Send + Sync {
 #[derive(Clone, Copy)]
 #[non_exhaustive]
 pub struct Bounds<'a> {
-    /// When the attempt must be over.
+    /// The deadline of the attempt.
     pub deadline: Deadline,
     pub(super) interrupt: &'a dyn Interrupt,
 }

@@ -1,4 +1,4 @@
-//! One call: a request, a plan for it, and the loop that carries the plan out.
+//! One call: a request, its plan, and the loop that executes the plan.
 //!
 //! ```text
 //!  request.rs ──► plan.rs (pure) ⇄ policies.rs (balance, resilience)
@@ -6,7 +6,7 @@
 //!            Attempt │   │ Ended
 //!                    ▼   │
 //!                 blocking.rs ── outgoing.rs, hooks.rs ──► transport ──► response.rs
-//!                        └────── report.rs ──► what the policies learn
+//!                        └────── report.rs ──► outcomes for the policies
 //! ```
 
 mod blocking;

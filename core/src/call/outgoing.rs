@@ -1,4 +1,4 @@
-//! What goes over the wire for a request: its headers put together, and the agent that carries it.
+//! Prepares a request for the wire: its headers, and the agent of its endpoint.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ const DEFAULTS: [(&str, &str); 3] = [
     ("Accept-Encoding", "gzip"),
 ];
 
-/// The headers of a request, borrowed from where they are said.
+/// The headers of a request, borrowed from the request and the settings.
 pub(super) struct Prepared<'a> {
-    /// Every header but Host and Content-Length.
+    /// All headers except Host and Content-Length.
     pub(super) headers: Vec<(&'a str, &'a str)>,
-    /// The Host header, where it is not the endpoint's.
+    /// The Host header, if it is not the endpoint's.
     pub(super) host: Option<&'a str>,
 }
 
@@ -46,13 +46,13 @@ impl<'a> Prepared<'a> {
         }
         let is_host = |name: &str| name.eq_ignore_ascii_case("host");
         let host = headers.iter().find(|(name, _)| is_host(name)).map(|(_, value)| *value);
-        // A request with two of them is one that servers must refuse: the first counts.
+        // Servers must refuse a request with two Host headers: only the first is sent.
         headers.retain(|(name, _)| !is_host(name));
         let host = host.or(settings.host_header.as_deref());
         Prepared { headers, host }
     }
 
-    /// The same as an object of its own, for hooks and stubs.
+    /// An owned copy for hooks and transports.
     pub(super) fn to_outgoing(&self, request: &Request, attempt: u32) -> Outgoing {
         let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
         Outgoing {
@@ -73,7 +73,7 @@ fn add_unless_set<'a>(headers: &mut Vec<(&'a str, &'a str)>, said: usize, name: 
     }
 }
 
-/// What keeps an endpoint's agent: made on first use, dropped with the endpoint.
+/// The holder of an endpoint's agent: created on first use, dropped with the endpoint.
 pub(super) fn connections_of(
     member: &Member,
     settings: &Settings,
@@ -84,16 +84,16 @@ pub(super) fn connections_of(
         return Ok(kept);
     }
     let made = Arc::new(Connections(Box::new(new_agent(&member.endpoint, settings)?)));
-    // Where two threads make one at once, the first is kept.
+    // If two threads create one at the same time, the first is kept.
     connections.compare_and_swap(&None::<Arc<Connections>>, Some(made));
     Ok(connections.load())
 }
 
-/// The agent among them.
+/// The agent in its holder.
 pub(super) fn agent_of(connections: Option<&Arc<Connections>>) -> Result<&Agent> {
     connections
         .and_then(|kept| kept.0.downcast_ref())
-        .ok_or_else(|| Error::new(Kind::Internal, "an endpoint holds somebody else's connections"))
+        .ok_or_else(|| Error::new(Kind::Internal, "an endpoint holds connections of another transport"))
 }
 
 fn new_agent(endpoint: &Endpoint, settings: &Settings) -> Result<Agent> {
@@ -105,13 +105,13 @@ fn new_agent(endpoint: &Endpoint, settings: &Settings) -> Result<Agent> {
     Ok(Agent::new(target, Options { connect_timeout: settings.connect_timeout }))
 }
 
-/// The name a certificate must carry: configured, or the endpoint's label, or its host.
+/// The name that the certificate is verified against: the setting, else the endpoint's label, else its host.
 fn server_name<'a>(endpoint: &'a Endpoint, settings: &'a Settings) -> &'a str {
     let label = || endpoint.labels.get("tls_server_name").map(String::as_str);
     settings.tls.server_name.as_deref().or_else(label).unwrap_or(&endpoint.host)
 }
 
-/// The endpoint's host, with its port where that is not the protocol's own.
+/// The endpoint's host, with its port unless it is the default of the protocol.
 fn host_header(endpoint: &Endpoint) -> String {
     let host = match endpoint.host.parse() {
         Ok(std::net::IpAddr::V6(ip)) => format!("[{ip}]"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_requests_own_headers_win_over_the_configured_and_those_over_the_defaults() {
+    fn request_headers_override_settings_and_settings_defaults() {
         let (request, settings) =
             (Request::get("s", "/").header("x-team", "red").header("x-team", "green"), settings());
         let prepared = Prepared::new(&request, &settings);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_header_is_the_endpoints_unless_somebody_says_otherwise() {
+    fn host_header_defaults_to_the_endpoint() {
         let request = Request::get("s", "/").header("Host", "shop.example").header("host", "other");
         let settings = settings();
         let prepared = Prepared::new(&request, &settings);

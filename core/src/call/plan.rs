@@ -1,16 +1,16 @@
-//! What to do next in a call, decided without doing any of it.
+//! Decides the next step of a call. Pure: it does no I/O.
 //!
 //! ```text
-//!            ┌──────────────── next(now, what happened) ────────────────┐
+//!            ┌──────────────────── after(outcome, now) ───────────────┐
 //!            ▼                                                          │
-//!   Attempt{whom, timeout} ──► driver sends ──► outcome ────────────────┤
+//!   Attempt{endpoint}       ──► driver sends ──► outcome ────────────────┤
 //!   Wait{until}            ──► driver waits ────────────────────────────┘
 //!   Done                   ──► the last outcome is the call's
 //! ```
 //!
-//! A call moves to an endpoint it has not tried at once; it waits only before it returns to one. What may
-//! not be repeated is sent once. Time and randomness come in as arguments, so that the blocking driver, the
-//! asynchronous one and a simulator can share it.
+//! A retry goes to an untried endpoint at once. It backs off only before it returns to a tried one. A request that may not
+//! be repeated is sent once. Time and randomness are arguments, so that the blocking driver and a simulator share the
+//! plan.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +24,7 @@ use crate::error::Result;
 use crate::membership::{EndpointState, Member, Selection, Service, View};
 use crate::resilience::{Outcome, Probe, may_repeat};
 
-/// Of what is left, the part one attempt may take while another could follow.
+/// The share of the remaining time that one attempt may use while another could follow.
 const SHARE: f64 = 0.6;
 
 /// The plan of one call.
@@ -33,18 +33,18 @@ pub(crate) struct Plan<'a> {
     service: &'a Service,
     selection: &'a Selection,
     policies: &'a Policies,
-    /// Whom this round has asked already.
+    /// The endpoints that this round has tried.
     tried: Vec<Arc<EndpointState>>,
     /// Attempts that count.
     used: u32,
-    /// How often it has gone back to endpoints already tried.
+    /// How often it has returned to tried endpoints.
     rounds: u32,
-    /// The last wait before a return.
+    /// The last backoff.
     waited: Duration,
     retries: u32,
 }
 
-/// What the caller allows.
+/// The limits of a call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallLimits {
     pub(crate) deadline: Deadline,
@@ -56,34 +56,34 @@ pub(crate) struct CallLimits {
 
 /// What to do next.
 pub(crate) enum PlanStep {
-    /// Ask this endpoint.
+    /// Send the request to this endpoint.
     Attempt(Attempt),
-    /// Wait until then, then ask again.
+    /// Wait until this time, then continue.
     Wait(Tick),
-    /// Nobody is there to be asked.
+    /// No endpoint is available.
     NoEndpoint,
-    /// The call is over; its result is what came last.
+    /// The call is over; the last outcome is its result.
     Done,
 }
 
-/// One try.
+/// One attempt.
 pub(crate) struct Attempt {
-    /// Whom to ask.
+    /// The endpoint.
     pub(crate) chosen: Chosen,
-    /// When it must be over.
+    /// Its deadline.
     pub(crate) deadline: Deadline,
 }
 
-/// An endpoint held for use without counting references: the view it stands in is held instead.
+/// A chosen endpoint. It holds its view instead of a reference count of its own.
 pub(crate) enum Chosen {
-    /// One of those in rotation.
+    /// An endpoint in rotation.
     Candidate(Guard<Arc<View>>, usize),
-    /// One that is out of rotation, to ask how it is.
+    /// A probe of an ejected endpoint.
     Probe(Probe),
 }
 
 impl Chosen {
-    /// The endpoint and its cells.
+    /// The endpoint and its state.
     #[inline]
     pub(crate) fn member(&self) -> &Member {
         match self {
@@ -93,11 +93,11 @@ impl Chosen {
     }
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct AttemptOutcome {
     pub(crate) outcome: Outcome,
-    /// What `Retry-After` said.
+    /// The value of `Retry-After`.
     pub(crate) retry_after: Option<Duration>,
 }
 
@@ -123,12 +123,12 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Attempts made, probes not counted.
+    /// The number of attempts, without probes.
     pub(crate) fn attempts(&self) -> u32 {
         self.used
     }
 
-    /// How many of them took from the budget or moved on.
+    /// The number of retries.
     pub(crate) fn retries(&self) -> u32 {
         self.retries
     }
@@ -142,7 +142,7 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// The step after an attempt on `asked` has ended so.
+    /// The step after the attempt at `asked` has ended.
     pub(crate) fn after(
         &mut self,
         asked: &Chosen,
@@ -152,7 +152,7 @@ impl<'a> Plan<'a> {
     ) -> Result<PlanStep> {
         let AttemptOutcome { outcome, .. } = ended;
         if matches!(asked, Chosen::Probe(_)) && outcome.is_repeatable() && !self.selection.view().is_empty() {
-            // A probe that failed has cost the call nothing but time: it begins anew, elsewhere.
+            // A failed probe does not count as an attempt: the call starts again at another endpoint.
             self.tried.push(asked.member().state.clone());
             return self.attempt(now, draw);
         }
@@ -173,7 +173,7 @@ impl<'a> Plan<'a> {
         self.attempt(now, draw)
     }
 
-    /// To an endpoint that this call has not tried: at once, whatever `Retry-After` says.
+    /// Retries at an untried endpoint, at once, whatever `Retry-After` says.
     fn try_another(&mut self, outcome: Outcome, now: Tick, draw: &mut Draw) -> Result<PlanStep> {
         if outcome.never_left() {
             self.used -= 1;
@@ -184,7 +184,7 @@ impl<'a> Plan<'a> {
         self.attempt(now, draw)
     }
 
-    /// To an endpoint already tried: after a wait, unless that would only put off the failure.
+    /// Returns to a tried endpoint after a backoff, unless the backoff ends after the deadline.
     fn retry_tried(&mut self, ended: AttemptOutcome, now: Tick, draw: &mut Draw) -> PlanStep {
         if self.used >= self.limits.attempts {
             return PlanStep::Done;
@@ -245,7 +245,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// A service under a clock that only moves when told to.
+    /// A service with a manual clock.
     struct Fixture {
         service: Arc<Service>,
         selection: Arc<Selection>,
@@ -281,7 +281,7 @@ mod tests {
             }
         }
 
-        /// Plays a call whose attempts end as scripted, the last entry for ever; what happened, in words.
+        /// Runs a call whose attempts end as scripted; the last entry repeats. Returns the steps as text.
         fn play(&mut self, safe: bool, script: &[AttemptOutcome]) -> Vec<String> {
             let mut told = Vec::new();
             let mut plan =
@@ -315,7 +315,7 @@ mod tests {
                 Plan::new(self.limits(safe), &self.service, &self.selection, &self.policies, self.now);
             match plan.first(self.now, &mut self.draw).unwrap() {
                 PlanStep::Attempt(attempt) => attempt.deadline.left(self.now),
-                _ => panic!("it should ask somebody"),
+                _ => panic!("the first step should be an attempt"),
             }
         }
     }
@@ -329,14 +329,14 @@ mod tests {
     }
 
     #[test]
-    fn a_call_moves_on_at_once_and_waits_only_before_it_returns() {
+    fn retries_untried_endpoints_at_once_and_backs_off_before_tried() {
         let told = Fixture::of(2).play(true, &[ends(Outcome::Status(503))]);
         assert_eq!(told.len(), 4, "{told:?}");
         assert!(told[0] != told[1] && told[2] == "wait", "{told:?}");
     }
 
     #[test]
-    fn one_that_never_left_does_not_count_while_somebody_is_untried() {
+    fn refused_connections_do_not_count_while_endpoints_are_untried() {
         let told = Fixture::of(6).play(false, &[ends(Outcome::Refused)]);
         let mut ports = asked(&told)[..6].to_vec();
         ports.sort_unstable();
@@ -344,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_be_repeated_is_sent_once() {
+    fn unsafe_requests_are_sent_once() {
         for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::Status(503)] {
             assert_eq!(asked(&Fixture::of(3).play(false, &[ends(outcome)])).len(), 1);
             assert_eq!(asked(&Fixture::of(3).play(true, &[ends(outcome)])).len(), 3);
@@ -352,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_does_not_pass_ends_the_call() {
+    fn final_statuses_end_the_call() {
         for status in [200, 302, 404, 500, 501] {
             assert_eq!(asked(&Fixture::of(3).play(true, &[ends(Outcome::Status(status))])).len(), 1);
         }
     }
 
     #[test]
-    fn a_retry_after_is_kept_where_nobody_else_is_left_and_only_if_it_is_short() {
+    fn honors_short_retry_after_when_no_endpoint_is_untried() {
         let asks = |wait: Duration| AttemptOutcome { outcome: Outcome::Status(503), retry_after: Some(wait) };
         let mut bench = Fixture::of(1);
         let began = bench.now;
@@ -369,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_waited_for_that_ends_after_the_deadline() {
+    fn skips_backoff_that_ends_after_the_deadline() {
         let settings = Settings { timeout: Duration::from_millis(900), ..Settings::default() };
         let asks = AttemptOutcome { outcome: Outcome::Status(503), retry_after: Some(SECOND) };
         assert_eq!(Fixture::with(1, settings).play(true, &[asks]), ["ask 1"]);
     }
 
     #[test]
-    fn an_attempt_leaves_time_for_another_where_one_could_follow() {
+    fn attempt_leaves_time_for_another() {
         assert_eq!(Fixture::of(2).first_attempt(true), Duration::from_secs(6));
         assert_eq!(Fixture::of(2).first_attempt(false), Duration::from_secs(10));
         let once = |settings: Settings| Fixture::with(2, settings).first_attempt(true);
@@ -388,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_budget_ends_the_call_with_what_it_has() {
+    fn empty_retry_budget_ends_the_call() {
         let mut bench = Fixture::of(3);
         let calls: Vec<usize> =
             (0..100).map(|_| asked(&bench.play(true, &[ends(Outcome::Status(503))])).len()).collect();
@@ -398,7 +398,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_there_is_said_so() {
+    fn empty_service_yields_no_endpoint() {
         assert_eq!(Fixture::of(0).play(true, &[ends(Outcome::Refused)]), ["nobody"]);
     }
 }

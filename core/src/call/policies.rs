@@ -1,4 +1,4 @@
-//! The policies of one service, made from its settings.
+//! The policies of one service, built from its settings.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::membership::View;
 use crate::resilience::{Backoff, Budget, Outlier};
 
-/// How one service is called.
+/// The balancer, backoff, retry budget and ejection rules of one service.
 pub(crate) struct Policies {
     pub(crate) settings: Settings,
     pub(crate) balancer: Arc<dyn Balancer>,
@@ -18,7 +18,7 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    /// The policies that these settings describe; a balancer of the user's own takes the place of a named one.
+    /// Builds the policies of these settings; a user's balancer replaces the configured one.
     pub(crate) fn new(settings: Settings, own_balancer: Option<Arc<dyn Balancer>>) -> Policies {
         Policies {
             balancer: own_balancer.unwrap_or_else(|| balance::of(settings.balancer)),
@@ -29,12 +29,12 @@ impl Policies {
         }
     }
 
-    /// The balancer's choice; a user's own may be wrong about how many there are.
+    /// Asks the balancer for an index and checks it.
     pub(crate) fn choose(&self, view: &View, context: &mut Context<'_>) -> Result<usize> {
         match self.balancer.choose(view, context) {
             Some(index) if index < view.len() => Ok(index),
             Some(index) => Err(Error::invalid(format!(
-                "the balancer chose number {index} of {} endpoints, counted from 0",
+                "the balancer returned index {index} for {} endpoints; indexes start at 0",
                 view.len()
             ))),
             None => Err(Error::invalid(format!("the balancer chose none of {} endpoints", view.len()))),

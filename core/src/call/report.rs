@@ -1,4 +1,4 @@
-//! Telling the policies what came of an attempt, and those who care what the policies made of it.
+//! Reports the outcome of attempts and probes to the policies, and their decisions to the monitor and the log.
 
 use std::net::TcpStream;
 use std::time::Duration;
@@ -9,20 +9,20 @@ use crate::membership::{EndpointState, Member, Service, View};
 use crate::resilience::{Outcome, Outlier, OutlierDecision, Probe};
 use crate::telemetry::{Count, Counters};
 
-/// So many looks at most: an endpoint that may not be ejected is not looked at for ever.
+/// The most reconnects in a row. An endpoint that may not be ejected is not probed for ever.
 const MAX_RECONNECTS: u32 = 8;
 
-/// Who looks after endpoints beyond a single call.
+/// Acts on endpoints in the background, beyond a single call.
 pub(crate) trait EndpointMonitor: Sync {
-    /// An endpoint that its registry no longer vouches for has failed.
+    /// An unconfirmed endpoint has failed.
     fn distrust(&self, member: &Member);
-    /// An ejected endpoint should be connected to, in the background.
+    /// Probes an ejected endpoint in the background.
     fn probe(&self, probe: Probe);
-    /// An endpoint broke a connection or took none: whether it lives should be seen to, in the background.
+    /// Checks an endpoint that broke or refused a connection, in the background.
     fn look(&self, member: &Member);
 }
 
-/// Reports on the attempts at one service.
+/// Reports the attempts at one service.
 #[derive(Clone, Copy)]
 pub(crate) struct Reporter<'a> {
     pub(crate) service: &'a Service,
@@ -31,7 +31,7 @@ pub(crate) struct Reporter<'a> {
     pub(crate) monitor: &'a dyn EndpointMonitor,
 }
 
-/// A call in flight; ends when dropped, even by a panic in a user's code.
+/// A call in flight. Dropping it ends the count, even when the user's code panics.
 pub(crate) struct InFlight<'a>(&'a EndpointState);
 
 impl Drop for InFlight<'_> {
@@ -41,14 +41,14 @@ impl Drop for InFlight<'_> {
 }
 
 impl Reporter<'_> {
-    /// An attempt sets out.
+    /// An attempt starts.
     pub(crate) fn begin<'m>(&self, member: &'m Member, now: Tick) -> InFlight<'m> {
         self.run_due(now);
         member.state.begin(now);
         InFlight(&member.state)
     }
 
-    /// Ends the ejections whose time is up, and sends out the probes that are due.
+    /// Ends expired ejections and starts the probes that are due.
     #[inline]
     pub(crate) fn run_due(&self, now: Tick) {
         if now < self.service.wake_at() {
@@ -81,7 +81,7 @@ impl Reporter<'_> {
         }
     }
 
-    /// A probe by a call has ended.
+    /// A probe made by a call has ended.
     pub(crate) fn probed(&self, view: &View, probe: &Probe, outcome: Outcome, began: Tick, now: Tick) {
         self.counters.add(Count::Probes, 1);
         if outcome.is_success() {
@@ -91,8 +91,8 @@ impl Reporter<'_> {
     }
 }
 
-/// Looks at an endpoint that broke a connection or took none: as long as it takes none, each look counts as one
-/// more connect error, so that a process that was killed is out within milliseconds, however seldom it is asked.
+/// Reconnects to an endpoint that broke or refused a connection. Each refused reconnect counts as a connect error, so that
+/// a killed process is ejected within milliseconds even at a low call rate.
 pub(crate) fn reconnect_probe(
     outlier: &Outlier,
     service: &Service,
@@ -113,7 +113,7 @@ pub(crate) fn reconnect_probe(
     member.state.end_look();
 }
 
-/// Tells who listens of an ejection.
+/// Counts and logs an ejection.
 fn note(service: &Service, counters: &Counters, member: &Member, verdict: OutlierDecision, now: Tick) {
     let OutlierDecision::Ejected(ejection) = verdict else { return };
     counters.add(Count::Ejections, 1);
@@ -122,8 +122,7 @@ fn note(service: &Service, counters: &Counters, member: &Member, verdict: Outlie
     tracing::warn!(service, endpoint, cause = ejection.cause.in_words(), ?until, "endpoint ejected");
 }
 
-/// Carries a background probe out: whether the endpoint takes a connection. One that is only played by a stub
-/// takes every one.
+/// Runs a background probe: does the endpoint accept a connection? An endpoint of a stub transport always does.
 pub(crate) fn connect_probe(outlier: &Outlier, service: &Service, probe: &Probe, is_stub: bool) {
     let address = probe.member.endpoint.socket_addr();
     let answers = is_stub || TcpStream::connect_timeout(&address, probe.timeout).is_ok();

@@ -1,4 +1,4 @@
-//! A request to a service by name: what the caller says, checked once.
+//! A request to a service by name, validated when it is built.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,8 +18,8 @@ use crate::model::Query;
 /// # let _ = request;
 /// ```
 ///
-/// What is wrong with it (a header with a line break, a path that does not begin with `/`) is said when it is
-/// sent, as [`Kind::InvalidArgument`].
+/// An invalid part, such as a header with a line break or a path that does not start with `/`, fails the call with
+/// [`Kind::InvalidArgument`].
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(crate) method: Cow<'static, str>,
@@ -27,14 +27,14 @@ pub struct Request {
     pub(crate) path: String,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Option<Vec<u8>>,
-    /// What the body is, where no header says so.
+    /// The content type, if no header sets one.
     pub(crate) content_type: Option<&'static str>,
     pub(crate) options: CallOptions,
-    /// The first mistake made while it was put together.
+    /// The first error of its construction.
     mistake: Option<Error>,
 }
 
-/// What one call does differently from its service's settings; `None` is as the settings say.
+/// Options of one call that override the settings of its service; `None` keeps the setting.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct CallOptions {
@@ -140,18 +140,18 @@ impl Request {
         match serde_json::to_vec(value) {
             Ok(body) => self.json_bytes(body),
             Err(error) => {
-                self.note(Error::invalid(format!("the body is no JSON: {error}")));
+                self.note(Error::invalid(format!("the body cannot be written as JSON: {error}")));
                 self
             }
         }
     }
 
-    /// Sends these bytes as `application/json`; they are not looked at.
+    /// Sends these bytes as `application/json`, without checking them.
     pub fn json_bytes(self, body: Vec<u8>) -> Request {
         self.body_of_type("application/json", body)
     }
 
-    /// Sends these bytes with this `Content-Type`, unless a header sets one, be it before or after.
+    /// Sends these bytes with this `Content-Type`, unless a header sets one.
     pub fn body_of_type(mut self, content_type: &'static str, bytes: impl Into<Vec<u8>>) -> Request {
         self.content_type = Some(content_type);
         self.body(bytes)
@@ -218,7 +218,7 @@ impl Request {
         self.mistake.get_or_insert(mistake);
     }
 
-    /// The request itself if nothing is wrong with it.
+    /// The request, or its first error.
     pub(crate) fn checked(&self) -> Result<&Request> {
         self.options.check()?;
         self.mistake.clone().map_or(Ok(self), Err)
@@ -228,19 +228,19 @@ impl Request {
 impl CallOptions {
     pub(crate) fn check(&self) -> Result<()> {
         if self.timeout == Some(Duration::ZERO) {
-            return Err(Error::invalid("timeout is 0; it must be longer than nothing"));
+            return Err(Error::invalid("timeout is 0; it must be greater than 0"));
         }
         if self.attempt_timeout == Some(Duration::ZERO) {
-            return Err(Error::invalid("attempt_timeout is 0; it must be longer than nothing"));
+            return Err(Error::invalid("attempt_timeout is 0; it must be greater than 0"));
         }
         if self.attempts == Some(0) {
-            return Err(Error::invalid("attempts is 0; at least 1 attempt is needed to make a call"));
+            return Err(Error::invalid("attempts is 0; it must be at least 1"));
         }
         Ok(())
     }
 }
 
-/// Refuses a service name that cannot be one.
+/// Refuses an invalid service name.
 pub(crate) fn check_service(service: &str) -> Result<()> {
     if service.is_empty() {
         return Err(Error::invalid("the service name is empty"));
@@ -250,12 +250,14 @@ pub(crate) fn check_service(service: &str) -> Result<()> {
 
 fn check_method(method: &str) -> Result<()> {
     if method.is_empty() || !method.bytes().all(is_token) {
-        return Err(Error::invalid(format!("method {method:?} is none; write GET, POST, …")));
+        return Err(Error::invalid(format!(
+            "method {method:?} is not a valid HTTP method; use GET, POST, …"
+        )));
     }
     Ok(())
 }
 
-/// Checks a path and escapes what may not stand in one; `%XX` is kept.
+/// Checks a path and percent-encodes invalid characters; `%XX` is kept.
 fn escape_path(path: &str) -> Result<String> {
     let refuse =
         |why: &str| Err(Error::new(Kind::InvalidArgument, format!("path {:?}: {why}", shortened(path))));
@@ -263,17 +265,17 @@ fn escape_path(path: &str) -> Result<String> {
         return refuse("it must begin with /");
     }
     if path.bytes().any(|byte| byte < 0x20 || byte == 0x7f) {
-        return refuse("it holds a control character");
+        return refuse("it contains a control character");
     }
     if path.contains('#') {
-        return refuse("# has no place in a request; write %23");
+        return refuse("a fragment (#) cannot be sent; write %23 for a literal #");
     }
     let mut escaped = String::with_capacity(path.len());
     escape_into(&mut escaped, path, |byte| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte));
     Ok(escaped)
 }
 
-/// Long input is quoted by its beginning.
+/// The first 80 characters of an input, for messages.
 fn shortened(text: &str) -> String {
     let mut start: String = text.chars().take(80).collect();
     if start.len() < text.len() {
@@ -286,7 +288,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// As in a query, but for the space.
+/// Encodes as in a query, with `+` for a space.
 fn escape_form_into(out: &mut String, text: &str) {
     for (index, part) in text.split(' ').enumerate() {
         if index > 0 {
@@ -320,21 +322,21 @@ mod tests {
     }
 
     #[test]
-    fn a_path_is_escaped_and_what_is_escaped_stays() {
+    fn escapes_paths_and_keeps_escapes() {
         assert_eq!(Request::get("s", "/a b/ä?q=%20x&y=1").path, "/a%20b/%C3%A4?q=%20x&y=1");
         assert_eq!(Request::get("s", "/a").param("q", "x&y=1").param("n", 2).path, "/a?q=x%26y%3D1&n=2");
         assert_eq!(Request::get("s", "/a?b=1").param("c", "ü").path, "/a?b=1&c=%C3%BC");
     }
 
     #[test]
-    fn a_form_is_escaped_and_says_what_it_is() {
+    fn escapes_forms_and_sets_their_content_type() {
         let request = Request::post("s", "/").form([("a b", "c&d=e"), ("ü", ""), ("a b", "+")]);
         assert_eq!(request.body.as_deref(), Some(b"a+b=c%26d%3De&%C3%BC=&a+b=%2B".as_slice()));
         assert_eq!(request.content_type, Some("application/x-www-form-urlencoded"));
     }
 
     #[test]
-    fn what_would_break_out_of_its_place_is_refused_by_name() {
+    fn rejects_malformed_parts_and_names_them() {
         assert!(refusal(&Request::get("s", "items")).contains("must begin with /"));
         assert!(refusal(&Request::get("s", "/a\r\nHost: evil")).contains("control character"));
         assert!(refusal(&Request::get("s", "/a#b")).contains("%23"));
@@ -348,12 +350,12 @@ mod tests {
     }
 
     #[test]
-    fn a_huge_path_is_quoted_by_its_beginning() {
+    fn errors_quote_the_beginning_of_a_long_path() {
         assert!(refusal(&Request::get("s", &"x".repeat(1 << 20))).len() < 200);
     }
 
     #[test]
-    fn the_first_mistake_is_the_one_that_is_said() {
+    fn reports_the_first_error() {
         let request = Request::get("s", "nope").header("X", "\0");
         assert!(refusal(&request).contains("nope"));
     }
@@ -362,7 +364,7 @@ mod tests {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn no_request_line_can_be_broken(path in ".*", name in ".*", value in ".*") {
+        fn request_line_stays_one_line(path in ".*", name in ".*", value in ".*") {
             let request = Request::get("s", &format!("/{path}")).param(&name, &value);
             if let Ok(request) = request.checked() {
                 prop_assert!(request.path.bytes().all(|byte| byte.is_ascii_graphic()));

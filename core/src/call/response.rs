@@ -1,4 +1,4 @@
-//! What a call brought back.
+//! The response of a call.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result, TraceOutcome, TraceStep};
 use crate::model::Endpoint;
 use crate::transport::{Answer, Headers};
 
-/// An HTTP answer of any status, and how it was come by.
+/// An HTTP response of any status, with the trace of its attempts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     service: Arc<str>,
@@ -20,7 +20,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// An answer of `endpoint`, for tests of one's own code.
+    /// Creates a response of `endpoint`, for tests.
     ///
     /// ```
     /// use plumline::{Endpoint, Response};
@@ -67,7 +67,7 @@ impl Response {
         &self.answer.headers
     }
 
-    /// The first header of that name, if it is text.
+    /// The first header of that name, if it is valid UTF-8.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.answer.headers.get(name)
     }
@@ -82,7 +82,7 @@ impl Response {
         self.answer.body
     }
 
-    /// Takes the body out, and leaves an empty one: for those who keep body and answer apart.
+    /// Takes the body and leaves an empty one.
     pub fn take_body(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.answer.body)
     }
@@ -92,11 +92,13 @@ impl Response {
         String::from_utf8_lossy(self.body())
     }
 
-    /// The body read as JSON; [`Kind::Protocol`] if it is none.
+    /// Parses the body as JSON; [`Kind::Protocol`] if that fails.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T> {
         serde_json::from_slice(self.body()).map_err(|error| {
-            let message =
-                format!("the body of {} is not the JSON expected: {error}", self.endpoint().address());
+            let message = format!(
+                "cannot parse the body of {} as the expected JSON: {error}",
+                self.endpoint().address()
+            );
             self.describe(Error::new(Kind::Protocol, message)).caused_by(error)
         })
     }
@@ -126,7 +128,7 @@ impl Response {
             .after(self.attempts, self.trace.clone())
     }
 
-    /// The service that was asked for.
+    /// The service of the call.
     pub fn service(&self) -> &str {
         &self.service
     }
@@ -136,12 +138,12 @@ impl Response {
         &self.trace[self.trace.len() - 1].endpoint
     }
 
-    /// How many attempts it took.
+    /// The number of attempts.
     pub fn attempts(&self) -> u32 {
         self.attempts
     }
 
-    /// What each attempt came to, in order; the last one is this answer.
+    /// The outcome of each attempt, in order; the last one is this response.
     pub fn trace(&self) -> &[TraceStep] {
         &self.trace
     }
@@ -179,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_that_is_no_json_says_so() {
+    fn invalid_json_names_the_endpoint() {
         let error = response(200, "<html>").json::<serde_json::Value>().unwrap_err();
         assert_eq!(error.kind(), Kind::Protocol);
         assert!(error.message().contains("127.0.0.1:80"));

@@ -1,9 +1,9 @@
-//! Absence is not death: what to make of an endpoint that a registry no longer lists.
+//! Decides what happens to an endpoint that a registry no longer lists.
 //!
-//! A registry that was restarted empty, or stopped and continued, lists nobody although everybody lives. So
-//! only a registry that is **settled** is believed about what it leaves out: one that has answered everything
-//! for a whole TTL without a change of its epoch. Everything that lives has been heard of by it by then.
-//! Until then the missing stay listed, *unconfirmed*, for two TTLs or until their first failure.
+//! A registry that restarted empty, or was suspended and resumed, lists no endpoints although all of them are alive. The
+//! absence of an endpoint therefore counts only if the registry is **settled**: it has answered every request for a
+//! whole TTL without a change of its epoch. By then every live instance has renewed its registration there. Until
+//! then a missing endpoint stays listed as *unconfirmed*, for two TTLs or until its first failure.
 //!
 //! ```text
 //!   listed ──missing, settled──────────────────────────► gone
@@ -11,7 +11,7 @@
 //!     └──────────listed again────────────┘           └──deleted on purpose──► gone
 //! ```
 //!
-//! Pure: time comes in as an argument, nothing waits.
+//! Pure: time is an argument.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -23,16 +23,16 @@ use crate::membership::ListedEndpoint;
 use crate::model::{Endpoint, EndpointKey};
 use crate::registry::{Absence, Listing, RecordId, RemovalReason};
 
-/// Whether one registry is settled.
+/// Tracks the epoch of one registry, and whether it is settled.
 #[derive(Debug, Default)]
 pub(super) struct EpochTracker {
     epoch: Option<String>,
-    /// When this epoch first answered, if it has answered everything since.
+    /// When this epoch first answered, if it has answered every request since.
     since: Option<Tick>,
 }
 
 impl EpochTracker {
-    /// It answered; `epoch` is `None` where the answer does not tell.
+    /// The registry answered; `epoch` is `None` if the response does not contain it.
     pub(super) fn answered(&mut self, epoch: Option<&str>, now: Tick) {
         let Some(epoch) = epoch else { return };
         if self.epoch.as_deref() != Some(epoch) {
@@ -42,18 +42,18 @@ impl EpochTracker {
         self.since.get_or_insert(now);
     }
 
-    /// It did not answer.
+    /// The registry did not answer.
     pub(super) fn failed(&mut self) {
         self.since = None;
     }
 
-    /// Whether it is settled.
+    /// Whether the registry is settled.
     pub(super) fn is_settled(&self, ttl: Duration, now: Tick) -> bool {
         self.since.is_some_and(|since| now.since(since) >= ttl)
     }
 }
 
-/// What one registry has made us believe of one service.
+/// The endpoints of one service at one registry, with those that are unconfirmed.
 #[derive(Debug, Default)]
 pub(super) struct SourceRecords {
     records: BTreeMap<(RecordId, IpAddr), Record>,
@@ -62,34 +62,34 @@ pub(super) struct SourceRecords {
 #[derive(Debug)]
 struct Record {
     endpoint: Arc<Endpoint>,
-    /// Until when it stays although it is missing.
+    /// Until when it stays listed although the registry no longer lists it.
     unconfirmed_until: Option<Tick>,
 }
 
-/// What a piece of news changed.
+/// The effect of an update on the list.
 #[derive(Debug, Default)]
 pub(super) struct ListChanges {
-    /// Whether the list is another one.
+    /// Whether the list changed.
     pub(super) changed: bool,
-    /// What is gone, and why.
+    /// The removed endpoints, with the reason.
     pub(super) gone: Vec<(Arc<Endpoint>, &'static str)>,
-    /// What was registered anew, or is listed again.
+    /// The endpoints that were registered again or are listed again.
     pub(super) returned: Vec<EndpointKey>,
 }
 
-/// How far a registry is trusted at the moment it speaks.
+/// How the absence of an endpoint in an update is treated.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AbsencePolicy {
-    /// What it says of itself.
+    /// The policy of the registry.
     pub(super) absence: Absence,
     /// Whether it is settled.
     pub(super) settled: bool,
-    /// How long it keeps an instance.
+    /// How long the registry keeps an instance.
     pub(super) ttl: Duration,
 }
 
 impl SourceRecords {
-    /// The registry listed the whole service.
+    /// Applies a complete list of the service.
     pub(super) fn heard(&mut self, listing: Listing, trust: AbsencePolicy, now: Tick) -> ListChanges {
         let mut changes = ListChanges::default();
         let why: HashMap<RecordId, RemovalReason> =
@@ -122,7 +122,7 @@ impl SourceRecords {
         changes
     }
 
-    /// Whether what is missing now is to be taken for gone.
+    /// Whether missing endpoints are removed at once.
     fn believes_absence(
         &self,
         trust: AbsencePolicy,
@@ -158,12 +158,12 @@ impl SourceRecords {
         }
     }
 
-    /// An endpoint failed: if it was only kept because its absence was not believed, it is gone.
+    /// An endpoint failed: removes it if it is unconfirmed.
     pub(super) fn distrust(&mut self, key: &EndpointKey) -> ListChanges {
         self.drop_unconfirmed("unreachable", |record, _| record.endpoint.key() == *key)
     }
 
-    /// Those that were kept long enough are gone.
+    /// Removes unconfirmed endpoints whose time has passed.
     pub(super) fn expire(&mut self, now: Tick) -> ListChanges {
         self.drop_unconfirmed("missing", |_, until| until <= now)
     }
@@ -186,7 +186,7 @@ impl SourceRecords {
         self.records.values().filter_map(|record| record.unconfirmed_until).min()
     }
 
-    /// What is believed to exist.
+    /// The endpoints of the list.
     pub(super) fn listed(&self) -> impl Iterator<Item = ListedEndpoint> + '_ {
         self.records.values().map(|record| ListedEndpoint {
             endpoint: record.endpoint.clone(),
@@ -194,7 +194,7 @@ impl SourceRecords {
         })
     }
 
-    /// How many that is.
+    /// The number of endpoints.
     pub(super) fn len(&self) -> usize {
         self.records.len()
     }
@@ -251,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_settles_after_a_ttl_of_answers_from_one_epoch() {
+    fn registry_settles_after_one_ttl_in_one_epoch() {
         let mut settling = EpochTracker::default();
         settling.answered(Some("a"), at(0));
         settling.answered(Some("a"), at(10));
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registry_that_restarted_empty_is_not_believed() {
+    fn empty_list_of_unsettled_registry_leaves_endpoints_unconfirmed() {
         let mut records = believing(3);
         let changes = records.heard(list([]), trust(Absence::WhenSettled, false), at(100));
         assert!(changes.gone.is_empty() && changes.changed);
@@ -281,14 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn a_settled_registry_is_believed_to_the_last_endpoint() {
+    fn empty_list_of_settled_registry_removes_endpoints() {
         let mut records = believing(1);
         let changes = records.heard(list([]), trust(Absence::WhenSettled, true), at(100));
         assert_eq!((changes.gone.len(), records.len()), (1, 0));
     }
 
     #[test]
-    fn what_was_deleted_on_purpose_is_gone_at_once() {
+    fn deleted_endpoints_are_removed_at_once() {
         let mut records = believing(2);
         let trust = trust(Absence::WhenSettled, false);
         let changes = records.heard(without([2], 1, RemovalReason::Deleted), trust, at(1));
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn the_polled_original_is_not_believed_about_more_than_half() {
+    fn polled_registry_cannot_remove_more_than_half_at_once() {
         let settled = trust(Absence::WhenSettledAndFew, true);
         let mut records = believing(4);
         records.heard(list([1, 2]), settled, at(1));
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unconfirmed_endpoint_goes_with_its_first_failure() {
+    fn unconfirmed_endpoint_is_removed_at_its_first_failure() {
         let mut records = believing(2);
         records.heard(list([2]), trust(Absence::WhenSettled, false), at(1));
         assert!(!records.distrust(&endpoint(2).key()).changed, "a confirmed one stays");
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn another_generation_is_a_return() {
+    fn new_generation_counts_as_returned() {
         let mut records = believing(1);
         let mut listing = list([1]);
         listing.endpoints[0].generation = "g2".into();
@@ -347,10 +347,10 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
-        /// Whatever a registry says: who is listed is listed; who is kept was listed less than two TTLs ago, or
-        /// was missing from a registry that was not settled; nothing is kept past its time.
+        /// A listed endpoint is in the list; a kept endpoint was listed less than two TTLs ago, or the registry was not
+        /// settled; no endpoint is kept past its time.
         #[test]
-        fn nothing_listed_is_lost_and_nothing_is_kept_for_ever(events in prop::collection::vec(event(), 1..60)) {
+        fn keeps_listed_endpoints_and_drops_absent_ones_in_time(events in prop::collection::vec(event(), 1..60)) {
             let (mut records, mut settling, mut now) = (SourceRecords::default(), EpochTracker::default(), 0);
             for event in events {
                 match event {

@@ -1,4 +1,4 @@
-//! One service as the catalog knows it: what each registry has made us believe of it, and who listens.
+//! The cache entry of one service: the endpoints of each registry, and the readers of its watches.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -22,17 +22,17 @@ use crate::registry::{Absence, Listing, Wait};
 use crate::telemetry::Tally;
 
 const MAX_REMOVED: usize = 16;
-/// A service that nobody has used for so many looks is no longer looked at.
+/// A service that was not used for this many polls is no longer polled.
 const MAX_IDLE_POLLS: u32 = 6;
 
-/// One service as the catalog knows it.
+/// The cache entry of one service.
 pub struct CacheEntry {
     service: Arc<Service>,
     sources: Arc<[Source]>,
     catalog: Weak<Inner>,
-    /// Whether anything has been heard of it, be it that nobody offers it.
+    /// Whether a list was received, even an empty one.
     ready: AtomicBool,
-    /// Set by every use, taken back by every look at the registry.
+    /// Set by every use, cleared by every poll of the registry.
     used: AtomicBool,
     idle_polls: AtomicU32,
     hits: Tally,
@@ -43,7 +43,7 @@ pub struct CacheEntry {
 }
 
 struct EntryState {
-    /// One for each source, and a last one for what the program itself publishes.
+    /// One per registry, and a last one for the endpoints that the program publishes.
     by_source: Vec<Contribution>,
     gone: VecDeque<RemovedEndpoint>,
     readers: WatchReaders,
@@ -54,28 +54,28 @@ struct EntryState {
 struct Contribution {
     records: SourceRecords,
     heard: Option<Tick>,
-    /// Counts what was heard, so that an answer that was overtaken is noticed.
+    /// Counts the updates, to detect a response that an update has overtaken.
     count: u64,
     from_disk: bool,
     is_final: bool,
-    /// Cleared by hand: news that was on its way already will not do, only what is asked for from then on.
+    /// Cleared by `clear_cache`: only a response to a later read counts.
     cleared: bool,
 }
 
-/// The first look at a service, made on the thread of whoever needs it first.
+/// The first read of a service, made on the thread of its first caller.
 #[derive(Default)]
 struct FirstRead {
     reading: bool,
     failed: Option<(Tick, Error)>,
 }
 
-/// What came of some news.
+/// The effect of an update.
 pub(super) struct UpdateResult {
-    /// Whether the list is another one.
+    /// Whether the list changed.
     pub(super) changed: bool,
-    /// Endpoints registered anew, or back after absence.
+    /// Endpoints that were registered again or are listed again.
     pub(super) returned: Vec<Member>,
-    /// When [`CacheEntry::expire`] must be called; `None` if that is settled already.
+    /// When [`CacheEntry::expire`] must be called; `None` if that is scheduled already.
     pub(super) due: Option<Tick>,
 }
 
@@ -118,7 +118,7 @@ impl CacheEntry {
         self.service.name()
     }
 
-    /// Whether its list is older than it should be, because a registry does not answer.
+    /// Whether its list is stale because a registry does not answer.
     pub fn is_stale(&self) -> bool {
         self.age(clock::now()).1
     }
@@ -130,7 +130,7 @@ impl CacheEntry {
         self.ready.load(Ordering::Acquire)
     }
 
-    /// Marks it as used; whether its list can be used without waiting. No lock, no allocation.
+    /// Marks it as used. Returns whether its list can be used without waiting. No lock, no allocation.
     #[inline]
     pub fn mark_used(&self) -> bool {
         if !self.used.load(Ordering::Relaxed) {
@@ -139,12 +139,12 @@ impl CacheEntry {
         self.is_ready()
     }
 
-    /// Counts a look-up that needed no waiting.
+    /// Counts a lookup that did not wait.
     pub fn count_hit(&self) {
         self.hits.count();
     }
 
-    /// The first use since the last look at the registry; after a long time without any, its list is refreshed.
+    /// The first use since the last poll of the registry. After a long time without use it refreshes the list.
     #[cold]
     fn mark_used_again(&self) {
         self.used.store(true, Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl CacheEntry {
         }
     }
 
-    /// Whether anybody still wants to know of it. Asked once per look.
+    /// Whether it is still used. Called once per poll.
     pub(super) fn is_used(self: &Arc<Self>) -> bool {
         let is_watched = self.state.lock().readers.has_any();
         if self.used.swap(false, Ordering::Relaxed) || is_watched {
@@ -168,25 +168,25 @@ impl CacheEntry {
         self.hits.get()
     }
 
-    /// The next use looks for the first time again.
+    /// The next use reads the registries as for the first time.
     pub(super) fn reset_readiness(&self) {
         self.ready.store(false, Ordering::Release);
         self.first.lock().failed = None;
     }
 
-    /// The next use asks anew, and takes nothing for an answer that was on its way before.
+    /// The next use reads the registries again, and ignores responses to earlier reads.
     pub(super) fn clear(&self) {
         let mut state = self.state.lock();
         state.registries().for_each(|contribution| contribution.cleared = true);
         self.reset_readiness();
     }
 
-    /// Whether a source has still to be asked anew.
+    /// Whether a registry is still to be read again.
     pub(super) fn is_cleared(&self, source: usize) -> bool {
         self.state.lock().by_source[source].cleared
     }
 
-    /// After a first look that failed: whether an older list serves on.
+    /// After a failed first read: whether an older list stays in use.
     pub(super) fn serve_old_list(&self) -> bool {
         let state = self.state.lock();
         let was_heard = state.by_source.iter().any(|contribution| contribution.heard.is_some());
@@ -196,13 +196,13 @@ impl CacheEntry {
         was_heard
     }
 
-    // === the first look ===
+    // === first read ===
 
-    /// Makes the first look unless somebody does already; then waits for them.
+    /// Makes the first read, or waits for another thread that makes it.
     pub(super) fn first_read(&self, wait: &Wait<'_>, read_first: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut first = self.first.lock();
         while first.reading && !self.is_ready() {
-            // The caller's own code is asked, which may call us: not under the lock.
+            // Not under the lock: the caller's interrupt may call this client.
             let left = MutexGuard::unlocked(&mut first, || wait.left())?;
             if first.reading {
                 self.first_done.wait_for(&mut first, left.min(SLICE));
@@ -221,21 +221,21 @@ impl CacheEntry {
         let outcome = read_first();
         let mut first = self.first.lock();
         first.reading = false;
-        // That one caller was interrupted says nothing to the others.
+        // The interrupt of one caller does not concern the others.
         let telling = outcome.as_ref().err().filter(|error| error.kind() != Kind::Cancelled);
         first.failed = telling.map(|error| (clock::now(), error.clone()));
         self.first_done.notify_all();
         outcome
     }
 
-    /// How much has been heard from a source so far.
+    /// The number of updates from a registry so far.
     pub(super) fn count(&self, source: usize) -> u64 {
         self.state.lock().by_source[source].count
     }
 
-    // === news ===
+    // === updates ===
 
-    /// A source listed the whole service. `overtakes`: not if more has been heard than this count.
+    /// Applies a complete list of a registry. `overtakes`: ignored if there were more updates than this count.
     pub(super) fn heard(
         &self,
         source: usize,
@@ -258,7 +258,7 @@ impl CacheEntry {
         })
     }
 
-    /// What was kept on disk, as long as the source has not been heard.
+    /// Applies the list of the snapshot on disk, unless the registry has sent one.
     pub(super) fn apply_disk_list(&self, source: usize, endpoints: Vec<Endpoint>) -> UpdateResult {
         self.apply(|state| {
             let contribution = &mut state.by_source[source];
@@ -275,7 +275,7 @@ impl CacheEntry {
         self.apply_to_all(|records| records.distrust(key))
     }
 
-    /// Drops what was kept long enough.
+    /// Removes unconfirmed endpoints whose time has passed.
     pub(super) fn expire(&self) -> UpdateResult {
         let now = clock::now();
         self.state.lock().due = Tick::NEVER;
@@ -325,9 +325,9 @@ impl CacheEntry {
         snapshot.members.iter().filter(|member| keys.contains(&member.endpoint.key())).cloned().collect()
     }
 
-    // === listeners ===
+    // === watches ===
 
-    /// Somebody listens; they hear of the present state if there is any.
+    /// Adds the reader of a watch, and notifies it of the present list if there is one.
     pub(super) fn add_reader(&self, reader: &Arc<WatchReader>) {
         let mut state = self.state.lock();
         state.readers.add(reader);
@@ -336,14 +336,14 @@ impl CacheEntry {
         }
     }
 
-    /// The present state must do, empty as it may be: the registry is away.
+    /// Notifies the readers that the registry is unavailable: they get the present list, possibly empty.
     pub(super) fn notify_unavailable(&self) {
         self.state.lock().notify_readers(self.name());
     }
 
-    // === what it can tell ===
+    // === reports ===
 
-    /// How old its list is, and whether that is too old.
+    /// The age of its list, and whether it is stale.
     pub(super) fn age(&self, now: Tick) -> (Duration, bool) {
         let state = self.state.lock();
         let mut oldest = (Duration::ZERO, false);
@@ -375,7 +375,7 @@ impl CacheEntry {
         Provenance { sources, gone: state.gone.iter().cloned().collect() }
     }
 
-    /// What each source contributes, for the snapshot on disk.
+    /// The endpoints of each registry, for the snapshot on disk.
     pub(super) fn contributions(&self) -> Vec<Vec<Arc<Endpoint>>> {
         let state = self.state.lock();
         let endpoints = |contribution: &Contribution| {
@@ -386,14 +386,14 @@ impl CacheEntry {
 }
 
 impl Contribution {
-    /// When the source last said this list, or that nothing had changed since.
+    /// When the registry last sent or confirmed this list.
     fn last(&self, source: &Source) -> Option<Tick> {
         self.heard.map(|heard| source.confirmed_at().map_or(heard, |confirmed| confirmed.max(heard)))
     }
 }
 
 impl EntryState {
-    /// Everything, the most trustworthy record of an address first.
+    /// All endpoints, the most reliable record of an address first.
     fn listed(&self) -> Vec<ListedEndpoint> {
         let mut listed: Vec<ListedEndpoint> =
             self.by_source.iter().flat_map(|contribution| contribution.records.listed()).collect();
@@ -401,13 +401,13 @@ impl EntryState {
         listed
     }
 
-    /// What the registries say; what the program itself publishes comes last.
+    /// The contributions of the registries, without that of `publish`.
     fn registries(&mut self) -> impl Iterator<Item = &mut Contribution> {
         let count = self.by_source.len() - 1;
         self.by_source.iter_mut().take(count)
     }
 
-    /// Whether every registry has still to be asked anew.
+    /// Whether every registry is still to be read again.
     fn is_cleared(&mut self) -> bool {
         let mut registries = self.registries().peekable();
         registries.peek().is_some() && registries.all(|contribution| contribution.cleared)
@@ -425,7 +425,7 @@ impl EntryState {
         self.readers.open().iter().for_each(|reader| reader.changed(service));
     }
 
-    /// When something is due that nobody has been told of yet.
+    /// The next expiry, if it is not scheduled yet.
     fn take_due(&mut self) -> Option<Tick> {
         let due = self.by_source.iter().filter_map(|contribution| contribution.records.next_due()).min()?;
         let sooner = due < self.due;

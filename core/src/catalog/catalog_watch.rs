@@ -1,7 +1,7 @@
-//! A running watch: changes as they come, merged for whoever reads slowly, never with a gap.
+//! A running watch: delivers changes, merged for slow readers, without gaps.
 //!
-//! Nothing is queued but the names of services that changed. A reader compares what it delivered last with what
-//! is there when it looks, so however much happened meanwhile, one change tells all of it.
+//! Only the names of changed services are queued. The reader compares the list it delivered last with the present list,
+//! so that one change covers all updates in between.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Weak};
@@ -22,7 +22,7 @@ pub struct CatalogWatch {
     pub(super) catalog: Weak<Inner>,
 }
 
-/// What a watch has been told and not yet delivered.
+/// The changes that a watch has not delivered yet.
 #[derive(Default)]
 pub(super) struct WatchReader {
     pending: Mutex<Pending>,
@@ -32,10 +32,10 @@ pub(super) struct WatchReader {
 #[derive(Default)]
 struct Pending {
     changed: BTreeSet<String>,
-    /// What has become of the registry, by service.
+    /// Changes of the registry's availability to deliver, by service.
     registry: BTreeMap<String, ChangeKind>,
     delivered: HashMap<String, Vec<Arc<Endpoint>>>,
-    /// Whether services without endpoints are left out as long as they never had any.
+    /// Whether it watches all services. Services that never had endpoints are left out.
     all: bool,
     down: bool,
     closed: bool,
@@ -49,13 +49,13 @@ impl WatchReader {
         }
     }
 
-    /// A service is not as it was.
+    /// A service changed.
     pub(super) fn changed(&self, service: &str) {
         self.pending.lock().changed.insert(service.to_owned());
         self.woken.notify_one();
     }
 
-    /// The registry was lost, or found again.
+    /// The registry became unavailable or available.
     pub(super) fn registry(&self, is_down: bool) {
         let mut pending = self.pending.lock();
         if std::mem::replace(&mut pending.down, is_down) == is_down {
@@ -68,7 +68,7 @@ impl WatchReader {
         };
         let services: Vec<String> = pending.delivered.keys().chain(&pending.changed).cloned().collect();
         for service in services {
-            // Lost and found again before anybody looked: nothing happened.
+            // Unavailable and available again before delivery: no change.
             if pending.registry.get(&service) == Some(&opposite) {
                 pending.registry.remove(&service);
             } else {
@@ -97,12 +97,12 @@ impl WatchReader {
 }
 
 impl CatalogWatch {
-    /// The next change; `None` when the timeout has passed without one. `None` as timeout waits for ever.
-    /// After `close()`: an error of kind `Closed`.
+    /// Waits for the next change; `None` when the timeout has passed. Without a timeout it waits for ever. Fails with
+    /// `Closed` after `close()`.
     pub fn next(&self, timeout: Option<Duration>, interrupt: &dyn Interrupt) -> Result<Option<Change>> {
         let until = timeout.map_or(clock::Tick::NEVER, |timeout| clock::now().after(timeout));
         loop {
-            // The caller's own code, which may ask and close this very watch: not under its lock.
+            // Not under the lock: the caller's interrupt may close this watch.
             interrupt.check()?;
             let mut pending = self.reader.pending.lock();
             if pending.closed {
@@ -119,7 +119,7 @@ impl CatalogWatch {
         }
     }
 
-    /// Ends it: whoever waits in `next` gets `Closed`.
+    /// Closes the watch: waiting calls of `next` fail with `Closed`.
     pub fn close(&self) {
         self.reader.close();
     }
@@ -171,7 +171,7 @@ fn unchanged(service: String, kind: ChangeKind, endpoints: Vec<Arc<Endpoint>>) -
     Change { service, kind, added: Vec::new(), updated: Vec::new(), removed: Vec::new(), endpoints }
 }
 
-/// What lies between two lists; `None` if nothing does.
+/// The difference of two lists; `None` if they are equal.
 fn compare(service: String, before: &[Arc<Endpoint>], present: &[Arc<Endpoint>]) -> Option<Change> {
     let mut old: HashMap<EndpointKey, &Arc<Endpoint>> =
         before.iter().map(|endpoint| (endpoint.key(), endpoint)).collect();

@@ -1,17 +1,17 @@
-//! What this client believes of the services it uses.
+//! The endpoint lists of the services that a client uses.
 //!
 //! ```text
 //!  registries ──► Source (does it answer? is it settled?) ──► CacheEntry, one per service
-//!                                                              │ absence: what is missing is not yet dead
+//!                                                              │ absence: a missing endpoint may be alive
 //!                 snapshot on disk ──► (cold start) ──────────►│
 //!                 publish() ──────────────────────────────────►│
 //!                                                              ├──► membership::Service, read without a lock
 //!                                                              └──► CatalogWatch: changes, merged for slow readers
 //! ```
 //!
-//! The first use of a service asks the registries on the caller's thread. Every later one takes what is there:
-//! watches keep it fresh in the background, and when a registry is away the last list serves for as long as it
-//! takes, marked as stale. No caller ever waits for a refresh.
+//! The first use of a service reads the registries on the caller's thread. Later uses take the cached list, which watches
+//! update in the background. While a registry is unavailable the last list stays in use without limit, marked as stale.
+//! No caller waits for a refresh.
 
 mod absence;
 mod cache_entry;
@@ -50,13 +50,13 @@ pub use cache_entry::CacheEntry;
 pub use catalog_watch::CatalogWatch;
 pub use report::{CacheStats, Provenance, RegistryStats, RemovedEndpoint, SourceStatus};
 
-/// How long a first look is waited for where the snapshot on disk has a list.
+/// The time limit of the first read if the snapshot on disk has a list.
 const READ_TIMEOUT_WITH_SNAPSHOT: Duration = Duration::from_millis(250);
-/// How often registries are asked for all their names.
+/// How long the list of all service names is cached.
 const NAMES_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a registry is asked in a row while news overtakes its answers.
+/// The most reads in a row of one registry while updates overtake its responses.
 const MAX_READS: u32 = 4;
-/// Each time so many services have been added, those that nobody offers and nobody uses are dropped.
+/// After this many added services, unused ones without endpoints are dropped.
 const SWEEP_EVERY: usize = 256;
 
 /// The catalog of one client.
@@ -67,15 +67,15 @@ pub struct Catalog {
 struct Inner {
     sources: Arc<[Source]>,
     services: ArcSwap<HashMap<String, Arc<CacheEntry>>>,
-    /// Dropped, but perhaps still held by somebody: whoever holds one must be told when it is wanted again.
+    /// Dropped entries that may still be in use. An entry that is wanted again is restored from here.
     dropped: Mutex<HashMap<String, Weak<CacheEntry>>>,
     /// Held while a service is added.
     adding: Mutex<()>,
-    /// Every open watch, for news of the registries themselves.
+    /// All open watches, to notify them of the availability of registries.
     readers: Mutex<WatchReaders>,
-    /// Whether some watch wants every service.
+    /// Whether a watch of all services exists.
     all: AtomicBool,
-    /// What asking for all names came to, and when.
+    /// The last result of reading all service names, and its time.
     names: Mutex<Option<(Tick, Result<BTreeSet<String>>)>>,
     disk: Option<DiskSnapshot>,
     runtime: Runtime,
@@ -87,7 +87,7 @@ struct Inner {
 }
 
 impl Catalog {
-    /// A catalog over these registries. Opens nothing.
+    /// Creates a catalog of these registries. Opens no connection.
     pub fn new(registries: Vec<Arc<dyn Registry>>, config: &CacheConfig, runtime: Runtime) -> Catalog {
         let disk = |path: &PathBuf| DiskSnapshot {
             path: path.clone(),
@@ -114,19 +114,19 @@ impl Catalog {
         }
     }
 
-    /// A service, heard of or not; nothing is asked yet.
+    /// The cache entry of a service. Does not read a registry.
     pub fn entry(&self, service: &str) -> Arc<CacheEntry> {
         self.inner.entry_for(service)
     }
 
-    /// A service that has been heard of; no lock, no allocation, no wait.
+    /// The cache entry of a service with a list; no lock, no allocation, no wait.
     #[inline]
     pub fn cached(&self, service: &str) -> Option<Arc<CacheEntry>> {
         self.inner.services.load().get(service).filter(|entry| entry.mark_used()).cloned()
     }
 
-    /// A service; waits for a registry the first ever time, never again. A service that nobody offers is one
-    /// without endpoints, not an error; it is an error (`Unavailable`, `Timeout`) when nobody could be asked.
+    /// The cache entry of a service. Waits for a registry the first time only. An unknown service has no endpoints; it is an
+    /// error (`Unavailable`, `Timeout`) if no registry could be read.
     pub fn service(&self, service: &str, wait: &Wait<'_>) -> Result<Arc<CacheEntry>> {
         if let Some(entry) = self.cached(service) {
             return Ok(entry);
@@ -139,23 +139,23 @@ impl Catalog {
         Ok(entry)
     }
 
-    /// Where a service's list comes from, how old it is, what has lately gone.
+    /// The sources of a service's list, its age, and the recently removed endpoints.
     pub fn provenance(&self, service: &str) -> Provenance {
         self.inner.services.load().get(service).map(|entry| entry.provenance()).unwrap_or_default()
     }
 
-    /// Every service's name, asked of the registries at most once a second.
+    /// The names of all services, read from the registries at most once a second.
     pub fn names(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
         self.inner.names(wait).map(|names| names.into_iter().collect())
     }
 
-    /// The name most like this one, if one is like it: for "did you mean".
+    /// The most similar service name, for "did you mean".
     pub fn similar(&self, service: &str, wait: &Wait<'_>) -> Option<String> {
         let names = self.inner.names(wait).ok()?;
         nearest(service, names.iter().map(String::as_str).filter(|name| *name != service)).map(str::to_owned)
     }
 
-    /// Tells of every change of a service, beginning with what is there.
+    /// Watches a service: delivers its current endpoints, then every change.
     pub fn watch(&self, service: &str) -> CatalogWatch {
         let reader = self.inner.add_watch(WatchReader::default());
         let entry = self.inner.entry_for(service);
@@ -168,7 +168,7 @@ impl Catalog {
         CatalogWatch { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
-    /// Tells of every change of every service.
+    /// Watches all services.
     pub fn watch_all(&self) -> CatalogWatch {
         let reader = self.inner.add_watch(WatchReader::of_all());
         self.inner.all.store(true, Ordering::Release);
@@ -200,7 +200,7 @@ impl Catalog {
         self.inner.check_open().err().unwrap_or(error)
     }
 
-    /// Replaces what the program itself says exists of a service, beside what the registries say.
+    /// Replaces the endpoints that the program publishes for a service, in addition to those of the registries.
     pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) {
         let own = |mut endpoint: Endpoint| {
             service.clone_into(&mut endpoint.service);
@@ -212,22 +212,21 @@ impl Catalog {
         self.inner.want(service);
     }
 
-    /// An endpoint failed to connect, timed out or was ejected: if it is only listed because its absence was
-    /// not believed, it is believed now.
+    /// An endpoint failed to connect, timed out or was ejected: removes it if it is unconfirmed.
     pub fn distrust(&self, service: &str, key: &EndpointKey) {
         if let Some(entry) = self.inner.services.load().get(service) {
             self.inner.apply_result(entry, &entry.distrust(key));
         }
     }
 
-    /// Every list is asked for anew: the next use of each service waits as if it were the first. Should that
-    /// fail, the old list still serves.
+    /// Reads every list again: the next use of each service waits like the first one. If that fails, the old list stays in
+    /// use.
     pub fn clear(&self) {
         self.inner.services.load().values().for_each(|entry| entry.clear());
         *self.inner.names.lock() = None;
     }
 
-    /// How the catalog has fared.
+    /// The statistics of the endpoint lists.
     pub fn stats(&self) -> CacheStats {
         let now = clock::now();
         let services = self.inner.services.load();
@@ -243,7 +242,7 @@ impl Catalog {
         }
     }
 
-    /// Ends every watch and all background work of this catalog. Does not wait for any of it.
+    /// Ends all watches and background work of this catalog, without waiting.
     pub fn close(&self) {
         if !self.inner.closing.close() {
             return;
@@ -256,7 +255,7 @@ impl Catalog {
     }
 }
 
-// === asking ===
+// === reading ===
 
 impl Inner {
     fn check_open(&self) -> Result<()> {
@@ -264,7 +263,7 @@ impl Inner {
         self.closing.check()
     }
 
-    /// The service, known from now on.
+    /// The cache entry of a service, created if necessary.
     fn entry_for(self: &Arc<Self>, service: &str) -> Arc<CacheEntry> {
         if let Some(entry) = self.services.load().get(service) {
             return entry.clone();
@@ -292,7 +291,7 @@ impl Inner {
         entry
     }
 
-    /// Names that were asked for by mistake must not pile up.
+    /// Drops entries of unused services without endpoints, so that mistyped names do not accumulate.
     fn sweep(&self, services: &mut HashMap<String, Arc<CacheEntry>>) {
         let mut dropped = self.dropped.lock();
         dropped.retain(|_, entry| entry.strong_count() > 0);
@@ -300,7 +299,7 @@ impl Inner {
             let keep = !entry.service().snapshot().members.is_empty() || entry.is_used();
             if !keep {
                 self.watches_running().for_each(|watch| watch.forget(name));
-                // Its next use asks the registries again, as the first one did.
+                // Its next use reads the registries again, like the first one.
                 entry.reset_readiness();
                 dropped.insert(name.clone(), Arc::downgrade(entry));
             }
@@ -308,7 +307,7 @@ impl Inner {
         });
     }
 
-    /// The first look at a service, on the caller's thread.
+    /// The first read of a service, on the caller's thread.
     fn read_first(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
         self.misses.fetch_add(1, Ordering::Relaxed);
         if self.sources.is_empty() {
@@ -328,8 +327,8 @@ impl Inner {
         }
     }
 
-    /// Asks one registry. An answer that was overtaken by news is left out; where only an answer will do, because
-    /// the list was cleared, it is asked again.
+    /// Reads one registry. A response that an update has overtaken is ignored. A cleared list is read again, because it
+    /// needs a response.
     fn read_one(self: &Arc<Self>, index: usize, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
         for _ in 0..MAX_READS {
             let count = entry.count(index);
@@ -342,19 +341,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Asks every registry; well if one answered.
+    /// Reads every registry; succeeds if one answered.
     fn read_each(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
-        let mut outcome = Err(Error::new(Kind::Unavailable, "no registry could be asked"));
+        let mut outcome = Err(Error::new(Kind::Unavailable, "no registry could be read"));
         for (index, source) in self.sources.iter().enumerate() {
             if outcome.is_ok() && source.is_down() {
-                continue; // another one has answered: this one's part follows when it does
+                continue; // another registry answered; the list of this one follows when it is available
             }
             match self.read_one(index, entry, wait) {
                 Ok(()) => outcome = Ok(()),
                 Err(error) if was_ended(&error) => return Err(error),
                 Err(error) => {
-                    // Our own impatience says nothing about the registry, nor does a name that can never be right, nor
-                    // one that we may not read: where that is so of all of them, the watch says so.
+                    // A timeout of the caller, an invalid name or a denied name says nothing about the availability of
+                    // the registry.
                     let is_about_one = matches!(error.kind(), Kind::InvalidArgument | Kind::PermissionDenied);
                     if wait.left().is_ok() && !is_about_one {
                         self.mark_down(index, error.clone());
@@ -367,7 +366,7 @@ impl Inner {
     }
 
     fn names(&self, wait: &Wait<'_>) -> Result<BTreeSet<String>> {
-        // While somebody else asks, what we know must do: nobody waits for another's question.
+        // While another thread reads the names, use the known ones instead of waiting.
         let Some(mut cached) = self.names.try_lock() else { return Ok(self.names_offered()) };
         if let Some((at, names)) = &*cached
             && clock::now().since(*at) < NAMES_INTERVAL
@@ -387,7 +386,7 @@ impl Inner {
             Some(error) if names.is_empty() => Err(error.clone()),
             _ => Ok(names),
         };
-        // One caller's impatience is none of the next one's.
+        // A timeout of one caller is not cached for the next one.
         if failure.is_none() || wait.left().is_ok() {
             *cached = Some((clock::now(), outcome.clone()));
         }
@@ -400,7 +399,7 @@ impl Inner {
         offered.map(|(name, _)| name.clone()).collect()
     }
 
-    // === the watches ===
+    // === watches ===
 
     fn want(self: &Arc<Self>, service: &str) {
         self.watches().for_each(|watch| watch.want(service));
@@ -410,7 +409,7 @@ impl Inner {
         self.watches_running().for_each(|watch| watch.refresh(service));
     }
 
-    /// Every source's watch, begun where it was not.
+    /// The watch of every registry, started if necessary.
     fn watches(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Watch>> {
         self.sources.iter().enumerate().filter_map(|(index, source)| {
             let sink = || Arc::new(RegistrySink { catalog: Arc::downgrade(self), source: index });
@@ -441,7 +440,7 @@ impl Inner {
     }
 }
 
-/// Whether its caller, or the client's end, ended a wait: that says nothing about whom it waited for.
+/// Whether the caller or the closing client ended a wait. That says nothing about the registry.
 fn was_ended(error: &Error) -> bool {
     matches!(error.kind(), Kind::Cancelled | Kind::Closed)
 }

@@ -1,4 +1,4 @@
-//! What the catalog can tell about itself: for `explain`, for messages, for stats.
+//! What the catalog reports about itself: for `explain`, messages and stats.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +8,24 @@ use serde::Serialize;
 use crate::clock::{self, Tick};
 use crate::model::Endpoint;
 
-/// Where the list of a service comes from.
+/// The sources of a service's list.
 #[derive(Clone, Debug, Default)]
 pub struct Provenance {
-    /// What each registry contributes.
+    /// The contribution of each registry.
     pub sources: Vec<SourceStatus>,
-    /// What has lately gone, the latest first; at most 16.
+    /// The recently removed endpoints, latest first; at most 16.
     pub gone: Vec<RemovedEndpoint>,
 }
 
 impl Provenance {
-    /// `list 1.2 s old from plum://…`, for messages; of several registries the one heard last.
+    /// `list 1.2 s old from plum://…`, for messages; of several registries the one that answered last.
     pub fn describe(&self) -> String {
         let heard = self.sources.iter().filter(|source| source.heard.is_some());
         let Some(source) = heard.max_by_key(|source| (source.endpoints > 0, source.heard)) else {
             let errors: Vec<&str> =
                 self.sources.iter().filter_map(|source| source.error.as_deref()).collect();
             return match errors.as_slice() {
-                [] => "no registry has been heard yet".into(),
+                [] => "no registry has answered yet".into(),
                 errors => errors.join("; "),
             };
         };
@@ -38,7 +38,7 @@ impl Provenance {
         format!("list {} old from {}{state}", rounded(age), source.source)
     }
 
-    /// `1 expired 40 s ago`, for messages: what has gone within the last ten minutes, by its reason.
+    /// `1 expired 40 s ago`, for messages: the endpoints removed within the last ten minutes, by reason.
     pub fn departures(&self) -> Vec<String> {
         let now = clock::now();
         let recent = |gone: &&RemovedEndpoint| now.since(gone.at) < Duration::from_mins(10);
@@ -53,7 +53,7 @@ impl Provenance {
     }
 }
 
-/// A duration as one says it: `40 ms`, `1.2 s`, `40 s`, `12 min`.
+/// A rounded duration for messages: `40 ms`, `1.2 s`, `40 s`, `12 min`.
 fn rounded(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     match seconds {
@@ -64,49 +64,49 @@ fn rounded(duration: Duration) -> String {
     }
 }
 
-/// What one registry contributes to a service.
+/// The contribution of one registry to a service.
 #[derive(Clone, Debug)]
 pub struct SourceStatus {
     /// Its address, without secrets.
     pub source: String,
     /// When it last confirmed its list; `None` if it never has.
     pub heard: Option<Tick>,
-    /// Whether it does not answer at present.
+    /// Whether it is unavailable.
     pub down: bool,
     /// Whether the list comes from the snapshot on disk.
     pub from_disk: bool,
-    /// Whether what it does not list is believed to be gone.
+    /// Whether endpoints that it does not list are removed at once.
     pub settled: bool,
-    /// How many endpoints it contributes.
+    /// The number of its endpoints.
     pub endpoints: usize,
-    /// What is wrong with it; `None` while it answers.
+    /// Its error; `None` while it is available.
     pub error: Option<String>,
 }
 
-/// An endpoint that has gone.
+/// A removed endpoint.
 #[derive(Clone, Debug)]
 pub struct RemovedEndpoint {
     /// Its last record.
     pub endpoint: Arc<Endpoint>,
     /// `deleted`, `expired`, `missing`, or `unreachable` (unconfirmed, then failed).
     pub why: &'static str,
-    /// When we learnt of it.
+    /// When the client removed it.
     pub at: Tick,
 }
 
-/// How the catalog has fared.
+/// The statistics of the endpoint lists.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct CacheStats {
-    /// Services it holds.
+    /// Cached services.
     pub services: usize,
-    /// Look-ups answered from memory.
+    /// Lookups that did not wait.
     pub hits: u64,
-    /// Look-ups that had to wait for a registry.
+    /// Lookups that waited for a registry.
     pub misses: u64,
-    /// Lists heard in the background.
+    /// Lists received in the background.
     pub refreshes: u64,
-    /// Services whose list is older than it should be.
+    /// Services with a stale list.
     pub stale: usize,
     /// Age of the oldest list, seconds.
     pub oldest_s: f64,
@@ -114,21 +114,21 @@ pub struct CacheStats {
     pub registries: Vec<RegistryStats>,
 }
 
-/// How one registry has fared.
+/// The statistics of one registry.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct RegistryStats {
     /// Its address, without secrets.
     pub source: String,
-    /// Whether it answers at present.
+    /// Whether it is available.
     pub up: bool,
-    /// Whether what it does not list is believed to be gone.
+    /// Whether endpoints that it does not list are removed at once.
     pub settled: bool,
     /// Seconds since it last answered; `None` if it never has.
     pub heard_s: Option<f64>,
-    /// How often it was lost.
+    /// How often it became unavailable.
     pub losses: u64,
-    /// Its last failure, told also once it answers again; `None` if it never failed.
+    /// Its last failure, kept after it is available again; `None` if it never failed.
     pub last_error: Option<String>,
 }
 
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_says_how_old_the_list_is_and_whose() {
+    fn description_names_age_and_source() {
         let heard = Provenance { sources: vec![source("plum://a:1", true)], gone: Vec::new() };
         assert_eq!(heard.describe(), "list 0 ms old from plum://a:1");
         let unheard = Provenance { sources: vec![source("plum://a:1", false)], gone: Vec::new() };
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn departures_are_counted_by_their_reason() {
+    fn departures_are_counted_by_reason() {
         let endpoint = Arc::new(Endpoint::new("orders", "10.0.0.7".parse().unwrap(), 80));
         let gone = |why| RemovedEndpoint { endpoint: endpoint.clone(), why, at: clock::now() };
         let provenance =

@@ -1,4 +1,4 @@
-//! The lists on disk: read when a registry has not been heard, written a moment after something changed.
+//! The snapshot on disk: read when a registry has not answered, written 1 s after a change.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use super::{Inner, snapshot_file};
 use crate::model::Endpoint;
 use crate::runtime::Priority;
 
-/// How long changes are gathered before the snapshot is written.
+/// The delay between the first change and the write of the snapshot.
 const WRITE_DELAY: Duration = Duration::from_secs(1);
 
 /// The snapshot of one client.
 pub(super) struct DiskSnapshot {
     pub(super) path: PathBuf,
-    /// As read at the start; services that were not used since are kept from it.
+    /// The lists as read at the start. Services that are not used stay in the file.
     pub(super) read: Mutex<Option<Arc<snapshot_file::Lists>>>,
     pub(super) dirty: AtomicBool,
 }
@@ -34,7 +34,7 @@ impl Inner {
         self.disk_lists().is_some_and(|lists| lists.values().any(|services| services.contains_key(service)))
     }
 
-    /// Takes a service's list from the disk where its registry has not been heard.
+    /// Loads a service's list from disk for registries that have not answered.
     pub(super) fn load_from_disk(self: &Arc<Self>, entry: &Arc<CacheEntry>) {
         let Some(lists) = self.disk_lists() else { return };
         for (index, source) in self.sources.iter().enumerate() {
@@ -74,7 +74,7 @@ impl Inner {
             }
         }
         if let Err(error) = snapshot_file::write(&disk.path, &lists) {
-            tracing::warn!(path = %disk.path.display(), %error, "the snapshot could not be written");
+            tracing::warn!(path = %disk.path.display(), %error, "cannot write the snapshot");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! The lists on disk, for a start while the registry is away.
+//! The file format of the snapshot on disk, for a start while the registry is unavailable.
 //!
-//! One file: a line that says what it is and how its rest hashes, then the lists by registry and service. It is
-//! written beside itself and renamed, so that whoever reads it finds the old one or the new one. A file that
-//! was cut off, altered, or is none of ours is left out with a warning.
+//! One file: a header line with the format version and the checksum, then the lists by registry and service. It is written
+//! to a temporary file and renamed, so that a reader finds the old or the new file. A truncated, altered or foreign
+//! file is ignored with a warning.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -26,7 +26,7 @@ pub(super) type Lists = BTreeMap<String, BTreeMap<String, Vec<Arc<Endpoint>>>>;
 struct Head {
     plumline_snapshot: u32,
     xxh64: String,
-    /// Unix seconds; only ever shown, never decided by.
+    /// Unix seconds; used for messages only.
     written: u64,
 }
 
@@ -47,13 +47,13 @@ pub(super) fn write(path: &Path, lists: &Lists) -> std::io::Result<()> {
     file.write_all(&body)?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;
-    // The rename itself lasts once its folder is on disk.
+    // The rename is durable once its folder is synced.
     path.parent()
         .filter(|folder| !folder.as_os_str().is_empty())
         .map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
-/// Two processes may share the file; neither writes into the other's draft.
+/// The temporary file. Its name contains the process id, because two processes may share the snapshot.
 fn beside(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.tmp", std::process::id()));
@@ -70,13 +70,13 @@ fn services_shown(services: &BTreeMap<String, Vec<Arc<Endpoint>>>) -> Shown<'_> 
     services.iter().map(|(name, list)| (&**name, list.iter().map(|endpoint| &**endpoint).collect())).collect()
 }
 
-/// Reads the lists; nothing where there is no file or none to be trusted.
+/// Reads the lists; empty if there is no valid file.
 pub(super) fn read(path: &Path) -> Lists {
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Lists::new(),
         Err(error) => {
-            tracing::warn!(path = %path.display(), %error, "the snapshot cannot be read; starting without it");
+            tracing::warn!(path = %path.display(), %error, "cannot read the snapshot; starting without it");
             return Lists::new();
         }
     };
@@ -90,23 +90,23 @@ pub(super) fn read(path: &Path) -> Lists {
             stored.registries.into_iter().map(|(source, lists)| (source, services(lists))).collect()
         }
         Err(reason) => {
-            tracing::warn!(path = %path.display(), reason, "the snapshot is not used");
+            tracing::warn!(path = %path.display(), reason, "ignoring the snapshot");
             Lists::new()
         }
     }
 }
 
 fn parse(bytes: &[u8]) -> Result<(Stored, Duration), &'static str> {
-    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it is no snapshot, or cut off")?;
+    let end = bytes.iter().position(|byte| *byte == b'\n').ok_or("it is not a snapshot, or is truncated")?;
     let (head, body) = (&bytes[..end], &bytes[end + 1..]);
-    let head: Head = serde_json::from_slice(head).map_err(|_| "it is no snapshot of ours")?;
+    let head: Head = serde_json::from_slice(head).map_err(|_| "it is not a Plumline snapshot")?;
     if head.plumline_snapshot != FORMAT {
-        return Err("it is of another version");
+        return Err("it has another format version");
     }
     if head.xxh64 != checksum(body) {
-        return Err("its checksum does not match: it was cut off or altered");
+        return Err("its checksum does not match: it is truncated or altered");
     }
-    let stored = serde_json::from_slice(body).map_err(|_| "its lists cannot be read")?;
+    let stored = serde_json::from_slice(body).map_err(|_| "its lists cannot be parsed")?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok((stored, now.saturating_sub(Duration::from_secs(head.written))))
 }
@@ -125,17 +125,17 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read_back() {
+    fn reads_back_what_it_wrote() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshot");
         assert!(read(&path).is_empty());
         write(&path, &lists()).unwrap();
         assert_eq!(read(&path), lists());
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no draft stays behind");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "no temporary file is left");
     }
 
     #[test]
-    fn a_cut_altered_or_foreign_file_is_not_used() {
+    fn ignores_truncated_altered_and_foreign_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("snapshot");
         write(&path, &lists()).unwrap();

@@ -1,4 +1,4 @@
-//! One registry as the catalog sees it: whether it answers, whether it is settled, and the watch on it.
+//! One registry of the catalog: its availability, whether it is settled, and its watch.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -14,12 +14,12 @@ use crate::registry::{DEFAULT_TTL, Registry, RegistryUpdate, Watch};
 
 pub(super) struct Source {
     pub(super) registry: Arc<dyn Registry>,
-    /// Begun by the first service that is wanted; gone once the catalog is closed.
+    /// Started by the first service; ended when the catalog is closed.
     watch: Mutex<SourceWatch>,
     down: AtomicBool,
     /// When it last answered; 0 before the first time.
     heard_at: AtomicU64,
-    /// When it last confirmed everything that is watched.
+    /// When it last confirmed every watched service.
     confirmed_at: AtomicU64,
     losses: AtomicU64,
     health: Mutex<SourceHealth>,
@@ -36,7 +36,7 @@ enum SourceWatch {
 struct SourceHealth {
     settling: EpochTracker,
     ttl: Duration,
-    /// Its last failure, kept while it answers again.
+    /// Its last failure, kept after it is available again.
     last_error: Option<Error>,
 }
 
@@ -54,7 +54,7 @@ impl Source {
         }
     }
 
-    /// The watch, begun if need be; `None` once it was ended.
+    /// The watch, started if necessary; `None` once it was ended.
     pub(super) fn watch(&self, begin: impl FnOnce() -> Box<dyn Watch>) -> Option<Arc<dyn Watch>> {
         let mut watch = self.watch.lock();
         if matches!(*watch, SourceWatch::NotYet) {
@@ -66,7 +66,7 @@ impl Source {
         }
     }
 
-    /// The watch, if it was begun.
+    /// The watch, if it was started.
     pub(super) fn running_watch(&self) -> Option<Arc<dyn Watch>> {
         match &*self.watch.lock() {
             SourceWatch::Running(running) => Some(running.clone()),
@@ -79,7 +79,7 @@ impl Source {
         drop(ended); // after the lock: ending a watch may take locks of its own
     }
 
-    /// It answered: how far it is to be trusted, and whether it had been lost.
+    /// Records a response. Returns how absence is treated, and whether the registry was unavailable.
     pub(super) fn answered(&self, heard: &RegistryUpdate, now: Tick) -> (AbsencePolicy, bool) {
         self.heard_at.store(now.nanos(), Ordering::Relaxed);
         if heard.confirms_all {
@@ -93,7 +93,7 @@ impl Source {
         (trust, self.down.swap(false, Ordering::Relaxed))
     }
 
-    /// It did not answer: whether that is news.
+    /// Records a failure. Returns whether the registry was available before.
     pub(super) fn failed(&self, error: Error) -> bool {
         let mut health = self.health.lock();
         health.settling.failed();
@@ -116,7 +116,7 @@ impl Source {
         health.settling.is_settled(health.ttl, now)
     }
 
-    /// What is wrong with it; none while it answers.
+    /// Its error; none while it is available.
     pub(super) fn error(&self) -> Option<Error> {
         self.last_error().filter(|_| self.is_down())
     }

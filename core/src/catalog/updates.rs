@@ -1,4 +1,4 @@
-//! What becomes of the news: a registry answered, or was lost; the lists follow, and whoever watches hears of it.
+//! Applies the updates of registries to the lists, and notifies watches.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -12,7 +12,7 @@ use crate::membership::Ejection;
 use crate::registry::{Absence, Listing, RegistryUpdate, Sink};
 use crate::runtime::Priority;
 
-/// Hears one registry on the catalog's behalf.
+/// Receives the updates of one registry for the catalog.
 pub(super) struct RegistrySink {
     pub(super) catalog: Weak<Inner>,
     pub(super) source: usize,
@@ -39,7 +39,7 @@ impl Sink for RegistrySink {
 }
 
 impl Inner {
-    /// A registry answered. `overtakes`: left out where more has been heard of the service meanwhile.
+    /// Applies an update. `overtakes`: lists of services with more updates than this count are ignored.
     pub(super) fn apply_update(
         self: &Arc<Self>,
         index: usize,
@@ -62,13 +62,13 @@ impl Inner {
             }
         }
         if was_down {
-            tracing::info!(source = %source.registry.source(), "the registry answers again");
+            tracing::info!(source = %source.registry.source(), "the registry is available again");
             let is_down = self.is_any_down();
             self.readers().iter().for_each(|reader| reader.registry(is_down));
         }
     }
 
-    /// A registry did not answer.
+    /// Marks a registry as unavailable.
     pub(super) fn mark_down(self: &Arc<Self>, index: usize, error: Error) {
         if self.closing.is_closed() {
             return;
@@ -78,7 +78,7 @@ impl Inner {
         if !source.failed(error) {
             return;
         }
-        tracing::warn!(source = %source.registry.source(), error = shown, "the registry does not answer; its last lists serve on");
+        tracing::warn!(source = %source.registry.source(), error = shown, "the registry is unavailable; using its last lists");
         for entry in self.services.load().values().filter(|entry| !entry.is_ready()) {
             self.load_from_disk(entry);
             entry.notify_unavailable();
@@ -86,16 +86,16 @@ impl Inner {
         self.readers().iter().for_each(|reader| reader.registry(true));
     }
 
-    /// The program itself said what exists.
+    /// Applies the endpoints that the program published.
     pub(super) fn apply_published(self: &Arc<Self>, entry: &Arc<CacheEntry>, listing: Listing) {
         let trust = AbsencePolicy { absence: Absence::Final, settled: true, ttl: self.ttl };
         let applied = entry.heard(self.sources.len(), listing, trust, None);
         self.apply_result(entry, &applied);
     }
 
-    /// What follows from news, once no lock is held.
+    /// Finishes an update after its locks are released: probes, expiry, snapshot.
     pub(super) fn apply_result(self: &Arc<Self>, entry: &Arc<CacheEntry>, applied: &UpdateResult) {
-        // Whoever was registered anew is tried at once, however it left.
+        // An endpoint that was registered again is probed at once.
         let at_once = |ejection: &mut Ejection| ejection.next_probe = clock::now();
         for member in &applied.returned {
             entry.service().reschedule(&member.state, at_once);

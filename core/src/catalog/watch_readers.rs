@@ -1,23 +1,22 @@
-//! Who listens: readers of watches, held weakly, those that have gone left out.
+//! A list of weak references to watch readers, without those that were dropped.
 
 use std::sync::{Arc, Weak};
 
 use super::catalog_watch::WatchReader;
 
-/// So few are not worth a look for those that have gone.
+/// Below this number no cleanup takes place.
 const FEW: usize = 16;
 
-/// Some readers. A watch that is dropped takes no word of leave, so each addition looks after as many as have been
-/// added since the last look: what has gone never outnumbers what is there for long.
+/// Watch readers. A dropped watch does not deregister itself, so the list is cleaned up each time it has doubled.
 #[derive(Default)]
 pub(super) struct WatchReaders {
     all: Vec<Weak<WatchReader>>,
-    /// How many there may be before the next look.
+    /// The size at which the next cleanup takes place.
     room: usize,
 }
 
 impl WatchReaders {
-    /// One more listens.
+    /// Adds a reader.
     pub(super) fn add(&mut self, reader: &Arc<WatchReader>) {
         if self.all.len() >= self.room.max(FEW) {
             self.room = self.open().len() * 2;
@@ -25,13 +24,13 @@ impl WatchReaders {
         self.all.push(Arc::downgrade(reader));
     }
 
-    /// Those that still listen.
+    /// The readers that are still open.
     pub(super) fn open(&mut self) -> Vec<Arc<WatchReader>> {
         self.all.retain(|reader| reader.upgrade().is_some_and(|reader| !reader.is_closed()));
         self.all.iter().filter_map(Weak::upgrade).collect()
     }
 
-    /// Whether anybody still listens.
+    /// Whether any reader is still open.
     pub(super) fn has_any(&mut self) -> bool {
         !self.open().is_empty()
     }
@@ -42,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn those_that_have_gone_do_not_pile_up() {
+    fn dropped_readers_are_cleaned_up() {
         let mut readers = WatchReaders::default();
         let stays: Vec<Arc<WatchReader>> = (0..100).map(|_| Arc::default()).collect();
         stays.iter().for_each(|reader| readers.add(reader));

@@ -1,4 +1,4 @@
-//! Making a client with the user's own code in it.
+//! Builds a client with the user's own hooks, balancers and transport.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use crate::error::Result;
 use crate::model::Endpoint;
 use crate::transport::{Answer, Failure};
 
-/// Puts a [`Client`] together.
+/// Builds a [`Client`].
 ///
 /// ```
 /// use plumline::{Answer, Client, Headers};
-/// // Tests of one's own code need no server: a stub answers, retries and ejection go on around it.
+/// // Tests need no server: the transport stub answers; retries and ejection work as usual.
 /// let plum = Client::builder()
 ///     .registry("static://a:1,b:1")
 ///     .transport(|request: &plumline::Outgoing, _: &plumline::Endpoint| {
@@ -46,19 +46,19 @@ impl ClientBuilder {
         self
     }
 
-    /// Chooses endpoints for every service that has no balancer of its own.
+    /// Sets the balancer of every service that has no balancer of its own.
     pub fn balancer(mut self, balancer: impl Balancer + 'static) -> ClientBuilder {
         self.balancers.insert(None, Arc::new(balancer));
         self
     }
 
-    /// Chooses endpoints for one service.
+    /// Sets the balancer of one service.
     pub fn balancer_for(mut self, service: &str, balancer: impl Balancer + 'static) -> ClientBuilder {
         self.balancers.insert(Some(service.to_owned()), Arc::new(balancer));
         self
     }
 
-    /// Called before each attempt, on the caller's thread; may change what is sent, or refuse to send it.
+    /// Called before each attempt, on the caller's thread. It may change the request or refuse it with an error.
     pub fn on_request(
         mut self,
         hook: impl Fn(&mut Outgoing, &Endpoint) -> Result<()> + Send + Sync + 'static,
@@ -79,13 +79,13 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends instead of a socket, for tests of one's own code.
+    /// Replaces the socket, for tests.
     pub fn transport(mut self, transport: impl Transport + 'static) -> ClientBuilder {
         self.hooks.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Checks everything and makes the client. Opens nothing.
+    /// Validates the configuration and creates the client. Opens no connection.
     pub fn build(self) -> Result<Client> {
         let user_code = UserCode { hooks: self.hooks, balancers: self.balancers };
         Ok(Client { shell: Arc::new(ForkSafeCore::new(self.config, user_code)?) })

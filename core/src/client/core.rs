@@ -1,8 +1,8 @@
-//! What stands behind every clone of a client.
+//! The shared state behind every clone of a client.
 //!
-//! The [`ForkSafeCore`] is what survives: the configuration and the user's code. The [`Core`] is what lives in one
-//! process. After a `fork` the child leaks the core it inherited (no lock, no socket, no thread of it may be
-//! touched there) and builds a new one from the shell when it is first used.
+//! [`ForkSafeCore`] survives a fork: it holds the configuration and the user's code. [`Core`] belongs to one process. A
+//! forked child leaks the inherited core, because it must not use its locks, sockets and threads, and builds a new one
+//! from the [`ForkSafeCore`] on first use.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -28,21 +28,21 @@ use crate::registry::{self, Failover, Registry, Setup, Wait};
 use crate::runtime::{self, Runtime, TaskQueue};
 use crate::transport::tls;
 
-/// A close may take this long, plus the drain that was asked for.
+/// The time limit of `close()`, without the drain.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// Each time so many services have been added, those that are of no use are dropped.
+/// After this many added services, unused ones are dropped.
 const SWEEP_EVERY: usize = 256;
-/// At most so many background probes at once.
+/// The number of concurrent background probes.
 const PROBES: usize = 2;
 
-/// The user's own code.
+/// The hooks and balancers of the user.
 #[derive(Clone, Default)]
 pub(super) struct UserCode {
     pub(super) hooks: Hooks,
     pub(super) balancers: HashMap<Option<String>, Arc<dyn Balancer>>,
 }
 
-/// What survives a fork.
+/// The part of a client that survives a fork.
 pub(super) struct ForkSafeCore {
     config: Arc<ArcSwap<Config>>,
     user_code: UserCode,
@@ -75,7 +75,7 @@ impl ForkSafeCore {
     #[cold]
     fn rebuild(&self) -> Result<Arc<Core>> {
         let fresh = Arc::new(Core::new(self.config.clone(), &self.user_code, self.closing.clone())?);
-        // Whoever comes first has built it; the inherited one is never dropped.
+        // The first thread to get here wins. The inherited core is never dropped.
         let before = self.core.rcu(|current| {
             if current.generation == fresh.generation { current.clone() } else { fresh.clone() }
         });
@@ -111,7 +111,7 @@ impl Drop for ForkSafeCore {
     fn drop(&mut self) {
         let core = self.core.load_full();
         if core.generation == runtime::generation() {
-            // Waits for nothing. Registrations that were detached go on in the background.
+            // Does not wait. Detached registrations go on in the background.
             core.release();
         } else {
             std::mem::forget(core);
@@ -119,7 +119,7 @@ impl Drop for ForkSafeCore {
     }
 }
 
-/// What lives in one process.
+/// The part of a client that belongs to one process.
 pub(super) struct Core {
     generation: u64,
     config: Arc<ArcSwap<Config>>,
@@ -134,7 +134,7 @@ pub(super) struct Core {
     probes: Arc<TaskQueue>,
 }
 
-/// The client's own flag and the caller's interrupt, as one.
+/// Ends a wait by the client's close flag or by the caller's interrupt.
 pub(super) struct EitherInterrupt<'a>(&'a Closing, &'a dyn Interrupt);
 
 impl<'a> EitherInterrupt<'a> {
@@ -217,12 +217,12 @@ impl Core {
         self.runtime.threads()
     }
 
-    /// Ends a wait when the client is closed, or when the caller wants it.
+    /// Ends a wait when the client is closed or the caller interrupts it.
     pub(super) fn interrupt<'a>(&'a self, callers: &'a dyn Interrupt) -> EitherInterrupt<'a> {
         EitherInterrupt(&self.closing, callers)
     }
 
-    /// How a service is called; made on first use.
+    /// The context of a service; created on first use.
     pub(super) fn context(&self, service: &str) -> Result<Arc<ServiceContext>> {
         if let Some(known) = self.contexts.load().get(service) {
             return Ok(known.clone());
@@ -240,8 +240,8 @@ impl Core {
             Arc::new(ServiceContext::new(service, policies, self.catalog.clone(), runtime, probes, is_stub));
         let mut contexts = HashMap::clone(&contexts);
         if (contexts.len() + 1).is_multiple_of(SWEEP_EVERY) {
-            // Names that nobody offers, asked for once: a gateway meets as many as its callers can think of.
-            // Two maps hold each at this moment: the one that is, and the one that is being made.
+            // Callers of a gateway may request any number of service names that do not exist.
+            // Two maps hold each context at this moment: the current one and the new one.
             let is_of_use =
                 |context: &Arc<ServiceContext>| Arc::strong_count(context) > 2 || context.has_endpoints();
             contexts.retain(|_, context| is_of_use(context));
@@ -267,7 +267,7 @@ impl Core {
         Ok(())
     }
 
-    /// Waits for the first ever list of a service; never again after that.
+    /// Waits for the first endpoint list of a service. Later calls do not wait.
     #[inline]
     pub(super) fn await_first_list(
         &self,
@@ -287,7 +287,7 @@ impl Core {
             .map_err(|error| explain::no_list(context, error))
     }
 
-    /// The whole of a call.
+    /// Makes a call.
     pub(super) fn call(
         self: &Arc<Core>,
         context: &ServiceContext,
@@ -322,7 +322,7 @@ impl Core {
         }
     }
 
-    /// Ends the background work for this client, and lets go of its lines.
+    /// Ends the background work of this client and drops its contexts.
     fn release(&self) {
         self.catalog.close();
         self.contexts.swap(Arc::default()).values().for_each(|context| context.release());
@@ -336,7 +336,7 @@ impl Core {
     }
 }
 
-/// What the catalog reads of several registries.
+/// The registries that the catalog reads.
 fn together(registries: Vec<Arc<dyn Registry>>, mode: RegistryMode) -> Vec<Arc<dyn Registry>> {
     match mode {
         RegistryMode::Failover if registries.len() > 1 => vec![Arc::new(Failover::new(registries))],
@@ -344,7 +344,7 @@ fn together(registries: Vec<Arc<dyn Registry>>, mode: RegistryMode) -> Vec<Arc<d
     }
 }
 
-/// Reads every certificate file that is named, so that a wrong one is said when the client is made.
+/// Reads every configured certificate file, so that an invalid one fails when the client is created.
 fn check_authorities(config: &Config) -> Result<()> {
     let of_services = config.services.keys().map(|service| config.settings_for(service));
     let all = std::iter::once(config.settings.clone()).chain(of_services);

@@ -1,4 +1,4 @@
-//! Why a call goes where it goes, or nowhere: `explain()`, and the messages of [`Kind::NoEndpoint`].
+//! Explains the choice of endpoints: `explain()`, and the messages of [`Kind::NoEndpoint`].
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,41 +17,41 @@ use crate::membership::{Filter, Member, Snapshot};
 use crate::model::{Endpoint, Query};
 use crate::registry::Wait;
 
-/// What a client knows of a service, and what it would do with it. Displays as a table; serializes to JSON.
+/// The endpoints of a service and whether they would be called. Displays as a table; serializes to JSON.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// What was asked, as text.
+    /// The query, as text.
     pub query: String,
-    /// One line: how many endpoints are usable, and where the list is from; or why there is none.
+    /// One line: the number of usable endpoints and the source of the list, or why there is none.
     pub summary: String,
-    /// How many endpoints would be called.
+    /// The number of endpoints that would be called.
     pub usable: usize,
-    /// Where the list is from and how old it is.
+    /// The source and the age of the list.
     pub source: String,
     /// Every endpoint known, usable or not.
     pub endpoints: Vec<EndpointExplanation>,
 }
 
-/// What is thought of one endpoint.
+/// Whether one endpoint would be called, and why not.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct EndpointExplanation {
-    /// Where it is.
+    /// Its address.
     pub address: String,
     /// Its record.
     pub endpoint: Arc<Endpoint>,
     /// Whether it would be called.
     pub usable: bool,
-    /// Why not, or what speaks against it.
+    /// Why it is not called, or what counts against it.
     pub reasons: Vec<String>,
-    /// What a use takes, milliseconds (EWMA); `None` until one has ended.
+    /// Latency in milliseconds (EWMA); `None` before the first response.
     pub ewma_ms: Option<f64>,
-    /// Share of uses that go well (EWMA), 0 to 1.
+    /// Success rate (EWMA), 0 to 1.
     pub success: f64,
-    /// Uses that have not ended yet.
+    /// Calls and picks in flight.
     pub in_flight: u32,
-    /// Its share against the others'.
+    /// Its weight.
     pub weight: u32,
 }
 
@@ -131,7 +131,7 @@ fn judge(context: &ServiceContext, member: &Member, filter: &Filter, now: Tick) 
     }
 }
 
-/// Why nobody could be chosen.
+/// The error for a query without a usable endpoint.
 pub(super) fn no_endpoint(core: &Core, context: &ServiceContext, filter: &Filter, wait: &Wait<'_>) -> Error {
     let snapshot = context.service.snapshot();
     let provenance = core.catalog().provenance(context.name());
@@ -146,7 +146,7 @@ pub(super) fn no_endpoint(core: &Core, context: &ServiceContext, filter: &Filter
     Error::new(Kind::NoEndpoint, message).for_service(&**context.name())
 }
 
-/// Only endpoints of another protocol than HTTP are there.
+/// The error if all endpoints use another protocol than HTTP.
 fn cannot_be_called(snapshot: &Snapshot, filter: &Filter) -> Option<Error> {
     let anyone = Filter { query: filter.query.clone(), callable: false };
     let mut meant =
@@ -203,7 +203,7 @@ fn count_up(snapshot: &Snapshot, provenance: &Provenance, filter: &Filter) -> St
     )
 }
 
-/// `1 expired 40 s ago`, for each way of going.
+/// `1 expired 40 s ago`, for each removal reason.
 fn removals_in_words(gone: &[RemovedEndpoint]) -> Vec<String> {
     let now = clock::now();
     let mut ways: Vec<&str> = gone.iter().map(|gone| gone.why).collect();
@@ -218,7 +218,7 @@ fn removals_in_words(gone: &[RemovedEndpoint]) -> Vec<String> {
     ways.iter().map(in_words).collect()
 }
 
-/// The service could not be asked for even once.
+/// Adds the service to the error of the first list, unless the wait was ended.
 pub(super) fn no_list(context: &ServiceContext, error: Error) -> Error {
     if matches!(error.kind(), Kind::Closed | Kind::Cancelled) {
         return error;
@@ -226,7 +226,7 @@ pub(super) fn no_list(context: &ServiceContext, error: Error) -> Error {
     error.for_service(&**context.name())
 }
 
-/// `wait_for` gave up: what is there instead.
+/// The timeout error of `wait_for`, with the reason.
 pub(super) fn still_missing(core: &Core, query: &Query, timeout: Duration, error: Error) -> Error {
     let Ok(context) = core.context(&query.service) else { return error };
     let filter = Filter { query: query.clone(), callable: false };

@@ -1,4 +1,4 @@
-//! A handle bound to one service: what it stands for is looked up once.
+//! A handle bound to one service, which is looked up once.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::interrupt::{Interrupt, Interruptible, Never};
 use crate::membership::Selection;
 use crate::model::Query;
 
-/// A service, or some of its endpoints, of a client. Cheap to clone.
+/// A service, or a filtered part of its endpoints. Cheap to clone.
 ///
 /// ```
 /// # let plum = plumline::Client::new("static://127.0.0.1:8080")?;
@@ -29,7 +29,7 @@ pub struct ServiceHandle {
     bound: Arc<BoundService>,
 }
 
-/// What the query stands for in this process.
+/// The service and selections of the query in this process.
 pub(super) struct BoundService {
     pub(super) core: Arc<Core>,
     pub(super) context: Arc<ServiceContext>,
@@ -52,12 +52,13 @@ impl ServiceHandle {
         Ok(ServiceHandle { client, query, bound })
     }
 
-    /// What it stands for.
+    /// The query of this handle.
     pub fn query(&self) -> &Query {
         &self.query
     }
 
-    /// Makes a call. The request's path, headers and options count; its service and filters are this handle's.
+    /// Makes a call with the path, headers, body and options of the request. The service and filters are those of this
+    /// handle.
     pub fn call(&self, request: &Request) -> Result<Response> {
         self.with_interrupt(&Never).call(request)
     }
@@ -102,7 +103,7 @@ impl ServiceHandle {
         self.with_interrupt(&Never).pick()
     }
 
-    /// The same if it takes no waiting; `None` where [`pick`](ServiceHandle::pick) would have to ask a registry.
+    /// Chooses an endpoint without waiting; `None` if [`pick`](ServiceHandle::pick) would wait for a registry.
     pub fn try_pick(&self) -> Result<Option<Pick>> {
         self.bound(|bound| {
             if bound.context.entry.mark_used() {
@@ -119,8 +120,8 @@ impl ServiceHandle {
         Interruptible::new(self, interrupt)
     }
 
-    /// Uses what the handle is bound to. In a child forked since then it is looked up anew at each use: what is
-    /// bound belongs to the parent.
+    /// Runs `use_it` with the bound service. A forked child looks the service up at each use, because the bound one
+    /// belongs to the parent.
     #[inline]
     pub(super) fn bound<T>(&self, use_it: impl FnOnce(&BoundService) -> Result<T>) -> Result<T> {
         if self.client.is_closed() {

@@ -1,10 +1,10 @@
-//! The client: the one place where the parts meet. It reads like their table of contents.
+//! The client, which connects the other parts.
 //!
 //! ```text
-//!  Client ── ForkSafeCore (config, hooks: what survives a fork) ── Core (what lives in this process)
-//!                                                            ├─ catalog         what exists
-//!                                                            ├─ registrations   what we keep known
-//!                                                            └─ lines           how each service is called
+//!  Client ── ForkSafeCore (config, hooks; survives a fork) ── Core (of this process)
+//!                                                            ├─ catalog         the endpoint lists
+//!                                                            ├─ registrations   the instances of this program
+//!                                                            └─ contexts        the policies of each service
 //! ```
 
 mod builder;
@@ -37,7 +37,7 @@ pub use pick::Pick;
 pub use stats::{EndpointStats, ServiceStats, Stats};
 pub use watch::Watch;
 
-/// Finds services, calls them, survives what fails, and keeps this program registered.
+/// Finds services, calls them with retries and ejection, and keeps this program registered.
 ///
 /// Cheap to clone; clones are the same client. All methods may be called from any thread.
 ///
@@ -76,17 +76,18 @@ impl Client {
         Client::builder().config(config).build()
     }
 
-    /// For hooks, balancers and transports of one's own.
+    /// Builds a client with hooks, balancers or a transport of your own.
     pub fn builder() -> ClientBuilder {
         ClientBuilder::default()
     }
 
-    /// The endpoints of a service that are there and healthy. A service nobody knows has none.
+    /// The healthy endpoints of a service. An unknown service has none.
     pub fn discover(&self, query: impl Into<Query>) -> Result<Vec<Arc<Endpoint>>> {
         self.with_interrupt(&Never).discover(query)
     }
 
-    /// The same if it takes no waiting; `None` where [`discover`](Client::discover) would have to ask a registry.
+    /// The healthy endpoints of a service, without waiting; `None` if [`discover`](Client::discover) would wait for a
+    /// registry.
     pub fn try_discover(&self, query: impl Into<Query>) -> Result<Option<Vec<Arc<Endpoint>>>> {
         let query = query.into();
         let context = self.core()?.context(&query.service)?;
@@ -96,7 +97,7 @@ impl Client {
         }))
     }
 
-    /// The names of all services that the registries know, sorted.
+    /// The names of all services in the registries, sorted.
     ///
     /// ```
     /// # use plumline::{Client, Endpoint};
@@ -109,7 +110,7 @@ impl Client {
         self.with_interrupt(&Never).services()
     }
 
-    /// Chooses an endpoint for one use of any protocol, to be reported on.
+    /// Chooses an endpoint for one use of any protocol. Report the outcome on the [`Pick`].
     ///
     /// ```
     /// # let plum = plumline::Client::new("static://127.0.0.1:8080")?;
@@ -123,8 +124,8 @@ impl Client {
         self.with_interrupt(&Never).pick(query)
     }
 
-    /// Makes a call: picks, sends, goes elsewhere if need be, reports. An answer of any status is a
-    /// [`Response`]; see [`Response::error_for_status`].
+    /// Makes a call: chooses an endpoint, sends the request and retries. A response of any status is `Ok`; see
+    /// [`Response::error_for_status`].
     pub fn call(&self, request: &Request) -> Result<Response> {
         self.with_interrupt(&Never).call(request)
     }
@@ -186,67 +187,67 @@ impl Client {
 
     /// Registers this program, and keeps it registered until the handle is dropped or closed.
     ///
-    /// Returns at once while the port does not answer yet, and waits at most 2 s for the registry's word when it
-    /// does; with the registry away it keeps trying. Fails only for what will not pass: `InvalidArgument`,
-    /// Unsupported (a registry that only reads), Closed, Unauthenticated, `PermissionDenied`.
+    /// Returns at once if the port does not accept connections yet. Otherwise it waits at most 2 s for the response of the
+    /// registry. An unavailable registry is retried in the background. Fails only with `InvalidArgument`, `Unsupported`
+    /// (a read-only registry), `Closed`, `Unauthenticated` or `PermissionDenied`.
     pub fn register(&self, instance: Instance) -> Result<Registration> {
         self.with_interrupt(&Never).register(instance)
     }
 
-    /// Tells of every change of a service, beginning with what is there.
+    /// Watches a service: delivers its current endpoints, then every change.
     pub fn watch(&self, service: &str) -> Result<Watch> {
         let core = self.core()?;
         crate::call::check_service(service)?;
         Ok(Watch::new(core.catalog().watch(service), core.closing()))
     }
 
-    /// Tells of every change of every service, those included that appear later.
+    /// Watches all services, including those that appear later.
     pub fn watch_all(&self) -> Result<Watch> {
         let core = self.core()?;
         Ok(Watch::new(core.catalog().watch_all(), core.closing()))
     }
 
-    /// Waits until a service has an endpoint: for those who want to start only when it is there.
+    /// Waits until a service has a healthy endpoint.
     pub fn wait_for(&self, query: impl Into<Query>, timeout: Duration) -> Result<()> {
         self.with_interrupt(&Never).wait_for(query, timeout)
     }
 
-    /// Says for each endpoint of a service whether it would be called, and why not.
+    /// Explains for each endpoint of a service whether it would be called, and why not.
     pub fn explain(&self, query: impl Into<Query>) -> Result<Explanation> {
         self.with_interrupt(&Never).explain(query)
     }
 
-    /// Everything that is counted.
+    /// The statistics of this client.
     pub fn stats(&self) -> Result<Stats> {
         Ok(stats::gather(&*self.core()?))
     }
 
-    /// Says what exists of a service, beside what the registries say: a registry of one's own.
+    /// Adds endpoints of a service to those of the registries. Replaces the endpoints published before.
     pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) -> Result<()> {
         crate::call::check_service(service)?;
         self.core()?.catalog().publish(service, endpoints);
         Ok(())
     }
 
-    /// Has every list asked for anew before it is used again; if that fails, the old one still serves.
+    /// Reads every endpoint list again before its next use. If that fails, the old list stays in use.
     pub fn clear_cache(&self) -> Result<()> {
         self.core()?.catalog().clear();
         Ok(())
     }
 
-    /// Changes settings while the client lives, such as `{"timeout": "2s"}` or
+    /// Changes settings of the running client, such as `{"timeout": "2s"}` or
     /// `{"services": {"orders": {"retry": {"attempts": 2}}}}`.
     pub fn configure(&self, changes: Value) -> Result<()> {
         self.core()?.configure(changes)
     }
 
-    /// The configuration as it is now.
+    /// The current configuration.
     pub fn config(&self) -> Config {
         Config::clone(&self.shell.config())
     }
 
-    /// Deregisters what is registered, ends watches and calls in flight, waits for the configured drain and gives
-    /// back threads and connections. Everything afterwards is [`Kind::Closed`]; closing again does nothing.
+    /// Deregisters this program, ends watches and calls in flight, waits for the configured drain, and releases threads
+    /// and connections. Later calls fail with [`Kind::Closed`]; closing again does nothing.
     pub fn close(&self) {
         self.with_interrupt(&Never).close();
     }
@@ -256,7 +257,7 @@ impl Client {
         self.with_interrupt(&Never).close_draining(drain);
     }
 
-    /// Whether it was closed.
+    /// Whether the client was closed.
     pub fn is_closed(&self) -> bool {
         self.shell.is_closed()
     }

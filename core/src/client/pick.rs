@@ -1,4 +1,4 @@
-//! An endpoint chosen for one use, of any protocol, and the report on how it went.
+//! An endpoint chosen for one use of any protocol, and the report of its outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,20 +19,20 @@ use crate::registry::Wait;
 use crate::resilience::Outcome;
 use crate::telemetry::Count;
 
-/// An endpoint chosen for one use. Say how it went with [`success`](Pick::success) or
-/// [`failure`](Pick::failure); the first word counts. Dropped without one it is neutral, and counted in the stats.
-#[must_use = "a pick holds its endpoint as busy until it is reported on"]
+/// An endpoint chosen for one use. Report the outcome with [`success`](Pick::success) or [`failure`](Pick::failure); the
+/// first report counts. A pick that is dropped without a report is neutral, and counted as unreported in the stats.
+#[must_use = "a pick counts as in flight until it is reported or dropped"]
 pub struct Pick {
-    /// Leads to everything else, and keeps it alive, without a count that threads would meet at.
+    /// Keeps everything else alive without a reference count that threads would contend for.
     view: Guard<Arc<View>>,
     index: usize,
     began: Tick,
-    /// Whoever sets it has the word, from whichever thread.
+    /// Set by the first report, from any thread.
     settled: AtomicBool,
 }
 
 impl Pick {
-    /// Chooses among what a selection holds now; waits for the first ever list of the service.
+    /// Chooses an endpoint of the selection; waits for the first endpoint list of the service.
     pub(super) fn choose(bound: &BoundService, interrupt: &dyn Interrupt) -> Result<Pick> {
         let now = clock::now();
         if !bound.context.entry.mark_used() {
@@ -54,7 +54,7 @@ impl Pick {
         Deadline::new(now, bound.context.policies().settings.timeout)
     }
 
-    /// Chooses among what a selection holds now, waiting for nothing; `None` where that is nobody.
+    /// Chooses an endpoint of the selection without waiting; `None` if there is none.
     #[inline]
     pub(super) fn choose_now(bound: &BoundService, now: Tick) -> Result<Option<Pick>> {
         let view = bound.pickable.view();
@@ -75,17 +75,17 @@ impl Pick {
         &self.member().endpoint
     }
 
-    /// Whether its service's list is older than it should be, because the registry does not answer.
+    /// Whether the endpoint list is stale because the registry does not answer.
     pub fn is_stale(&self) -> bool {
         owner_of(&self.view).is_ok_and(|owner| owner.context.entry.is_stale())
     }
 
-    /// It went well.
+    /// Reports success.
     pub fn success(&self) {
         self.settle(Outcome::Reported(true));
     }
 
-    /// It did not.
+    /// Reports a failure.
     pub fn failure(&self) {
         self.settle(Outcome::Reported(false));
     }
@@ -118,7 +118,7 @@ impl Pick {
     }
 }
 
-/// Where a view's picks report; a view without belongs to a client that was closed.
+/// The owner of a view; a view without one belongs to a closed client.
 #[inline]
 fn owner_of(view: &View) -> Result<&PickOwner> {
     view.owner.as_ref().and_then(|owner| owner.downcast_ref()).ok_or_else(super::closed)

@@ -1,4 +1,4 @@
-//! How one service is called: its list, its policies, its counters. Everything a pick touches hangs here.
+//! One service of a client: its endpoint list, policies and counters. A pick uses nothing else.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use crate::resilience::Probe;
 use crate::runtime::{Priority, Runtime, TaskQueue};
 use crate::telemetry::Counters;
 
-/// Where picks report: carried by the views they come from.
+/// The context and policies that a pick reports to, held by the view of the pick.
 ///
-/// A line's views lead back to it here; [`ServiceContext::release`] breaks that circle when the client ends.
+/// The views of a context refer back to it. [`ServiceContext::release`] breaks this cycle when the client is closed.
 pub(super) struct PickOwner {
     pub(super) context: Arc<ServiceContext>,
     pub(super) policies: Arc<Policies>,
@@ -32,7 +32,7 @@ pub(super) struct ServiceContext {
     catalog: Arc<Catalog>,
     runtime: Runtime,
     probes: Arc<TaskQueue>,
-    /// Whether a stub plays the endpoints: then no socket may be opened towards them.
+    /// Whether a transport stub replaces the endpoints; then no socket to them may be opened.
     is_stub: bool,
 }
 
@@ -85,12 +85,12 @@ impl ServiceContext {
         !self.service.snapshot().members.is_empty()
     }
 
-    /// Lets the views go that lead back here.
+    /// Removes this context from the views.
     pub(super) fn release(&self) {
         self.service.hand_over(None);
     }
 
-    /// What a call with this query may go to.
+    /// The endpoints that a call with this query may use.
     pub(super) fn callable(&self, query: &Query) -> Arc<Selection> {
         if query.is_unfiltered() {
             return self.all.clone();
@@ -98,7 +98,7 @@ impl ServiceContext {
         self.service.selection(&Filter { query: query.clone(), callable: true })
     }
 
-    /// What a pick with this query may choose.
+    /// The endpoints that a pick with this query may choose.
     pub(super) fn pickable(self: &Arc<ServiceContext>, query: &Query) -> Arc<Selection> {
         let selection = self.service.selection(&Filter { query: query.clone(), callable: false });
         if selection.view().owner.is_none() {

@@ -1,4 +1,4 @@
-//! Everything that is counted, as one JSON-able value.
+//! The statistics of a client, serializable to JSON.
 
 use std::collections::BTreeMap;
 
@@ -13,57 +13,57 @@ use crate::membership::Member;
 use crate::registration::RegistrationStats;
 use crate::telemetry::{CallFigures, Count};
 
-/// Everything a client counts. Serializes to JSON; holds no secret.
+/// The statistics of a client. Serializes to JSON; contains no secrets.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
     /// Calls and picks, by service.
     pub services: BTreeMap<String, ServiceStats>,
-    /// How the lists of endpoints fare.
+    /// The endpoint lists.
     pub cache: CacheStats,
-    /// How this program's registrations fare.
+    /// The registrations of this program.
     pub registrations: Vec<RegistrationStats>,
     /// Background threads of this process, shared by all its clients.
     pub threads: usize,
 }
 
-/// What is counted for one service.
+/// The statistics of one service.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct ServiceStats {
-    /// What calls and picks came to.
+    /// The outcomes of calls and picks.
     #[serde(flatten)]
     pub figures: CallFigures,
-    /// How many retries the budget holds.
+    /// Retries left in the budget.
     pub budget: f64,
-    /// Whether its list is older than it should be, because the registry does not answer.
+    /// Whether its list is stale because the registry does not answer.
     pub stale: bool,
     /// Each endpoint, by its address.
     pub endpoints: BTreeMap<String, EndpointStats>,
 }
 
-/// What is counted for one endpoint.
+/// The statistics of one endpoint.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct EndpointStats {
-    /// Uses that have ended.
+    /// Finished calls and picks.
     pub attempts: u64,
-    /// Those among them that failed.
+    /// Failed calls and picks.
     pub failures: u64,
-    /// Uses that have not ended yet.
+    /// Calls and picks in flight.
     pub in_flight: u32,
-    /// What a use takes, milliseconds (EWMA); `None` until one has ended.
+    /// Latency in milliseconds (EWMA); `None` before the first response.
     pub ewma_ms: Option<f64>,
-    /// Share of uses that go well (EWMA), 0 to 1.
+    /// Success rate (EWMA), 0 to 1.
     pub success: f64,
-    /// Whether it is out of rotation.
+    /// Whether it is ejected.
     pub ejected: bool,
 }
 
 pub(super) fn gather(core: &Core) -> Stats {
     let now = clock::now();
     let mut cache = core.catalog().stats();
-    // A pick is a look-up too; it is counted once, as a pick.
+    // A pick is a cache hit too; services count it as a pick only.
     cache.hits += core.contexts().values().map(|context| context.counters.get(Count::Picks)).sum::<u64>();
     let services =
         core.contexts().iter().map(|(name, context)| (name.clone(), of_service(context, now))).collect();

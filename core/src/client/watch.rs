@@ -1,4 +1,4 @@
-//! Changes as they happen, as an iterator.
+//! The changes of services, as an iterator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::interrupt::{Closing, Interrupt, Interruptible, Never};
 use crate::model::Change;
 
-/// Tells of every change, beginning with what is there. A slow reader gets changes merged, never a gap.
+/// Delivers the current endpoints of a service, then every change. A slow reader gets merged changes, without gaps.
 ///
 /// As an iterator it waits for each change and ends when the watch or its client is closed. `next_within` and
 /// `close` may be called from any thread.
@@ -43,7 +43,7 @@ impl Watch {
         Interruptible::new(self, interrupt)
     }
 
-    /// Ends it: whoever waits for a change gets [`Kind::Closed`](crate::Kind::Closed).
+    /// Closes the watch: waiting calls fail with [`Kind::Closed`](crate::Kind::Closed).
     pub fn close(&self) {
         self.watching.close();
     }

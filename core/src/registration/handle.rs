@@ -11,9 +11,9 @@ use crate::model::Instance;
 use crate::registry::Wait;
 use crate::runtime::Priority;
 
-/// Keeps an instance known. Dropping it deregisters, waiting at most 2 s, unless it was detached.
+/// Keeps an instance registered. Dropping it deregisters the instance within 2 s, unless it was detached.
 ///
-/// In a child after `fork` it does nothing: the instance is the parent's.
+/// In a forked child it does nothing: the instance belongs to the parent.
 #[must_use = "dropping the handle deregisters the instance; call detach() to keep it registered"]
 pub struct Registration {
     shared: Arc<Shared>,
@@ -26,22 +26,22 @@ impl Registration {
         Registration { shared, managed, detached: false }
     }
 
-    /// Where it stands.
+    /// Its state.
     pub fn state(&self) -> RegistrationState {
         if self.shared.is_inherited() { RegistrationState::Closed } else { self.managed.state() }
     }
 
-    /// `host:port` as others see it.
+    /// The registered `host:port`.
     pub fn address(&self) -> String {
         if self.shared.is_inherited() { String::new() } else { self.managed.address() }
     }
 
-    /// The instance as registered, with everything that was found out for it.
+    /// The instance as registered, with the fields that were filled in.
     pub fn instance(&self) -> Instance {
         if self.shared.is_inherited() { Instance::default() } else { self.managed.instance() }
     }
 
-    /// What last went wrong; `None` while it is registered.
+    /// The last error; `None` while it is registered.
     pub fn last_error(&self) -> Option<Error> {
         if self.shared.is_inherited() { None } else { self.managed.last_error() }
     }
@@ -51,7 +51,7 @@ impl Registration {
         self.with_interrupt(&Never).wait(timeout)
     }
 
-    /// Replaces what is registered, now and after every outage to come. An empty host stays what it was.
+    /// Replaces the registered data, now and for every later registration. An empty host keeps the current one.
     pub fn update(&self, mut instance: Instance) -> Result<()> {
         let shared = &self.shared;
         shared.check_open()?;
@@ -80,18 +80,18 @@ impl Registration {
         Interruptible::new(self, interrupt)
     }
 
-    /// Gives the registration to the client: from now on dropping this handle does nothing.
+    /// Leaves the registration to the client: dropping this handle no longer deregisters it.
     pub fn detach(mut self) -> Registration {
         self.detached = true;
         self
     }
 
-    /// `register()` failed after all.
+    /// Deregisters after a failed `register()`.
     pub(super) fn withdraw(self) {
         self.shared.close(&self.managed, &Wait::new(REGISTER_TIMEOUT, &Never));
     }
 
-    /// The same for a caller who was interrupted: he does not wait for it.
+    /// Deregisters in the background after an interrupted `register()`.
     pub(super) fn withdraw_in_background(self) {
         let handle = self.detach();
         let (shared, managed) = (handle.shared.clone(), handle.managed.clone());
@@ -124,7 +124,7 @@ impl Interruptible<'_, Registration> {
 impl Drop for Registration {
     fn drop(&mut self) {
         if self.shared.is_inherited() {
-            // One count too many: never freed, for what it locks and owns is the parent's.
+            // Leaked on purpose: its locks and threads belong to the parent.
             std::mem::forget((self.shared.clone(), self.managed.clone()));
         } else if !self.detached {
             self.shared.close(&self.managed, &Wait::new(REGISTER_TIMEOUT, &Never));

@@ -1,8 +1,8 @@
-//! A round: everything registered with one registry is beaten for, and what it does not know is registered.
+//! A round sends the heartbeats of all instances to one registry, and registers the instances it does not know.
 //!
-//! Rounds come every TTL/3 ±15 %, and after a failure with a backoff that stays within the TTL. When something
-//! new is to be told a round comes at once, but only for what is new. A round goes through the slots in batches as large as a request of that registry;
-//! each batch takes the slots' data as they are at that moment, and leaves out what has been closed meanwhile.
+//! A round runs every TTL/3 ±15 %, and after a failure with a backoff that stays within the TTL. New data starts a round
+//! at once, for the changed instances only. A round sends batches of the size that a request of that registry allows.
+//! Each batch reads the data of its instances when it is sent, and skips those that were closed in the meantime.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Weak};
@@ -18,12 +18,12 @@ use crate::registry::reconnect::Reconnect;
 use crate::registry::{DEFAULT_TTL, Entry, Registry, Wait};
 use crate::runtime::Priority;
 
-/// Registrations often come together: this long others may join the round.
+/// How long a round waits for further registrations to join it.
 const GATHER_DELAY: Duration = Duration::from_millis(1);
-/// Requests have limits of their own; this one only ends a round that has lost its way.
+/// The limit of a whole round. Each request has its own, shorter limit.
 const ROUND_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One registry, and when it is next turned to.
+/// One registry and the schedule of its rounds.
 pub(super) struct RegistryWriter {
     registry: Arc<dyn Registry>,
     schedule: Mutex<Schedule>,
@@ -31,13 +31,13 @@ pub(super) struct RegistryWriter {
 
 #[derive(Default)]
 struct Schedule {
-    /// Counts the appointments made; only the latest is kept.
+    /// Counts the scheduled rounds; only the latest is run.
     appointment: u64,
     next: Option<Tick>,
-    /// When everybody is to be beaten for; rounds before that only tell news.
+    /// When the next heartbeat of all instances is due. Earlier rounds only send new data.
     heartbeat_at: Option<Tick>,
     running: bool,
-    /// Something new came up during a round.
+    /// Whether new data arrived during a round.
     again: bool,
     reconnect: Reconnect,
     error: Option<Error>,
@@ -52,15 +52,14 @@ impl RegistryWriter {
         &self.registry
     }
 
-    /// What is wrong with it at present.
+    /// Its current error.
     pub(super) fn lost(&self) -> Option<Error> {
         self.schedule.lock().error.clone()
     }
 }
 
 impl Schedule {
-    /// When the round after this one comes; `None` once nobody is registered any more, so that no `shortest` TTL
-    /// is left.
+    /// The time of the next round; `None` without registered instances, which have no `shortest` TTL.
     fn next_round(
         &mut self,
         scope: RoundScope,
@@ -70,7 +69,7 @@ impl Schedule {
         let now = clock::now();
         if let Err(error) = outcome {
             if !self.reconnect.is_lost() {
-                tracing::warn!(%error, "the registry cannot be beaten to; trying on");
+                tracing::warn!(%error, "heartbeat failed; retrying");
             }
             let ttl = shortest.unwrap_or(DEFAULT_TTL);
             self.heartbeat_at = Some(now.after(self.reconnect.lost(ttl, fastrand::f64())));
@@ -78,16 +77,16 @@ impl Schedule {
         }
         self.reconnect.found();
         let due = shortest.map(|ttl| now.after(jittered(ttl / 3)));
-        // News may bring a shorter TTL, but put nobody's beat off.
+        // A round for new data may bring the next heartbeat forward, but must not delay it.
         self.heartbeat_at = if scope == RoundScope::News { self.heartbeat_at.min(due).or(due) } else { due };
         if self.again { Some(now.after(GATHER_DELAY)) } else { self.heartbeat_at }
     }
 }
 
 impl Shared {
-    // === when ===
+    // === schedule ===
 
-    /// Something new is to be told: a round begins soon, unless the registry is lost.
+    /// Schedules a round for new data soon, unless the registry is unavailable.
     pub(super) fn schedule_soon(self: &Arc<Self>, writer: usize) {
         let mut schedule = self.writers[writer].schedule.lock();
         if schedule.running {
@@ -125,9 +124,9 @@ impl Shared {
                 RoundScope::News
             }
         };
-        // A panic is a defect, but one beat that met it must not be the last.
+        // A panic is a defect, but heartbeats must go on after it.
         let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| shared.round(writer, scope)))
-            .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a beat panicked; please report it")));
+            .unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a heartbeat panicked; please report it")));
         let shortest = shared.shortest_ttl(writer);
         let mut schedule = shared.writers[writer].schedule.lock();
         schedule.running = false;
@@ -138,21 +137,21 @@ impl Shared {
         }
     }
 
-    /// The shortest time for which this registry keeps one of the slots; `None` without slots.
+    /// The shortest TTL among the instances; `None` without instances.
     fn shortest_ttl(&self, writer: usize) -> Option<Duration> {
         let own = self.instances.lock().values().map(|managed| managed.ttl()).min()?;
         Some(own.min(self.writers[writer].registry.ttl()))
     }
 
-    // === what ===
+    // === rounds ===
 
-    /// Goes through every slot; an error if the registry is away.
+    /// Sends every instance in scope; an error if the registry is unavailable.
     fn round(&self, writer: usize, scope: RoundScope) -> Result<()> {
         let mut instances: Vec<Arc<ManagedInstance>> = self.instances.lock().values().cloned().collect();
         if scope == RoundScope::News {
             instances.retain(|managed| managed.has_news(writer));
         }
-        // Entries of one instance id travel together.
+        // Entries of one instance id go into one request.
         instances.sort_by_cached_key(|managed| (managed.instance().instance_id, managed.id));
         let mut rest = instances.as_slice();
         while !rest.is_empty() {
@@ -192,7 +191,7 @@ impl Shared {
         self.register(writer, &unknown)
     }
 
-    /// For each, whether it has to be registered again.
+    /// Sends heartbeats. Returns for each instance whether it has to be registered again.
     fn heartbeat(&self, writer: usize, taken: &[&(&Arc<ManagedInstance>, SentEntry)]) -> Result<Vec<bool>> {
         if taken.is_empty() {
             return Ok(Vec::new());
@@ -208,7 +207,7 @@ impl Shared {
         let again: Vec<bool> = again.collect();
         let lost = again.iter().filter(|again| **again).count();
         if lost > 0 {
-            tracing::info!(%source, lost, "the registry does not know us any more; registering again");
+            tracing::info!(%source, lost, "the registry lost instances; registering them again");
         }
         away.map_or(Ok(again), Err)
     }
@@ -232,7 +231,7 @@ impl Shared {
         away.map_or(Ok(()), Err)
     }
 
-    /// A changed identity is another entry: the old one goes once the new one is there.
+    /// Deregisters former identities once the registry holds the present one.
     fn remove_former(&self, writer: usize, managed: &ManagedInstance) -> Result<()> {
         for former in managed.take_former(writer) {
             let wait = Wait::new(ROUND_TIMEOUT, &self.closing);
@@ -245,7 +244,7 @@ impl Shared {
     }
 }
 
-/// About `size` slots, and those behind them that share the last one's instance id.
+/// The end of a batch of about `size` instances that keeps one instance id together.
 fn batch_end(instances: &[Arc<ManagedInstance>], size: usize) -> usize {
     let id = |managed: &ManagedInstance| managed.instance().instance_id;
     let end = size.clamp(1, instances.len());
@@ -257,13 +256,13 @@ fn entries(taken: &[&(&Arc<ManagedInstance>, SentEntry)]) -> Vec<Entry> {
     taken.iter().map(|(_, sent)| sent.entry.clone()).collect()
 }
 
-/// The error that shows that the registry is away, if one does.
+/// The first error that shows that the registry is unavailable.
 fn away<T>(outcomes: &[Result<T>]) -> Option<Error> {
     let errors = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
     errors.into_iter().find(|error| matches!(error.kind(), Kind::Unavailable | Kind::Timeout)).cloned()
 }
 
-/// ±15 %, per round, so that clients started together do not beat together.
+/// ±15 % per round, so that clients started together do not send heartbeats together.
 fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.85 + 0.3 * fastrand::f64())
 }
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_kept_for_a_short_time_is_tried_again_within_it() {
+    fn failed_round_is_retried_within_a_short_ttl() {
         for _ in 0..100 {
             let mut schedule = Schedule::default();
             for _ in 0..10 {
@@ -296,18 +295,18 @@ mod tests {
     }
 
     #[test]
-    fn a_shorter_ttl_among_the_news_is_beaten_for_in_time() {
+    fn shorter_ttl_brings_the_next_heartbeat_forward() {
         let mut schedule = Schedule::default();
         let first = after(&mut schedule, RoundScope::Everything, Ok(()), LONG);
         assert!(first > LONG / 4, "{first:?}");
         let second = after(&mut schedule, RoundScope::News, Ok(()), SHORT);
         assert!(second < SHORT * 2 / 5, "{second:?}");
         let third = after(&mut schedule, RoundScope::News, Ok(()), LONG);
-        assert!(third <= second, "news put a beat off: {third:?}");
+        assert!(third <= second, "new data delayed a heartbeat: {third:?}");
     }
 
     #[test]
-    fn rounds_end_with_the_last_slot() {
+    fn rounds_end_with_the_last_instance() {
         let mut schedule = Schedule::default();
         after(&mut schedule, RoundScope::Everything, Ok(()), LONG);
         assert_eq!(schedule.next_round(RoundScope::News, Ok(()), None), None);

@@ -1,4 +1,4 @@
-//! Where others reach this program: what cannot be meant, and what is meant when nothing is said.
+//! The address under which others reach this program: validation, and detection when none is given.
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::sync::Arc;
@@ -7,33 +7,33 @@ use crate::error::{Error, Result};
 use crate::model::Instance;
 use crate::registry::{Registry, Wait};
 
-/// An address of the documentation's own (RFC 5737): nothing is sent there, only the way to it is looked up.
+/// A documentation address (RFC 5737). Nothing is sent to it; only the route is looked up.
 const DOCUMENTATION_ADDRESS: SocketAddr =
     SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)), 9);
 
-/// Refuses an instance that nobody could reach.
+/// Refuses an instance that cannot be reached.
 pub(super) fn check(instance: &Instance) -> Result<()> {
     let refuse = |what: String| Err(Error::invalid(what).for_service(&instance.service));
     if instance.service.is_empty() || instance.service.chars().any(char::is_control) {
-        return refuse(format!("{:?} is no name for a service", instance.service));
+        return refuse(format!("{:?} is not a valid service name", instance.service));
     }
     let texts =
         [&instance.host, &instance.protocol, &instance.version, &instance.instance_id, &instance.zone];
     if let Some(text) = texts.into_iter().find(|text| text.chars().any(char::is_control)) {
-        return refuse(format!("{text:?} holds control characters"));
+        return refuse(format!("{text:?} contains control characters"));
     }
     if instance.protocol.is_empty() {
-        return refuse("the protocol is empty; write for example \"http\" or \"tcp\"".into());
+        return refuse("the protocol is empty; use for example \"http\" or \"tcp\"".into());
     }
     if instance.ttl.is_some_and(|ttl| ttl.is_zero()) {
-        return refuse("the ttl is 0; leave it out for the default of 15 s".into());
+        return refuse("the ttl is 0; omit it for the default of 15 s".into());
     }
     if instance.port == 0 {
-        return refuse(format!("port 0 {ONLY_LISTENING}; give the port the server got"));
+        return refuse(format!("port 0 {ONLY_LISTENING}; give the port that the server is bound to"));
     }
     if is_for_listening(&instance.host) {
         return refuse(format!(
-            "host {:?} {ONLY_LISTENING}; give this machine's address, or leave it out to have it found",
+            "host {:?} {ONLY_LISTENING}; give this machine's address, or omit it to detect it",
             instance.host
         ));
     }
@@ -44,7 +44,7 @@ pub(super) fn check(instance: &Instance) -> Result<()> {
     Ok(())
 }
 
-const ONLY_LISTENING: &str = "tells a server where to listen, not others where to find it";
+const ONLY_LISTENING: &str = "tells a server where to listen, not clients where to connect";
 
 fn is_for_listening(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']').trim_end_matches('.');
@@ -52,7 +52,7 @@ fn is_for_listening(host: &str) -> bool {
     unspecified || bare.eq_ignore_ascii_case("localhost") || bare.to_ascii_lowercase().ends_with(".localhost")
 }
 
-/// This machine's address as the registry sees it, else on the way out.
+/// This machine's address: the local address of the registry connection, else the source address of outgoing traffic.
 pub(super) fn find<'a>(
     registries: impl Iterator<Item = &'a Arc<dyn Registry>>,
     wait: &Wait<'_>,
@@ -61,7 +61,7 @@ pub(super) fn find<'a>(
     let seen = registries.find_map(|registry| registry.local_ip(wait)).or_else(outgoing_ip);
     wait.interrupt.check()?;
     seen.map(|ip| ip.to_string())
-        .ok_or_else(|| Error::invalid("this machine's address could not be found; give it as host"))
+        .ok_or_else(|| Error::invalid("cannot detect this machine's address; set host"))
 }
 
 fn outgoing_ip() -> Option<IpAddr> {
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_a_server_listens_is_not_where_it_is_found() {
+    fn rejects_listen_addresses_as_host() {
         for host in ["0.0.0.0", "::", "[::]", "localhost", "LOCALHOST.", "::ffff:0.0.0.0", "app.localhost"] {
             let error = check(&Instance::new("orders", 80).host(host)).unwrap_err();
             assert!(error.message().contains("where to listen"), "{host}: {error}");
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_break_a_line_is_refused() {
+    fn rejects_control_characters_and_malformed_hosts() {
         assert!(check(&Instance::new("or\nders", 80)).is_err());
         assert!(check(&Instance::new("orders", 80).version("v\r1")).is_err());
         for host in ["a b", "10.0.0.7:80", "orders.internal:80", "[::1]", "http://a"] {

@@ -1,4 +1,4 @@
-//! One registration: what the program said last, and how far each registry knows it.
+//! One registration: its latest data and its state at each registry.
 
 use std::time::Duration;
 
@@ -13,23 +13,23 @@ use crate::interrupt::SLICE;
 use crate::model::Instance;
 use crate::registry::{Entry, Health, HeartbeatResult, Wait};
 
-/// How long closing waits for a beat on its way before it goes ahead all the same.
+/// How long closing waits for a heartbeat in flight before it deregisters anyway.
 const IN_FLIGHT_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Where a registration stands.
+/// The state of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RegistrationState {
-    /// Its port does not answer yet; it is published once it does.
+    /// Its port does not accept connections yet; it is registered once it does.
     WaitingForPort,
-    /// On its way to the registry for the first time.
+    /// Its first registration is in progress.
     Registering,
-    /// Known to at least one registry.
+    /// At least one registry holds it.
     Registered,
-    /// No registry answers; it is registered as soon as one does.
+    /// No registry is available; it is registered as soon as one is.
     Unreachable,
-    /// The registry said no; tried again with every beat.
+    /// The registry refused it; retried with every heartbeat.
     Refused,
     /// Closed.
     Closed,
@@ -43,7 +43,7 @@ pub(super) struct ManagedInstance {
 
 struct ManagedState {
     entry: Entry,
-    /// Counts what was said; a registry knows the latest if it knows this one.
+    /// Counts the changes of the data; a registry that confirmed this revision holds the latest data.
     revision: u64,
     published: bool,
     closing: Closing,
@@ -58,25 +58,25 @@ enum Closing {
     Done,
 }
 
-/// What is to be done for a slot at one registry.
+/// The request to send for an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RoundTask {
-    /// It does not know the latest.
+    /// The registry does not hold the latest data.
     Register,
-    /// It does.
+    /// The registry holds the latest data.
     Heartbeat,
 }
 
-/// What a round is for.
+/// Which instances a round covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RoundScope {
-    /// Everybody.
+    /// All instances.
     Everything,
-    /// Those of whom the registry does not know the latest.
+    /// Instances whose latest data the registry does not hold.
     News,
 }
 
-/// What was sent, to be reported on.
+/// An entry as it was sent.
 pub(super) struct SentEntry {
     pub(super) entry: Entry,
     pub(super) revision: u64,
@@ -98,7 +98,7 @@ impl ManagedInstance {
         ManagedInstance { id, data: Mutex::new(data), changed: Condvar::new() }
     }
 
-    // === what it is ===
+    // === properties ===
 
     pub(super) fn instance(&self) -> Instance {
         self.data.lock().entry.instance.clone()
@@ -149,7 +149,7 @@ impl ManagedInstance {
         self.changed.notify_all();
     }
 
-    /// Says something else from now on. Whether any registry has to hear of it.
+    /// Replaces the data that registries receive.
     pub(super) fn update(&self, instance: Instance) -> Result<()> {
         let mut data = self.data.lock();
         if data.closing != Closing::Open {
@@ -161,7 +161,7 @@ impl ManagedInstance {
         }
         let moved = identity(&instance) != identity(&before.instance);
         if moved {
-            // Closing the old one must not refuse the new one, should they share an id.
+            // A new generation, so that closing the old identity does not remove a new one with the same id.
             data.entry.generation = generation();
             data.at.iter_mut().filter(|at| at.sent).for_each(|at| {
                 at.former.push(before.clone());
@@ -178,7 +178,7 @@ impl ManagedInstance {
 
     // === rounds ===
 
-    /// What is to be sent to a registry now, marked as on its way; `None` if nothing, or no longer.
+    /// Takes what to send to a registry now, and marks it as in flight; `None` if there is nothing to send.
     pub(super) fn take_task(&self, writer: usize, scope: RoundScope) -> Option<SentEntry> {
         let mut data = self.data.lock();
         if !data.published
@@ -195,13 +195,13 @@ impl ManagedInstance {
         Some(SentEntry { entry, revision, task })
     }
 
-    /// Whether a registry does not know the latest.
+    /// Whether a registry does not hold the latest data.
     pub(super) fn has_news(&self, writer: usize) -> bool {
         let data = self.data.lock();
         data.published && data.has_news(writer)
     }
 
-    /// It has been registered, or not.
+    /// Records the outcome of a registration.
     pub(super) fn registered(&self, writer: usize, sent: &SentEntry, outcome: Result<()>) {
         let mut data = self.data.lock();
         let at = &mut data.at[writer];
@@ -219,7 +219,7 @@ impl ManagedInstance {
         self.changed.notify_all();
     }
 
-    /// It was beaten for. Whether it has to be registered again.
+    /// Records the outcome of a heartbeat. Returns whether it has to be registered again.
     pub(super) fn heartbeat_done(
         &self,
         writer: usize,
@@ -244,7 +244,7 @@ impl ManagedInstance {
                     tracing::warn!(
                         source,
                         instance_id = id,
-                        "forgotten at each beat, and registered again: does another program have this instance id?"
+                        "the registry keeps losing this instance; is another process using this instance id?"
                     );
                 }
             }
@@ -254,19 +254,19 @@ impl ManagedInstance {
         is_unknown && data.closing == Closing::Open
     }
 
-    /// Nothing of it is on its way any more.
+    /// No request of it is in flight any more.
     pub(super) fn no_longer_in_flight(&self, writer: usize) {
         self.data.lock().at[writer].in_flight = false;
         self.changed.notify_all();
     }
 
-    /// The registry is away; this slot's turn did not even come.
+    /// The registry became unavailable before this instance was sent.
     pub(super) fn unreachable(&self, writer: usize, error: &Error) {
         self.data.lock().at[writer].error = Some(error.clone());
         self.changed.notify_all();
     }
 
-    /// Identities to be removed, now that the registry knows the present one.
+    /// Takes the former identities to deregister, once the registry holds the present one.
     pub(super) fn take_former(&self, writer: usize) -> Vec<Entry> {
         let mut data = self.data.lock();
         let revision = data.revision;
@@ -274,18 +274,18 @@ impl ManagedInstance {
         if at.known == Some(revision) { std::mem::take(&mut at.former) } else { Vec::new() }
     }
 
-    /// They could not be removed yet.
+    /// Keeps a former identity whose deregistration failed.
     pub(super) fn return_former(&self, writer: usize, entry: Entry) {
         self.data.lock().at[writer].former.push(entry);
     }
 
     // === waiting ===
 
-    /// Waits until some registry knows it, or all have answered; an error only if one wants to know who we are,
-    /// or says no.
+    /// Waits until a registry holds it, or all have answered. Fails only if one refuses the credentials or the
+    /// permission.
     pub(super) fn wait_for_answer(&self, wait: &Wait<'_>) -> Result<()> {
         loop {
-            // The caller's own code, which may ask this very registration: not under its lock.
+            // Not under the lock: the caller's code may use this registration.
             wait.interrupt.check()?;
             let mut data = self.data.lock();
             let denied = data.at.iter().filter_map(|at| at.error.as_ref()).find(|error| is_denial(error));
@@ -324,20 +324,20 @@ impl ManagedInstance {
                     RegistrationState::WaitingForPort => "its port does not answer yet",
                     _ => "no registry has answered yet",
                 };
-                let still = Error::new(Kind::Timeout, format!("not registered in time: {why}"));
+                let still = Error::new(Kind::Timeout, format!("registration timed out: {why}"));
                 return Err(data.shown_error().cloned().unwrap_or(still));
             }
             self.changed.wait_for(&mut data, left.min(SLICE));
         }
     }
 
-    // === the end ===
+    // === closing ===
 
     pub(super) fn is_closing(&self) -> bool {
         self.data.lock().closing != Closing::Open
     }
 
-    /// From here on nothing of it is sent any more; false if that was so before.
+    /// Stops sending it; false if it was closing before.
     pub(super) fn begin_closing(&self) -> bool {
         let mut data = self.data.lock();
         let first = data.closing == Closing::Open;
@@ -348,7 +348,7 @@ impl ManagedInstance {
         first
     }
 
-    /// Everything that a registry may hold of it, and whether a beat of it may still arrive there.
+    /// Takes every entry that a registry may hold, and whether a heartbeat of it may still arrive there.
     pub(super) fn take_entries(&self, writer: usize, wait: &Wait<'_>) -> Vec<(Entry, bool)> {
         let mut data = self.data.lock();
         let until = wait.deadline.tightened(clock::now().after(IN_FLIGHT_HEARTBEAT_TIMEOUT));
@@ -398,7 +398,7 @@ impl ManagedState {
             || (health != Health::Unsaid && health != at.health)
     }
 
-    /// The error that matters most: none while it is registered.
+    /// The most important error; none while it is registered.
     fn shown_error(&self) -> Option<&Error> {
         if self.state() == RegistrationState::Registered {
             return None;
@@ -407,7 +407,7 @@ impl ManagedState {
         errors.max_by_key(|error| is_refusal(error)).or(self.last_error.as_ref())
     }
 
-    /// "Healthy again" has to be said once; "unhealthy" is said with every beat.
+    /// "Healthy again" is sent once; "unhealthy" is sent with every heartbeat.
     fn health_reported(&mut self, sent: &SentEntry) {
         if sent.entry.health == Health::Says(true) && self.entry.health == Health::Says(true) {
             self.entry.health = Health::Unsaid;
@@ -424,7 +424,7 @@ fn identity(instance: &Instance) -> (&str, &str, &str, u16, &str) {
     (&instance.service, &instance.instance_id, &instance.host, instance.port, &instance.protocol)
 }
 
-/// Waiting does not help: who asks, or what is said, has to be another.
+/// Whether a retry cannot help: the credentials or the data have to change.
 fn is_final(error: &Error) -> bool {
     is_denial(error) || error.kind() == Kind::InvalidArgument
 }
@@ -433,7 +433,7 @@ fn is_denial(error: &Error) -> bool {
     matches!(error.kind(), Kind::Unauthenticated | Kind::PermissionDenied)
 }
 
-/// Tells one `register()` from another.
+/// A random id that distinguishes one `register()` from another.
 fn generation() -> String {
     format!("{:016x}", fastrand::u64(..))
 }

@@ -1,14 +1,15 @@
-//! Staying known: every registration of a client, kept by one schedule per registry.
+//! Keeps the instances of a client registered, with one heartbeat schedule per registry.
 //!
 //! ```text
 //!  register() ──► ManagedInstance (latest data) ──► port answers? ──► round of each RegistryWriter ──► registered
-//!                   ▲                                         │  beats all slots together, every TTL/3 ±15 %
-//!        update() ──┘                                         └─ unknown to the registry: registered again at once
+//!                   ▲                                         │  one heartbeat for all, every TTL/3 ±15 %
+//!        update() ──┘                                         └─ unknown to the registry: registers again at once
 //! ```
 //!
-//! A slot always holds what the program said last, so whatever brings a registration back (an outage, an empty
-//! registry, a lost lease) brings it back with its latest data. A client with open registrations is held by the
-//! runtime until they are closed or the process exits; a forked child neither beats nor deregisters them.
+//! A `ManagedInstance` holds the latest data of the program. A registration that is restored after an outage, an empty
+//! registry or a lost lease is therefore restored with its latest data. The runtime keeps a client with open
+//! registrations alive until they are closed or the process exits. A forked child sends no heartbeat for them and does
+//! not deregister them.
 
 mod handle;
 mod heartbeat_rounds;
@@ -38,10 +39,10 @@ use crate::runtime::{self, KeepAlive, Runtime, TaskQueue};
 pub use handle::Registration;
 pub use managed_instance::RegistrationState;
 
-/// How long `register()` waits to hear whether it is allowed, and `close()` to deregister.
+/// How long `register()` waits for the first response of the registry, and `close()` to deregister.
 const REGISTER_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// All registrations of one client, and the schedules that keep them.
+/// All registrations of one client and their heartbeat schedules.
 #[derive(Clone)]
 pub struct Registrations {
     shared: Arc<Shared>,
@@ -50,21 +51,21 @@ pub struct Registrations {
 struct Shared {
     writers: Vec<RegistryWriter>,
     instances: Mutex<BTreeMap<u64, Arc<ManagedInstance>>>,
-    /// What keeps us alive while slots are open.
+    /// Keeps this object alive while instances are open.
     keep_alive: Mutex<Option<KeepAlive>>,
     config: RegistrationConfig,
     zone: String,
     runtime: Runtime,
-    /// For connecting to ports that are still to open.
+    /// Runs the checks whether a port accepts connections.
     ports: Arc<TaskQueue>,
     next: AtomicU64,
     closing: Closing,
-    /// The process that registered; a forked child leaves everything as it is.
+    /// The process that registered. A forked child changes nothing.
     generation: u64,
 }
 
 impl Registrations {
-    /// A scheduler for these stores (`Opened::writes` of every registry). Opens nothing.
+    /// Creates the schedules for these registries (`Opened::writes` of each). Opens no connection.
     pub fn new(
         writers: Vec<Arc<dyn Registry>>,
         config: RegistrationConfig,
@@ -89,14 +90,15 @@ impl Registrations {
 
     /// Registers an instance and keeps it registered until the handle is closed.
     ///
-    /// Returns at once while the port does not answer yet, else once a registry has answered, at the latest
-    /// after 2 s. Fails if the instance cannot be right, if no registry takes registrations, if the client is
-    /// closed, or if a registry asks who we are or says no; everything else is tried again in the background.
+    /// Returns at once if the port does not accept connections yet. Otherwise it returns after the first response of a
+    /// registry, at the latest after 2 s. Fails if the instance is invalid, if no registry accepts registrations, if
+    /// the client is closed, or if a registry refuses the credentials or the permission. Other failures are retried in
+    /// the background.
     pub fn register(&self, instance: Instance, interrupt: &dyn Interrupt) -> Result<Registration> {
         let shared = &self.shared;
         shared.check_open()?;
         if shared.writers.is_empty() {
-            let message = "no registry of this client takes registrations";
+            let message = "no registry of this client accepts registrations";
             return Err(Error::new(Kind::Unsupported, message).for_service(instance.service));
         }
         let wait = Wait::new(REGISTER_TIMEOUT, interrupt);
@@ -118,12 +120,12 @@ impl Registrations {
         Ok(handle)
     }
 
-    /// How many are open.
+    /// The number of open registrations.
     pub fn open(&self) -> usize {
         if self.shared.is_inherited() { 0 } else { self.shared.instances.lock().len() }
     }
 
-    /// Closes every one of them: deregisters within `wait`, then drains.
+    /// Closes all registrations: deregisters within `wait`, then waits for `drain`.
     pub fn close(&self, drain: Duration, wait: &Wait<'_>) {
         if self.shared.is_inherited() {
             return;
@@ -136,7 +138,7 @@ impl Registrations {
         }
     }
 
-    /// How they fare.
+    /// The statistics of each registration.
     pub fn stats(&self) -> Vec<RegistrationStats> {
         if self.shared.is_inherited() {
             return Vec::new();
@@ -153,12 +155,15 @@ impl Shared {
 
     fn check_open(&self) -> Result<()> {
         if self.is_inherited() {
-            return Err(Error::new(Kind::Closed, "this client belongs to the parent process"));
+            return Err(Error::new(
+                Kind::Closed,
+                "this client belongs to the parent process; create a new one after fork",
+            ));
         }
         self.closing.check()
     }
 
-    /// Fills in what was left to be found out, and refuses what cannot be right.
+    /// Fills in the missing fields and refuses an invalid instance.
     fn complete(&self, mut instance: Instance, wait: &Wait<'_>) -> Result<Instance> {
         host::check(&instance)?;
         if instance.host.is_empty() {
@@ -193,14 +198,14 @@ impl Shared {
         managed
     }
 
-    /// The port answers, or nobody asks whether it does: the registries are told.
+    /// Starts the registration: the port accepts connections, or its check is switched off.
     fn publish(self: &Arc<Self>, managed: &ManagedInstance) {
         let lost: Vec<Option<Error>> = self.writers.iter().map(RegistryWriter::lost).collect();
         managed.publish(&lost);
         (0..self.writers.len()).for_each(|writer| self.schedule_soon(writer));
     }
 
-    /// Deregisters; false if somebody else has already.
+    /// Deregisters; false if it was closed before.
     fn close(self: &Arc<Self>, managed: &Arc<ManagedInstance>, wait: &Wait<'_>) -> bool {
         if !managed.begin_closing() {
             return false;
@@ -211,7 +216,7 @@ impl Shared {
             for (entry, doubtful) in managed.take_entries(index, &own) {
                 if let Err(error) = writer.registry().deregister(&entry, doubtful, &own) {
                     let (source, service) = (writer.registry().source(), &entry.instance.service);
-                    tracing::warn!(%source, service, %error, "not deregistered; it expires by itself");
+                    tracing::warn!(%source, service, %error, "deregistration failed; the registry removes the instance after its TTL");
                     managed.set_last_error(error);
                 }
             }
@@ -221,7 +226,7 @@ impl Shared {
         true
     }
 
-    /// Without an open slot nothing needs to keep us alive.
+    /// Stops keeping this object alive once no instance is open.
     fn release_if_idle(&self) {
         let instances = self.instances.lock();
         let keep_alive = if instances.is_empty() { self.keep_alive.lock().take() } else { None };
@@ -232,7 +237,7 @@ impl Shared {
     }
 }
 
-/// Waits for calls still on their way.
+/// Waits for calls in flight.
 fn pause(drain: Duration, interrupt: &dyn Interrupt) {
     let until = clock::now().after(drain);
     loop {
@@ -244,7 +249,7 @@ fn pause(drain: Duration, interrupt: &dyn Interrupt) {
     }
 }
 
-/// How one registration fares.
+/// The statistics of one registration.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct RegistrationStats {
@@ -252,16 +257,16 @@ pub struct RegistrationStats {
     pub service: String,
     /// The instance's id.
     pub instance_id: String,
-    /// `host:port` as others see it.
+    /// The registered `host:port`.
     pub address: String,
-    /// Where it stands.
+    /// Its state.
     pub state: RegistrationState,
     /// Seconds since a registry last confirmed it; `None` if none ever has.
     pub last_beat_s: Option<f64>,
-    /// Beats that were confirmed.
+    /// Confirmed heartbeats.
     pub beats: u64,
-    /// How often it had to be registered anew.
+    /// How often it had to be registered again.
     pub reregistrations: u64,
-    /// What last went wrong.
+    /// The last error.
     pub last_error: Option<String>,
 }

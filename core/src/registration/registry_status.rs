@@ -1,28 +1,30 @@
-//! How far one registry knows a registration.
+//! The state of one registration at one registry.
 
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind};
 use crate::registry::{Entry, Health};
 
-/// A registry that restarts forgets once; so often in a row somebody else writes there.
+/// A registry that restarts loses an instance once. After this many losses in a row another process writes the same
+/// instance id.
 const FORGOTTEN_LIMIT: u32 = 3;
 
-/// How far one registry knows it.
+/// The state of one registration at one registry.
 #[derive(Default)]
 pub(super) struct RegistryStatus {
-    /// The revision it holds; `None`: none, as far as we know.
+    /// The revision that the registry confirmed; `None` if none.
     pub(super) known: Option<u64>,
-    /// What it was last told of its health.
+    /// The health it last received.
     pub(super) health: Health,
-    /// Under which identity it was last sent, and whether it may have arrived without our knowing.
+    /// Whether the present identity was sent.
     pub(super) sent: bool,
+    /// Whether a request without a response may have arrived.
     pub(super) doubtful: bool,
     pub(super) in_flight: bool,
-    /// Identities it had before, still to be removed.
+    /// Former identities that are still to be deregistered.
     pub(super) former: Vec<Entry>,
     pub(super) confirmed: Option<Tick>,
     pub(super) beats: u64,
-    /// Beats in a row that found it unknown.
+    /// Heartbeats in a row that the registry answered with "unknown".
     forgotten: u32,
     pub(super) reregistrations: u64,
     pub(super) error: Option<Error>,
@@ -35,26 +37,26 @@ impl RegistryStatus {
         self.doubtful = false;
     }
 
-    /// A beat found it as it is.
+    /// A heartbeat renewed it.
     pub(super) fn count_heartbeat(&mut self) {
         self.beats += 1;
         self.forgotten = 0;
     }
 
-    /// A beat found it unknown. Whether that is to be told: when it has become a habit.
+    /// A heartbeat found it unknown. True once the limit is reached: the caller logs a warning.
     pub(super) fn count_forgotten(&mut self) -> bool {
         self.forgotten = self.forgotten.saturating_add(1);
         self.forgotten == FORGOTTEN_LIMIT
     }
 
     pub(super) fn fail(&mut self, error: Error) {
-        // Whether the request was read nobody knows.
+        // A request that failed in transit may still have been executed.
         self.doubtful |= !is_refusal(&error);
         self.error = Some(error);
     }
 }
 
-/// It answered, and said no.
+/// Whether the registry answered with a refusal.
 pub(super) fn is_refusal(error: &Error) -> bool {
     !matches!(error.kind(), Kind::Unavailable | Kind::Timeout | Kind::Cancelled | Kind::Closed)
 }
@@ -64,13 +66,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_is_forgotten_again_and_again_is_told_of_once() {
+    fn repeated_loss_is_reported_once() {
         let mut at = RegistryStatus::default();
         assert!(!at.count_forgotten(), "as after a restart");
         at.count_heartbeat();
         let told: Vec<bool> = (0..5).map(|_| at.count_forgotten()).collect();
         assert_eq!(told, [false, false, true, false, false]);
         at.count_heartbeat();
-        assert!((0..3).any(|_| at.count_forgotten()), "it has begun anew");
+        assert!((0..3).any(|_| at.count_forgotten()), "the count starts again");
     }
 }
