@@ -1,12 +1,11 @@
 //! Time as the policies see it: a monotonic count of nanoseconds, passed in as an argument.
 //!
-//! Nothing in this crate decides anything by the wall clock, so a machine whose date jumps by an hour
-//! notices nothing. A [`Tick`] is eight bytes, so that atomics can hold one.
+//! No decision depends on the wall clock, so that a jump of the date has no effect. A [`Tick`] is eight bytes, so that atomics can hold one.
 
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// A moment: nanoseconds since this process first asked for the time.
+/// A moment: nanoseconds since this process first read the clock.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tick(u64);
 
@@ -26,7 +25,7 @@ impl Tick {
         self.0
     }
 
-    /// The moment `wait` later; [`Tick::NEVER`] where that is beyond counting.
+    /// The moment `wait` later; [`Tick::NEVER`] on overflow.
     pub fn after(self, wait: Duration) -> Tick {
         let wait = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
         Tick(self.0.saturating_add(wait))
@@ -92,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_deadline_only_comes_nearer() {
+    fn deadline_only_gets_earlier() {
         let deadline = Deadline::new(Tick::from_nanos(0), Duration::from_secs(1));
         assert_eq!(deadline.tightened(Tick::NEVER), deadline);
         assert_eq!(deadline.tightened(Tick::from_nanos(5)).at(), Tick::from_nanos(5));

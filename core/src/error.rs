@@ -1,4 +1,4 @@
-//! One error for everything, with a kind that has the same number in every language.
+//! The error type, with a kind that has the same number in every language.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,36 +6,36 @@ use std::time::Duration;
 
 use crate::model::Endpoint;
 
-/// What went wrong. The numbers are part of every language's interface and are never reused.
+/// The kind of an error. The numbers are part of every language's interface and are never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 #[non_exhaustive]
 pub enum Kind {
-    /// The caller passed something that cannot be right; the message names it and what would be.
+    /// An invalid argument; the message names it and what is valid.
     InvalidArgument = 1,
-    /// The key asked for does not exist (key-value only).
+    /// The key does not exist (key-value only).
     NotFound = 2,
     /// No endpoint could be chosen; the message says why.
     NoEndpoint = 3,
     /// The deadline of the call, or of its last attempt, passed.
     Timeout = 4,
-    /// No connection, or one that broke.
+    /// The connection failed or broke.
     Unavailable = 5,
     /// The service's circuit breaker is open.
     CircuitOpen = 6,
     /// A local limit refused the call.
     Overloaded = 7,
-    /// The other side wants to know who asks.
+    /// Missing or invalid credentials.
     Unauthenticated = 8,
-    /// The other side knows who asks, and says no.
+    /// Not permitted.
     PermissionDenied = 9,
-    /// The answer broke the protocol, its certificate did not verify, or it was larger than `max_body`.
+    /// The response violated the protocol or was larger than `max_body`, or the certificate did not verify.
     Protocol = 10,
-    /// The caller ended the wait.
+    /// The caller interrupted the wait.
     Cancelled = 11,
     /// The client was closed.
     Closed = 12,
-    /// This registry or endpoint cannot do that.
+    /// The registry or endpoint does not support the operation.
     Unsupported = 13,
     /// `error_for_status()` (`raise_for_status()` in other languages) was called on a 4xx or 5xx response.
     Status = 14,
@@ -44,7 +44,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Every kind there is.
+    /// All kinds.
     pub const ALL: [Kind; 15] = [
         Kind::InvalidArgument,
         Kind::NotFound,
@@ -90,31 +90,31 @@ impl Kind {
     }
 }
 
-/// What one attempt of a call came to.
+/// One attempt of a call and its outcome.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TraceStep {
-    /// Where it went.
+    /// The endpoint.
     pub endpoint: Arc<Endpoint>,
-    /// The status that came back, or what failed.
+    /// The status of the response, or the failure.
     pub outcome: TraceOutcome,
     /// How long the attempt took.
     pub elapsed: Duration,
 }
 
 impl TraceStep {
-    /// One attempt at this endpoint, for tests of one's own code.
+    /// One attempt at this endpoint, for tests.
     pub fn new(endpoint: impl Into<Arc<Endpoint>>, outcome: TraceOutcome, elapsed: Duration) -> TraceStep {
         TraceStep { endpoint: endpoint.into(), outcome, elapsed }
     }
 }
 
-/// The end of one attempt.
+/// The outcome of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TraceOutcome {
-    /// An HTTP answer with this status.
+    /// An HTTP response with this status.
     Status(u16),
-    /// No answer: what kind of failure, and in words.
+    /// No response: the kind of failure and its message.
     Failed(Kind, String),
 }
 
@@ -132,7 +132,7 @@ impl fmt::Display for TraceStep {
     }
 }
 
-/// Why an operation did not succeed. Displays as one line.
+/// Why an operation failed. Displays as one line.
 ///
 /// ```
 /// use plumline::{Error, Kind};
@@ -155,11 +155,11 @@ struct Inner {
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
 }
 
-/// What every fallible operation here returns.
+/// The result of every fallible operation of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// An error of this kind, with its one line.
+    /// An error of this kind with this message.
     pub fn new(kind: Kind, message: impl Into<String>) -> Error {
         let message = one_line(message.into());
         Error(Box::new(Inner {
@@ -173,42 +173,42 @@ impl Error {
         }))
     }
 
-    /// The caller's mistake, in words that name it.
+    /// An error of [`Kind::InvalidArgument`].
     pub fn invalid(message: impl Into<String>) -> Error {
         Error::new(Kind::InvalidArgument, message)
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }
 
-    /// The one line, as `Display` writes it.
+    /// The message, as `Display` writes it.
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// The service that was asked for, if one was.
+    /// The service of the operation, if any.
     pub fn service(&self) -> Option<&str> {
         self.0.service.as_deref()
     }
 
-    /// The endpoint of the last attempt, if there was one.
+    /// The endpoint of the last attempt, if any.
     pub fn endpoint(&self) -> Option<&Arc<Endpoint>> {
         self.0.endpoint.as_ref()
     }
 
-    /// How many attempts were made before giving up.
+    /// The number of attempts.
     pub fn attempts(&self) -> u32 {
         self.0.attempts
     }
 
-    /// What each attempt came to, in order.
+    /// The outcome of each attempt, in order.
     pub fn trace(&self) -> &[TraceStep] {
         &self.0.trace
     }
 
-    /// Whether the same call could succeed if it were made again, later or elsewhere.
+    /// Whether the operation may succeed if it is retried.
     pub fn is_retryable(&self) -> bool {
         matches!(
             self.kind(),
@@ -222,21 +222,21 @@ impl Error {
         self.trace().last().is_some_and(passing)
     }
 
-    /// The same error, naming the service it concerns.
+    /// Adds the service.
     #[must_use]
     pub fn for_service(mut self, service: impl Into<String>) -> Error {
         self.0.service = Some(service.into());
         self
     }
 
-    /// The same error, naming the endpoint it concerns.
+    /// Adds the endpoint.
     #[must_use]
     pub fn at_endpoint(mut self, endpoint: Arc<Endpoint>) -> Error {
         self.0.endpoint = Some(endpoint);
         self
     }
 
-    /// The same error, with the story of the attempts behind it.
+    /// Adds the attempts.
     #[must_use]
     pub fn after(mut self, attempts: u32, trace: Vec<TraceStep>) -> Error {
         self.0.attempts = attempts;
@@ -244,7 +244,7 @@ impl Error {
         self
     }
 
-    /// The same error, with what caused it.
+    /// Adds the cause.
     #[must_use]
     pub fn caused_by(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Error {
         self.0.source = Some(Arc::new(source));
@@ -252,7 +252,7 @@ impl Error {
     }
 }
 
-/// Messages may quote what others sent; whatever that holds, the error stays one line.
+/// Replaces control characters by spaces: messages may quote input of others.
 fn one_line(message: String) -> String {
     if message.chars().any(char::is_control) {
         message.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
@@ -291,13 +291,13 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_quoted_an_error_is_one_line() {
+    fn message_is_one_line() {
         let error = Error::invalid("header \"X\r\nEvil: 1\" \0");
         assert!(!error.to_string().chars().any(char::is_control));
     }
 
     #[test]
-    fn an_error_is_one_word_wide() {
+    fn error_is_pointer_sized() {
         assert_eq!(size_of::<Result<()>>(), size_of::<usize>());
     }
 }

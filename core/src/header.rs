@@ -1,20 +1,22 @@
-//! What a header may hold, wherever it comes from: a request, the configuration, a hook.
+//! Validation of headers from requests, the configuration and hooks.
 
 use crate::error::{Error, Result};
 
-/// Refuses what would break out of its header, and what follows from the request itself.
+/// Refuses an invalid name or value, and headers that Plumline sets itself.
 pub(crate) fn check_header(name: &str, value: &str) -> Result<()> {
     if name.is_empty() || !name.bytes().all(is_token) {
         return Err(Error::invalid(format!(
-            "header name {name:?} may hold only letters, digits and !#$%&'*+-.^_`|~"
+            "header name {name:?} may contain only letters, digits and !#$%&'*+-.^_`|~"
         )));
     }
     if value.bytes().any(|byte| byte < 0x20 && byte != b'\t' || byte == 0x7f) {
-        return Err(Error::invalid(format!("header {name}: its value holds a control character")));
+        return Err(Error::invalid(format!("header {name}: its value contains a control character")));
     }
     if ["content-length", "transfer-encoding", "connection"].iter().any(|own| name.eq_ignore_ascii_case(own))
     {
-        return Err(Error::invalid(format!("header {name} follows from the request and cannot be set")));
+        return Err(Error::invalid(format!(
+            "header {name} is set by Plumline and cannot be set by the caller"
+        )));
     }
     Ok(())
 }

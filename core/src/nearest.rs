@@ -1,6 +1,6 @@
-//! "Did you mean …": the known word nearest to one that is not known.
+//! "Did you mean …": finds the known word most similar to an unknown one.
 
-/// The candidate that `word` is most likely a misspelling of, if any is near enough to be worth naming.
+/// The candidate most similar to `word`, if any is similar enough.
 ///
 /// Nearness is the optimal string alignment distance: insertions, deletions, substitutions and swaps of
 /// neighbours each count one; up to a third of the word may differ. Case does not count.
@@ -20,7 +20,7 @@ pub(crate) fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'
     nearest(word, candidates).map_or_else(String::new, |known| format!("; did you mean {known:?}?"))
 }
 
-/// Long input is compared by its beginning: nobody misspells a name of a hundred letters.
+/// Long input is compared by its beginning only.
 fn folded(text: &str) -> Vec<char> {
     text.chars().take(100).flat_map(char::to_lowercase).collect()
 }
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slip_of_the_finger_is_understood() {
+    fn finds_the_word_behind_a_typo() {
         let known = ["orders", "billing", "retry", "attempts"];
         for (slip, meant) in
             [("ordrs", "orders"), ("Orders", "orders"), ("bililng", "billing"), ("attemps", "attempts")]

@@ -1,10 +1,9 @@
-//! Locks that a forked child need not fear.
+//! Locks that are safe to use in a forked child.
 //!
-//! `parking_lot` keeps the threads that wait in one table of the process. After a fork that table still lists the
-//! parent's threads, by addresses on stacks that the child uses for other things: whoever waits there next may
-//! walk into them. The locks of `std` wait in the kernel instead, and what a thread left behind in an old lock
-//! concerns that lock alone. These are those, without the ceremony of poisoning: what they guard is never left
-//! half done by a panic.
+//! `parking_lot` keeps waiting threads in one table of the process. After a fork that table still contains the parent's
+//! threads, at stack addresses that the child reuses; the next waiting thread may follow them. The locks of `std` wait in
+//! the kernel, and a lock that was held during the fork affects that lock only. The types here wrap those of `std`
+//! without poisoning, because a panic never leaves the guarded values in an invalid state.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -18,7 +17,7 @@ pub struct Mutex<T>(std::sync::Mutex<T>);
 /// The value, while it is locked.
 pub struct MutexGuard<'a, T> {
     mutex: &'a Mutex<T>,
-    /// Gone only while somebody waits with it.
+    /// `None` only while a condition variable waits with it.
     held: Option<std::sync::MutexGuard<'a, T>>,
 }
 
@@ -28,13 +27,13 @@ impl<T> Mutex<T> {
         Mutex(std::sync::Mutex::new(value))
     }
 
-    /// Waits until nobody else holds it.
+    /// Waits until the lock is free.
     #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
         MutexGuard { mutex: self, held: Some(self.hold()) }
     }
 
-    /// The value if nobody else holds it now.
+    /// The value, if the lock is free.
     pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
         let held = match self.0.try_lock() {
             Ok(held) => held,
@@ -44,7 +43,7 @@ impl<T> Mutex<T> {
         Some(MutexGuard { mutex: self, held: Some(held) })
     }
 
-    /// The value of a lock that nobody else can hold.
+    /// The value, through exclusive access.
     pub fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -62,7 +61,7 @@ impl<T: fmt::Debug> fmt::Debug for Mutex<T> {
 }
 
 impl<T> MutexGuard<'_, T> {
-    /// Does something without the lock, and takes it again.
+    /// Releases the lock during `work`, then takes it again.
     pub fn unlocked<R>(guard: &mut Self, work: impl FnOnce() -> R) -> R {
         drop(guard.held.take());
         let _again = Relock(guard);
@@ -70,7 +69,7 @@ impl<T> MutexGuard<'_, T> {
     }
 }
 
-/// Takes a lock again, whatever happens in between.
+/// Takes the lock again when dropped, also by a panic.
 struct Relock<'g, 'a, T>(&'g mut MutexGuard<'a, T>);
 
 impl<T> Drop for Relock<'_, '_, T> {
@@ -97,12 +96,12 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// Where threads wait for a change of what a [`Mutex`] guards.
+/// Lets threads wait for a change of the value of a [`Mutex`].
 #[derive(Debug, Default)]
 pub struct Condvar(std::sync::Condvar);
 
 impl Condvar {
-    /// One that nobody waits for yet.
+    /// A condition variable without waiting threads.
     pub const fn new() -> Condvar {
         Condvar(std::sync::Condvar::new())
     }
@@ -114,19 +113,19 @@ impl Condvar {
         }
     }
 
-    /// Waits until it is woken, at most so long.
+    /// Waits until it is woken, at most for this time.
     pub fn wait_for<T>(&self, guard: &mut MutexGuard<'_, T>, most: Duration) {
         if let Some(held) = guard.held.take() {
             guard.held = Some(self.0.wait_timeout(held, most).unwrap_or_else(PoisonError::into_inner).0);
         }
     }
 
-    /// Wakes one of those who wait.
+    /// Wakes one waiting thread.
     pub fn notify_one(&self) {
         self.0.notify_one();
     }
 
-    /// Wakes all of them.
+    /// Wakes all waiting threads.
     pub fn notify_all(&self) {
         self.0.notify_all();
     }
@@ -137,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lock_is_taken_again_whatever_happens_without_it() {
+    fn unlocked_takes_the_lock_again_even_after_a_panic() {
         let mutex = Mutex::new(1);
         let mut guard = mutex.lock();
         MutexGuard::unlocked(&mut guard, || *mutex.lock() += 1);
@@ -151,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_woken_or_waits_no_longer_than_was_said() {
+    fn condvar_wakes_waiters_and_times_out() {
         let (mutex, woken) = (Mutex::new(false), Condvar::new());
         std::thread::scope(|scope| {
             scope.spawn(|| {

@@ -1,4 +1,4 @@
-//! What is counted, and how threads count without getting into each other's way.
+//! Counters, sharded so that threads do not contend for a cache line.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 const SHARDS: usize = 4;
 
-/// What one service's calls and picks came to. Each thread adds to a cache line it shares with few others.
+/// The counters of one service. Each thread adds to a shard, a cache line it shares with few others.
 #[derive(Debug, Default)]
 pub struct Counters {
     shards: [Shard; SHARDS],
@@ -25,7 +25,7 @@ struct Shard {
 pub enum Count {
     /// Calls that ended.
     Calls,
-    /// Calls that ended without an answer.
+    /// Calls that ended without a response.
     Failures,
     /// Attempts of calls, the first ones included.
     Attempts,
@@ -33,11 +33,11 @@ pub enum Count {
     Retries,
     /// Endpoints handed out by `pick()`.
     Picks,
-    /// Picks that were never reported on.
+    /// Picks without a report.
     Unreported,
-    /// Endpoints taken out of rotation.
+    /// Ejections.
     Ejections,
-    /// Attempts and connects that asked an ejected endpoint how it is.
+    /// Probes of ejected endpoints.
     Probes,
 }
 
@@ -50,12 +50,12 @@ impl Counters {
         }
     }
 
-    /// All that was added.
+    /// The sum of a counter.
     pub fn get(&self, what: Count) -> u64 {
         self.shards.iter().map(|shard| shard.cells[what as usize].load(Relaxed)).sum()
     }
 
-    /// All of it at once.
+    /// All counters.
     pub fn figures(&self) -> CallFigures {
         CallFigures {
             calls: self.get(Count::Calls),
@@ -93,13 +93,13 @@ impl Tally {
     }
 }
 
-/// What one service's calls and picks came to.
+/// The call and pick counts of one service.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CallFigures {
     /// Calls that ended.
     pub calls: u64,
-    /// Calls that ended without an answer.
+    /// Calls that ended without a response.
     pub failures: u64,
     /// Attempts of calls, the first ones included, probes not.
     pub attempts: u64,
@@ -107,11 +107,11 @@ pub struct CallFigures {
     pub retries: u64,
     /// Endpoints handed out by `pick()`.
     pub picks: u64,
-    /// Picks that were never reported on.
+    /// Picks without a report.
     pub unreported: u64,
-    /// Endpoints taken out of rotation.
+    /// Ejections.
     pub ejections: u64,
-    /// Attempts and connects that asked an ejected endpoint how it is.
+    /// Probes of ejected endpoints.
     pub probes: u64,
 }
 
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_lost_between_threads() {
+    fn counts_of_all_threads_add_up() {
         let counters = Counters::default();
         std::thread::scope(|scope| {
             for _ in 0..8 {

@@ -32,7 +32,7 @@ pub use round_robin::RoundRobin;
 ///
 /// impl Balancer for LeastBusy {
 ///     fn choose(&self, view: &View, _: &mut Context<'_>) -> Option<usize> {
-///         (0..view.len()).min_by_key(|index| view.slots()[*index].in_flight())
+///         (0..view.len()).min_by_key(|index| view.candidates()[*index].in_flight())
 ///     }
 /// }
 /// ```

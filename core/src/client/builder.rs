@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::Client;
-use super::core::{ForkSafeCore, UserCode};
+use super::fork_safe::{ForkSafeCore, UserCode};
 use crate::balance::Balancer;
 use crate::call::{Hooks, Outgoing, Transport};
 use crate::config::Config;

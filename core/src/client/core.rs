@@ -1,8 +1,4 @@
-//! The shared state behind every clone of a client.
-//!
-//! [`ForkSafeCore`] survives a fork: it holds the configuration and the user's code. [`Core`] belongs to one process. A
-//! forked child leaks the inherited core, because it must not use its locks, sockets and threads, and builds a new one
-//! from the [`ForkSafeCore`] on first use.
+//! The part of a client that belongs to one process: catalog, registrations and service contexts.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,10 +8,9 @@ use crate::sync::Mutex;
 use arc_swap::ArcSwap;
 use serde_json::Value;
 
-use super::closed;
 use super::explain;
+use super::fork_safe::UserCode;
 use super::service_context::ServiceContext;
-use crate::balance::Balancer;
 use crate::call::{Call, Hooks, Policies, Request, Response, check_service};
 use crate::catalog::Catalog;
 use crate::clock::{self, Deadline};
@@ -35,97 +30,13 @@ const SWEEP_EVERY: usize = 256;
 /// The number of concurrent background probes.
 const PROBES: usize = 2;
 
-/// The hooks and balancers of the user.
-#[derive(Clone, Default)]
-pub(super) struct UserCode {
-    pub(super) hooks: Hooks,
-    pub(super) balancers: HashMap<Option<String>, Arc<dyn Balancer>>,
-}
-
-/// The part of a client that survives a fork.
-pub(super) struct ForkSafeCore {
-    config: Arc<ArcSwap<Config>>,
-    user_code: UserCode,
-    closing: Arc<Closing>,
-    core: ArcSwap<Core>,
-}
-
-impl ForkSafeCore {
-    pub(super) fn new(config: Config, user_code: UserCode) -> Result<ForkSafeCore> {
-        let closing = Arc::new(Closing::default());
-        let config = Arc::new(ArcSwap::from_pointee(config));
-        let core = Core::new(config.clone(), &user_code, closing.clone())?;
-        Ok(ForkSafeCore { config, user_code, closing, core: ArcSwap::from_pointee(core) })
-    }
-
-    /// The core of this process.
-    #[inline]
-    pub(super) fn core(&self) -> Result<Arc<Core>> {
-        if self.closing.is_closed() {
-            return Err(closed());
-        }
-        let core = self.core.load();
-        if core.generation == runtime::generation() {
-            return Ok(Arc::clone(&core));
-        }
-        self.rebuild()
-    }
-
-    /// In a forked child, on first use.
-    #[cold]
-    fn rebuild(&self) -> Result<Arc<Core>> {
-        let fresh = Arc::new(Core::new(self.config.clone(), &self.user_code, self.closing.clone())?);
-        // The first thread to get here wins. The inherited core is never dropped.
-        let before = self.core.rcu(|current| {
-            if current.generation == fresh.generation { current.clone() } else { fresh.clone() }
-        });
-        if before.generation != fresh.generation {
-            std::mem::forget(before);
-        }
-        Ok(self.core.load_full())
-    }
-
-    pub(super) fn config(&self) -> Arc<Config> {
-        self.config.load_full()
-    }
-
-    pub(super) fn sources(&self) -> String {
-        self.core.load().sources.join(", ")
-    }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closing.is_closed()
-    }
-
-    pub(super) fn close(&self, drain: Option<Duration>, interrupt: &dyn Interrupt) {
-        let core = self.core.load_full();
-        if !self.closing.close() || core.generation != runtime::generation() {
-            return;
-        }
-        let drain = drain.unwrap_or(self.config().registration.drain);
-        core.close(drain, interrupt);
-    }
-}
-
-impl Drop for ForkSafeCore {
-    fn drop(&mut self) {
-        let core = self.core.load_full();
-        if core.generation == runtime::generation() {
-            // Does not wait. Detached registrations go on in the background.
-            core.release();
-        } else {
-            std::mem::forget(core);
-        }
-    }
-}
-
 /// The part of a client that belongs to one process.
 pub(super) struct Core {
     generation: u64,
     config: Arc<ArcSwap<Config>>,
     user_code: UserCode,
     closing: Arc<Closing>,
-    sources: Vec<String>,
+    pub(super) sources: Vec<String>,
     catalog: Arc<Catalog>,
     registrations: Registrations,
     contexts: ArcSwap<HashMap<String, Arc<ServiceContext>>>,
@@ -151,7 +62,11 @@ impl Interrupt for EitherInterrupt<'_> {
 }
 
 impl Core {
-    fn new(shared: Arc<ArcSwap<Config>>, user_code: &UserCode, closing: Arc<Closing>) -> Result<Core> {
+    pub(super) fn new(
+        shared: Arc<ArcSwap<Config>>,
+        user_code: &UserCode,
+        closing: Arc<Closing>,
+    ) -> Result<Core> {
         let config = shared.load_full();
         if config.registry.addresses.is_empty() {
             return Err(Error::invalid(
@@ -323,12 +238,12 @@ impl Core {
     }
 
     /// Ends the background work of this client and drops its contexts.
-    fn release(&self) {
+    pub(super) fn release(&self) {
         self.catalog.close();
         self.contexts.swap(Arc::default()).values().for_each(|context| context.release());
     }
 
-    fn close(&self, drain: Duration, interrupt: &dyn Interrupt) {
+    pub(super) fn close(&self, drain: Duration, interrupt: &dyn Interrupt) {
         let limit = Wait::new(CLOSE_LIMIT, interrupt);
         self.registrations.close(drain, &limit);
         self.release();

@@ -10,6 +10,7 @@
 mod builder;
 mod core;
 mod explain;
+mod fork_safe;
 mod handle;
 mod interruptible;
 mod pick;
@@ -22,7 +23,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use self::core::{Core, ForkSafeCore};
+use self::core::Core;
+use self::fork_safe::ForkSafeCore;
 use crate::call::{Request, Response};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};

@@ -1,4 +1,4 @@
-//! From JSON, files and the environment to a [`Config`]: layers are merged, then read once, strictly.
+//! Loads a [`Config`] from JSON, files and the environment: merges the layers, then parses the result strictly.
 
 use std::path::Path;
 
@@ -10,15 +10,15 @@ use super::{Config, Settings, environment};
 use crate::error::{Error, Result};
 use crate::nearest::suggestion;
 
-/// The sections that are no settings of a service.
+/// The top-level sections that are not settings of a service.
 const SECTIONS: [&str; 4] = ["registry", "cache", "registration", "services"];
 
 impl Config {
     /// Reads a configuration from JSON. An unknown key, a wrong type or a value out of range is
-    /// [`Kind::InvalidArgument`](crate::Kind::InvalidArgument), naming the key and what would be right.
+    /// [`Kind::InvalidArgument`](crate::Kind::InvalidArgument), naming the key and the valid values.
     pub fn from_json(text: &str) -> Result<Config> {
-        let value =
-            serde_json::from_str(text).map_err(|error| Error::invalid(format!("no JSON: {error}")))?;
+        let value = serde_json::from_str(text)
+            .map_err(|error| Error::invalid(format!("the configuration is not valid JSON: {error}")))?;
         Config::from_value(value)
     }
 
@@ -27,14 +27,14 @@ impl Config {
         Config::from_value(read_file(path.as_ref())?)
     }
 
-    /// Puts the layers together: the file that `PLUMLINE_CONFIG` names, the environment, then `arguments`,
-    /// each stronger than the one before.
+    /// Merges the layers: the file that `PLUMLINE_CONFIG` names, the environment, then `arguments`. Later layers override
+    /// earlier ones.
     pub fn layered(arguments: Value) -> Result<Config> {
         let variables: Vec<(String, String)> = std::env::vars().collect();
         Config::from_layers(&variables, arguments)
     }
 
-    /// The same with these environment variables.
+    /// Merges the layers with these environment variables.
     pub fn from_layers(variables: &[(String, String)], arguments: Value) -> Result<Config> {
         let file = variables.iter().find(|(name, _)| name == "PLUMLINE_CONFIG").map(|(_, path)| path);
         let mut layers = file.map_or_else(|| Ok(json!({})), |path| read_file(Path::new(path)))?;
@@ -65,7 +65,7 @@ impl Config {
         Ok(config)
     }
 
-    /// The settings of one service: the common ones with those under `services` on top.
+    /// The settings of one service: the common ones, overridden by those under `services`.
     pub fn settings_for(&self, service: &str) -> Settings {
         let mut settings = self.settings.clone();
         if let Some(overrides) = self.services.get(service) {
@@ -74,13 +74,13 @@ impl Config {
         settings
     }
 
-    /// This configuration with `changes` on top. Registries, cache and registration cannot be changed once a
-    /// client was made.
+    /// This configuration, overridden by `changes`. Registries, cache and registration cannot be changed in a running
+    /// client.
     pub fn changed(&self, mut changes: Value) -> Result<Config> {
         normalize(&mut changes);
         if let Some(fixed) = SECTIONS[..3].iter().find(|section| changes.get(**section).is_some()) {
             return Err(Error::invalid(format!(
-                "{fixed:?} cannot be changed while the client lives; make a new one"
+                "{fixed:?} cannot be changed in a running client; create a new client"
             )));
         }
         let mut value = serde_json::to_value(self).unwrap_or_default();
@@ -99,7 +99,7 @@ fn normalize(value: &mut Value) {
     }
 }
 
-/// Lays `stronger` over `base`: objects key by key, anything else as a whole.
+/// Merges `stronger` into `base`: objects key by key, other values as a whole.
 fn merge(base: &mut Value, stronger: &Value) {
     match (base, stronger) {
         (Value::Object(base), Value::Object(stronger)) => {
@@ -129,7 +129,7 @@ fn lookup<'a>(value: &'a Value, path: &serde_path_to_error::Path) -> Option<&'a 
     })
 }
 
-/// Turns serde's words into ours.
+/// Converts an error of serde into a message that names the key.
 fn refusal(prefix: &str, path: &str, found: Option<&Value>, message: &str) -> Error {
     if let Some(rest) = message.strip_prefix("unknown field `") {
         let (word, known) = rest.split_once('`').unwrap_or((rest, ""));
@@ -164,7 +164,7 @@ fn refusal(prefix: &str, path: &str, found: Option<&Value>, message: &str) -> Er
     }
 }
 
-/// What serde calls by the names of Rust's types, as people call it.
+/// Describes the types that serde names after Rust.
 fn in_words(expected: &str) -> &str {
     match expected {
         "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
@@ -187,7 +187,7 @@ fn read_file(path: &Path) -> Result<Value> {
         Some("toml") => toml::from_str(&text).map_err(|error| refuse(&error.message()))?,
         _ => return Err(refuse(&"a configuration file ends in .json, .yaml or .toml")),
     };
-    // An empty YAML file is no mistake: it sets nothing.
+    // An empty YAML file is valid and sets nothing.
     Ok(if value == Value::Null { json!({}) } else { value })
 }
 
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_named_with_the_nearest_known() {
+    fn unknown_key_suggests_the_nearest() {
         assert_eq!(refused(json!({"timeuot": 1})), r#"unknown key "timeuot"; did you mean "timeout"?"#);
         assert_eq!(refused(json!({"regsitry": {}})), r#"unknown key "regsitry"; did you mean "registry"?"#);
         assert_eq!(
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_is_named_with_its_value() {
+    fn wrong_type_names_key_and_value() {
         assert_eq!(
             refused(json!({"retry": {"attempts": "three"}})),
             r#"retry.attempts is "three"; it must be a whole number, 0 or more"#
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_has_its_own_settings_on_top_of_the_common_ones() {
+    fn service_settings_override_common_ones() {
         let config = Config::from_value(json!({
             "timeout": 2, "headers": {"x-team": "a"},
             "services": {"orders": {"attempt_timeout": "300ms", "headers": {"x-extra": "b"}}}
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn arguments_are_stronger_than_the_environment_and_that_than_the_file() {
+    fn arguments_override_environment_and_file() {
         let path = std::env::temp_dir().join(format!("plumline-config-{}.yaml", std::process::id()));
         std::fs::write(&path, "timeout: 1s\nretry: {attempts: 7, base: 1ms}\nregistry: memory://file\n")
             .unwrap();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn a_live_change_leaves_the_registries_alone() {
+    fn running_client_cannot_change_registries() {
         let config = Config::from_value(json!({"registry": "memory://", "timeout": 2})).unwrap();
         let changed = config.changed(json!({"timeout": "5s", "services": {"a": {"zone": "z"}}})).unwrap();
         assert_eq!(changed.settings.timeout, Duration::from_secs(5));

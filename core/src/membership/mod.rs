@@ -1,16 +1,16 @@
-//! What a client holds of one service: its endpoints with their state cells, and the views picks draw from.
+//! The endpoints of one service with their state, and the views that picks choose from.
 //!
 //! ```text
-//!  Service "orders" ──┬── Snapshot (what exists)      Member{endpoint, state} Member Member …
+//!  Service "orders" ──┬── Snapshot (all endpoints)    Member{endpoint, state} Member Member …
 //!                     │                                         │ state outlives updates
-//!                     ├── Selection per Query ── View (what may be picked now: alias table over the usable)
-//!                     ├── Rotation (who is out, never more than half; when somebody must look after them)
-//!                     └── ServiceLatency (how fast the service answers as a whole)
+//!                     ├── Selection per Query ── View (the usable endpoints, with an alias table)
+//!                     ├── Rotation (ejected endpoints, at most half; when the next check is due)
+//!                     └── ServiceLatency (the latency of the whole service)
 //! ```
 //!
-//! A snapshot and a view are never changed, only replaced, behind `arc_swap`: picks read them without a lock.
-//! The catalog replaces the snapshot; an ejection or a return rebuilds the views. State cells are shared by
-//! all snapshots, so that an endpoint that stays keeps its latency, its load and its reputation.
+//! Snapshots and views are immutable and replaced through `arc_swap`, so that picks read them without a lock. The catalog
+//! replaces the snapshot; an ejection or a return rebuilds the views. All snapshots share the state of an endpoint, so
+//! that it keeps its latency, load and success rate.
 
 mod alias;
 mod ejection;
@@ -38,23 +38,23 @@ pub use recent::Recent;
 pub use state::{AtomicF64, CROWD, Connections, Decaying, EndpointState, FailureStreak, StallTimeout};
 pub use view::{Candidate, MeanLatency, ServiceLatency, View};
 
-/// One endpoint and what we have seen of it.
+/// One endpoint and its state.
 #[derive(Clone, Debug)]
 pub struct Member {
     /// Its record.
     pub endpoint: Arc<Endpoint>,
-    /// Its cells, shared with every other snapshot it is in.
+    /// Its state, shared with the other snapshots.
     pub state: Arc<EndpointState>,
     /// Whether the registry has stopped listing it without saying that it is gone.
     pub unconfirmed: bool,
 }
 
-/// What exists of a service, as of one moment.
+/// All endpoints of a service at one moment.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// The endpoints, in the order of their addresses.
     pub members: Vec<Member>,
-    /// Counts the snapshots of this service, from 0 (nothing heard yet).
+    /// Counts the snapshots of this service, from 0 (no list yet).
     pub revision: u64,
 }
 
@@ -70,32 +70,32 @@ pub struct ListedEndpoint {
 /// How one snapshot differs from the one before.
 #[derive(Debug, Default, PartialEq)]
 pub struct Delta {
-    /// Endpoints that were not there before.
+    /// New endpoints.
     pub added: Vec<Arc<Endpoint>>,
-    /// Endpoints whose record is another one now.
+    /// Endpoints whose record changed.
     pub updated: Vec<Arc<Endpoint>>,
-    /// Endpoints that are gone.
+    /// Removed endpoints.
     pub removed: Vec<Arc<Endpoint>>,
 }
 
 impl Delta {
-    /// Whether nothing differs.
+    /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.updated.is_empty() && self.removed.is_empty()
     }
 }
 
-/// What a selection admits: a query, and whether only what can be called over HTTP is meant.
+/// A query, and whether only HTTP endpoints are accepted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Filter {
-    /// The endpoints meant.
+    /// The query.
     pub query: Query,
     /// Only `http` and `https` endpoints.
     pub callable: bool,
 }
 
 impl Filter {
-    /// `None` if the endpoint is meant, else what keeps it out.
+    /// `None` if the endpoint is accepted, else the reason why not.
     pub fn rejects(&self, endpoint: &Endpoint) -> Option<String> {
         if self.callable && !matches!(endpoint.protocol.as_str(), "http" | "https") {
             return Some(format!("protocol {}", endpoint.protocol));
@@ -104,41 +104,40 @@ impl Filter {
     }
 }
 
-/// The view that belongs to one filter; a handle on it is the fast path of every pick.
+/// The view of one filter. A handle to it is the fast path of every pick.
 #[derive(Debug)]
 pub struct Selection {
-    /// What it admits.
+    /// Its filter.
     pub filter: Filter,
-    /// Tells this selection from every other of the process, for per-thread counters.
+    /// An id that is unique in the process, for per-thread counters.
     pub id: u64,
     view: ArcSwap<View>,
     owner: Mutex<Option<Owner>>,
     retired: AtomicBool,
 }
 
-/// With more filters than this, the selections that nobody holds are let go.
+/// Above this number of filters, unused selections are dropped.
 const MOST_SELECTIONS: usize = 256;
 
-/// What picks from a view report to, carried along by the view so that a pick need hold nothing else.
+/// The target of pick reports. The view holds it, so that a pick holds the view only.
 pub type Owner = Arc<dyn Any + Send + Sync>;
 
 impl Selection {
-    /// Retires it if nobody but its service holds it.
+    /// Retires it if only its service holds it.
     fn retire(self: &Arc<Selection>) -> bool {
-        // Two maps hold it at this moment: the one that is, and the one that is being made.
+        // Two maps hold it at this moment: the current one and the new one.
         let unused = Arc::strong_count(self) <= 2;
         self.retired.store(unused, Ordering::Relaxed);
         unused
     }
 
-    /// Whether it no longer follows its service, and another must be asked for. One that was taken just as it was
-    /// retired finds out here.
+    /// Whether it no longer follows its service, and a new selection is needed.
     #[inline]
     pub fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Relaxed)
     }
 
-    /// What may be picked now. No lock, no allocation.
+    /// The present view. No lock, no allocation.
     pub fn view(&self) -> Guard<Arc<View>> {
         self.view.load()
     }
@@ -152,12 +151,12 @@ pub struct Service {
     selections: ArcSwap<HashMap<Filter, Arc<Selection>>>,
     rotation: Rotation,
     service_latency: Arc<ServiceLatency>,
-    /// Held while a snapshot or the views are replaced. Never while user code runs.
+    /// Held while a snapshot or the views are replaced, never while user code runs.
     writer: Mutex<Absent>,
 }
 
 impl Service {
-    /// A service of which nothing has been heard yet.
+    /// A service without a list.
     pub fn new(name: impl Into<String>) -> Arc<Service> {
         Arc::new(Service {
             name: name.into(),
@@ -174,17 +173,17 @@ impl Service {
         &self.name
     }
 
-    /// What exists of it.
+    /// All its endpoints.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.snapshot.load_full()
     }
 
-    /// How fast it answers as a whole.
+    /// The latency of the whole service.
     pub fn service_latency(&self) -> &ServiceLatency {
         &self.service_latency
     }
 
-    /// The selection for a filter; made on first use, the same one ever after.
+    /// The selection of a filter, created on first use.
     pub fn selection(&self, filter: &Filter) -> Arc<Selection> {
         if let Some(known) = self.selections.load().get(filter) {
             return known.clone();
@@ -211,9 +210,8 @@ impl Service {
         selection
     }
 
-    /// Replaces what exists. Endpoints with the same protocol and address are one, weight the largest;
-    /// those that stay keep their cells. An ejected one that is registered anew, or is back after it was
-    /// gone, is probed at once.
+    /// Replaces all endpoints. Endpoints with the same protocol and address are merged, with the largest weight. An endpoint
+    /// that stays keeps its state. An ejected one that is registered again, or is listed again, is probed at once.
     pub fn replace(&self, listed: Vec<ListedEndpoint>) -> Delta {
         let mut absent = self.writer.lock();
         let before = self.snapshot.load_full();
@@ -226,14 +224,14 @@ impl Service {
         delta
     }
 
-    /// Gives a selection's views an owner.
+    /// Sets the owner of a selection's views.
     pub fn adopt(&self, selection: &Selection, owner: &Owner) {
         let _writer = self.writer.lock();
         *selection.owner.lock() = Some(owner.clone());
         self.settle();
     }
 
-    /// Replaces the owner of every view that has one; `None` lets them all go.
+    /// Replaces the owner of every view that has one; `None` removes it.
     pub fn hand_over(&self, owner: Option<&Owner>) {
         let _writer = self.writer.lock();
         for selection in self.selections.load().values() {
@@ -243,13 +241,13 @@ impl Service {
         self.settle();
     }
 
-    /// Builds every view anew, after something changed what is usable.
+    /// Rebuilds all views, after a change of the usable endpoints.
     pub fn rebuild(&self) {
         let _writer = self.writer.lock();
         self.settle();
     }
 
-    /// Brings rotation and views in line with the snapshot; under the writer lock.
+    /// Updates rotation and views after a new snapshot; under the writer lock.
     fn settle(&self) {
         let snapshot = self.snapshot.load();
         self.rotation.settle(&snapshot.members);
@@ -277,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endpoint_that_stays_keeps_its_cells() {
+    fn endpoint_that_stays_keeps_its_state() {
         let service = Service::new("orders");
         service.replace(vec![listed(1, 1), listed(2, 1)]);
         let before = service.snapshot().members[0].state.clone();
@@ -291,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn filters_that_nobody_uses_are_let_go_and_those_in_use_go_on() {
+    fn unused_selections_are_dropped() {
         let service = Service::new("orders");
         let filter = |number: usize| Filter {
             query: Query::new("orders").label("n", number.to_string()),
@@ -304,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn a_process_started_anew_is_not_blamed_for_the_one_before() {
+    fn new_generation_resets_the_state() {
         let service = Service::new("orders");
         let generation = |name: &str| {
             let mut listed = listed(1, 1);
@@ -322,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_address_twice_is_one_endpoint_of_the_larger_weight() {
+    fn duplicate_addresses_merge_with_the_largest_weight() {
         let service = Service::new("orders");
         service.replace(vec![listed(1, 2), listed(1, 7), listed(1, 3)]);
         let members = &service.snapshot().members;
@@ -330,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_selection_follows_the_snapshot() {
+    fn selection_follows_the_snapshot() {
         let service = Service::new("orders");
         let selection = service.selection(&everything());
         assert_eq!(selection.view().len(), 0);

@@ -1,20 +1,20 @@
-//! What a watch tells.
+//! The changes that a watch delivers.
 
 use std::sync::Arc;
 
 use super::Endpoint;
 
-/// What a watch tells.
+/// The kind of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ChangeKind {
-    /// The present state; always the first.
+    /// The present endpoints; always the first change.
     Snapshot,
-    /// Endpoints came, went or changed.
+    /// Endpoints were added, updated or removed.
     Changed,
-    /// The registry stopped answering; the list stays as it was.
+    /// The registry became unavailable; the list stays in use.
     RegistryDown,
-    /// The registry answers again.
+    /// The registry is available again.
     RegistryUp,
 }
 
@@ -30,26 +30,26 @@ impl ChangeKind {
     }
 }
 
-/// One step of a watch: what happened, and the full list after it.
+/// One change of a service, with the full list after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// The service it concerns.
+    /// The service.
     pub service: String,
-    /// What happened.
+    /// The kind of the change.
     pub kind: ChangeKind,
-    /// Endpoints that were not there before.
+    /// New endpoints.
     pub added: Vec<Arc<Endpoint>>,
-    /// Endpoints whose record is another one now.
+    /// Endpoints whose record changed.
     pub updated: Vec<Arc<Endpoint>>,
-    /// Endpoints that are gone.
+    /// Removed endpoints.
     pub removed: Vec<Arc<Endpoint>>,
-    /// Every endpoint there is now.
+    /// All endpoints after the change.
     pub endpoints: Vec<Arc<Endpoint>>,
 }
 
 impl Change {
-    /// A change of this kind without endpoints, for tests of one's own code.
+    /// A change of this kind without endpoints, for tests.
     pub fn new(service: impl Into<String>, kind: ChangeKind) -> Change {
         Change {
             service: service.into(),

@@ -1,23 +1,23 @@
-//! What one attempt came to.
+//! The outcome of one attempt.
 
 use crate::membership::Cause;
 
-/// The end of one attempt, as far as trust and repetition care.
+/// The outcome of one attempt, as ejection and retries see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// No connection: refused, unreachable, no name, connect timeout. The request never left.
     Refused,
     /// The connection broke after the request may have been sent.
     Reset,
-    /// No answer in time.
+    /// No response in time.
     Timeout,
-    /// An HTTP answer with this status.
+    /// An HTTP response with this status.
     Status(u16),
-    /// An answer that breaks the protocol.
+    /// A response that violates the protocol.
     BadAnswer,
-    /// What the user of a `pick()` said of it: whether it went well.
+    /// The report of a pick: whether it succeeded.
     Reported(bool),
-    /// The caller gave up: it says nothing about the endpoint.
+    /// The caller gave up; it says nothing about the endpoint.
     Neutral,
 }
 
@@ -33,7 +33,7 @@ impl Outcome {
         }
     }
 
-    /// Whether it speaks for the endpoint.
+    /// Whether it counts as a success.
     pub const fn is_success(self) -> bool {
         !self.is_failure() && !matches!(self, Outcome::Neutral)
     }
@@ -52,12 +52,12 @@ impl Outcome {
         }
     }
 
-    /// Whether the endpoint answered at all, whatever it said.
+    /// Whether the endpoint sent a response of any status.
     pub const fn is_answer(self) -> bool {
         matches!(self, Outcome::Status(_) | Outcome::BadAnswer | Outcome::Reported(true))
     }
 
-    /// Whether nobody seems to be there: two in a row are enough to stop asking.
+    /// Whether the endpoint seems unreachable: two in a row eject it.
     pub const fn is_unreachable(self) -> bool {
         matches!(self, Outcome::Refused | Outcome::Timeout)
     }
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn server_errors_count_as_failures_but_not_missing_features_or_pleas_for_patience() {
+    fn server_errors_are_failures_except_501_505_and_429() {
         let failing: Vec<u16> = (100..=599).filter(|status| Outcome::Status(*status).is_failure()).collect();
         assert!(failing.iter().all(|status| *status >= 500));
         assert_eq!(failing.len(), 98);
@@ -87,12 +87,12 @@ mod tests {
     }
 
     #[test]
-    fn a_cancelled_attempt_says_nothing() {
+    fn cancelled_attempt_is_neutral() {
         assert!(!Outcome::Neutral.is_failure() && !Outcome::Neutral.is_success());
     }
 
     #[test]
-    fn what_passes_is_worth_another_try() {
+    fn temporary_failures_are_repeatable() {
         let passing: Vec<u16> =
             (100..=599).filter(|status| Outcome::Status(*status).is_repeatable()).collect();
         assert_eq!(passing, [408, 429, 502, 503, 504]);

@@ -1,4 +1,4 @@
-//! Taking an endpoint out of rotation by what its own calls came to.
+//! Outlier ejection: takes an endpoint out of rotation after failed calls.
 //!
 //! ```text
 //!              2 unreachable or 5 failures in a row
@@ -9,9 +9,9 @@
 //!                            └────────────────────────────┘
 //! ```
 //!
-//! At most half of a service is out, and never its last endpoint: [`Service`] sees to that. Each ejection may
-//! last longer than the one before, and ten seconds in rotation without a failure make up for one.
-//! A report costs atomics only; the writer lock is taken when something is decided.
+//! [`Service`] ensures that at most half of a service is ejected, and never its last endpoint. Each ejection may last longer
+//! than the previous one; ten seconds in rotation without a failure cancel one step. A report writes atomics only; the
+//! writer lock is taken for a decision.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +21,7 @@ use crate::clock::Tick;
 use crate::config::OutlierConfig;
 use crate::membership::{Ejection, EndpointState, Filter, Member, RotationStatus, Service};
 
-/// So long in rotation without a failure takes one off the multiplier.
+/// This time in rotation without a failure reduces the multiplier by one.
 const CALM: Duration = Duration::from_secs(10);
 
 /// The rules by which one service's endpoints are ejected.
@@ -30,12 +30,12 @@ pub struct Outlier {
     config: OutlierConfig,
 }
 
-/// What a report led to.
+/// The decision after a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutlierDecision {
-    /// Nothing.
+    /// No change.
     Unchanged,
-    /// The endpoint is out of rotation as of now.
+    /// The endpoint was ejected.
     Ejected(Ejection),
 }
 
@@ -45,13 +45,13 @@ impl Outlier {
         Outlier { config: config.clone() }
     }
 
-    /// Whether endpoints are taken out at all.
+    /// Whether ejection is enabled.
     pub fn is_enabled(&self) -> bool {
         self.config.enabled
     }
 
-    /// An attempt at `member` that began at `began` has come to this. Probes are told to
-    /// [`probed`](Outlier::probed) instead. Comes before the attempt's [`EndpointState::end`].
+    /// Reports the outcome of an attempt at `member` that began at `began`, before its [`EndpointState::end`]. Probes are
+    /// reported with [`probed`](Outlier::probed) instead.
     pub fn report(
         &self,
         service: &Service,
@@ -81,9 +81,8 @@ impl Outlier {
         OutlierDecision::Unchanged
     }
 
-    /// The slow path, for whoever finds `now >= service.wake_at()`: ends the ejections whose time is up, and
-    /// hands out the background probes that are due. Each must be carried out and told to
-    /// [`probed`](Outlier::probed).
+    /// The slow path, for callers that find `now >= service.wake_at()`: ends expired ejections and returns the background
+    /// probes that are due. Each must be executed and reported with [`probed`](Outlier::probed).
     #[must_use]
     pub fn look_after(&self, service: &Service, now: Tick) -> Vec<Probe> {
         if now < service.wake_at() {
@@ -103,7 +102,7 @@ impl Outlier {
         probe::claim_call(service, filter, now)
     }
 
-    /// A probe has come to this; true if its endpoint is back in rotation, on trial.
+    /// Reports the outcome of a probe; true if its endpoint is back in rotation, on trial.
     pub fn probed(&self, service: &Service, probe: &Probe, outcome: Outcome, now: Tick) -> bool {
         probe::conclude(service, probe, outcome, now)
     }

@@ -1,4 +1,4 @@
-//! What clients have in common beside threads, such as the one connection to a registry.
+//! Objects that clients share, such as the one connection to a registry.
 
 use std::any::Any;
 use std::sync::{Arc, Weak};
@@ -7,11 +7,11 @@ use arc_swap::ArcSwapOption;
 
 use super::{Runtime, RuntimeShare};
 
-/// Something under its key, as long as somebody uses it.
+/// A weak reference to a shared object.
 pub(super) type Common = Weak<dyn Any + Send + Sync>;
 
 impl Runtime {
-    /// What is in use under this key, or what `make` makes of it. Two that ask at the same time get the same.
+    /// The object in use under this key, or a new one of `make`. Concurrent callers get the same object.
     pub fn common<T, E>(&self, key: &str, make: impl FnOnce() -> Result<Arc<T>, E>) -> Result<Arc<T>, E>
     where
         T: Any + Send + Sync,
@@ -19,7 +19,7 @@ impl Runtime {
         if let Some(known) = self.known(key) {
             return Ok(known);
         }
-        // Not under the lock: what is made may need this runtime.
+        // Not under the lock: `make` may use this runtime.
         let made = make()?;
         let kept = self.hand_over(made.clone(), |_, queues, made| {
             queues.common.retain(|_, known| known.strong_count() > 0);
@@ -37,7 +37,7 @@ impl Runtime {
         self.hand_over((), |_, queues, ()| queues.common.get(key).and_then(upgrade)).flatten()
     }
 
-    /// The same threads without keeping them, for what several clients use: each of those keeps them.
+    /// A handle that does not keep the threads running, for objects that clients share: each client keeps them.
     #[must_use]
     pub fn unkept(&self) -> Runtime {
         let RuntimeShare { generation, ref shared, .. } = *self.share;
@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_use_is_not_made_again() {
+    fn object_in_use_is_shared() {
         let runtime = Runtime::alone();
         let first = common(&runtime, "a", "first");
         assert!(Arc::ptr_eq(&first, &common(&runtime, "a", "second")));
@@ -79,13 +79,13 @@ mod tests {
     }
 
     #[test]
-    fn whoever_asks_at_the_same_time_gets_the_same() {
+    fn concurrent_callers_get_the_same_object() {
         let runtime = Runtime::alone();
         let start = std::sync::Barrier::new(8);
         let made: Vec<Arc<String>> = std::thread::scope(|scope| {
             let ask = || {
                 start.wait();
-                // Slow to make, so that several are made at once.
+                // Slow, so that several are made at the same time.
                 runtime
                     .common::<String, Infallible>("a", || {
                         std::thread::yield_now();
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_does_not_keep_the_threads_uses_them_as_long_as_others_do() {
+    fn unkept_handle_works_while_others_keep_the_threads() {
         let runtime = Runtime::alone();
         let unkept = runtime.unkept();
         let (told, hears) = std::sync::mpsc::channel();

@@ -1,20 +1,20 @@
-//! The background of the process: a few threads that serve every client, started when first needed.
+//! The background threads of the process: a few threads for all clients, started on demand.
 //!
 //! ```text
-//!  clients ──► Runtime (counted) ──► Shared ── lanes: beats before polls, at most so many at once
+//!  clients ──► Runtime (counted) ──► Shared ── queues: heartbeats first, with a job limit each
 //!                                       │  ▲       └──► at most 4 workers
 //!                                       │  └─ timers (heap)
-//!                                       ├── parked sockets ──► 1 poller: readable, or late ──► a job
+//!                                       ├── parked sockets ──► 1 poller: ready or late ──► a job
 //!                                       └── tasks ──► 1 tokio thread, where registries need one
 //! ```
 //!
-//! * A **lane** is a queue that never has more than its limit of jobs running, so that one registry that has
-//!   stalled leaves workers for the others. Within it [`Priority::Heartbeat`] goes first.
-//! * A **parked** socket costs no thread: one poller waits for all of them and then posts a job.
-//! * Threads hold nothing but the queues. When the last [`Runtime`] is dropped they finish what they are
-//!   doing and end; nobody waits for them but [`Runtime::close`].
-//! * After a `fork` the child has none of these threads, and any lock may have been held. [`forked`] makes
-//!   every older runtime inert there: it is neither locked nor dropped, and a new one is made on demand.
+//! * A [`TaskQueue`] limits its running jobs, so that a stalled registry leaves workers for the others. Jobs of
+//!   [`Priority::Heartbeat`] run first.
+//! * A **parked** socket uses no thread: one poller waits for all of them and then posts a job.
+//! * Threads own only the queues. When the last [`Runtime`] is dropped they finish their job and end. Only
+//!   [`Runtime::close`] waits for them.
+//! * A forked child has none of these threads, and any lock may have been held. [`forked`] disables every older runtime
+//!   there: it is neither locked nor dropped, and a new one is created on demand.
 
 mod common;
 mod poller;
@@ -39,26 +39,25 @@ use crate::clock::{self, Deadline, Tick};
 static GENERATION: AtomicU64 = AtomicU64::new(0);
 static CURRENT: ArcSwapOption<CurrentRuntime> = ArcSwapOption::const_empty();
 
-/// How many forks lie between this process and the first one that used Plumline.
+/// The number of forks since the first process that used Plumline.
 #[inline]
 pub fn generation() -> u64 {
     GENERATION.load(Ordering::Relaxed)
 }
 
-/// To be called in the child after a `fork`, before anything else of this crate: all that was inherited is
-/// inert from then on.
+/// Must be called in a forked child before anything else of this crate. Disables all inherited objects.
 pub fn forked() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
 }
 
-/// The runtime that clients share at present, as long as one of them lives.
+/// The runtime that clients share while one of them exists.
 struct CurrentRuntime {
     generation: u64,
     lease: Weak<ThreadsGuard>,
 }
 
-/// A client's share in the background threads; its clones are the same share. When every share has been given
-/// back ([`Runtime::close`]) or dropped, the threads end by themselves.
+/// A client's share of the background threads; clones are the same share. The threads end when every share was closed
+/// ([`Runtime::close`]) or dropped.
 #[derive(Clone)]
 pub struct Runtime {
     share: Arc<RuntimeShare>,
@@ -68,26 +67,26 @@ pub struct Runtime {
 struct RuntimeShare {
     generation: u64,
     shared: Arc<Shared>,
-    /// Gone once it was given back.
+    /// `None` once the share was closed.
     lease: ArcSwapOption<ThreadsGuard>,
 }
 
-/// Ends the threads when the last share is gone.
+/// Ends the threads when it is dropped with the last share.
 struct ThreadsGuard {
     generation: u64,
     shared: Arc<Shared>,
 }
 
-/// Which of two waiting jobs of a lane goes first.
+/// The priority of a queued job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Priority {
-    /// Staying registered.
+    /// Heartbeats and registrations.
     Heartbeat,
     /// Everything else.
     Poll,
 }
 
-/// A queue with a limit of its own; as a rule one per registry.
+/// A queue with a limit of running jobs; usually one per registry.
 #[derive(Debug)]
 pub struct TaskQueue {
     id: u64,
@@ -95,7 +94,7 @@ pub struct TaskQueue {
 }
 
 impl TaskQueue {
-    /// A lane with at most `limit` of its jobs running at once.
+    /// A queue that runs at most `limit` jobs at the same time.
     pub fn new(limit: usize) -> Arc<TaskQueue> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Arc::new(TaskQueue { id: NEXT.fetch_add(1, Ordering::Relaxed), limit })
@@ -107,7 +106,7 @@ impl TaskQueue {
 pub enum Woken {
     /// The socket can be read or written, or has failed.
     Ready,
-    /// The time that was given for it is over.
+    /// The deadline has passed.
     Late,
     /// [`Runtime::unpark`] was called.
     Recalled,
@@ -122,11 +121,11 @@ pub enum Interest {
     Write,
 }
 
-/// Names a parked socket.
+/// The id of a parked socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ParkingId(u64);
 
-/// Names something that the runtime keeps alive.
+/// The id of an object that the runtime keeps alive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive(u64);
 
@@ -149,7 +148,7 @@ impl Runtime {
         }
     }
 
-    /// One that no other test shares.
+    /// A runtime of its own, for tests.
     #[cfg(test)]
     fn alone() -> Runtime {
         Runtime::of(Arc::new(ThreadsGuard { generation: generation(), shared: Arc::default() }))
@@ -171,7 +170,7 @@ impl Runtime {
         });
     }
 
-    /// Runs a job at a moment, or soon after.
+    /// Runs a job at this time or soon after.
     pub fn at(
         &self,
         at: Tick,
@@ -187,7 +186,7 @@ impl Runtime {
             if queues.workers == 0 {
                 shared.start_worker(queues);
             } else if earliest {
-                // Whoever watches the timers looks again.
+                // The worker that waits for timers checks them again.
                 shared.work.notify_all();
             }
         });
@@ -249,8 +248,8 @@ impl Runtime {
         drop(held); // after the lock: what is held may hold us
     }
 
-    /// Gives this share back; if it was the last, waits until the threads have ended or the deadline has passed.
-    /// What is handed over afterwards is dropped, unless other clients keep the threads.
+    /// Closes this share. If it was the last, waits until the threads have ended or the deadline has passed. Later jobs
+    /// are dropped, unless other clients keep the threads.
     pub fn close(&self, deadline: Deadline) {
         if self.is_inherited() {
             return;
@@ -266,18 +265,18 @@ impl Runtime {
         }
     }
 
-    /// How many threads it has now.
+    /// The number of running threads.
     pub fn threads(&self) -> usize {
         self.hand_over((), |_, queues, ()| queues.threads()).unwrap_or_default()
     }
 
-    /// Whether it stems from before a fork, and does nothing any more.
+    /// Whether it was inherited by a fork, and is disabled.
     pub fn is_inherited(&self) -> bool {
         self.share.generation != generation()
     }
 
-    /// Does something under the lock. What is handed over is dropped once the threads have ended, and leaked
-    /// where it stems from before a fork: dropping it could lock what will never be unlocked.
+    /// Runs `work` under the lock. The value is dropped instead once the threads have ended, and leaked in a forked child,
+    /// where dropping it could wait for a lock that is never released.
     fn hand_over<T, R>(&self, what: T, then: impl FnOnce(&Arc<Shared>, &mut Queues, T) -> R) -> Option<R> {
         if self.is_inherited() {
             std::mem::forget(what);
@@ -296,7 +295,7 @@ impl Runtime {
 impl Drop for RuntimeShare {
     fn drop(&mut self) {
         if self.generation != generation() {
-            // One count too many: never freed, for its locks may be held by threads that do not exist here.
+            // Leaked on purpose: its locks may be held by threads that do not exist here.
             std::mem::forget((self.shared.clone(), self.lease.load_full()));
         }
     }
@@ -311,7 +310,7 @@ impl ThreadsGuard {
 impl Drop for ThreadsGuard {
     fn drop(&mut self) {
         if self.is_inherited() {
-            // One count too many: never freed, for its locks may be held by threads that do not exist here.
+            // Leaked on purpose: its locks may be held by threads that do not exist here.
             std::mem::forget(self.shared.clone());
             return;
         }
@@ -330,7 +329,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(10);
 
-    /// A job that waits until it is let go, and says when it has begun.
+    /// A job that reports its start and waits until it is released.
     fn blocker(begun: Sender<()>) -> (Sender<()>, impl FnOnce() + Send + 'static) {
         let (go, gate) = channel::<()>();
         let job = move || {
@@ -345,7 +344,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_started_before_it_is_needed_and_all_ends_with_the_last_share() {
+    fn threads_start_on_demand_and_end_with_the_last_share() {
         let runtime = Runtime::alone();
         assert_eq!(runtime.threads(), 0);
         let (told, hears) = channel();
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_that_is_stuck_leaves_workers_for_the_others() {
+    fn stuck_queue_leaves_workers_for_others() {
         let runtime = Runtime::alone();
         let (stuck, free) = (TaskQueue::new(2), TaskQueue::new(2));
         let (begun, begins) = channel();
@@ -386,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn beats_go_before_polls() {
+    fn heartbeats_run_before_polls() {
         let runtime = Runtime::alone();
         let queue = TaskQueue::new(1);
         let (begun, begins) = channel();
@@ -403,11 +402,11 @@ mod tests {
     }
 
     #[test]
-    fn timers_go_off_in_their_order() {
+    fn timers_fire_in_order() {
         let runtime = Runtime::alone();
         let queue = TaskQueue::new(1);
         let (told, hears) = channel();
-        // Late enough that all of them are set before the first goes off.
+        // Late enough that all timers are set before the first fires.
         let base = clock::now().after(Duration::from_millis(300));
         for millis in [60, 20, 40] {
             let told = told.clone();
@@ -420,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timer_goes_off_while_another_ones_job_is_stuck() {
+    fn timer_fires_while_another_job_is_stuck() {
         let runtime = Runtime::alone();
         let (begun, begins) = channel();
         let (go, job) = blocker(begun);
@@ -435,7 +434,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_panics_takes_no_worker_along() {
+    fn panicking_job_keeps_its_worker() {
         let runtime = Runtime::alone();
         let queue = TaskQueue::new(1);
         let (told, hears) = channel();
@@ -445,7 +444,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parked_socket_wakes_when_it_is_ready_late_or_recalled() {
+    fn parked_socket_wakes_when_ready_late_or_recalled() {
         let runtime = Runtime::alone();
         let queue = TaskQueue::new(2);
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -475,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_keeps_the_runtime_until_it_is_released() {
+    fn held_object_keeps_the_runtime_until_released() {
         let runtime = Runtime::alone();
         let shared = runtime.share.shared.clone();
         let hold = runtime.hold(Arc::new(runtime.clone()));

@@ -1,4 +1,4 @@
-//! The one thread that waits for all parked sockets.
+//! The thread that waits for all parked sockets.
 
 use std::net::TcpStream;
 use std::os::fd::{AsFd, OwnedFd};
@@ -28,7 +28,7 @@ impl Shared {
         queues.polling = start("plumline-poller", move || shared.poll());
     }
 
-    /// The poller's life.
+    /// The main loop of the poller.
     pub(super) fn poll(self: &Arc<Self>) {
         let mut queues = self.queues.lock();
         while !queues.stopped {
@@ -59,13 +59,13 @@ impl Shared {
     }
 }
 
-/// Waits for the sockets, the bell or the moment; the sockets that are ready.
+/// Waits for the sockets, the bell or the deadline. Returns the ready sockets.
 fn wait_for_any(
     bell: Option<&OwnedFd>,
     waiting: &[(u64, Arc<TcpStream>, Interest)],
     until: Option<Tick>,
 ) -> Vec<u64> {
-    // Without a bell nobody can call us: look ten times a second.
+    // Without the bell nothing wakes this thread: poll every 100 ms.
     let longest = bell.is_none().then(|| Duration::from_millis(100));
     let wait = until.map(|until| until.remaining(clock::now())).into_iter().chain(longest).min();
     let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
@@ -79,8 +79,8 @@ fn wait_for_any(
     let mut fds: Vec<PollFd<'_>> = sockets.chain(bells).collect();
     if let Err(error) = rustix::event::poll(&mut fds, wait.as_ref()) {
         if error != rustix::io::Errno::INTR {
-            tracing::error!(%error, "polling failed");
-            std::thread::sleep(Duration::from_millis(100)); // never spin on an error that stays
+            tracing::error!(%error, "poll failed; retrying");
+            std::thread::sleep(Duration::from_millis(100)); // a permanent error must not spin
         }
         return Vec::new();
     }

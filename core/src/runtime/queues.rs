@@ -1,4 +1,4 @@
-//! What is to be done, and the workers that do it.
+//! The queued jobs and the workers that run them.
 
 use std::any::Any;
 use std::cmp::Reverse;
@@ -64,19 +64,19 @@ pub(super) struct Queues {
     pub(super) timers: BinaryHeap<Reverse<Timed>>,
     pub(super) running: HashMap<u64, usize>,
     pub(super) parked: BTreeMap<u64, Parked>,
-    /// Wakes the poller; there once it has been started.
+    /// Wakes the poller; set once it was started.
     pub(super) bell: Option<Arc<OwnedFd>>,
     pub(super) holds: HashMap<u64, Arc<dyn Any + Send + Sync>>,
     pub(super) common: HashMap<String, Common>,
     pub(super) counter: u64,
     pub(super) workers: usize,
     pub(super) idle: usize,
-    /// Whether an idle worker sleeps no longer than until the next timer.
+    /// Whether an idle worker waits for the next timer.
     pub(super) watched: bool,
     pub(super) polling: bool,
     #[cfg(feature = "tokio")]
     pub(super) tasks: Option<super::tasks::Tasks>,
-    /// How many tokio threads there are: one, or none.
+    /// The number of tokio threads: one or none.
     pub(super) tokio_threads: usize,
     pub(super) stopped: bool,
 }
@@ -89,7 +89,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Tells the threads to end, and takes what they will no longer do.
+    /// Tells the threads to end, and takes the jobs that are left.
     pub(super) fn stop(&self) -> (Vec<Job>, BTreeMap<u64, Parked>) {
         let mut queues = self.queues.lock();
         queues.stopped = true;
@@ -102,7 +102,7 @@ impl Shared {
         (undone, std::mem::take(&mut queues.parked))
     }
 
-    /// Wakes a worker for what has just been queued, or starts one.
+    /// Wakes or starts a worker for a queued job.
     pub(super) fn see_to(self: &Arc<Self>, queues: &mut Queues) {
         if queues.idle > 0 {
             self.work.notify_one();
@@ -118,7 +118,7 @@ impl Shared {
         }
     }
 
-    /// A worker's life.
+    /// The main loop of a worker.
     pub(super) fn serve(self: &Arc<Self>) {
         let mut queues = self.queues.lock();
         while !queues.stopped {
@@ -126,7 +126,7 @@ impl Shared {
             if let Some(job) = queues.take() {
                 let queue = job.queue.id;
                 if queues.idle == 0 && queues.has_more() {
-                    // Nobody else would notice what comes while this one is busy.
+                    // No other worker would notice new jobs while this one is busy.
                     self.start_worker(&mut queues);
                 }
                 MutexGuard::unlocked(&mut queues, || run(job.work));
@@ -139,7 +139,7 @@ impl Shared {
         self.ended.notify_all();
     }
 
-    /// Sleeps until there is work; one of the idle workers no longer than until the next timer.
+    /// Waits for work; one of the idle workers also waits for the next timer.
     pub(super) fn idle(&self, queues: &mut MutexGuard<'_, Queues>) {
         let next = queues.timers.peek().map(|Reverse(timed)| timed.at);
         queues.idle += 1;
@@ -149,7 +149,7 @@ impl Shared {
                 self.work.wait_for(queues, at.remaining(clock::now()));
                 queues.watched = false;
                 if queues.idle > 1 {
-                    // This one may be busy from now on: another watches the timers.
+                    // This worker may be busy now: another one waits for timers.
                     self.work.notify_one();
                 }
             }
@@ -179,7 +179,7 @@ impl Queues {
         Some(job)
     }
 
-    /// How many threads there are.
+    /// The number of threads.
     pub(super) fn threads(&self) -> usize {
         self.workers + usize::from(self.polling) + self.tokio_threads
     }
@@ -197,7 +197,7 @@ impl Queues {
         }
     }
 
-    /// Queues the timers that have come.
+    /// Queues the jobs of expired timers.
     pub(super) fn ring_timers(&mut self, now: Tick) {
         while self.timers.peek().is_some_and(|Reverse(first)| first.at <= now) {
             if let Some(Reverse(timed)) = self.timers.pop() {
@@ -214,22 +214,22 @@ impl Queues {
 
     pub(super) fn ring(&self) {
         if let Some(bell) = &self.bell {
-            // Full means it rings already.
+            // A full counter has woken the poller already.
             let _ = rustix::io::write(bell, &1u64.to_ne_bytes());
         }
     }
 }
 
-/// Whether the thread was started; where it was not, the next job tries again.
+/// Starts a thread. If that fails, the next job tries again.
 pub(super) fn start(name: &str, life: impl FnOnce() + Send + 'static) -> bool {
     let started = std::thread::Builder::new().name(name.into()).stack_size(512 << 10).spawn(life);
     if let Err(error) = &started {
-        tracing::error!(%error, name, "a background thread could not be started");
+        tracing::error!(%error, name, "cannot start a background thread; retrying with the next job");
     }
     started.is_ok()
 }
 
-/// A job that panics is a defect, but takes nobody else's thread with it.
+/// Runs a job. A panic is a defect, but does not end the worker.
 fn run(work: Work) {
     if std::panic::catch_unwind(AssertUnwindSafe(work)).is_err() {
         tracing::error!("a background job panicked; please report it");

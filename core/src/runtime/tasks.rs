@@ -1,7 +1,7 @@
-//! The one tokio thread: what registries push arrives here, whichever they are and however many.
+//! The tokio thread, which serves the connections of all registries that push updates.
 //!
-//! It is started by the first task and ends with the last share of the runtime, which drops every task that is
-//! still there. After a `fork` the child has no such thread; [`ForkLocal`] keeps it from waking one.
+//! The first task starts it. It ends with the last share of the runtime, which drops the remaining tasks. A forked child
+//! has no such thread; [`ForkLocal`] keeps the child from waking it.
 
 use std::future::Future;
 use std::ops::Deref;
@@ -14,7 +14,7 @@ use tokio::task::AbortHandle;
 use super::queues::Shared;
 use super::{Runtime, generation};
 
-/// The thread, as the queues know it.
+/// The handle of the thread.
 pub(super) struct Tasks {
     handle: Handle,
     /// Dropped to end it.
@@ -22,14 +22,14 @@ pub(super) struct Tasks {
 }
 
 impl Tasks {
-    /// Starts the thread; none if the system will not have it.
+    /// Starts the thread.
     fn start(shared: &Arc<Shared>) -> std::io::Result<Tasks> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
         let (running, ended) = oneshot::channel::<()>();
         let shared = shared.clone();
         std::thread::Builder::new().name("plumline-tasks".into()).spawn(move || {
-            // It never gets a message: what ends the wait is that the other end is gone.
+            // Waits until the sender is dropped; nothing is sent.
             let _ = runtime.block_on(ended);
             runtime.shutdown_background();
             shared.queues.lock().tokio_threads = 0;
@@ -46,7 +46,7 @@ pub struct Task {
 }
 
 impl Task {
-    /// Lets it go on until it ends by itself, or the thread does.
+    /// Detaches it: it runs until it ends or the thread ends.
     pub fn leave(mut self) {
         self.is_left = true;
     }
@@ -61,8 +61,8 @@ impl Drop for Task {
 }
 
 impl Runtime {
-    /// Runs a future on the tokio thread, started if need be; none once this runtime was closed or inherited, or
-    /// where the system has no thread to give.
+    /// Runs a future on the tokio thread, started on demand. `None` if this runtime was closed or inherited by a fork, or if
+    /// the thread cannot be started.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) -> Option<Task> {
         let handle = self.hand_over((), |shared, queues, ()| {
             if queues.tasks.is_none() {
@@ -71,7 +71,7 @@ impl Runtime {
                         queues.tokio_threads = 1;
                         queues.tasks = Some(tasks);
                     }
-                    Err(error) => tracing::error!(%error, "the thread of connections could not be started"),
+                    Err(error) => tracing::error!(%error, "cannot start the tokio thread"),
                 }
             }
             queues.tasks.as_ref().map(|tasks| tasks.handle.clone())
@@ -81,19 +81,19 @@ impl Runtime {
     }
 }
 
-/// Something that wakes the tokio thread when it is used or dropped: a forked child leaves it alone.
+/// A value that a forked child must not use or drop, such as one that wakes the tokio thread. The child leaks it.
 pub struct ForkLocal<T> {
     generation: u64,
     value: Option<T>,
 }
 
 impl<T> ForkLocal<T> {
-    /// Belongs to this process.
+    /// A value of this process.
     pub fn new(value: T) -> ForkLocal<T> {
         ForkLocal { generation: generation(), value: Some(value) }
     }
 
-    /// Whether this process made it.
+    /// Whether this process created it.
     pub fn is_current(&self) -> bool {
         self.generation == generation()
     }
@@ -125,7 +125,7 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(10);
 
-    /// Says when it is dropped.
+    /// Reports its drop.
     struct NotifyOnDrop(std::sync::mpsc::Sender<()>);
 
     impl Drop for NotifyOnDrop {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn tasks_share_one_thread_that_ends_with_the_last_share() {
+    fn tasks_share_a_thread_that_ends_with_the_last_share() {
         let runtime = Runtime::alone();
         assert_eq!(runtime.threads(), 0);
         let (told, hears) = channel();
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_task_ends_and_so_do_all_when_the_runtime_does() {
+    fn tasks_end_when_dropped_and_with_the_runtime() {
         let runtime = Runtime::alone();
         let (told, hears) = channel();
         let forever = || {

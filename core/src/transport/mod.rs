@@ -48,23 +48,23 @@ pub fn connect(
     connection::connect(address, timeout, &connection::Wait { deadline, interrupt })
 }
 
-/// Why an exchange brought no answer.
+/// Why an exchange failed.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Failure {
-    /// No connection could be opened; the request never left.
+    /// The connection failed; the request was not sent.
     Refused(String),
-    /// TLS could not be agreed on, or the certificate did not verify; the request never left.
+    /// The TLS handshake failed, or the certificate did not verify; the request was not sent.
     Tls(String),
     /// The connection broke after the request may have been read.
     Reset(String),
-    /// No complete answer in time.
+    /// No complete response in time.
     Timeout,
-    /// What came back was no HTTP/1.1 answer.
+    /// The response was not valid HTTP/1.1.
     BadAnswer(String),
     /// The body was larger than allowed.
     TooLarge(u64),
-    /// The caller ended the wait.
+    /// The caller interrupted the wait.
     Interrupted(Error),
 }
 
