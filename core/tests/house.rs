@@ -1,10 +1,10 @@
-//! The house stands as ARCHITECTURE.md draws it: imports only go down, and `unsafe` lives in `ffi.rs` alone.
+//! Checks the structure in ARCHITECTURE.md: imports only go to lower floors, and only `ffi.rs` uses `unsafe`.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Every part of core and the floor it stands on. Floor 0 is one part, whose files may use each other.
+/// Every part of core and its floor. Floor 0 is one part, whose files may use each other.
 const FLOORS: [(u8, &[&str]); 6] = [
     (
         0,
@@ -77,7 +77,7 @@ fn reexports() -> BTreeMap<String, String> {
     found
 }
 
-/// Everything that stands behind a `crate::` in a file.
+/// The names after `crate::` in a file.
 fn imports(path: &Path) -> Vec<String> {
     let code = code(path);
     let after = code.split("crate::").skip(1);
@@ -94,7 +94,7 @@ fn imports_only_go_down() {
     let mut wrong = Vec::new();
     for path in rust_files(&core_src()).iter().filter(|path| !path.ends_with("lib.rs")) {
         let part = part_of(path);
-        let floor = floor_of(&part).unwrap_or_else(|| panic!("{part} stands on no floor; add it to FLOORS"));
+        let floor = floor_of(&part).unwrap_or_else(|| panic!("{part} is on no floor; add it to FLOORS"));
         for import in imports(path) {
             let target = reexports.get(&import).unwrap_or(&import);
             let below = floor_of(target).is_some_and(|other| other < floor || floor == 0 && other == 0);
@@ -107,7 +107,16 @@ fn imports_only_go_down() {
 }
 
 #[test]
-fn unsafe_stands_only_in_ffi() {
+fn modules_do_not_reach_beyond_their_parent() {
+    let found: Vec<PathBuf> = rust_files(&core_src())
+        .into_iter()
+        .filter(|path| part_of(path) != "registry" && code(path).contains("super::super::"))
+        .collect();
+    assert!(found.is_empty(), "use crate:: instead of super::super:: in {found:#?}");
+}
+
+#[test]
+fn unsafe_is_used_only_in_ffi() {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let uses_it = |path: &PathBuf| {
         code(path)
@@ -137,9 +146,8 @@ fn controller_depends_on_neither_core_nor_clap() {
 }
 
 #[test]
-fn nothing_is_decided_by_the_wall_clock() {
-    // The age of the snapshot on disk outlives the process, Retry-After may name a date, and registries store when
-    // something was written: nothing else may ask.
+fn only_listed_files_read_the_wall_clock() {
+    // The snapshot on disk and registry records store a date, and Retry-After may contain one. Nothing else may read it.
     let may_ask = ["catalog/disk.rs", "call/blocking.rs", "resilience/retry_after.rs", "registry/stamp.rs"];
     let found: Vec<PathBuf> = rust_files(&core_src())
         .into_iter()

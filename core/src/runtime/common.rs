@@ -104,12 +104,12 @@ mod tests {
         let runtime = Runtime::alone();
         let unkept = runtime.unkept();
         let (told, hears) = std::sync::mpsc::channel();
-        let queue = super::super::TaskQueue::new(1);
-        unkept.post(&queue, super::super::Priority::Poll, move || told.send(()).unwrap());
+        let queue = crate::runtime::TaskQueue::new(1);
+        unkept.post(&queue, crate::runtime::Priority::Poll, move || told.send(()).unwrap());
         hears.recv_timeout(Duration::from_secs(10)).unwrap();
         runtime.close(Deadline::new(clock::now(), Duration::from_secs(10)));
         let (told, hears) = std::sync::mpsc::channel();
-        unkept.post(&queue, super::super::Priority::Poll, move || told.send(()).unwrap());
+        unkept.post(&queue, crate::runtime::Priority::Poll, move || told.send(()).unwrap());
         assert!(
             hears.recv_timeout(Duration::from_secs(10)).is_err(),
             "it was dropped, for nobody keeps them"
