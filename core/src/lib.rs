@@ -1,4 +1,4 @@
-//! Plumline: find a service, call it, survive what fails, stay registered.
+//! Plumline: service discovery, calls with retries and ejection, and registration.
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! What a call survives, and what it says when it does not: against servers that misbehave on purpose.
+//! Calls against servers that misbehave: retries, limits and errors.
 
 mod support;
 
@@ -21,7 +21,7 @@ fn client_with(ports: &[u16], mut config: serde_json::Value) -> Client {
     Client::with_config(Config::from_value(config).unwrap()).unwrap()
 }
 
-/// What a client makes of the one answer that a server gives.
+/// The result of a call to a server that sends these bytes.
 fn answer_of(bytes: &[u8]) -> Result<Response> {
     let bytes = bytes.to_vec();
     let server = Server::start(move |_, _| Reply::Last(bytes.clone()));
@@ -29,7 +29,7 @@ fn answer_of(bytes: &[u8]) -> Result<Response> {
 }
 
 #[test]
-fn a_request_arrives_as_it_was_made() {
+fn request_arrives_as_built() {
     let server = Server::start(|_, _| Reply::ok("[1]"));
     let plum = client(&[server.port()]);
     let request =
@@ -44,7 +44,7 @@ fn a_request_arrives_as_it_was_made() {
 }
 
 #[test]
-fn a_content_type_of_ones_own_is_the_only_one_whenever_it_is_said() {
+fn own_content_type_replaces_the_default() {
     let server = Server::start(|_, _| Reply::ok(""));
     let plum = client(&[server.port()]);
     let own = |request: Request| request.header("content-type", "application/vnd.api+json");
@@ -58,7 +58,7 @@ fn a_content_type_of_ones_own_is_the_only_one_whenever_it_is_said() {
 }
 
 #[test]
-fn an_answer_of_any_status_is_a_response() {
+fn any_status_is_a_response() {
     for status in [200, 201, 302, 404, 500, 599] {
         let server = Server::start(move |_, _| Reply::with(status, &[("Location", "/elsewhere")], "body"));
         let response = client(&[server.port()]).get("s", "/").unwrap();
@@ -68,7 +68,7 @@ fn an_answer_of_any_status_is_a_response() {
 }
 
 #[test]
-fn a_broken_answer_is_a_clear_error() {
+fn malformed_response_is_a_clear_error() {
     let kind = |bytes: &[u8]| answer_of(bytes).unwrap_err().kind();
     assert_eq!(kind(b""), Kind::Unavailable);
     assert_eq!(kind(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort"), Kind::Unavailable);
@@ -82,7 +82,7 @@ fn a_broken_answer_is_a_clear_error() {
 }
 
 #[test]
-fn what_is_allowed_is_taken() {
+fn accepts_unusual_but_valid_responses() {
     let text = |bytes: &[u8]| answer_of(bytes).unwrap().text().into_owned();
     assert_eq!(text(b"HTTP/1.1 200 OK\r\n\r\nuntil the end"), "until the end");
     assert_eq!(text(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold and more"), "old");
@@ -94,7 +94,7 @@ fn what_is_allowed_is_taken() {
 }
 
 #[test]
-fn a_body_larger_than_wanted_is_refused() {
+fn rejects_body_over_max_body() {
     let server = Server::start(|_, _| Reply::ok(&"x".repeat(2000)));
     let plum = client_with(&[server.port()], json!({"max_body": 1999}));
     let error = plum.get("s", "/").unwrap_err();
@@ -105,7 +105,7 @@ fn a_body_larger_than_wanted_is_refused() {
 }
 
 #[test]
-fn a_gzipped_answer_is_unpacked_and_a_bomb_is_not() {
+fn unpacks_gzip_and_rejects_a_gzip_bomb() {
     use std::io::Write;
     let pack = |bytes: &[u8]| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
@@ -123,7 +123,7 @@ fn a_gzipped_answer_is_unpacked_and_a_bomb_is_not() {
 }
 
 #[test]
-fn connections_are_kept_and_one_that_was_closed_is_invisible() {
+fn reuses_connections_and_hides_closed_ones() {
     let server = Server::start(|_, _| Reply::ok("ok"));
     let plum = client(&[server.port()]);
     (0..5).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
@@ -135,7 +135,7 @@ fn connections_are_kept_and_one_that_was_closed_is_invisible() {
 }
 
 #[test]
-fn a_connection_the_server_says_it_closes_is_not_used_again() {
+fn connection_close_prevents_reuse() {
     let server = Server::start(|_, _| Reply::with(200, &[("Connection", "close")], ""));
     let plum = client(&[server.port()]);
     (0..3).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
@@ -143,8 +143,8 @@ fn a_connection_the_server_says_it_closes_is_not_used_again() {
 }
 
 #[test]
-fn a_keep_alive_connection_closed_on_a_request_is_repeated_only_where_that_is_safe() {
-    // The first request on each connection is answered, the second meets a close without an answer.
+fn closed_keep_alive_connection_repeats_safe_requests_only() {
+    // The server answers the first request on each connection, and closes it on the second.
     let per_connection = |seen: &support::Seen, _: usize| match seen.header("x-second") {
         Some("yes") => Reply::Last(Vec::new()),
         _ => Reply::ok(""),
@@ -161,7 +161,7 @@ fn a_keep_alive_connection_closed_on_a_request_is_repeated_only_where_that_is_sa
 }
 
 #[test]
-fn five_of_six_refusing_fail_no_safe_call_and_no_post() {
+fn five_of_six_refusing_endpoints_fail_no_call() {
     let server = Server::start(|_, _| Reply::ok("ok"));
     let dead: Vec<DeadPort> = (0..5).map(|_| DeadPort::take()).collect();
     let ports: Vec<u16> = dead.iter().map(DeadPort::number).chain([server.port()]).collect();
@@ -175,7 +175,7 @@ fn five_of_six_refusing_fail_no_safe_call_and_no_post() {
 }
 
 #[test]
-fn a_reset_after_a_post_was_sent_is_not_repeated() {
+fn post_is_not_repeated_after_a_reset() {
     let servers: Vec<Server> = (0..3).map(|_| Server::start(|_, _| Reply::Reset)).collect();
     let ports: Vec<u16> = servers.iter().map(Server::port).collect();
     let plum = client(&ports);
@@ -187,7 +187,7 @@ fn a_reset_after_a_post_was_sent_is_not_repeated() {
 }
 
 #[test]
-fn what_passes_is_tried_elsewhere_at_once_whatever_retry_after_says() {
+fn retries_untried_endpoint_at_once_despite_retry_after() {
     let busy = Server::start(|_, _| Reply::with(503, &[("Retry-After", "30")], ""));
     let good = Server::start(|_, _| Reply::ok("good"));
     let plum = client(&[busy.port(), good.port()]);
@@ -200,14 +200,14 @@ fn what_passes_is_tried_elsewhere_at_once_whatever_retry_after_says() {
 }
 
 #[test]
-fn a_long_retry_after_ends_the_call_with_that_answer() {
+fn long_retry_after_ends_the_call() {
     let server = Server::start(|_, _| Reply::with(503, &[("Retry-After", "30")], "later"));
     let response = client(&[server.port()]).get("s", "/").unwrap();
     assert_eq!((response.status(), server.seen().len()), (503, 1));
 }
 
 #[test]
-fn a_short_retry_after_is_waited_for() {
+fn waits_for_a_short_retry_after() {
     let server = Server::start(|_, number| match number {
         0 => Reply::with(429, &[("Retry-After", "1")], ""),
         _ => Reply::ok(""),
@@ -218,7 +218,7 @@ fn a_short_retry_after_is_waited_for() {
 }
 
 #[test]
-fn all_failing_costs_little_more_than_was_asked() {
+fn retry_budget_bounds_attempts_when_all_fail() {
     let servers: Vec<Server> = (0..3).map(|_| Server::start(|_, _| Reply::status(503))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
     (0..200).for_each(|_| drop(plum.get("s", "/")));
@@ -227,7 +227,7 @@ fn all_failing_costs_little_more_than_was_asked() {
 }
 
 #[test]
-fn a_call_ends_at_its_deadline_and_one_attempt_leaves_time_for_another() {
+fn call_ends_at_its_deadline_after_two_attempts() {
     let (hanging, good) = (Server::start(|_, _| Reply::Hang), Server::start(|_, _| Reply::ok("good")));
     let plum = client(&[hanging.port()]);
     let began = Instant::now();
@@ -245,8 +245,8 @@ fn a_call_ends_at_its_deadline_and_one_attempt_leaves_time_for_another() {
 }
 
 #[test]
-fn a_deadline_that_passes_while_connecting_is_a_timeout() {
-    // A listener whose queue is full: the kernel drops what else wants to connect.
+fn deadline_during_connect_is_a_timeout() {
+    // A listener with a full queue: the kernel drops further connection attempts.
     let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     rustix::net::listen(&full, 0).unwrap();
     let address = full.local_addr().unwrap();
@@ -260,7 +260,7 @@ fn a_deadline_that_passes_while_connecting_is_a_timeout() {
 }
 
 #[test]
-fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
+fn killed_endpoint_is_ejected_without_failed_calls() {
     let mut servers: Vec<Server> = (0..3).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
     (0..60).for_each(|_| assert_eq!(plum.get("s", "/").unwrap().status(), 200));
@@ -272,12 +272,12 @@ fn a_killed_endpoint_costs_no_failed_call_and_is_out_with_its_first() {
         assert_eq!(plum.get("s", "/").unwrap().status(), 200);
         of_dead(|dead| dead.failures > 0)
     });
-    // From here on without a call: the first failure alone has it looked at.
+    // No further call: the first failure alone starts the reconnects.
     wait_until("it is out", Duration::from_secs(1), || of_dead(|dead| dead.ejected));
 }
 
 #[test]
-fn an_endpoint_that_is_back_is_used_again() {
+fn returned_endpoint_is_used_again() {
     let mut servers: Vec<Server> = (0..2).map(|_| Server::start(|_, _| Reply::ok(""))).collect();
     let plum = client(&servers.iter().map(Server::port).collect::<Vec<_>>());
     let port = servers.pop().unwrap().port();
@@ -290,7 +290,7 @@ fn an_endpoint_that_is_back_is_used_again() {
 }
 
 #[test]
-fn a_stub_needs_no_server_no_address_and_no_socket() {
+fn transport_stub_needs_no_server() {
     let plum = Client::builder()
         .registry("static://a:1,b:1")
         .transport(|request: &plumline::Outgoing, endpoint: &plumline::Endpoint| {
@@ -310,7 +310,7 @@ fn a_stub_needs_no_server_no_address_and_no_socket() {
 }
 
 #[test]
-fn an_endpoint_is_spoken_to_by_the_names_it_has_now_and_with_the_settings_of_now() {
+fn connections_follow_changed_host_and_settings() {
     let server = Server::start(|_, _| Reply::ok(""));
     let plum = Client::new("memory://").unwrap();
     let mut endpoint = plumline::Endpoint::new("s", server.address.ip(), server.port());
@@ -328,7 +328,7 @@ fn an_endpoint_is_spoken_to_by_the_names_it_has_now_and_with_the_settings_of_now
 }
 
 #[test]
-fn a_gateway_may_be_asked_for_any_number_of_names_and_filters() {
+fn unknown_names_and_filters_do_not_accumulate() {
     let server = Server::start(|_, _| Reply::ok(""));
     let plum = client(&[server.port()]);
     let handle = plum.service(plumline::Query::new("s").version("")).unwrap();
@@ -341,7 +341,7 @@ fn a_gateway_may_be_asked_for_any_number_of_names_and_filters() {
 }
 
 #[test]
-fn closing_ends_calls_in_flight_and_all_that_come_after() {
+fn close_ends_calls_in_flight_and_later_ones() {
     let server = Server::start(|_, _| Reply::Hang);
     let plum = client(&[server.port()]);
     let waiting = std::thread::spawn({
@@ -380,7 +380,7 @@ fn hooks_see_and_change_every_attempt() {
 }
 
 #[test]
-fn a_hook_can_set_the_host_and_cannot_break_out_of_a_header() {
+fn hook_sets_host_but_cannot_inject_headers() {
     let server = Server::start(|_, _| Reply::ok(""));
     let registry = format!("static://127.0.0.1:{}", server.port());
     let hooked = |hook: fn(&mut plumline::Outgoing) -> Result<()>| {
@@ -430,7 +430,7 @@ fn many_threads_share_a_client_while_its_list_changes() {
 }
 
 #[test]
-fn errors_name_what_was_wrong() {
+fn errors_name_the_cause() {
     let dead = DeadPort::take();
     let plum = client(&[dead.number()]);
     let error = plum.get("s", "/").unwrap_err();

@@ -1,4 +1,4 @@
-//! What the catalog makes of a registry whose answers overtake each other.
+//! The catalog with a registry whose updates overtake its responses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use plumline::runtime::{Runtime, TaskQueue};
 use plumline::sync::Mutex;
 use plumline::{Endpoint, Kind, Result};
 
-/// A registry that does as it is told: it answers `now`, and before that its watch tells what is in `late`.
+/// A scripted registry: it answers `now`, and before that its watch delivers `late`.
 struct Told {
     source: Arc<str>,
     lane: Arc<TaskQueue>,
@@ -98,7 +98,7 @@ fn told(ports: &[u16]) -> (Catalog, Arc<Told>) {
 }
 
 #[test]
-fn one_who_gave_up_asking_for_names_leaves_the_next_one_nothing_of_it() {
+fn timeout_of_one_names_lookup_is_not_cached() {
     let (catalog, _) = told(&[1]);
     let closed = Closing::default();
     closed.close();
@@ -109,20 +109,20 @@ fn one_who_gave_up_asking_for_names_leaves_the_next_one_nothing_of_it() {
 }
 
 #[test]
-fn after_a_clear_nothing_that_was_on_its_way_will_do() {
+fn clear_ignores_updates_in_flight() {
     let (catalog, told) = told(&[1]);
     assert_eq!(ports(&catalog), [1]);
     *told.now.lock() = vec![1, 2];
     catalog.clear();
-    // What the watch had already on its way when the list was cleared...
+    // An update that was in flight when the list was cleared...
     told.tell(&[1]);
     assert_eq!(ports(&catalog), [1, 2]);
-    // ...and what arrives while the question is: the answer it overtakes is asked for again.
+    // ...and one that arrives during the read: the response it overtakes is read again.
     *told.now.lock() = vec![1, 2, 3];
     told.late.lock().push(vec![1, 2]);
     catalog.clear();
     assert_eq!(ports(&catalog), [1, 2, 3]);
-    // Without a clear what overtakes an answer is the newer one.
+    // Without a clear, an update that overtakes a response is newer.
     told.tell(&[4]);
     assert!(ports(&catalog).contains(&4));
 }

@@ -1,4 +1,4 @@
-//! What a client's words do, beside calling.
+//! The methods of a client other than calls.
 
 mod support;
 
@@ -19,7 +19,7 @@ fn at(port: u16) -> String {
 }
 
 #[test]
-fn a_bound_handle_has_the_same_words() {
+fn service_handle_sends_every_method() {
     let server = Server::start(|_, _| Reply::ok(""));
     let orders = client(json!({"registry": at(server.port())})).service("orders").unwrap();
     orders.get("/1").unwrap();
@@ -42,7 +42,7 @@ fn a_bound_handle_has_the_same_words() {
 }
 
 #[test]
-fn a_look_up_that_needs_no_waiting_is_a_hit_whichever_way_it_is_made() {
+fn lookup_without_waiting_counts_as_hit() {
     let plum = client(json!({"registry": at(1)}));
     assert_eq!(plum.discover("s").unwrap().len(), 1);
     let before = plum.stats().unwrap().cache.hits;
@@ -52,24 +52,24 @@ fn a_look_up_that_needs_no_waiting_is_a_hit_whichever_way_it_is_made() {
 }
 
 #[test]
-fn without_ejection_a_dead_endpoint_is_not_looked_at_for_ever() {
+fn dead_endpoint_is_not_probed_forever_without_ejection() {
     let dead = DeadPort::take();
     let plum = client(
         json!({"registry": at(dead.number()), "outlier": {"enabled": false}, "retry": {"attempts": 1}}),
     );
     plum.get("s", "/").unwrap_err();
-    // A look that went on would connect as soon as somebody listens.
+    // A probe that continued would connect as soon as the port accepts connections.
     let listener = dead.listen();
     listener.set_nonblocking(true).unwrap();
     let began = Instant::now();
     while began.elapsed() < Duration::from_millis(300) {
-        assert!(listener.accept().is_err(), "it is still looked at");
+        assert!(listener.accept().is_err(), "it is still probed");
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
 #[test]
-fn a_server_that_dies_in_the_middle_of_a_handshake_is_one_that_is_not_there() {
+fn reset_during_handshake_is_unavailable_and_retried() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let dying = std::thread::spawn(move || {

@@ -1,4 +1,4 @@
-//! Whoever waits asks his interrupt, which may be the user's own code: it may call Plumline, and close what is waited for.
+//! An interrupt is user code: during a wait it may call Plumline and close the object that is waited for.
 
 use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -16,7 +16,7 @@ fn client(settings: serde_json::Value) -> Client {
     Client::with_config(Config::from_value(config).unwrap()).unwrap()
 }
 
-/// Does this each time it is asked.
+/// Runs this at each check.
 struct Does<F>(F);
 
 impl<F: Fn() + Send + Sync> Interrupt for Does<F> {
@@ -26,7 +26,7 @@ impl<F: Fn() + Send + Sync> Interrupt for Does<F> {
     }
 }
 
-/// What a wait comes to, on a thread of its own: one that hangs fails the test, not all of them.
+/// The result of a wait on its own thread, so that a hanging wait fails only its test.
 fn ended<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> T {
     let (tell, hear) = channel();
     let thread = std::thread::spawn(move || tell.send(wait()));
@@ -38,9 +38,9 @@ fn ended<T: Send + 'static>(wait: impl FnOnce() -> T + Send + 'static) -> T {
 }
 
 #[test]
-fn a_registration_that_is_waited_for_can_be_asked_and_closed() {
+fn registration_can_be_used_and_closed_during_wait() {
     let plum = client(json!({}));
-    // Nobody listens there: it waits for its port.
+    // The port is closed, so the registration waits for it.
     let me = Arc::new(plum.register(Instance::new("orders", 1).host("127.0.0.1")).unwrap());
     let asked = me.clone();
     let outcome = ended(move || {
@@ -60,7 +60,7 @@ fn a_registration_that_is_waited_for_can_be_asked_and_closed() {
 }
 
 #[test]
-fn a_watch_that_is_waited_for_can_be_closed() {
+fn watch_can_be_closed_during_wait() {
     let plum = client(json!({}));
     let watch = Arc::new(plum.watch("orders").unwrap());
     let closing = watch.clone();
@@ -72,7 +72,7 @@ fn a_watch_that_is_waited_for_can_be_closed() {
 }
 
 #[test]
-fn a_client_that_waits_can_be_used_and_closed() {
+fn client_can_be_used_and_closed_during_wait() {
     let plum = client(json!({}));
     let user = plum.clone();
     let outcome = ended(move || {

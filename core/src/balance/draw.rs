@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbouring_seeds_begin_in_different_places() {
+    fn neighboring_seeds_differ() {
         let mut starts: Vec<u64> = (0..1000).map(|seed| Draw::new(seed).turn() % 1000).collect();
         starts.sort_unstable();
         starts.dedup();

@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quick_failure_does_not_look_fast() {
+    fn fast_failure_does_not_lower_latency() {
         let (selection, state, other) = pair();
         observe(&selection.view(), &state, MILLI / 10, false, at(0));
         assert_eq!(state.latency.get(), None, "nobody knows yet what is usual here");
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_asks_any_more_drifts_to_the_mean_and_is_forgiven() {
+    fn idle_endpoint_drifts_to_the_mean() {
         let (selection, slow, fast) = pair();
         observe(&selection.view(), &fast, MILLI * 10, true, at(0));
         observe(&selection.view(), &slow, MILLI * 90, false, at(0));
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn the_mean_follows_at_most_each_ten_milliseconds_but_newcomers_count_at_once() {
+    fn mean_updates_every_10_ms_and_at_once_for_new_endpoints() {
         let (selection, one, other) = pair();
         let mean = || selection.view().mean.latency.get() / 1e6;
         observe(&selection.view(), &one, MILLI * 10, true, at(0));
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn the_short_way_to_e_is_as_good_as_the_long_one() {
+    fn series_matches_exp() {
         for millis in (0..30_000).step_by(7) {
             let exact = (-f64::from(millis) / 1e4).exp();
             assert!((decay(MILLI * millis, FORGET) - exact).abs() < 1e-8);

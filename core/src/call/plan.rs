@@ -1,11 +1,11 @@
 //! Decides the next step of a call. Pure: it does no I/O.
 //!
 //! ```text
-//!            ┌──────────────────── after(outcome, now) ───────────────┐
+//!            ┌────────────────── after(outcome, now) ───────────────────┐
 //!            ▼                                                          │
-//!   Attempt{endpoint}       ──► driver sends ──► outcome ────────────────┤
-//!   Wait{until}            ──► driver waits ────────────────────────────┘
-//!   Done                   ──► the last outcome is the call's
+//!   Attempt{endpoint} ──► driver sends ──► outcome ─────────────────────┤
+//!   Wait{until}       ──► driver waits ─────────────────────────────────┘
+//!   Done              ──► the last outcome is the call's
 //! ```
 //!
 //! A retry goes to an untried endpoint at once. It backs off only before it returns to a tried one. A request that may not

@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_list_of_unsettled_registry_leaves_endpoints_unconfirmed() {
+    fn empty_list_of_unsettled_registry_removes_no_endpoint() {
         let mut records = believing(3);
         let changes = records.heard(list([]), trust(Absence::WhenSettled, false), at(100));
         assert!(changes.gone.is_empty() && changes.changed);

@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nested_key_that_is_unknown_is_an_error_any_other_is_not_ours() {
+    fn unknown_nested_key_is_an_error_and_others_are_ignored() {
         assert!(config(&[("PLUMLINE_FLAVOUR", "sweet")]).is_ok());
         let error = config(&[("PLUMLINE_RETRY__ATTEMPS", "5")]).unwrap_err();
         assert_eq!(error.message(), r#"unknown key "retry.attemps"; did you mean "retry.attempts"?"#);

@@ -74,7 +74,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_value_out_of_range_is_named_with_the_range() {
+    fn out_of_range_value_names_the_range() {
         let refused = |value| Config::from_value(value).unwrap_err().to_string();
         assert_eq!(
             refused(json!({"retry": {"attempts": 0}})),

@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn draws_are_in_proportion_to_weight() {
+    fn draws_follow_the_weights() {
         for weights in [vec![1], vec![9, 1], vec![1; 7], vec![10, 10, 1, 0, 3], vec![u32::MAX, 1, u32::MAX]] {
             let total: f64 = weights.iter().map(|w| f64::from(*w)).sum();
             for (share, weight) in shares(&weights).iter().zip(&weights) {
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn all_zero_counts_as_all_one() {
+    fn all_weights_0_count_as_1() {
         assert!(shares(&[0, 0, 0, 0]).iter().all(|share| (share - 0.25).abs() < 1e-3));
     }
 }

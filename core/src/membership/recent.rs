@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_latency_lies_just_below_the_edge_of_its_bucket() {
+    fn latency_is_below_the_edge_of_its_bucket() {
         for nanos in (0..60_000_000_000u64).step_by(77_777_777).chain([1 << 11, (1 << 11) - 1, 1300]) {
             let edge = upper_edge(bucket_of(Duration::from_nanos(nanos))).as_nanos() as u64;
             assert!(
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_a_thousand_answers_old_is_forgotten() {
+    fn forgets_after_1000_responses() {
         let recent = Recent::default();
         for latency in [Duration::from_secs(2), Duration::from_millis(1)] {
             for _ in 0..1000 {

@@ -299,12 +299,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_pick_reads_lies_in_one_cache_line() {
+    fn pick_reads_one_cache_line() {
         assert!(std::mem::offset_of!(EndpointState, ended) < 64);
     }
 
     #[test]
-    fn a_crowd_begins_with_the_third_call_and_any_answer_gives_it_time() {
+    fn hanging_starts_with_3_calls_and_restarts_on_response() {
         let (state, at) = (EndpointState::default(), |second: u64| Tick::from_nanos(second * 1_000_000_000));
         state.begin(at(1));
         state.begin(at(2));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn another_kind_of_failure_breaks_a_row_of_connect_errors() {
+    fn other_failure_breaks_a_row_of_connect_errors() {
         let streak = FailureStreak::default();
         assert_eq!(streak.grow(true), (1, 1));
         assert_eq!(streak.grow(false), (2, 0));

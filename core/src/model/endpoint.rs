@@ -118,12 +118,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_address_is_bracketed() {
+    fn ipv6_address_is_bracketed() {
         assert_eq!(Endpoint::new("s", "::1".parse().unwrap(), 80).address(), "[::1]:80");
     }
 
     #[test]
-    fn being_seen_again_is_no_change() {
+    fn last_seen_alone_is_no_change() {
         let endpoint = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 80);
         assert!(Endpoint { last_seen: 99, ..endpoint.clone() }.same_as(&endpoint));
         assert!(!Endpoint { healthy: false, ..endpoint.clone() }.same_as(&endpoint));

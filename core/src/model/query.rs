@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_says_what_keeps_an_endpoint_out() {
+    fn query_names_the_rejecting_filter() {
         assert_eq!(Query::new("orders").rejects(&endpoint()), None);
         assert_eq!(Query::new("orders").version("v2").rejects(&endpoint()), Some("version v1".into()));
         assert_eq!(

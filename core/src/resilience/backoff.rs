@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_grows_as_its_name_says() {
+    fn each_kind_grows_as_named() {
         let millis = |kind| [0, 1, 2, 6, 7, 40].map(|n| longest(kind, n).as_millis());
         assert_eq!(millis(BackoffKind::FullJitter), [50, 100, 200, 3200, 5000, 5000]);
         assert_eq!(millis(BackoffKind::Linear), [50, 100, 150, 350, 400, 2050]);
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn at_the_cap_the_waits_are_still_spread() {
+    fn jitter_spreads_waits_at_the_cap() {
         let quarter = default(BackoffKind::FullJitter).wait(30, Duration::ZERO, 0.25);
         assert_eq!(quarter, Duration::from_millis(1250));
     }

@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn it_starts_with_ten_and_then_earns_one_in_five_calls() {
+    fn starts_with_10_and_earns_one_per_5_calls() {
         let budget = default();
         assert_eq!(take_all(&budget, at(1.0)), 10);
         (0..500).for_each(|_| budget.deposit(at(1.0)));
@@ -118,14 +118,14 @@ mod tests {
     }
 
     #[test]
-    fn time_alone_earns_nothing() {
+    fn time_alone_earns_no_retries() {
         let budget = default();
         take_all(&budget, at(1.0));
         assert!(!budget.take(at(1e6)));
     }
 
     #[test]
-    fn it_holds_no_more_than_the_calls_of_ten_seconds() {
+    fn balance_is_capped_at_the_calls_of_10_s() {
         let busy = default();
         (0..20_000u32).for_each(|n| busy.deposit(at(f64::from(n) / 1000.0)));
         assert!(busy.available(at(20.0)) > 3000.0 && busy.available(at(20.0)) < 10_001.0);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quiet_day_does_not_pay_for_a_storm() {
+    fn idle_time_does_not_fund_a_retry_storm() {
         let budget = default();
         (0..10_000u32).for_each(|second| budget.deposit(at(f64::from(second))));
         (0..1000).for_each(|_| budget.deposit(at(10_000.0)));
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn threads_together_get_no_more_than_one_alone() {
+    fn threads_share_one_budget() {
         let budget = default();
         let taken: u32 = std::thread::scope(|scope| {
             let thread = || {

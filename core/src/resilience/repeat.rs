@@ -21,7 +21,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_post_is_repeated_only_where_it_never_left() {
+    fn post_is_repeated_only_if_it_was_not_sent() {
         for method in ["POST", "PATCH", "BREW"] {
             assert!(may_repeat(is_safe(method, None), Outcome::Refused));
             for outcome in [Outcome::Reset, Outcome::Timeout, Outcome::Status(503)] {
@@ -32,7 +32,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idempotent_method_is_repeated_after_what_passes_only() {
+    fn idempotent_method_is_repeated_after_temporary_failures() {
         for method in ["GET", "HEAD", "OPTIONS", "PUT", "DELETE"] {
             assert!(may_repeat(is_safe(method, None), Outcome::Reset));
             assert!(!may_repeat(is_safe(method, None), Outcome::Status(500)));
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_says_that_a_get_must_not_be_repeated_is_heard() {
+    fn caller_can_forbid_repeating_a_get() {
         assert!(!may_repeat(is_safe("GET", Some(false)), Outcome::Reset));
     }
 }

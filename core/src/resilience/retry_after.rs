@@ -28,7 +28,7 @@ mod tests {
     }
 
     #[test]
-    fn both_forms_are_understood() {
+    fn parses_seconds_and_dates() {
         let ahead = Some(Duration::from_secs(20));
         assert_eq!(parse_retry_after(" 20 ", then()), ahead);
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:57 GMT", then()), ahead);
@@ -37,12 +37,12 @@ mod tests {
     }
 
     #[test]
-    fn a_date_that_has_passed_is_no_wait() {
+    fn past_date_means_no_wait() {
         assert_eq!(parse_retry_after("Sun, 06 Nov 1994 08:49:36 GMT", then()), Some(Duration::ZERO));
     }
 
     #[test]
-    fn nonsense_is_ignored() {
+    fn invalid_values_are_ignored() {
         for nonsense in ["", "soon", "-1", "1.5", "+3", "Sun, 99 Nov 1994 08:49:37 GMT", "٣"] {
             assert_eq!(parse_retry_after(nonsense, then()), None, "{nonsense:?}");
         }

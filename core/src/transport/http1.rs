@@ -403,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_ends_where_its_head_says() {
+    fn response_ends_where_its_head_says() {
         let ok = |text: &str| Some((text.to_owned(), true));
         assert_eq!(body("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello").ok(), ok("hello"));
         assert_eq!(body("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nhel\r\n2\r\nlo\r\n0\r\nT: 1\r\n\r\n").ok(), ok("hello"));
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_has_room_for_what_a_window_puts_behind_it() {
+    fn body_has_room_for_a_trailing_nul() {
         let pieces: [&[&[u8]]; 3] = [
             &[b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n01234567", b"89abcdef"],
             &[b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n0123456789abcdef\r\n0\r\n\r\n"],
@@ -429,20 +429,20 @@ mod tests {
     }
 
     #[test]
-    fn a_head_request_has_no_body_whatever_the_length_says() {
+    fn head_response_has_no_body() {
         let (answer, reuse) = read("HEAD", &[b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"]).unwrap();
         assert_eq!((answer.status, answer.body.len(), reuse), (200, 0, true));
     }
 
     #[test]
-    fn a_204_with_a_body_ends_at_its_head_and_the_connection_with_it() {
+    fn body_after_204_ends_the_connection() {
         let (answer, reuse) =
             read("GET", &[b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nhi"]).unwrap();
         assert_eq!((answer.status, answer.body.len(), reuse), (204, 0, false));
     }
 
     #[test]
-    fn what_contradicts_itself_is_refused() {
+    fn rejects_contradictory_framing() {
         for text in [
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -460,14 +460,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_short_is_a_reset() {
+    fn truncated_response_is_a_reset() {
         for text in ["", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"] {
             assert!(matches!(body(text), Err(Failure::Reset(_))), "{text:?}");
         }
     }
 
     #[test]
-    fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    fn rejects_oversized_body_before_reading_it() {
         assert!(matches!(
             body("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"),
             Err(Failure::TooLarge(1000))
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gzip_bomb_ends_at_the_limit() {
+    fn gzip_bomb_stops_at_the_limit() {
         use std::io::Write;
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
         encoder.write_all(&vec![0; 100_000]).unwrap();
@@ -492,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn keep_alive_is_as_the_server_says() {
+    fn keep_alive_follows_the_server() {
         let reuse = |head: &str| {
             let mut reader = Reader::new("GET", 10);
             reader.feed(format!("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n{head}\r\n").as_bytes()).unwrap();

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn it_waits_without_blocking_and_takes_the_answer_in_pieces() {
+    fn waits_without_blocking_and_reads_in_pieces() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (mut poll, mut server) = open(&listener);
         ask(&mut poll);
@@ -262,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_that_breaks_is_a_reset() {
+    fn broken_connection_is_a_reset() {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (mut poll, server) = open(&listener);
         ask(&mut poll);

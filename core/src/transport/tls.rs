@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_not_what_it_should_be_is_named_in_the_error() {
+    fn invalid_file_is_named_in_the_error() {
         for (settings, says) in [
             (with(Some("/nowhere/ca.pem"), None, None), "tls.ca /nowhere/ca.pem"),
             (with(None, Some("/nowhere/c.pem"), Some("/nowhere/k.pem")), "tls.cert /nowhere/c.pem"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_shared() {
+    fn configuration_is_shared() {
         let made = |protocol| client_config(&TlsConfig::default(), protocol).unwrap();
         assert!(Arc::ptr_eq(&made(Protocol::Http1), &made(Protocol::Http1)));
         assert!(!Arc::ptr_eq(&made(Protocol::Http1), &made(Protocol::Http2)));

@@ -1,4 +1,4 @@
-//! Who gets which share.
+//! The share of calls that each endpoint gets.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +26,7 @@ fn everywhere(check: impl Fn(f64, u64)) {
 }
 
 #[test]
-fn one_slow_endpoint_of_three_gets_a_hundredth() {
+fn slow_endpoint_of_three_gets_one_percent() {
     everywhere(|rate, seed| {
         let mut world = World::new(&[1; 3], seed).with(2, Behaviour::Serves(100 * MILLI));
         world.run(30 * SECOND, rate);
@@ -36,7 +36,7 @@ fn one_slow_endpoint_of_three_gets_a_hundredth() {
 }
 
 #[test]
-fn a_light_endpoint_beside_a_heavy_one_gets_its_part_at_any_load() {
+fn light_endpoint_keeps_its_share_at_any_load() {
     everywhere(|rate, seed| {
         let light = share(&World::new(&[9, 1], seed).run(200 * SECOND, rate), 1);
         assert!((0.05..0.30).contains(&light), "{light} at {rate}/s");
@@ -44,10 +44,10 @@ fn a_light_endpoint_beside_a_heavy_one_gets_its_part_at_any_load() {
 }
 
 #[test]
-fn a_canary_among_nine_heavy_ones_gets_a_canarys_part_at_any_load() {
+fn canary_among_nine_keeps_its_share_at_any_load() {
     everywhere(|rate, seed| {
         let weights = [10, 10, 10, 10, 10, 10, 10, 10, 10, 1];
-        // Long enough that chance alone moves the share by less than a quarter.
+        // Long enough that random variation of the share is below a quarter.
         let lasting = Duration::from_secs_f64(20_000.0 / rate);
         let canary = share(&World::new(&weights, seed).run(lasting, rate), 9);
         assert!((0.007..0.02).contains(&canary), "{canary} at {rate}/s");
@@ -55,7 +55,7 @@ fn a_canary_among_nine_heavy_ones_gets_a_canarys_part_at_any_load() {
 }
 
 #[test]
-fn answering_503_at_once_attracts_nobody() {
+fn fast_503_does_not_attract_calls() {
     everywhere(|rate, seed| {
         let mut world = World::new(&[1; 10], seed).with(9, Behaviour::Fails(MILLI));
         world.run(10 * SECOND, rate);
@@ -65,9 +65,9 @@ fn answering_503_at_once_attracts_nobody() {
 }
 
 #[test]
-fn an_endpoint_that_failed_has_half_its_share_ten_seconds_after_healing() {
+fn healed_endpoint_has_half_its_share_after_10_s() {
     for rate in RATES {
-        // At ten calls a second its share is one call a second: many clients together say more than one.
+        // At ten calls per second its share is one call per second, so several clients are averaged.
         let of_many = (0..20).map(|seed| {
             let mut world = World::new(&[1; 10], seed).with(9, Behaviour::Fails(MILLI));
             world.run(60 * SECOND, rate);
@@ -81,7 +81,7 @@ fn an_endpoint_that_failed_has_half_its_share_ten_seconds_after_healing() {
 }
 
 #[test]
-fn a_new_endpoint_has_half_its_share_within_five_seconds() {
+fn new_endpoint_has_half_its_share_within_5_s() {
     for rate in [100.0, 400.0, 1000.0] {
         for seed in SEEDS {
             let mut world = World::new(&[1; 9], seed);
@@ -95,7 +95,7 @@ fn a_new_endpoint_has_half_its_share_within_five_seconds() {
 }
 
 #[test]
-fn a_few_random_errors_do_not_raise_the_share_of_a_slow_endpoint() {
+fn random_errors_do_not_favor_a_slow_endpoint() {
     for rate in [100.0, 400.0] {
         let slow_share = |errors: f64| {
             let mut world = World::new(&[1; 3], 5)
@@ -111,7 +111,7 @@ fn a_few_random_errors_do_not_raise_the_share_of_a_slow_endpoint() {
 }
 
 #[test]
-fn an_endpoint_that_was_slow_once_is_asked_again() {
+fn formerly_slow_endpoint_is_called_again() {
     let mut world = World::new(&[1; 3], 4).with(2, Behaviour::Serves(500 * MILLI));
     world.run(60 * SECOND, 100.0);
     world.behaviour[2] = Behaviour::Serves(10 * MILLI);
@@ -121,7 +121,7 @@ fn an_endpoint_that_was_slow_once_is_asked_again() {
 }
 
 #[test]
-fn the_first_picks_of_a_thousand_fresh_clients_are_uniform() {
+fn first_picks_of_1000_new_clients_are_uniform() {
     let service = Service::new("orders");
     service.replace((0..10).map(|n| listed(n, 1)).collect());
     for name in NAMES {
@@ -133,7 +133,7 @@ fn the_first_picks_of_a_thousand_fresh_clients_are_uniform() {
 }
 
 #[test]
-fn an_endpoint_that_comes_and_goes_leaves_the_shares_of_the_others_alone() {
+fn flapping_endpoint_keeps_the_other_shares_even() {
     for name in NAMES {
         let mut world = World::new(&[1; 8], 6).balanced_by(name);
         let mut total = [0; 8];
@@ -148,7 +148,7 @@ fn an_endpoint_that_comes_and_goes_leaves_the_shares_of_the_others_alone() {
 }
 
 #[test]
-fn round_robin_takes_everybody_in_turn() {
+fn round_robin_takes_endpoints_in_turn() {
     let mut world = World::new(&[5, 1, 1], 7).balanced_by("round_robin");
     let picks = world.run(30 * SECOND, 100.0);
     assert!(picks.iter().max().unwrap() - picks.iter().min().unwrap() <= 1, "{picks:?}");
@@ -163,7 +163,7 @@ fn random_follows_the_weights() {
 }
 
 #[test]
-fn a_selection_made_later_does_not_flock_to_what_is_unknown() {
+fn late_selection_does_not_flock_to_unknown_endpoints() {
     let mut world = World::new(&[1; 3], 9).with(2, Behaviour::Hangs(SECOND));
     world.list([0, 1]);
     world.run(5 * SECOND, 100.0);
@@ -172,7 +172,7 @@ fn a_selection_made_later_does_not_flock_to_what_is_unknown() {
     assert!(later.view().mean.latency.get() > 1e6);
 }
 
-/// A view of endpoints of which these are suspect.
+/// A view of endpoints, some of them suspect.
 fn view_with_suspects(weights: &[u32], suspects: &[bool], now: Tick) -> Arc<View> {
     let service = Service::new("orders");
     service.replace(weights.iter().enumerate().map(|(n, weight)| listed(n, *weight)).collect());

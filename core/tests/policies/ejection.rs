@@ -1,4 +1,4 @@
-//! Who is taken out of rotation, for how long, and how it comes back.
+//! Which endpoints are ejected, for how long, and how they return.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::simulate::{Behaviour, MILLI, World, listed, seeded, share};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A service, its rules, and a clock that is moved by hand.
+/// A service, its rules, and a manual clock.
 struct Bench {
     service: Arc<Service>,
     outlier: Outlier,
@@ -97,7 +97,7 @@ fn five_failures_of_any_kind_in_a_row_eject() {
 }
 
 #[test]
-fn a_success_starts_the_count_anew_and_what_says_nothing_does_not() {
+fn success_resets_the_count_and_neutral_does_not() {
     let bench = Bench::new(3);
     bench.reports(0, Outcome::Status(503), 4);
     bench.report(0, Outcome::Status(404));
@@ -109,7 +109,7 @@ fn a_success_starts_the_count_anew_and_what_says_nothing_does_not() {
 }
 
 #[test]
-fn a_plea_for_patience_ejects_nobody() {
+fn status_429_ejects_no_endpoint() {
     let bench = Bench::new(3);
     bench.reports(0, Outcome::Status(429), 100);
     bench.reports(0, Outcome::Status(501), 100);
@@ -117,7 +117,7 @@ fn a_plea_for_patience_ejects_nobody() {
 }
 
 #[test]
-fn half_stay_in_and_never_is_the_last_one_ejected() {
+fn at_most_half_is_ejected_and_never_the_last() {
     for (endpoints, may_go) in [(1, 0), (2, 1), (3, 1), (4, 2), (6, 3), (7, 3)] {
         let bench = Bench::new(endpoints);
         (0..endpoints).for_each(|index| bench.reports(index, Outcome::Refused, 9));
@@ -127,7 +127,7 @@ fn half_stay_in_and_never_is_the_last_one_ejected() {
 }
 
 #[test]
-fn endpoints_that_get_no_calls_anyway_do_not_make_room_for_ejections() {
+fn unusable_endpoints_do_not_count_for_the_limit() {
     let bench = Bench::new(0);
     let mut unhealthy = Endpoint::new("orders", "127.0.0.1".parse().unwrap(), 999);
     unhealthy.healthy = false;
@@ -138,7 +138,7 @@ fn endpoints_that_get_no_calls_anyway_do_not_make_room_for_ejections() {
 }
 
 #[test]
-fn an_ejection_ends_by_itself_on_trial_where_one_failure_is_enough() {
+fn ejection_expires_into_trial_with_one_failure() {
     let mut bench = Bench::new(3);
     assert_eq!(bench.eject(0, Outcome::Status(500)).until, bench.now.after(30 * SECOND));
     bench.wait(29 * SECOND);
@@ -154,7 +154,7 @@ fn an_ejection_ends_by_itself_on_trial_where_one_failure_is_enough() {
 }
 
 #[test]
-fn a_success_on_trial_clears_it() {
+fn success_on_trial_clears_the_endpoint() {
     let mut bench = Bench::new(3);
     bench.eject(0, Outcome::Status(500));
     bench.wait(30 * SECOND);
@@ -166,7 +166,7 @@ fn a_success_on_trial_clears_it() {
 }
 
 #[test]
-fn ejections_grow_to_five_minutes_and_calm_makes_up_for_them() {
+fn ejections_grow_to_5_min_and_shrink_when_calm() {
     let mut bench = Bench::new(3);
     bench.eject(0, Outcome::Status(500));
     for expected in 2..=12u32 {
@@ -186,7 +186,7 @@ fn ejections_grow_to_five_minutes_and_calm_makes_up_for_them() {
 }
 
 #[test]
-fn what_began_before_the_return_says_nothing_after_it() {
+fn attempts_begun_before_the_return_are_ignored() {
     let mut bench = Bench::new(3);
     let began = bench.now;
     bench.eject(0, Outcome::Timeout);
@@ -199,7 +199,7 @@ fn what_began_before_the_return_says_nothing_after_it() {
 }
 
 #[test]
-fn what_cannot_be_connected_to_is_probed_in_the_background_after_1_2_4_to_30_seconds() {
+fn connect_failures_are_probed_after_1_2_4_to_30_s() {
     let mut bench = Bench::new(3);
     let ejected_at = bench.now;
     // The longest ejection, so that only probes end it.
@@ -219,7 +219,7 @@ fn what_cannot_be_connected_to_is_probed_in_the_background_after_1_2_4_to_30_sec
 }
 
 #[test]
-fn what_answered_badly_is_probed_by_one_safe_call_at_a_time() {
+fn failed_responses_are_probed_by_one_safe_call() {
     let mut bench = Bench::new(4);
     assert_eq!(bench.eject(0, Outcome::Status(500)).cause, Cause::Answers);
     assert!(bench.call_probe().is_none(), "not within the first second");
@@ -234,7 +234,7 @@ fn what_answered_badly_is_probed_by_one_safe_call_at_a_time() {
 }
 
 #[test]
-fn a_probe_that_is_never_heard_of_again_keeps_nobody_from_trying() {
+fn lost_probe_does_not_block_the_next() {
     let mut bench = Bench::new(3);
     bench.eject(0, Outcome::Reset);
     bench.wait(SECOND);
@@ -246,7 +246,7 @@ fn a_probe_that_is_never_heard_of_again_keeps_nobody_from_trying() {
 }
 
 #[test]
-fn a_late_probe_says_nothing_of_a_later_ejection() {
+fn late_probe_does_not_end_a_later_ejection() {
     let mut bench = Bench::new(3);
     bench.eject(0, Outcome::Reset);
     bench.wait(SECOND);
@@ -262,7 +262,7 @@ fn a_late_probe_says_nothing_of_a_later_ejection() {
 }
 
 #[test]
-fn a_probe_goes_only_where_the_call_may_go() {
+fn probe_respects_the_filter_of_the_call() {
     let mut bench = Bench::new(3);
     bench.eject(0, Outcome::Reset);
     bench.wait(SECOND);
@@ -272,7 +272,7 @@ fn a_probe_goes_only_where_the_call_may_go() {
 }
 
 #[test]
-fn being_registered_anew_is_worth_a_probe_at_once() {
+fn new_generation_is_probed_at_once() {
     let mut bench = Bench::new(3);
     bench.eject(0, Outcome::Refused);
     bench.wait(MILLI);
@@ -291,7 +291,7 @@ fn being_registered_anew_is_worth_a_probe_at_once() {
 }
 
 #[test]
-fn being_listed_again_is_no_amnesty_but_worth_a_probe_at_once() {
+fn relisted_endpoint_stays_ejected_and_is_probed_at_once() {
     let mut bench = Bench::new(4);
     let was = bench.eject(0, Outcome::Refused);
     bench.service.replace((1..4).map(|n| listed(n, 1)).collect());
@@ -304,7 +304,7 @@ fn being_listed_again_is_no_amnesty_but_worth_a_probe_at_once() {
 }
 
 #[test]
-fn when_the_list_shrinks_those_return_who_had_the_least_time_left() {
+fn shrinking_list_returns_the_nearest_ejections() {
     let mut bench = Bench::new(6);
     for index in 0..3 {
         bench.eject(index, Outcome::Reset);
@@ -319,14 +319,14 @@ fn when_the_list_shrinks_those_return_who_had_the_least_time_left() {
 }
 
 #[test]
-fn a_failed_pick_is_probed_in_the_background() {
+fn failed_pick_is_probed_in_the_background() {
     let bench = Bench::new(3);
     let ejection = bench.eject(0, Outcome::Reported(false));
     assert_eq!((ejection.cause, ejection.cause.probed_by()), (Cause::Reported, ProbeKind::Connect));
 }
 
 #[test]
-fn the_only_endpoint_of_a_version_is_asked_though_it_is_out_and_back_once_it_answers() {
+fn only_endpoint_of_a_version_is_called_while_ejected() {
     let mut bench = Bench::new(4);
     let mut list: Vec<ListedEndpoint> = (0..4).map(|n| listed(n, 1)).collect();
     Arc::make_mut(&mut list[0].endpoint).version = "v2".into();
@@ -345,7 +345,7 @@ fn the_only_endpoint_of_a_version_is_asked_though_it_is_out_and_back_once_it_ans
 }
 
 #[test]
-fn threads_that_report_at_once_leave_half_of_them_in() {
+fn concurrent_reports_leave_half_in_rotation() {
     let bench = Bench::new(8);
     std::thread::scope(|scope| {
         for thread in 0..4 {
@@ -363,7 +363,7 @@ fn threads_that_report_at_once_leave_half_of_them_in() {
 }
 
 #[test]
-fn switched_off_it_ejects_nobody() {
+fn disabled_ejection_ejects_no_endpoint() {
     let bench = Bench::new(3);
     let mut config = OutlierConfig::default();
     config.enabled = false;
@@ -377,7 +377,7 @@ fn switched_off_it_ejects_nobody() {
 }
 
 #[test]
-fn a_refusing_endpoint_costs_a_handful_of_calls_and_is_back_within_seconds() {
+fn refusing_endpoint_costs_few_calls_and_returns_soon() {
     for seed in 0..5 {
         let mut world = World::new(&[1; 10], seed).ejecting();
         world.run(10 * SECOND, 400.0);
@@ -392,7 +392,7 @@ fn a_refusing_endpoint_costs_a_handful_of_calls_and_is_back_within_seconds() {
 }
 
 #[test]
-fn a_failing_endpoint_is_back_with_half_its_share_ten_seconds_after_a_probe_finds_it_well() {
+fn failing_endpoint_has_half_its_share_10_s_after_a_probe() {
     for seed in 0..5 {
         let mut world = World::new(&[1; 10], seed).ejecting().with(9, Behaviour::Fails(MILLI));
         world.run(60 * SECOND, 400.0);
@@ -425,7 +425,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 0..200)
 }
 
-/// The laws, checked after every step of every history.
+/// The invariants, checked after every step.
 fn check(bench: &Bench) -> Result<(), TestCaseError> {
     let snapshot = bench.service.snapshot();
     let healthy: Vec<&Member> = snapshot.members.iter().filter(|m| m.endpoint.healthy).collect();

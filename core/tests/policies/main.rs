@@ -1,5 +1,4 @@
-//! The policies in virtual time: what traffic makes of them, whatever history it brings. Seeded, so that a
-//! failure here fails again.
+//! The policies in simulated traffic and virtual time. Seeded, so that a failure is reproducible.
 
 mod balance;
 mod ejection;

@@ -1,4 +1,4 @@
-//! Trying again: what it may cost those who are asked, and what it gains those who ask.
+//! Retries: their load on the service and their benefit for calls.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +39,7 @@ impl Client {
         }
     }
 
-    /// One call that moves on while it may: three attempts, those that never left not counted.
+    /// One call with up to three attempts; refused connections are not counted.
     fn call(&mut self, strategy: &str, answer: impl Fn(usize) -> Outcome) -> Outcome {
         let balancer = by_name(strategy);
         self.now = self.now.after(MILLI);
@@ -65,7 +65,7 @@ impl Client {
 }
 
 #[test]
-fn when_all_fail_they_get_a_fifth_more_than_was_asked_for_and_ten() {
+fn retries_are_limited_to_a_fifth_plus_10_when_all_fail() {
     for strategy in NAMES {
         let mut client = Client::of(6);
         for calls in 1..=2000 {
@@ -76,7 +76,7 @@ fn when_all_fail_they_get_a_fifth_more_than_was_asked_for_and_ten() {
 }
 
 #[test]
-fn while_one_of_six_answers_no_safe_call_fails() {
+fn no_safe_call_fails_while_one_of_six_answers() {
     for strategy in NAMES {
         for alive in 0..6 {
             let mut client = Client::of(6);

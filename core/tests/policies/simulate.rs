@@ -20,18 +20,18 @@ pub(crate) const MILLI: Duration = Duration::from_millis(1);
 const WORKERS: usize = 8;
 const FIRST_PORT: u16 = 1000;
 
-/// What an endpoint does with a call.
+/// How an endpoint handles a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Behaviour {
-    /// Answers 200 after so long on average, if nobody is waiting before.
+    /// Answers 200 after this mean time, plus the time in its queue.
     Serves(Duration),
     /// The same, but this share of the answers is a 503 after a millisecond.
     Errs(Duration, f64),
-    /// Answers 503 after so long.
+    /// Answers 503 after this time.
     Fails(Duration),
     /// Refuses connections.
     Refuses,
-    /// Says nothing; the attempt ends after so long.
+    /// Does not answer; the attempt ends after this time.
     Hangs(Duration),
 }
 
@@ -43,7 +43,7 @@ struct End {
     outcome: u16,
 }
 
-/// The world of one client and one service.
+/// One client and one service.
 pub(crate) struct World {
     pub(crate) service: Arc<Service>,
     pub(crate) selection: Arc<Selection>,
@@ -98,14 +98,14 @@ impl World {
         self
     }
 
-    /// One more endpoint is listed.
+    /// Adds an endpoint.
     pub(crate) fn add(&mut self, behaviour: Behaviour) {
         self.behaviour.push(behaviour);
         self.busy_until.push([0; WORKERS]);
         self.service.replace((0..self.behaviour.len()).map(|n| listed(n, 1)).collect());
     }
 
-    /// Lists these of the endpoints only.
+    /// Lists only these endpoints.
     pub(crate) fn list(&mut self, servers: impl IntoIterator<Item = usize>) {
         self.service.replace(servers.into_iter().map(|n| listed(n, 1)).collect());
     }
@@ -115,7 +115,7 @@ impl World {
         self.service.snapshot().members.iter().find(|m| m.endpoint.port == port).unwrap().clone()
     }
 
-    /// Lets calls come at this rate for so long; returns how many went to each endpoint, probes aside.
+    /// Makes calls at this rate for this time. Returns the number of calls per endpoint, without probes.
     pub(crate) fn run(&mut self, lasting: Duration, per_second: f64) -> Vec<u64> {
         let mut picks = vec![0; self.behaviour.len()];
         let end = self.now.after(lasting);
@@ -135,7 +135,7 @@ impl World {
         }
     }
 
-    /// One call; returns where it went.
+    /// Makes one call and returns its endpoint.
     fn call(&mut self) -> Option<usize> {
         let filter = &self.selection.filter;
         if let Some(probe) = self.outlier.claim_call_probe(&self.service, filter, self.now) {
@@ -177,7 +177,7 @@ impl World {
         }
     }
 
-    /// Carries a probe out; that it takes no time is the only liberty of this world.
+    /// Executes a probe. It takes no virtual time.
     fn probe(&mut self, probe: &Probe) {
         let behaviour = self.behaviour[number_of(&probe.member.endpoint)];
         let outcome = match (behaviour, probe.kind) {
@@ -230,7 +230,7 @@ pub(crate) fn listed(server: usize, weight: u32) -> ListedEndpoint {
     ListedEndpoint { endpoint: Arc::new(endpoint), unconfirmed: false }
 }
 
-/// A client that was made just now, and its first choice.
+/// The first choice of a new client.
 pub(crate) fn first_pick(name: &str, service: &Service, seed: u64) -> usize {
     let selection = service.selection(&Filter { query: Query::new("orders"), callable: true });
     let (mut draw, tried): (Draw, [Arc<EndpointState>; 0]) = (Draw::new(seed), []);
@@ -238,12 +238,12 @@ pub(crate) fn first_pick(name: &str, service: &Service, seed: u64) -> usize {
     by_name(name).choose(&selection.view(), &mut context).unwrap()
 }
 
-/// Which one it is, by the order of `listed`.
+/// Its index in the order of `listed`.
 pub(crate) fn number_of(endpoint: &Endpoint) -> usize {
     usize::from(endpoint.port - FIRST_PORT)
 }
 
-/// The same histories at every run.
+/// A fixed seed, for reproducible runs.
 pub(crate) fn seeded() -> ProptestConfig {
     ProptestConfig { rng_seed: RngSeed::Fixed(20_261_120), failure_persistence: None, ..Default::default() }
 }

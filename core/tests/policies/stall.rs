@@ -1,4 +1,4 @@
-//! An endpoint that hangs is avoided before anything times out.
+//! A hanging endpoint is avoided before calls time out.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::simulate::{Behaviour, MILLI, World};
 const SECOND: Duration = Duration::from_secs(1);
 const TEN: Duration = Duration::from_secs(10);
 
-/// A world that has been calling for a while.
+/// A simulation after some time of calls.
 fn warm(seed: u64) -> World {
     let mut world = World::new(&[1; 3], seed).ejecting();
     world.run(TEN, 100.0);
@@ -27,7 +27,7 @@ fn is_suspect(selection: &Selection, member: &Member, now: Tick) -> bool {
 }
 
 #[test]
-fn an_endpoint_is_suspect_once_three_calls_hang_for_a_second() {
+fn endpoint_is_suspect_once_3_calls_hang_for_1_s() {
     let world = warm(1);
     let (member, now) = (world.member(0), world.now);
     let at = |millis: u32| now.after(MILLI * millis);
@@ -40,7 +40,7 @@ fn an_endpoint_is_suspect_once_three_calls_hang_for_a_second() {
 }
 
 #[test]
-fn any_answer_clears_it_but_a_timeout_does_not() {
+fn response_clears_suspicion_and_timeout_does_not() {
     let world = warm(2);
     let (member, now) = (world.member(0), world.now);
     let outlier = Outlier::new(&OutlierConfig::default());
@@ -57,7 +57,7 @@ fn any_answer_clears_it_but_a_timeout_does_not() {
 }
 
 #[test]
-fn a_service_that_is_always_slow_is_given_its_time() {
+fn slow_service_is_not_suspected() {
     let mut world = World::new(&[1; 3], 3).ejecting();
     (0..3).for_each(|server| world.behaviour[server] = Behaviour::Serves(600 * MILLI));
     world.run(12 * TEN, 10.0);
@@ -68,7 +68,7 @@ fn a_service_that_is_always_slow_is_given_its_time() {
 }
 
 #[test]
-fn once_suspicion_is_switched_off_an_answer_has_it_forgotten() {
+fn disabled_suspicion_is_cleared_by_the_next_response() {
     let world = warm(7);
     let (member, now) = (world.member(0), world.now);
     (0..4).for_each(|_| member.state.begin(now));
@@ -82,7 +82,7 @@ fn once_suspicion_is_switched_off_an_answer_has_it_forgotten() {
 }
 
 #[test]
-fn a_new_endpoint_is_judged_by_its_service_and_a_new_service_not_at_all() {
+fn new_endpoint_uses_the_latency_of_its_service() {
     let fresh = World::new(&[1; 3], 4).ejecting();
     let (member, now) = (fresh.member(0), fresh.now);
     (0..9).for_each(|_| member.state.begin(now));
@@ -96,12 +96,12 @@ fn a_new_endpoint_is_judged_by_its_service_and_a_new_service_not_at_all() {
 }
 
 #[test]
-fn a_suspect_gets_no_calls_while_others_are_usable() {
+fn suspect_gets_no_calls_while_others_are_usable() {
     for seed in 0..5 {
         for name in ["p2c_ewma", "round_robin", "random"] {
             let mut world = World::new(&[1; 3], seed).ejecting().balanced_by(name);
             world.run(TEN, 100.0);
-            // Nothing times out here: whatever keeps the calls away is suspicion alone.
+            // Nothing times out here: only suspicion diverts the calls.
             world.behaviour[1] = Behaviour::Hangs(100 * TEN);
             let hanging = world.run(2 * SECOND, 100.0)[1];
             assert!((3..=110).contains(&hanging), "{name}: {hanging}");
@@ -113,20 +113,20 @@ fn a_suspect_gets_no_calls_while_others_are_usable() {
 }
 
 #[test]
-fn what_hangs_is_not_taken_for_as_fast_as_it_was_while_the_others_are_slow() {
+fn hanging_endpoint_loses_its_latency_advantage() {
     for seed in 0..20 {
         let mut world = World::new(&[1; 3], seed).ejecting();
         world.run(TEN, 100.0);
         world.behaviour = vec![Behaviour::Serves(300 * MILLI); 3];
         world.behaviour[0] = Behaviour::Hangs(100 * TEN);
-        // By its latency of before it would get half of them: in this second nobody is suspect.
+        // By its former latency it would get half of them; in this second no endpoint is suspect.
         let hanging = world.run(SECOND, 30.0)[0];
         assert!((3..=10).contains(&hanging), "seed {seed}: {hanging}");
     }
 }
 
 #[test]
-fn long_calls_beside_short_ones_keep_nobody_from_his_share() {
+fn long_calls_do_not_reduce_the_share() {
     for seed in 0..5 {
         let mut world = World::new(&[1; 2], seed).ejecting();
         world.run(TEN, 100.0);
@@ -139,7 +139,7 @@ fn long_calls_beside_short_ones_keep_nobody_from_his_share() {
 }
 
 #[test]
-fn who_is_back_is_not_suspect_for_what_hangs_since_before() {
+fn returned_endpoint_is_not_suspect_for_old_calls() {
     let world = warm(6);
     let (member, now) = (world.member(0), world.now);
     (0..5).for_each(|_| member.state.begin(now));
@@ -158,7 +158,7 @@ fn who_is_back_is_not_suspect_for_what_hangs_since_before() {
 }
 
 #[test]
-fn where_all_hang_calls_still_go_somewhere() {
+fn calls_continue_when_all_endpoints_hang() {
     let mut world = warm(5);
     (0..3).for_each(|server| world.behaviour[server] = Behaviour::Hangs(100 * TEN));
     let picks = world.run(TEN, 100.0);

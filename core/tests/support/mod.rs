@@ -1,4 +1,4 @@
-//! A server that does to its callers what a test tells it to.
+//! A scripted HTTP server for tests.
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use plumline::sync::Mutex;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-/// A request as the server saw it.
+/// A request as the server received it.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
     pub head: String,
@@ -32,16 +32,16 @@ impl Seen {
     }
 }
 
-/// What it does with a request.
+/// The reaction to a request.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// Sends these bytes and keeps the connection.
     Send(Vec<u8>),
     /// Sends these bytes and closes.
     Last(Vec<u8>),
-    /// Closes so that the other side sees a reset.
+    /// Resets the connection.
     Reset,
-    /// Says nothing, for as long as the test lasts.
+    /// Does not answer until the test ends.
     Hang,
 }
 
@@ -63,7 +63,7 @@ impl Reply {
 
 type Script = dyn Fn(&Seen, usize) -> Reply + Send + Sync;
 
-/// Listens until dropped; then refuses.
+/// A server that listens until it is dropped.
 pub struct Server {
     pub address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -72,7 +72,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Answers every request as `script` says, given the request and how many came before it.
+    /// Answers every request with the reply of `script`, given the request and the number of earlier ones.
     pub fn start(script: impl Fn(&Seen, usize) -> Reply + Send + Sync + 'static) -> Server {
         Server::on("127.0.0.1:0", script)
     }
@@ -113,7 +113,7 @@ impl Server {
         self.connections.lock().len()
     }
 
-    /// Cuts every connection it has, as a process that is killed does, and goes on listening.
+    /// Resets all connections, like a killed process, and keeps listening.
     pub fn cut(&self) {
         self.connections.lock().drain(..).filter_map(|connection| connection.upgrade()).for_each(
             |connection| {
@@ -143,7 +143,7 @@ fn serve(mut connection: &TcpStream, seen: &Mutex<Vec<Seen>>, script: &Script) {
             Reply::Last(bytes) => {
                 let _ = connection.write_all(&bytes);
                 let _ = connection.shutdown(std::net::Shutdown::Write);
-                // Until the other side has closed too: a close with unread input would be a reset.
+                // Until the client has closed too: closing with unread input would send a reset.
                 let _ = connection.read_to_end(&mut Vec::new());
                 false
             }
@@ -185,7 +185,7 @@ fn read_request(mut connection: &TcpStream) -> Option<Seen> {
     Some(seen)
 }
 
-/// A port on which nobody listens, and nobody else may as long as this lives.
+/// A reserved port without a listener.
 pub struct DeadPort(OwnedFd);
 
 impl DeadPort {
@@ -200,14 +200,14 @@ impl DeadPort {
         SocketAddr::try_from(rustix::net::getsockname(&self.0).unwrap()).unwrap().port()
     }
 
-    /// Somebody listens there from now on.
+    /// Starts listening on the port.
     pub fn listen(self) -> TcpListener {
         rustix::net::listen(&self.0, 16).unwrap();
         TcpListener::from(self.0)
     }
 }
 
-/// Waits until something is so; panics with what was awaited once the limit has passed.
+/// Waits for a condition. Panics with its description once the limit has passed.
 pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
