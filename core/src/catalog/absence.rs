@@ -93,7 +93,7 @@ impl Belief {
     pub(super) fn heard(&mut self, listing: Listing, trust: Trust, now: Tick) -> Verdict {
         let mut verdict = Verdict::default();
         let why: HashMap<RecordId, RemovalReason> =
-            listing.removed.into_iter().map(|removed| (removed.id, removed.why)).collect();
+            listing.removed.into_iter().map(|removed| (removed.id, removed.reason)).collect();
         let listed: BTreeMap<(RecordId, IpAddr), Endpoint> = listing
             .endpoints
             .into_iter()
@@ -125,9 +125,9 @@ impl Belief {
     /// Whether what is missing now is to be taken for gone.
     fn believes_absence(&self, trust: Trust, is_listed: impl Fn(&(RecordId, IpAddr)) -> bool) -> bool {
         match trust.absence {
-            Absence::Final => true,
-            Absence::WhenSettled => trust.settled,
-            Absence::WhenSettledAndFew => {
+            Absence::Authoritative => true,
+            Absence::AfterSettling => trust.settled,
+            Absence::AfterSettlingIfFew => {
                 let confirmed = self.records.iter().filter(|(_, record)| record.unconfirmed_until.is_none());
                 let (all, missing) = confirmed.fold((0, 0), |(all, missing), (key, _)| {
                     (all + 1, missing + usize::from(!is_listed(key)))
@@ -210,7 +210,7 @@ mod tests {
     use proptest::test_runner::RngSeed;
 
     use super::*;
-    use crate::registry::Removed;
+    use crate::registry::RemovedRecord;
 
     const TTL: Duration = Duration::from_secs(15);
 
@@ -223,7 +223,10 @@ mod tests {
     }
 
     fn without(ports: impl IntoIterator<Item = u16>, removed: u16, why: RemovalReason) -> Listing {
-        Listing { removed: vec![Removed { id: RecordId::of(&endpoint(removed)), why }], ..list(ports) }
+        Listing {
+            removed: vec![RemovedRecord { id: RecordId::of(&endpoint(removed)), reason: why }],
+            ..list(ports)
+        }
     }
 
     fn trust(absence: Absence, settled: bool) -> Trust {
@@ -242,7 +245,7 @@ mod tests {
 
     fn believing(count: u16) -> Belief {
         let mut belief = Belief::default();
-        belief.heard(list(1..=count), trust(Absence::WhenSettled, false), at(0));
+        belief.heard(list(1..=count), trust(Absence::AfterSettling, false), at(0));
         belief
     }
 
@@ -264,10 +267,10 @@ mod tests {
     #[test]
     fn a_registry_that_restarted_empty_is_not_believed() {
         let mut belief = believing(3);
-        let verdict = belief.heard(list([]), trust(Absence::WhenSettled, false), at(100));
+        let verdict = belief.heard(list([]), trust(Absence::AfterSettling, false), at(100));
         assert!(verdict.gone.is_empty() && verdict.changed);
         assert_eq!(ports(&belief), [(1, true), (2, true), (3, true)]);
-        let verdict = belief.heard(list([2]), trust(Absence::WhenSettled, false), at(103));
+        let verdict = belief.heard(list([2]), trust(Absence::AfterSettling, false), at(103));
         assert_eq!(verdict.returned, [endpoint(2).key()]);
         assert_eq!(ports(&belief), [(1, true), (2, false), (3, true)]);
         assert_eq!(belief.next_due(), Some(at(130)));
@@ -279,14 +282,14 @@ mod tests {
     #[test]
     fn a_settled_registry_is_believed_to_the_last_endpoint() {
         let mut belief = believing(1);
-        let verdict = belief.heard(list([]), trust(Absence::WhenSettled, true), at(100));
+        let verdict = belief.heard(list([]), trust(Absence::AfterSettling, true), at(100));
         assert_eq!((verdict.gone.len(), belief.len()), (1, 0));
     }
 
     #[test]
     fn what_was_deleted_on_purpose_is_gone_at_once() {
         let mut belief = believing(2);
-        let trust = trust(Absence::WhenSettled, false);
+        let trust = trust(Absence::AfterSettling, false);
         let verdict = belief.heard(without([2], 1, RemovalReason::Deleted), trust, at(1));
         assert_eq!(verdict.gone.iter().map(|(_, why)| *why).collect::<Vec<_>>(), ["deleted"]);
         belief.heard(without([], 2, RemovalReason::Expired), trust, at(1));
@@ -297,7 +300,7 @@ mod tests {
 
     #[test]
     fn the_polled_original_is_not_believed_about_more_than_half() {
-        let settled = trust(Absence::WhenSettledAndFew, true);
+        let settled = trust(Absence::AfterSettlingIfFew, true);
         let mut belief = believing(4);
         belief.heard(list([1, 2]), settled, at(1));
         assert_eq!(ports(&belief), [(1, false), (2, false)]);
@@ -310,7 +313,7 @@ mod tests {
     #[test]
     fn an_unconfirmed_endpoint_goes_with_its_first_failure() {
         let mut belief = believing(2);
-        belief.heard(list([2]), trust(Absence::WhenSettled, false), at(1));
+        belief.heard(list([2]), trust(Absence::AfterSettling, false), at(1));
         assert!(!belief.distrust(&endpoint(2).key()).changed, "a confirmed one stays");
         assert_eq!(belief.distrust(&endpoint(1).key()).gone.len(), 1);
         assert_eq!(ports(&belief), [(2, false)]);
@@ -321,7 +324,7 @@ mod tests {
         let mut belief = believing(1);
         let mut listing = list([1]);
         listing.endpoints[0].generation = "g2".into();
-        assert_eq!(belief.heard(listing, trust(Absence::Final, true), at(1)).returned.len(), 1);
+        assert_eq!(belief.heard(listing, trust(Absence::Authoritative, true), at(1)).returned.len(), 1);
     }
 
     #[derive(Clone, Debug)]
@@ -356,8 +359,8 @@ mod tests {
                         let before = ports(&belief);
                         let deleted = deleted.filter(|port| !lives.contains(port));
                         let mut listing = list(lives.clone());
-                        listing.removed.extend(deleted.map(|port| Removed { id: RecordId::of(&endpoint(port)), why: RemovalReason::Deleted }));
-                        belief.heard(listing, trust(Absence::WhenSettled, settled), at(now));
+                        listing.removed.extend(deleted.map(|port| RemovedRecord { id: RecordId::of(&endpoint(port)), reason: RemovalReason::Deleted }));
+                        belief.heard(listing, trust(Absence::AfterSettling, settled), at(now));
                         let after = ports(&belief);
                         for port in &lives {
                             prop_assert!(after.contains(&(*port, false)));

@@ -9,7 +9,7 @@ use super::known::{Applied, Known};
 use crate::clock;
 use crate::error::Error;
 use crate::membership::Ejection;
-use crate::registry::{Absence, Listing, RegistryUpdate, Sink};
+use crate::registry::{Absence, Listing, RegistryUpdate, UpdateSink};
 use crate::runtime::Priority;
 
 /// Hears one registry on the catalog's behalf.
@@ -18,20 +18,20 @@ pub(super) struct Ear {
     pub(super) source: usize,
 }
 
-impl Sink for Ear {
-    fn heard(&self, heard: RegistryUpdate) {
+impl UpdateSink for Ear {
+    fn on_update(&self, heard: RegistryUpdate) {
         let Some(catalog) = self.catalog.upgrade() else { return };
         catalog.refreshes.fetch_add(heard.lists.len() as u64, Ordering::Relaxed);
         catalog.hear(self.source, heard, None);
     }
 
-    fn lost(&self, error: Error) {
+    fn on_failure(&self, error: Error) {
         if let Some(catalog) = self.catalog.upgrade() {
             catalog.lose(self.source, error);
         }
     }
 
-    fn is_used(&self, service: &str) -> bool {
+    fn is_in_use(&self, service: &str) -> bool {
         let Some(catalog) = self.catalog.upgrade() else { return false };
         let known = catalog.services.load().get(service).cloned();
         known.is_some_and(|known| known.is_used())
@@ -83,7 +83,7 @@ impl Inner {
 
     /// The program itself said what exists.
     pub(super) fn hear_own(self: &Arc<Self>, known: &Arc<Known>, listing: Listing) {
-        let trust = Trust { absence: Absence::Final, settled: true, ttl: self.ttl };
+        let trust = Trust { absence: Absence::Authoritative, settled: true, ttl: self.ttl };
         let applied = known.heard(self.sources.len(), listing, trust, None);
         self.follow_up(known, &applied);
     }

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::membership::{Listed, Member, Service};
 use crate::model::{Endpoint, EndpointKey};
-use crate::registry::{Absence, Listing, Wait};
+use crate::registry::{Absence, Listing, WaitLimit};
 use crate::telemetry::Tally;
 
 const MOST_GONE: usize = 16;
@@ -194,11 +194,11 @@ impl Known {
     // === the first look ===
 
     /// Makes the first look unless somebody does already; then waits for them.
-    pub(super) fn first_look(&self, wait: &Wait<'_>, look: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(super) fn first_look(&self, wait: &WaitLimit<'_>, look: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut first = self.first.lock();
         while first.asking && !self.is_ready() {
             // The caller's own code is asked, which may call us: not under the lock.
-            let left = MutexGuard::unlocked(&mut first, || wait.left())?;
+            let left = MutexGuard::unlocked(&mut first, || wait.remaining())?;
             if first.asking {
                 self.first_done.wait_for(&mut first, left.min(SLICE));
             }
@@ -247,7 +247,7 @@ impl Known {
             contribution.cleared &= overtakes.is_none();
             contribution.count += 1;
             contribution.heard = Some(now);
-            contribution.is_final = trust.absence == Absence::Final;
+            contribution.is_final = trust.absence == Absence::Authoritative;
             contribution.from_disk = false;
             contribution.belief.heard(listing, trust, now)
         })
@@ -261,7 +261,7 @@ impl Known {
                 return Verdict::default();
             }
             contribution.from_disk = true;
-            let trust = Trust { absence: Absence::WhenSettled, settled: false, ttl: self.ttl };
+            let trust = Trust { absence: Absence::AfterSettling, settled: false, ttl: self.ttl };
             contribution.belief.heard(Listing { endpoints, removed: Vec::new() }, trust, clock::now())
         })
     }

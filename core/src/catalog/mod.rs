@@ -43,7 +43,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::Closing;
 use crate::model::{Endpoint, EndpointKey, Query};
 use crate::nearest::nearest;
-use crate::registry::{Listing, Registry, Wait, Watch};
+use crate::registry::{Listing, Registry, WaitLimit, WatchHandle};
 use crate::runtime::{Runtime, TaskQueue};
 
 pub use known::Known;
@@ -127,7 +127,7 @@ impl Catalog {
 
     /// A service; waits for a registry the first ever time, never again. A service that nobody offers is one
     /// without endpoints, not an error; it is an error (`Unavailable`, `Timeout`) when nobody could be asked.
-    pub fn service(&self, service: &str, wait: &Wait<'_>) -> Result<Arc<Known>> {
+    pub fn service(&self, service: &str, wait: &WaitLimit<'_>) -> Result<Arc<Known>> {
         if let Some(known) = self.known(service) {
             return Ok(known);
         }
@@ -145,12 +145,12 @@ impl Catalog {
     }
 
     /// Every service's name, asked of the registries at most once a second.
-    pub fn names(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
+    pub fn names(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
         self.inner.names(wait).map(|names| names.into_iter().collect())
     }
 
     /// The name most like this one, if one is like it: for "did you mean".
-    pub fn similar(&self, service: &str, wait: &Wait<'_>) -> Option<String> {
+    pub fn similar(&self, service: &str, wait: &WaitLimit<'_>) -> Option<String> {
         let names = self.inner.names(wait).ok()?;
         nearest(service, names.iter().map(String::as_str).filter(|name| *name != service)).map(str::to_owned)
     }
@@ -173,12 +173,12 @@ impl Catalog {
         let reader = self.inner.admit(Reader::of_all());
         self.inner.all.store(true, Ordering::Release);
         self.inner.services.load().values().for_each(|known| known.listen(&reader));
-        self.inner.watches().for_each(|watch| watch.want_all());
+        self.inner.watches().for_each(|watch| watch.subscribe_all());
         Watching { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Waits until at least one healthy endpoint fits the query.
-    pub fn wait_for(&self, query: &Query, wait: &Wait<'_>) -> Result<()> {
+    pub fn wait_for(&self, query: &Query, wait: &WaitLimit<'_>) -> Result<()> {
         let watching = self.watch(&query.service);
         let fits = |endpoint: &Arc<Endpoint>| endpoint.healthy && query.accepts(endpoint);
         loop {
@@ -295,7 +295,7 @@ impl Inner {
         services.retain(|name, known| {
             let keep = !known.service().snapshot().members.is_empty() || known.is_used();
             if !keep {
-                self.watches_running().for_each(|watch| watch.forget(name));
+                self.watches_running().for_each(|watch| watch.unsubscribe(name));
                 // Its next use asks the registries again, as the first one did.
                 known.forget_readiness();
                 dropped.insert(name.clone(), Arc::downgrade(known));
@@ -305,7 +305,7 @@ impl Inner {
     }
 
     /// The first look at a service, on the caller's thread.
-    fn look(self: &Arc<Self>, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+    fn look(self: &Arc<Self>, known: &Arc<Known>, wait: &WaitLimit<'_>) -> Result<()> {
         self.misses.fetch_add(1, Ordering::Relaxed);
         if self.sources.is_empty() {
             self.hear_own(known, Listing::default());
@@ -326,7 +326,7 @@ impl Inner {
 
     /// Asks one registry. An answer that was overtaken by news is left out; where only an answer will do, because
     /// the list was cleared, it is asked again.
-    fn ask(self: &Arc<Self>, index: usize, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+    fn ask(self: &Arc<Self>, index: usize, known: &Arc<Known>, wait: &WaitLimit<'_>) -> Result<()> {
         for _ in 0..MOST_QUESTIONS {
             let count = known.count(index);
             let heard = self.sources[index].registry.read(known.name(), wait)?;
@@ -339,7 +339,7 @@ impl Inner {
     }
 
     /// Asks every registry; well if one answered.
-    fn ask_each(self: &Arc<Self>, known: &Arc<Known>, wait: &Wait<'_>) -> Result<()> {
+    fn ask_each(self: &Arc<Self>, known: &Arc<Known>, wait: &WaitLimit<'_>) -> Result<()> {
         let mut outcome = Err(Error::new(Kind::Unavailable, "no registry could be asked"));
         for (index, source) in self.sources.iter().enumerate() {
             if outcome.is_ok() && source.is_down() {
@@ -352,7 +352,7 @@ impl Inner {
                     // Our own impatience says nothing about the registry, nor does a name that can never be right, nor
                     // one that we may not read: where that is so of all of them, the watch says so.
                     let is_about_one = matches!(error.kind(), Kind::InvalidArgument | Kind::PermissionDenied);
-                    if wait.left().is_ok() && !is_about_one {
+                    if wait.remaining().is_ok() && !is_about_one {
                         self.lose(index, error.clone());
                     }
                     outcome = outcome.or(Err(error));
@@ -362,7 +362,7 @@ impl Inner {
         outcome
     }
 
-    fn names(&self, wait: &Wait<'_>) -> Result<BTreeSet<String>> {
+    fn names(&self, wait: &WaitLimit<'_>) -> Result<BTreeSet<String>> {
         // While somebody else asks, what we know must do: nobody waits for another's question.
         let Some(mut cached) = self.names.try_lock() else { return Ok(self.names_offered()) };
         if let Some((at, names)) = &*cached
@@ -384,7 +384,7 @@ impl Inner {
             _ => Ok(names),
         };
         // One caller's impatience is none of the next one's.
-        if failure.is_none() || wait.left().is_ok() {
+        if failure.is_none() || wait.remaining().is_ok() {
             *cached = Some((clock::now(), outcome.clone()));
         }
         outcome
@@ -399,7 +399,7 @@ impl Inner {
     // === the watches ===
 
     fn want(self: &Arc<Self>, service: &str) {
-        self.watches().for_each(|watch| watch.want(service));
+        self.watches().for_each(|watch| watch.subscribe(service));
     }
 
     fn refresh(self: &Arc<Self>, service: &str) {
@@ -407,14 +407,14 @@ impl Inner {
     }
 
     /// Every source's watch, begun where it was not.
-    fn watches(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Watch>> {
+    fn watches(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn WatchHandle>> {
         self.sources.iter().enumerate().filter_map(|(index, source)| {
             let ear = || Arc::new(Ear { catalog: Arc::downgrade(self), source: index });
             source.watch(|| source.registry.clone().watch(ear()))
         })
     }
 
-    fn watches_running(&self) -> impl Iterator<Item = Arc<dyn Watch>> {
+    fn watches_running(&self) -> impl Iterator<Item = Arc<dyn WatchHandle>> {
         self.sources.iter().filter_map(Source::running_watch)
     }
 

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::{Closing, Interrupt};
 use crate::membership::Selection;
 use crate::registration::Registrations;
-use crate::registry::{self, Failover, Registry, Setup, Wait};
+use crate::registry::{self, Failover, Registry, RegistrySetup, WaitLimit};
 use crate::runtime::{self, Runtime, TaskQueue};
 use crate::transport::tls;
 
@@ -160,7 +160,7 @@ impl Core {
         }
         check_authorities(&config)?;
         let runtime = Runtime::get();
-        let setup = Setup {
+        let setup = RegistrySetup {
             runtime: runtime.clone(),
             poll_interval: config.registry.poll_interval,
             timeout: config.registry.timeout,
@@ -171,8 +171,8 @@ impl Core {
         let opened = config.registry.addresses.iter().map(|address| registry::open(address, &setup));
         let opened = opened.collect::<Result<Vec<_>>>()?;
         let reads =
-            together(opened.iter().map(|opened| opened.reads.clone()).collect(), config.registry.mode);
-        let writes = opened.into_iter().flat_map(|opened| opened.writes).collect();
+            together(opened.iter().map(|opened| opened.reader.clone()).collect(), config.registry.mode);
+        let writes = opened.into_iter().flat_map(|opened| opened.writers).collect();
         let zone = config.settings.zone.clone();
         Ok(Core {
             generation: runtime::generation(),
@@ -278,7 +278,7 @@ impl Core {
             return Ok(());
         }
         let both = self.interrupt(interrupt);
-        let wait = Wait { deadline, interrupt: &both };
+        let wait = WaitLimit { deadline, interrupt: &both };
         self.catalog.service(line.name(), &wait).map(drop).map_err(|error| explain::unheard(line, error))
     }
 
@@ -312,7 +312,7 @@ impl Core {
                 self,
                 line,
                 &selection.filter,
-                &Wait { deadline, interrupt: &self.interrupt(interrupt) },
+                &WaitLimit { deadline, interrupt: &self.interrupt(interrupt) },
             )),
         }
     }
@@ -324,7 +324,7 @@ impl Core {
     }
 
     fn close(&self, drain: Duration, interrupt: &dyn Interrupt) {
-        let limit = Wait::new(CLOSE_LIMIT, interrupt);
+        let limit = WaitLimit::new(CLOSE_LIMIT, interrupt);
         self.registrations.close(drain, &limit);
         self.release();
         self.runtime.close(Deadline::new(clock::now(), CLOSE_LIMIT));

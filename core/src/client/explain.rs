@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 use crate::interrupt::Never;
 use crate::membership::{Filter, Member, Snapshot};
 use crate::model::{Endpoint, Query};
-use crate::registry::Wait;
+use crate::registry::WaitLimit;
 
 /// What a client knows of a service, and what it would do with it. Displays as a table; serializes to JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -75,7 +75,7 @@ pub(super) fn explain(
     core: &Core,
     line: &Line,
     query: &Query,
-    wait: &Wait<'_>,
+    wait: &WaitLimit<'_>,
     unheard: Option<Error>,
 ) -> Explanation {
     let now = clock::now();
@@ -132,7 +132,7 @@ fn judge(line: &Line, member: &Member, filter: &Filter, now: Tick) -> Verdict {
 }
 
 /// Why nobody could be chosen.
-pub(super) fn no_endpoint(core: &Core, line: &Line, filter: &Filter, wait: &Wait<'_>) -> Error {
+pub(super) fn no_endpoint(core: &Core, line: &Line, filter: &Filter, wait: &WaitLimit<'_>) -> Error {
     let snapshot = line.service.snapshot();
     let provenance = core.catalog().provenance(line.name());
     if let Some(error) = cannot_be_called(&snapshot, filter) {
@@ -167,7 +167,7 @@ fn cannot_be_called(snapshot: &Snapshot, filter: &Filter) -> Option<Error> {
     })
 }
 
-fn nothing_registered(core: &Core, line: &Line, wait: &Wait<'_>) -> String {
+fn nothing_registered(core: &Core, line: &Line, wait: &WaitLimit<'_>) -> String {
     let name = line.name();
     let meant = core.catalog().similar(name, wait);
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
@@ -230,7 +230,7 @@ pub(super) fn unheard(line: &Line, error: Error) -> Error {
 pub(super) fn still_missing(core: &Core, query: &Query, timeout: Duration, error: Error) -> Error {
     let Ok(line) = core.line(&query.service) else { return error };
     let filter = Filter { query: query.clone(), callable: false };
-    let why = no_endpoint(core, &line, &filter, &Wait::new(Duration::from_millis(500), &Never));
+    let why = no_endpoint(core, &line, &filter, &WaitLimit::new(Duration::from_millis(500), &Never));
     Error::new(Kind::Timeout, format!("waited {} s; {why}", timeout.as_secs_f64()))
         .for_service(&*query.service)
 }

@@ -8,7 +8,7 @@ use super::{PATIENCE, Shared, pause};
 use crate::error::{Error, Result};
 use crate::interrupt::{Interrupt, Interruptible, Never};
 use crate::model::Instance;
-use crate::registry::Wait;
+use crate::registry::WaitLimit;
 use crate::runtime::Priority;
 
 /// Keeps an instance known. Dropping it deregisters, waiting at most 2 s, unless it was detached.
@@ -64,7 +64,7 @@ impl Registration {
         if instance.instance_id.is_empty() && same_place {
             instance.instance_id = before.instance_id;
         }
-        let instance = shared.complete(instance, &Wait::new(PATIENCE, &Never))?;
+        let instance = shared.complete(instance, &WaitLimit::new(PATIENCE, &Never))?;
         self.slot.update(instance)?;
         (0..shared.stores.len()).for_each(|store| shared.hurry(store));
         Ok(())
@@ -88,7 +88,7 @@ impl Registration {
 
     /// `register()` failed after all.
     pub(super) fn withdraw(self) {
-        self.shared.close(&self.slot, &Wait::new(PATIENCE, &Never));
+        self.shared.close(&self.slot, &WaitLimit::new(PATIENCE, &Never));
     }
 
     /// The same for a caller who was interrupted: he does not wait for it.
@@ -96,7 +96,7 @@ impl Registration {
         let handle = self.detach();
         let (shared, slot) = (handle.shared.clone(), handle.slot.clone());
         handle.shared.runtime.post(&handle.shared.ports, Priority::Heartbeat, move || {
-            shared.close(&slot, &Wait::new(PATIENCE, &Never));
+            shared.close(&slot, &WaitLimit::new(PATIENCE, &Never));
         });
     }
 }
@@ -105,7 +105,7 @@ impl Interruptible<'_, Registration> {
     /// See [`Registration::wait`].
     pub fn wait(&self, timeout: Duration) -> Result<()> {
         self.target.shared.check_open()?;
-        self.target.slot.wait_registered(&Wait::new(timeout, self.interrupt))
+        self.target.slot.wait_registered(&WaitLimit::new(timeout, self.interrupt))
     }
 
     /// See [`Registration::close`].
@@ -114,7 +114,7 @@ impl Interruptible<'_, Registration> {
         if shared.is_inherited() {
             return Ok(());
         }
-        if shared.close(slot, &Wait::new(PATIENCE, self.interrupt)) {
+        if shared.close(slot, &WaitLimit::new(PATIENCE, self.interrupt)) {
             pause(drain, self.interrupt);
         }
         self.interrupt.check()
@@ -127,7 +127,7 @@ impl Drop for Registration {
             // One count too many: never freed, for what it locks and owns is the parent's.
             std::mem::forget((self.shared.clone(), self.slot.clone()));
         } else if !self.detached {
-            self.shared.close(&self.slot, &Wait::new(PATIENCE, &Never));
+            self.shared.close(&self.slot, &WaitLimit::new(PATIENCE, &Never));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::model::Instance;
-use crate::registry::{Registry, Wait};
+use crate::registry::{Registry, WaitLimit};
 
 /// An address of the documentation's own (RFC 5737): nothing is sent there, only the way to it is looked up.
 const ELSEWHERE: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(203, 0, 113, 1)), 9);
@@ -54,7 +54,7 @@ fn is_for_listening(host: &str) -> bool {
 /// This machine's address as the registry sees it, else on the way out.
 pub(super) fn find<'a>(
     registries: impl Iterator<Item = &'a Arc<dyn Registry>>,
-    wait: &Wait<'_>,
+    wait: &WaitLimit<'_>,
 ) -> Result<String> {
     let mut registries = registries;
     let seen = registries.find_map(|registry| registry.local_ip(wait)).or_else(on_the_way_out);

@@ -32,7 +32,7 @@ use crate::config::RegistrationConfig;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{Closing, Interrupt, SLICE};
 use crate::model::{Instance, default_instance_id};
-use crate::registry::{Registry, Wait};
+use crate::registry::{Registry, WaitLimit};
 use crate::runtime::{self, Hold, Runtime, TaskQueue};
 
 pub use handle::Registration;
@@ -99,7 +99,7 @@ impl Registrations {
             let message = "no registry of this client takes registrations";
             return Err(Error::new(Kind::Unsupported, message).for_service(instance.service));
         }
-        let wait = Wait::new(PATIENCE, interrupt);
+        let wait = WaitLimit::new(PATIENCE, interrupt);
         let instance = shared.complete(instance, &wait)?;
         let slot = shared.open(instance);
         let handle = Registration::new(shared.clone(), slot.clone());
@@ -124,7 +124,7 @@ impl Registrations {
     }
 
     /// Closes every one of them: deregisters within `wait`, then drains.
-    pub fn close(&self, drain: Duration, wait: &Wait<'_>) {
+    pub fn close(&self, drain: Duration, wait: &WaitLimit<'_>) {
         if self.shared.is_inherited() {
             return;
         }
@@ -159,7 +159,7 @@ impl Shared {
     }
 
     /// Fills in what was left to be found out, and refuses what cannot be right.
-    fn complete(&self, mut instance: Instance, wait: &Wait<'_>) -> Result<Instance> {
+    fn complete(&self, mut instance: Instance, wait: &WaitLimit<'_>) -> Result<Instance> {
         host::check(&instance)?;
         if instance.host.is_empty() {
             instance.host = match &self.config.host {
@@ -198,7 +198,7 @@ impl Shared {
     }
 
     /// Deregisters; false if somebody else has already.
-    fn close(self: &Arc<Self>, slot: &Arc<Slot>, wait: &Wait<'_>) -> bool {
+    fn close(self: &Arc<Self>, slot: &Arc<Slot>, wait: &WaitLimit<'_>) -> bool {
         if !slot.begin_closing() {
             return false;
         }

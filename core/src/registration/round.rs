@@ -14,8 +14,8 @@ use super::Shared;
 use super::slot::{Scope, Sent, Slot, Task};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::registry::reconnect::Reconnect;
-use crate::registry::{DEFAULT_TTL, Entry, Registry, Wait};
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::{DEFAULT_TTL, Registry, RegistryEntry, WaitLimit};
 use crate::runtime::Priority;
 
 /// Registrations often come together: this long others may join the round.
@@ -39,7 +39,7 @@ struct Schedule {
     running: bool,
     /// Something new came up during a round.
     again: bool,
-    reconnect: Reconnect,
+    reconnect: ReconnectBackoff,
     error: Option<Error>,
 }
 
@@ -64,14 +64,14 @@ impl Schedule {
     fn after_round(&mut self, scope: Scope, outcome: Result<()>, shortest: Option<Duration>) -> Option<Tick> {
         let now = clock::now();
         if let Err(error) = outcome {
-            if !self.reconnect.is_lost() {
+            if !self.reconnect.is_failing() {
                 tracing::warn!(%error, "the registry cannot be beaten to; trying on");
             }
             let ttl = shortest.unwrap_or(DEFAULT_TTL);
-            self.beat_at = Some(now.after(self.reconnect.lost(ttl, fastrand::f64())));
+            self.beat_at = Some(now.after(self.reconnect.failed(ttl, fastrand::f64())));
             return self.beat_at;
         }
-        self.reconnect.found();
+        self.reconnect.succeeded();
         let due = shortest.map(|ttl| now.after(jittered(ttl / 3)));
         // News may bring a shorter TTL, but put nobody's beat off.
         self.beat_at = if scope == Scope::News { self.beat_at.min(due).or(due) } else { due };
@@ -87,7 +87,7 @@ impl Shared {
         let mut schedule = self.stores[store].schedule.lock();
         if schedule.running {
             schedule.again = true;
-        } else if !schedule.reconnect.is_lost() || schedule.next.is_none() {
+        } else if !schedule.reconnect.is_failing() || schedule.next.is_none() {
             let soon = clock::now().after(GATHER);
             if schedule.next.is_none_or(|next| next > soon) {
                 self.appoint(store, &mut schedule, soon);
@@ -99,7 +99,7 @@ impl Shared {
         schedule.appointment += 1;
         schedule.next = Some(at);
         let (appointment, shared) = (schedule.appointment, Arc::downgrade(self));
-        let lane = self.stores[store].registry.lane();
+        let lane = self.stores[store].registry.queue();
         self.runtime
             .at(at, lane, Priority::Heartbeat, move || Shared::keep_appointment(&shared, store, appointment));
     }
@@ -146,7 +146,7 @@ impl Shared {
         slots.sort_by_cached_key(|slot| (slot.instance().instance_id, slot.id));
         let mut rest = slots.as_slice();
         while !rest.is_empty() {
-            let (batch, left) = rest.split_at(batch_end(rest, self.stores[store].registry.batch()));
+            let (batch, left) = rest.split_at(batch_end(rest, self.stores[store].registry.batch_size()));
             if let Err(error) = self.batch(store, batch, scope) {
                 for slot in left {
                     slot.unreachable(store, &error);
@@ -183,7 +183,7 @@ impl Shared {
         if taken.is_empty() {
             return Ok(Vec::new());
         }
-        let wait = Wait::new(LONGEST, &self.closing);
+        let wait = WaitLimit::new(LONGEST, &self.closing);
         let outcomes = self.stores[store].registry.heartbeat(&entries(taken), &wait);
         let away = away(&outcomes);
         let source = self.stores[store].registry.source();
@@ -203,7 +203,7 @@ impl Shared {
         if taken.is_empty() {
             return Ok(());
         }
-        let wait = Wait::new(LONGEST, &self.closing);
+        let wait = WaitLimit::new(LONGEST, &self.closing);
         let outcomes: Vec<Result<()>> = self.stores[store].registry.register(&entries(taken), &wait);
         let away = away(&outcomes);
         let (source, count) =
@@ -218,7 +218,7 @@ impl Shared {
     /// A changed identity is another entry: the old one goes once the new one is there.
     fn remove_former(&self, store: usize, slot: &Slot) -> Result<()> {
         for former in slot.take_former(store) {
-            let wait = Wait::new(LONGEST, &self.closing);
+            let wait = WaitLimit::new(LONGEST, &self.closing);
             if let Err(error) = self.stores[store].registry.deregister(&former, false, &wait) {
                 slot.return_former(store, former);
                 return Err(error);
@@ -236,7 +236,7 @@ fn batch_end(slots: &[Arc<Slot>], size: usize) -> usize {
     end + slots[end..].iter().take_while(|slot| id(slot) == last).count()
 }
 
-fn entries(taken: &[&(&Arc<Slot>, Sent)]) -> Vec<Entry> {
+fn entries(taken: &[&(&Arc<Slot>, Sent)]) -> Vec<RegistryEntry> {
     taken.iter().map(|(_, sent)| sent.entry.clone()).collect()
 }
 

@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::model::Instance;
-use crate::registry::{Entry, Health, HeartbeatResult, Wait};
+use crate::registry::{HeartbeatResult, RegistryEntry, ReportedHealth, WaitLimit};
 
 /// How long closing waits for a beat on its way before it goes ahead all the same.
 const BEAT_ON_ITS_WAY: Duration = Duration::from_millis(500);
@@ -42,7 +42,7 @@ pub(super) struct Slot {
 }
 
 struct Data {
-    entry: Entry,
+    entry: RegistryEntry,
     /// Counts what was said; a registry knows the latest if it knows this one.
     revision: u64,
     published: bool,
@@ -78,15 +78,16 @@ pub(super) enum Scope {
 
 /// What was sent, to be reported on.
 pub(super) struct Sent {
-    pub(super) entry: Entry,
+    pub(super) entry: RegistryEntry,
     pub(super) revision: u64,
     pub(super) task: Task,
 }
 
 impl Slot {
     pub(super) fn new(instance: Instance, stores: usize, id: u64) -> Slot {
-        let health = if instance.healthy { Health::Unsaid } else { Health::Says(false) };
-        let entry = Entry { instance, generation: generation(), health };
+        let health =
+            if instance.healthy { ReportedHealth::Unspecified } else { ReportedHealth::Reported(false) };
+        let entry = RegistryEntry { instance, generation: generation(), health };
         let data = Data {
             entry,
             revision: 1,
@@ -156,8 +157,8 @@ impl Slot {
             return Err(Error::new(Kind::Closed, "the registration was closed"));
         }
         let before = data.entry.clone();
-        if instance.healthy != before.instance.healthy || before.health != Health::Unsaid {
-            data.entry.health = Health::Says(instance.healthy);
+        if instance.healthy != before.instance.healthy || before.health != ReportedHealth::Unspecified {
+            data.entry.health = ReportedHealth::Reported(instance.healthy);
         }
         let moved = identity(&instance) != identity(&before.instance);
         if moved {
@@ -265,7 +266,7 @@ impl Slot {
     }
 
     /// Identities to be removed, now that the registry knows the present one.
-    pub(super) fn take_former(&self, store: usize) -> Vec<Entry> {
+    pub(super) fn take_former(&self, store: usize) -> Vec<RegistryEntry> {
         let mut data = self.data.lock();
         let revision = data.revision;
         let at = &mut data.at[store];
@@ -273,7 +274,7 @@ impl Slot {
     }
 
     /// They could not be removed yet.
-    pub(super) fn return_former(&self, store: usize, entry: Entry) {
+    pub(super) fn return_former(&self, store: usize, entry: RegistryEntry) {
         self.data.lock().at[store].former.push(entry);
     }
 
@@ -281,7 +282,7 @@ impl Slot {
 
     /// Waits until some registry knows it, or all have answered; an error only if one wants to know who we are,
     /// or says no.
-    pub(super) fn verdict(&self, wait: &Wait<'_>) -> Result<()> {
+    pub(super) fn verdict(&self, wait: &WaitLimit<'_>) -> Result<()> {
         loop {
             // The caller's own code, which may ask this very registration: not under its lock.
             wait.interrupt.check()?;
@@ -303,7 +304,7 @@ impl Slot {
     }
 
     /// Waits until it is registered.
-    pub(super) fn wait_registered(&self, wait: &Wait<'_>) -> Result<()> {
+    pub(super) fn wait_registered(&self, wait: &WaitLimit<'_>) -> Result<()> {
         loop {
             wait.interrupt.check()?;
             let mut data = self.data.lock();
@@ -345,7 +346,7 @@ impl Slot {
     }
 
     /// Everything that a registry may hold of it, and whether a beat of it may still arrive there.
-    pub(super) fn to_withdraw(&self, store: usize, wait: &Wait<'_>) -> Vec<(Entry, bool)> {
+    pub(super) fn to_withdraw(&self, store: usize, wait: &WaitLimit<'_>) -> Vec<(RegistryEntry, bool)> {
         let mut data = self.data.lock();
         let until = wait.deadline.tightened(clock::now().after(BEAT_ON_ITS_WAY));
         while data.at[store].in_flight && !until.passed(clock::now()) {
@@ -391,7 +392,7 @@ impl Data {
         let health = self.entry.health;
         at.known != Some(self.revision)
             || !at.former.is_empty()
-            || (health != Health::Unsaid && health != at.health)
+            || (health != ReportedHealth::Unspecified && health != at.health)
     }
 
     /// The error that matters most: none while it is registered.
@@ -405,8 +406,10 @@ impl Data {
 
     /// "Healthy again" has to be said once; "unhealthy" is said with every beat.
     fn health_was_told(&mut self, sent: &Sent) {
-        if sent.entry.health == Health::Says(true) && self.entry.health == Health::Says(true) {
-            self.entry.health = Health::Unsaid;
+        if sent.entry.health == ReportedHealth::Reported(true)
+            && self.entry.health == ReportedHealth::Reported(true)
+        {
+            self.entry.health = ReportedHealth::Unspecified;
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind};
-use crate::registry::{Entry, Health};
+use crate::registry::{RegistryEntry, ReportedHealth};
 
 /// A registry that restarts forgets once; so often in a row somebody else writes there.
 const A_HABIT: u32 = 3;
@@ -13,13 +13,13 @@ pub(super) struct AtStore {
     /// The revision it holds; `None`: none, as far as we know.
     pub(super) known: Option<u64>,
     /// What it was last told of its health.
-    pub(super) health: Health,
+    pub(super) health: ReportedHealth,
     /// Under which identity it was last sent, and whether it may have arrived without our knowing.
     pub(super) sent: bool,
     pub(super) doubtful: bool,
     pub(super) in_flight: bool,
     /// Identities it had before, still to be removed.
-    pub(super) former: Vec<Entry>,
+    pub(super) former: Vec<RegistryEntry>,
     pub(super) confirmed: Option<Tick>,
     pub(super) beats: u64,
     /// Beats in a row that found it unknown.

@@ -1,6 +1,6 @@
-//! `file:///path/services.yaml` (or `.json`, `.toml`): endpoints kept in a file, read again when it changes.
+//! `file:///path/services.yaml` (or `.json`, `.toml`): endpoints in a file, which is read again when it changes.
 //!
-//! The file holds services, each a list of endpoints. Only `host` and `port` must be there:
+//! The file maps services to lists of endpoints. Only `host` and `port` are required:
 //!
 //! ```yaml
 //! orders:
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! In TOML a service is `[[orders]]`. `"10.0.0.7:8080"` is short for host and port.
-//! A change is seen within a second by its time, size or inode. An edit that cannot be read changes nothing:
-//! the last good list stays, and the mistake is logged and shown as the registry's last error.
+//! A change is detected within a second by the modification time, size or inode of the file. If the new content cannot be
+//! read, the last valid list stays, and the mistake is logged and shown as the last error of the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,20 +24,25 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use serde::Deserialize;
 
-use super::resolve::Resolver;
-use super::{Absence, Address, Listing, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Never;
 use crate::model::{Endpoint, Labels, default_instance_id};
+use crate::registry::address::Address;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
+use crate::registry::types::{
+    Absence, Listing, Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle,
+};
 use crate::runtime::{Priority, Runtime, TaskQueue};
 
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the file is checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The registry in a file.
+/// A registry in a file.
 pub(super) struct File {
     source: Arc<str>,
     path: PathBuf,
-    lane: Arc<TaskQueue>,
+    queue: Arc<TaskQueue>,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
@@ -46,17 +51,17 @@ pub(super) struct File {
 
 type Services = BTreeMap<String, Vec<Row>>;
 
-/// What was last read.
+/// The result of the last read.
 #[derive(Default)]
 struct Seen {
     mark: Option<Mark>,
     services: Option<Arc<Services>>,
-    /// Counts the lists that differed from the one before.
+    /// The number of lists so far that differed from the one before.
     version: u64,
     error: Option<Error>,
 }
 
-/// Tells one state of the file from another.
+/// Identifies one state of the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Mark {
     modified: (i64, i64),
@@ -64,7 +69,7 @@ struct Mark {
     inode: u64,
 }
 
-/// One endpoint as the file has it.
+/// The fields of one endpoint in the file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Fields {
@@ -86,7 +91,7 @@ struct Fields {
     instance_id: String,
 }
 
-/// `host: …, port: …`, or `"host:port"` for short.
+/// An endpoint: `host: …, port: …`, or `"host:port"` for short.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(try_from = "Written")]
 struct Row(Fields);
@@ -106,11 +111,11 @@ impl TryFrom<Written> for Row {
             Written::Long(value) => value,
             Written::Short(text) => {
                 let address = Address::parse(&format!("static://{text}")).map_err(|e| e.to_string())?;
-                let [host] = &address.hosts[..] else { return Err(format!("{text:?} is no host:port")) };
+                let [host] = &address.hosts[..] else { return Err(format!("{text:?} is not host:port")) };
                 serde_json::json!({ "host": host.host, "port": host.port })
             }
         };
-        // Read a second time, so that a mistake is named and not only "matches no variant".
+        // Deserialized in a second step, so that the error names the mistake instead of "matches no variant".
         serde_json::from_value(value).map(Row).map_err(|error| error.to_string())
     }
 }
@@ -128,14 +133,14 @@ const fn yes() -> bool {
 }
 
 impl File {
-    /// The registry of this address. The file need not be there yet.
-    pub(super) fn new(address: &Address, setup: &Setup) -> Result<File> {
+    /// The registry of this address. The file need not exist yet.
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<File> {
         let path = PathBuf::from(&address.path);
         format_of(&path)?;
         Ok(File {
             source: address.source().into(),
             path,
-            lane: TaskQueue::new(1),
+            queue: TaskQueue::new(1),
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
@@ -143,7 +148,7 @@ impl File {
         })
     }
 
-    /// Looks at the file: the list that counts, its version, and what is wrong with the file.
+    /// Checks the file. Returns the list in effect, its version, and the error of the last read.
     fn look(&self) -> (Option<Arc<Services>>, u64, Option<Error>) {
         let mut seen = self.seen.lock();
         let mark = Mark::of(&self.path);
@@ -171,11 +176,11 @@ impl File {
         }
     }
 
-    fn listing(&self, services: &Services, service: &str, wait: &Wait<'_>) -> Listing {
+    fn listing(&self, services: &Services, service: &str, wait: &WaitLimit<'_>) -> Listing {
         let rows = services.get(service).into_iter().flatten();
         let endpoints = rows.flat_map(|Row(fields)| {
             let addresses = self.resolver.resolve(&fields.host, wait).unwrap_or_else(|error| {
-                tracing::debug!(source = %self.source, host = %fields.host, %error, "a host was left out");
+                tracing::debug!(source = %self.source, host = %fields.host, %error, "skipped an endpoint: its host cannot be resolved");
                 Vec::new()
             });
             addresses.into_iter().map(|ip| self.endpoint(service, fields, ip)).collect::<Vec<_>>()
@@ -204,7 +209,7 @@ impl File {
     }
 
     fn heard(lists: Vec<(String, Listing)>) -> RegistryUpdate {
-        RegistryUpdate { absence: Absence::Final, lists, ..RegistryUpdate::default() }
+        RegistryUpdate { absence: Absence::Authoritative, lists, ..RegistryUpdate::default() }
     }
 }
 
@@ -227,9 +232,10 @@ fn format_of(path: &Path) -> Result<Format> {
         "json" => Ok(Format::Json),
         "toml" => Ok(Format::Toml),
         "yaml" | "yml" => Ok(Format::Yaml),
-        _ => {
-            Err(Error::invalid(format!("{}: a registry file ends in .yaml, .json or .toml", path.display())))
-        }
+        _ => Err(Error::invalid(format!(
+            "{}: the name of a registry file must end in .yaml, .json or .toml",
+            path.display()
+        ))),
     }
 }
 
@@ -259,22 +265,23 @@ impl Registry for File {
         false
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
+    fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
         match self.look() {
             (Some(services), ..) => {
                 Ok(File::heard(vec![(service.to_owned(), self.listing(&services, service, wait))]))
             }
             (None, _, error) => {
-                Err(error.unwrap_or_else(|| Error::new(Kind::Unavailable, "the registry file is not there")))
+                Err(error
+                    .unwrap_or_else(|| Error::new(Kind::Unavailable, "the registry file does not exist")))
             }
         }
     }
 
-    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
+    fn services(&self, _: &WaitLimit<'_>) -> Result<Vec<String>> {
         let (services, _, error) = self.look();
         match (services, error) {
             (Some(services), _) => Ok(services.keys().cloned().collect()),
@@ -283,25 +290,25 @@ impl Registry for File {
         }
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         let looking = Arc::new(Looking { file: self, sink, wanted: Mutex::default() });
         looking.again();
         Box::new(Watching(looking))
     }
 
-    fn read_only(&self) -> Error {
-        Error::new(Kind::Unsupported, format!("{} is a file: nothing can register there", self.source))
+    fn read_only_error(&self) -> Error {
+        Error::new(Kind::Unsupported, format!("{} is a file: instances cannot register there", self.source))
     }
 
-    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, _: &WaitLimit<'_>) -> Option<IpAddr> {
         None
     }
 }
 
-/// A watch: looks at the file twice a second.
+/// A watch: checks the file twice a second.
 struct Looking {
     file: Arc<File>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn UpdateSink>,
     wanted: Mutex<Wanted>,
 }
 
@@ -318,7 +325,9 @@ struct Watching(Arc<Looking>);
 impl Looking {
     fn again(self: &Arc<Self>) {
         let looking = Arc::downgrade(self);
-        self.file.runtime.after(LOOK, &self.file.lane, Priority::Poll, move || Looking::look(&looking));
+        self.file
+            .runtime
+            .after(CHECK_INTERVAL, &self.file.queue, Priority::Poll, move || Looking::look(&looking));
     }
 
     fn look(looking: &Weak<Looking>) {
@@ -329,12 +338,12 @@ impl Looking {
             looking.tell(services, &looking.names(services));
         }
         if let (Some(error), true) = (error, broke) {
-            looking.sink.lost(error);
+            looking.sink.on_failure(error);
         }
         looking.again();
     }
 
-    /// Whether the list is another one, the file can be read again, the file can no longer be read.
+    /// Whether the list has changed, whether the file can be read again, and whether it can no longer be read.
     fn compare(&self, version: u64, is_wrong: bool) -> (bool, bool, bool) {
         let mut wanted = self.wanted.lock();
         let news = std::mem::replace(&mut wanted.version, version) != version;
@@ -351,26 +360,26 @@ impl Looking {
     }
 
     fn tell(&self, services: &Services, names: &BTreeSet<String>) {
-        let wait = Wait::new(self.file.timeout, &Never);
+        let wait = WaitLimit::new(self.file.timeout, &Never);
         let lists = names.iter().map(|name| (name.clone(), self.file.listing(services, name, &wait)));
-        self.sink.heard(File::heard(lists.collect()));
+        self.sink.on_update(File::heard(lists.collect()));
     }
 }
 
-impl Watch for Watching {
-    fn want(&self, service: &str) {
+impl WatchHandle for Watching {
+    fn subscribe(&self, service: &str) {
         self.0.wanted.lock().services.insert(service.to_owned());
         self.refresh(service);
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         self.0.wanted.lock().services.remove(service);
     }
 
-    fn want_all(&self) {
+    fn subscribe_all(&self) {
         self.0.wanted.lock().all = true;
         let looking = self.0.clone();
-        self.0.file.runtime.post(&self.0.file.lane, Priority::Poll, move || {
+        self.0.file.runtime.post(&self.0.file.queue, Priority::Poll, move || {
             if let (Some(services), ..) = looking.file.look() {
                 looking.tell(&services, &looking.names(&services));
             }
@@ -379,9 +388,9 @@ impl Watch for Watching {
 
     fn refresh(&self, service: &str) {
         let (looking, service) = (self.0.clone(), service.to_owned());
-        self.0.file.runtime.post(&self.0.file.lane, Priority::Poll, move || match looking.file.look() {
+        self.0.file.runtime.post(&self.0.file.queue, Priority::Poll, move || match looking.file.look() {
             (Some(services), ..) => looking.tell(&services, &BTreeSet::from([service])),
-            (None, _, Some(error)) => looking.sink.lost(error),
+            (None, _, Some(error)) => looking.sink.on_failure(error),
             (None, ..) => {}
         });
     }
@@ -399,7 +408,7 @@ mod tests {
         "orders = [{ host = '10.0.0.7', port = 8080, version = 'v2', weight = 10 }, '10.0.0.8:81']";
 
     #[test]
-    fn the_three_formats_say_the_same() {
+    fn json_toml_and_yaml_parse_to_the_same_list() {
         let yaml = parse(Format::Yaml, YAML).unwrap();
         assert_eq!(parse(Format::Json, JSON).unwrap(), yaml);
         assert_eq!(parse(Format::Toml, TOML).unwrap(), yaml);
@@ -409,11 +418,11 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_the_file_is_named() {
+    fn names_the_mistake_in_a_file() {
         for (text, says) in [
             ("orders: [{ host: a, prot: 1 }]", "prot"),
             ("orders: [{ host: a, port: 99999 }]", "99999"),
-            ("orders: [ 'a:b' ]", "no such port"),
+            ("orders: [ 'a:b' ]", "the port must be a number"),
             ("orders: [ { port: 1 } ]", "host"),
         ] {
             let error = parse(Format::Yaml, text).unwrap_err();
@@ -422,14 +431,14 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_edit_keeps_the_last_good_list() {
+    fn keeps_the_last_valid_list_after_a_broken_edit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("services.yaml");
         std::fs::write(&path, YAML).unwrap();
         let address = Address::parse(&format!("file://{}", path.display())).unwrap();
-        let file = File::new(&address, &super::super::open::tests::setup()).unwrap();
+        let file = File::new(&address, &crate::registry::setup::test_setup()).unwrap();
         let count = || {
-            let heard = file.read("orders", &Wait::new(Duration::from_secs(1), &Never)).unwrap();
+            let heard = file.read("orders", &WaitLimit::new(Duration::from_secs(1), &Never)).unwrap();
             heard.lists[0].1.endpoints.len()
         };
         assert_eq!(count(), 2);

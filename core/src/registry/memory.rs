@@ -1,7 +1,7 @@
-//! `memory://`: a registry within this program. Without a name it belongs to one client; with a name it is
-//! shared by every client of the process that uses that name.
+//! `memory://`: a registry within this process. Without a name it belongs to one client; with a name, all clients of
+//! the process that use this name share it.
 //!
-//! It can neither fail nor forget, so nothing expires, and what is missing is gone.
+//! It can neither fail nor lose registrations. So nothing expires, and an endpoint that is missing is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,19 +10,20 @@ use std::sync::{Arc, Weak};
 use crate::sync::Mutex;
 use arc_swap::ArcSwap;
 
-use super::{
-    Absence, Entry, HeartbeatResult, Listing, RecordId, Registry, RegistryUpdate, Sink, Wait, Watch,
-};
 use crate::error::Result;
 use crate::model::Endpoint;
+use crate::registry::types::{
+    Absence, HeartbeatResult, Listing, RecordId, Registry, RegistryEntry, RegistryUpdate, UpdateSink,
+    WaitLimit, WatchHandle,
+};
 use crate::runtime::{self, TaskQueue};
 
-/// The registry in memory.
+/// A registry in memory.
 pub struct Memory {
     source: Arc<str>,
-    lane: Arc<TaskQueue>,
+    queue: Arc<TaskQueue>,
     book: Mutex<Book>,
-    /// Held while listeners are told, so that they hear of changes in their order.
+    /// Held while subscribers are notified, so that they receive the changes in order.
     telling: Mutex<()>,
 }
 
@@ -33,7 +34,7 @@ struct Book {
 }
 
 struct Listener {
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn UpdateSink>,
     interest: Mutex<Interest>,
 }
 
@@ -43,17 +44,17 @@ struct Interest {
     all: bool,
 }
 
-/// By name and process: after a fork the child begins anew, for the parent's locks may be held.
+/// By process generation and name. A forked child gets new registries, because locks of the parent may be held.
 type Shared = HashMap<(u64, String), Weak<Memory>>;
 static SHARED: std::sync::LazyLock<ArcSwap<Shared>> = std::sync::LazyLock::new(ArcSwap::default);
 
 impl Memory {
-    /// A registry of its own.
+    /// A private registry.
     pub fn new() -> Arc<Memory> {
         Memory::named("")
     }
 
-    /// The registry that this process shares under this name.
+    /// The registry with this name, shared within the process.
     pub fn shared(name: &str) -> Arc<Memory> {
         if name.is_empty() {
             return Memory::new();
@@ -74,13 +75,13 @@ impl Memory {
     fn named(name: &str) -> Arc<Memory> {
         Arc::new(Memory {
             source: format!("memory://{name}").into(),
-            lane: TaskQueue::new(1),
+            queue: TaskQueue::new(1),
             book: Mutex::default(),
             telling: Mutex::default(),
         })
     }
 
-    /// Replaces everything of a service.
+    /// Replaces all endpoints of a service.
     pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) {
         let source = self.source.to_string();
         let own = |mut endpoint: Endpoint| {
@@ -101,12 +102,12 @@ impl Memory {
         };
         for listener in listeners.iter().filter_map(Weak::upgrade) {
             if listener.interest.lock().includes(service) {
-                listener.sink.heard(heard.clone());
+                listener.sink.on_update(heard.clone());
             }
         }
     }
 
-    fn write(&self, entry: &Entry) {
+    fn write(&self, entry: &RegistryEntry) {
         let endpoint = self.endpoint(entry);
         let service = endpoint.service.clone();
         self.book
@@ -118,19 +119,19 @@ impl Memory {
         self.tell(&service);
     }
 
-    fn endpoint(&self, entry: &Entry) -> Endpoint {
+    fn endpoint(&self, entry: &RegistryEntry) -> Endpoint {
         let instance = &entry.instance;
-        // Validated when it was registered; a name would have been resolved by then.
+        // The host was validated at registration; a name has been resolved by then.
         let ip = instance.host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut endpoint = Endpoint::new(&instance.service, ip, instance.port);
         endpoint.host.clone_from(&instance.host);
         endpoint.instance_id.clone_from(&instance.instance_id);
         endpoint.protocol.clone_from(&instance.protocol);
         endpoint.version.clone_from(&instance.version);
-        endpoint.labels = super::carried_labels(instance);
+        endpoint.labels = super::encode_labels(instance);
         endpoint.weight = instance.weight;
         endpoint.zone.clone_from(&instance.zone);
-        endpoint.healthy = entry.is_well();
+        endpoint.healthy = entry.is_healthy();
         endpoint.source = self.source.to_string();
         endpoint.generation.clone_from(&entry.generation);
         endpoint
@@ -141,7 +142,7 @@ impl Book {
     fn heard(&self, service: &str) -> RegistryUpdate {
         let records = self.services.get(service).into_iter().flat_map(BTreeMap::values);
         RegistryUpdate {
-            absence: Absence::Final,
+            absence: Absence::Authoritative,
             lists: vec![(
                 service.to_owned(),
                 Listing { endpoints: records.cloned().collect(), removed: Vec::new() },
@@ -166,37 +167,37 @@ impl Registry for Memory {
         true
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, _: &Wait<'_>) -> Result<RegistryUpdate> {
+    fn read(&self, service: &str, _: &WaitLimit<'_>) -> Result<RegistryUpdate> {
         Ok(self.book.lock().heard(service))
     }
 
-    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
+    fn services(&self, _: &WaitLimit<'_>) -> Result<Vec<String>> {
         let book = self.book.lock();
         let offered = book.services.iter().filter(|(_, records)| !records.is_empty());
         Ok(offered.map(|(name, _)| name.clone()).collect())
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         let listener = Arc::new(Listener { sink, interest: Mutex::default() });
         self.book.lock().listeners.push(Arc::downgrade(&listener));
         Box::new(Watching { memory: self, listener })
     }
 
-    fn register(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<()>> {
-        let write = |entry: &Entry| {
+    fn register(&self, entries: &[RegistryEntry], _: &WaitLimit<'_>) -> Vec<Result<()>> {
+        let write = |entry: &RegistryEntry| {
             self.write(entry);
             Ok(())
         };
         entries.iter().map(write).collect()
     }
 
-    fn heartbeat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
+    fn heartbeat(&self, entries: &[RegistryEntry], _: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
         let book = self.book.lock();
-        let kept = |entry: &Entry| {
+        let kept = |entry: &RegistryEntry| {
             let wanted = self.endpoint(entry);
             let known = book.services.get(&wanted.service).and_then(|all| all.get(&RecordId::of(&wanted)));
             Ok(if known == Some(&wanted) { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
@@ -204,7 +205,7 @@ impl Registry for Memory {
         entries.iter().map(kept).collect()
     }
 
-    fn deregister(&self, entry: &Entry, _doubtful: bool, _: &Wait<'_>) -> Result<()> {
+    fn deregister(&self, entry: &RegistryEntry, _doubtful: bool, _: &WaitLimit<'_>) -> Result<()> {
         let gone = self.endpoint(entry);
         if let Some(records) = self.book.lock().services.get_mut(&gone.service) {
             let id = RecordId::of(&gone);
@@ -216,7 +217,7 @@ impl Registry for Memory {
         Ok(())
     }
 
-    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, _: &WaitLimit<'_>) -> Option<IpAddr> {
         Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 }
@@ -226,17 +227,17 @@ struct Watching {
     listener: Arc<Listener>,
 }
 
-impl Watch for Watching {
-    fn want(&self, service: &str) {
+impl WatchHandle for Watching {
+    fn subscribe(&self, service: &str) {
         self.listener.interest.lock().services.insert(service.to_owned());
         self.refresh(service);
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         self.listener.interest.lock().services.remove(service);
     }
 
-    fn want_all(&self) {
+    fn subscribe_all(&self) {
         self.listener.interest.lock().all = true;
         let names: Vec<String> = self.memory.book.lock().services.keys().cloned().collect();
         for service in &names {
@@ -247,6 +248,6 @@ impl Watch for Watching {
     fn refresh(&self, service: &str) {
         let _telling = self.memory.telling.lock();
         let heard = self.memory.book.lock().heard(service);
-        self.listener.sink.heard(heard);
+        self.listener.sink.on_update(heard);
     }
 }

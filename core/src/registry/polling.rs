@@ -1,8 +1,7 @@
-//! Watching a registry that has nothing to listen to: `read` each service in use, every so often.
+//! Watches a registry that does not push changes: reads every service in use at an interval.
 //!
-//! One job at a time goes through the services one after the other, so that a registry that has stalled
-//! holds up one worker for one request. A registry that fails is left alone for a while
-//! ([`Reconnect`]) before anything else is asked of it.
+//! One job reads the services one after the other, so that a stalled registry occupies one worker for one request. After
+//! a failure no request is sent for a while ([`ReconnectBackoff`](super::reconnect::ReconnectBackoff)).
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -10,45 +9,45 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
-use super::reconnect::Reconnect;
-use super::{Registry, Sink, Wait, Watch};
 use crate::error::Result;
 use crate::interrupt::Closing;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Registry, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::{Priority, Runtime};
 
-/// A watch by polling.
+/// The handle of a watch by polling.
 pub struct Polling {
     rounds: Arc<Rounds>,
 }
 
 struct Rounds {
     registry: Arc<dyn Registry>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn UpdateSink>,
     runtime: Runtime,
     interval: Duration,
     timeout: Duration,
     state: Mutex<State>,
-    /// Ends requests under way once the watch is dropped.
+    /// Interrupts requests in flight once the watch is dropped.
     closing: Closing,
 }
 
 #[derive(Default)]
 struct State {
     wanted: BTreeSet<String>,
-    /// To be asked about at once, used or not.
+    /// To be read at once, whether in use or not.
     urgent: BTreeSet<String>,
     all: bool,
-    /// Counts the appointments made; only the latest is kept.
+    /// Numbers the scheduled rounds; only the latest one runs.
     appointment: u64,
     running: bool,
-    reconnect: Reconnect,
+    reconnect: ReconnectBackoff,
 }
 
 impl Polling {
-    /// Polls `registry` every `interval` ±20 %, each request within `timeout`.
+    /// Polls `registry` every `interval` ±20 %, with `timeout` for each request.
     pub fn new(
         registry: Arc<dyn Registry>,
-        sink: Arc<dyn Sink>,
+        sink: Arc<dyn UpdateSink>,
         runtime: Runtime,
         interval: Duration,
         timeout: Duration,
@@ -67,18 +66,18 @@ impl Polling {
     }
 }
 
-impl Watch for Polling {
-    fn want(&self, service: &str) {
+impl WatchHandle for Polling {
+    fn subscribe(&self, service: &str) {
         self.rounds.hurry(|state| {
             state.wanted.insert(service.to_owned()) && state.urgent.insert(service.to_owned())
         });
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         self.rounds.state.lock().wanted.remove(service);
     }
 
-    fn want_all(&self) {
+    fn subscribe_all(&self) {
         self.rounds.hurry(|state| !std::mem::replace(&mut state.all, true));
     }
 
@@ -94,10 +93,10 @@ impl Drop for Polling {
 }
 
 impl Rounds {
-    /// Notes something, and if it was news begins a round at once, unless one runs or the registry is lost.
+    /// Applies a change. If it has an effect, starts a round at once, unless one is running or the registry has failed.
     fn hurry(self: &Arc<Self>, note: impl FnOnce(&mut State) -> bool) {
         let mut state = self.state.lock();
-        if note(&mut state) && !state.running && !state.reconnect.is_lost() {
+        if note(&mut state) && !state.running && !state.reconnect.is_failing() {
             self.appoint(&mut state, Duration::ZERO);
         }
     }
@@ -106,7 +105,7 @@ impl Rounds {
         state.appointment += 1;
         let (appointment, rounds) = (state.appointment, Arc::downgrade(self));
         self.runtime
-            .after(wait, self.registry.lane(), Priority::Poll, move || Rounds::begin(&rounds, appointment));
+            .after(wait, self.registry.queue(), Priority::Poll, move || Rounds::begin(&rounds, appointment));
     }
 
     fn begin(rounds: &Weak<Rounds>, appointment: u64) {
@@ -123,10 +122,10 @@ impl Rounds {
         state.running = false;
         let wait = match outcome {
             Ok(()) => {
-                state.reconnect.found();
+                state.reconnect.succeeded();
                 if state.urgent.is_empty() { jittered(rounds.interval) } else { Duration::ZERO }
             }
-            Err(_) => state.reconnect.lost(rounds.registry.ttl(), fastrand::f64()),
+            Err(_) => state.reconnect.failed(rounds.registry.ttl(), fastrand::f64()),
         };
         rounds.appoint(&mut state, wait);
     }
@@ -137,7 +136,7 @@ impl Rounds {
         if let Err(error) = &outcome
             && !self.closing.is_closed()
         {
-            self.sink.lost(error.clone());
+            self.sink.on_failure(error.clone());
         }
         outcome
     }
@@ -146,12 +145,12 @@ impl Rounds {
         let (mut due, all) = {
             let mut state = self.state.lock();
             let mut due = std::mem::take(&mut state.urgent);
-            due.extend(state.wanted.iter().filter(|service| self.sink.is_used(service)).cloned());
+            due.extend(state.wanted.iter().filter(|service| self.sink.is_in_use(service)).cloned());
             (due, state.all)
         };
         if all {
-            let names = self.registry.services(&Wait::new(self.timeout, &self.closing))?;
-            // A name once seen is asked about ever after: its end is to be seen too.
+            let names = self.registry.services(&WaitLimit::new(self.timeout, &self.closing))?;
+            // A name that was listed once is read from then on, so that its end is noticed too.
             let mut state = self.state.lock();
             state.wanted.extend(names);
             due.extend(state.wanted.iter().cloned());
@@ -160,13 +159,13 @@ impl Rounds {
     }
 
     fn look_at(&self, service: &str) -> Result<()> {
-        let heard = self.registry.read(service, &Wait::new(self.timeout, &self.closing))?;
-        self.sink.heard(heard);
+        let heard = self.registry.read(service, &WaitLimit::new(self.timeout, &self.closing))?;
+        self.sink.on_update(heard);
         Ok(())
     }
 }
 
-/// ±20 %, so that many clients do not ask in step.
+/// ±20 %, so that many clients do not send their requests at the same time.
 pub(super) fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.8 + 0.4 * fastrand::f64())
 }

@@ -1,13 +1,13 @@
-//! What each scheme's address may consist of.
+//! The schemes of registry addresses, and the parts that each of them allows.
 
-/// What a scheme's address may consist of.
+/// One scheme, and the parts that its addresses may have.
 pub(super) struct Scheme {
     pub(super) name: &'static str,
-    /// What stands between `://` and the path.
+    /// What may be between `://` and the path.
     pub(super) hosts: Hosts,
     pub(super) params: &'static [&'static str],
     pub(super) path: Path,
-    /// Whether a user and a password may stand before the hosts.
+    /// Whether a user and a password may precede the hosts.
     pub(super) has_user: bool,
     pub(super) example: &'static str,
 }
@@ -16,25 +16,25 @@ pub(super) struct Scheme {
 pub(super) enum Hosts {
     /// Nothing.
     Empty,
-    /// A name, or nothing.
+    /// A name or nothing.
     Name,
-    /// At least one host; the port that is meant where none is given.
+    /// At least one host, with the default port, if there is one.
     Ports(Option<u16>),
-    /// The same, or nothing.
+    /// Hosts with this default port, or nothing.
     MaybePorts(u16),
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Path {
-    /// There is none.
+    /// No path.
     None,
-    /// It cannot be left out.
-    Needed,
-    /// Where things lie in that system, and where they lie unless it says so.
+    /// A path is required.
+    Required,
+    /// The prefix of all records in that system, with its default.
     Prefix(&'static str),
 }
 
-/// Every scheme there is.
+/// All schemes.
 pub(super) const SCHEMES: [Scheme; 15] = [
     plum("plum", Some(8080), "plum://127.0.0.1:8080"),
     plum("plum+tls", None, "plum+tls://registry.example:8443"),
@@ -62,13 +62,13 @@ pub(super) const SCHEMES: [Scheme; 15] = [
         params: &["protocol"],
         ..scheme("static", Hosts::Ports(None), "static://10.0.0.7:8080,10.0.0.8:8080")
     },
-    Scheme { path: Path::Needed, ..scheme("file", Hosts::Empty, "file:///etc/plumline/services.yaml") },
+    Scheme { path: Path::Required, ..scheme("file", Hosts::Empty, "file:///etc/plumline/services.yaml") },
 ];
 
-/// Where services lie in etcd and ZooKeeper unless the address says otherwise.
+/// The default prefix of services in etcd and ZooKeeper.
 const PREFIX: &str = "/laravel-go/services";
 
-/// One that takes nothing but hosts.
+/// A scheme that allows hosts only.
 const fn scheme(name: &'static str, hosts: Hosts, example: &'static str) -> Scheme {
     Scheme { name, hosts, params: &[], path: Path::None, has_user: false, example }
 }
@@ -87,5 +87,5 @@ const fn etcd(name: &'static str, example: &'static str) -> Scheme {
 }
 
 const fn dns(name: &'static str, example: &'static str) -> Scheme {
-    Scheme { params: &["protocol"], path: Path::Needed, ..scheme(name, Hosts::MaybePorts(53), example) }
+    Scheme { params: &["protocol"], path: Path::Required, ..scheme(name, Hosts::MaybePorts(53), example) }
 }

@@ -1,49 +1,60 @@
-//! Register with a TTL check, renew it, deregister.
+//! Registers an instance with a TTL check, renews the check, deregisters the instance.
 //!
-//! The check's status is the instance's health: whoever stops beating becomes critical after its TTL, and is
-//! listed no more.
+//! The status of the check is the health of the instance: without a heartbeat it becomes critical after the TTL, and the
+//! instance is not listed any more.
 
 use super::record::{Registration, check_id};
 use super::{Consul, is_about, judge};
 use crate::error::{Error, Kind, Result};
-use crate::registry::web::{self, Ask, Host, escape};
-use crate::registry::{Entry, Health, HeartbeatResult, Wait};
+use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
+use crate::registry::types::{HeartbeatResult, RegistryEntry, ReportedHealth, WaitLimit};
 
 impl Consul {
-    pub(super) fn register_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
-        let body = web::write(&Registration::of(entry)?)?;
+    pub(super) fn register_at(
+        &self,
+        agent: &HttpHost,
+        entry: &RegistryEntry,
+        wait: &WaitLimit<'_>,
+    ) -> Result<()> {
+        let body = http_host::write(&Registration::of(entry)?)?;
         let answer = self.exchange(
             agent,
-            &Ask::put("/v1/agent/service/register?replace-existing-checks=true", &body),
+            &HttpRequest::put("/v1/agent/service/register?replace-existing-checks=true", &body),
             wait,
         )?;
         match answer.status {
             200 => {
-                self.claims.make(entry.instance.instance_id.clone(), entry);
-                // Over a check that it has, an agent keeps what the check said: whoever was silent for too long, or
-                // was just loaded by an agent that starts, would stay unwell until the next beat.
+                self.claims.claim(entry.instance.instance_id.clone(), entry);
+                // An agent keeps the status of a check that it already has. Without this heartbeat, an instance that had
+                // missed heartbeats, or was just loaded by a starting agent, would stay critical until the next one.
                 self.beat_at(agent, entry, wait).map(drop)
             }
             status => {
-                let message = format!("{} answered a registration with {status}", agent.label());
+                let message = format!("{} answered the registration with status {status}", agent.label());
                 Err(Error::new(Kind::Protocol, message))
             }
         }
     }
 
-    pub(super) fn beat_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<HeartbeatResult> {
-        if self.claims.is_taken(&entry.instance.instance_id, entry) {
+    pub(super) fn beat_at(
+        &self,
+        agent: &HttpHost,
+        entry: &RegistryEntry,
+        wait: &WaitLimit<'_>,
+    ) -> Result<HeartbeatResult> {
+        if self.claims.is_claimed_by_other(&entry.instance.instance_id, entry) {
             return Ok(HeartbeatResult::Unknown);
         }
-        // A check that fails without a word looks like one that an agent has just loaded.
+        // The output is needed: a critical check without output looks like one that an agent has just loaded.
         let (word, note) = match entry.health {
-            Health::Says(false) => ("fail", "?note=said%20by%20the%20program"),
+            ReportedHealth::Reported(false) => ("fail", "?note=reported%20by%20the%20program"),
             _ => ("pass", ""),
         };
         let path = format!("/v1/agent/check/{word}/{}{note}", escape(&check_id(&entry.instance.instance_id)));
         let wait = wait.at_most(self.request_timeout());
-        let answer = agent.exchange(&Ask::put(&path, b""), self.credentials(), &self.resolver, &wait)?;
-        // Agents before 1.13 say 500 of a check they do not know.
+        let answer =
+            agent.exchange(&HttpRequest::put(&path, b""), self.credentials(), &self.resolver, &wait)?;
+        // Agents before 1.13 answer 500 for an unknown check.
         let is_unknown = answer.status == 404 || is_about(&answer, "does not have associated TTL");
         if is_unknown {
             Ok(HeartbeatResult::Unknown)
@@ -52,12 +63,17 @@ impl Consul {
         }
     }
 
-    pub(super) fn deregister_at(&self, agent: &Host, entry: &Entry, wait: &Wait<'_>) -> Result<()> {
-        // An agent knows nothing of an instance but its id.
-        if !self.claims.drop(&entry.instance.instance_id, entry) {
+    pub(super) fn deregister_at(
+        &self,
+        agent: &HttpHost,
+        entry: &RegistryEntry,
+        wait: &WaitLimit<'_>,
+    ) -> Result<()> {
+        // The agent knows an instance only by its id.
+        if !self.claims.release(&entry.instance.instance_id, entry) {
             return Ok(());
         }
         let path = format!("/v1/agent/service/deregister/{}", escape(&entry.instance.instance_id));
-        self.exchange(agent, &Ask::put(&path, b""), wait).map(drop)
+        self.exchange(agent, &HttpRequest::put(&path, b""), wait).map(drop)
     }
 }

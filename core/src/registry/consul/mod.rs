@@ -1,15 +1,16 @@
-//! `consul://`: Consul agents, over their HTTP interface.
+//! `consul://`: Consul agents, over their HTTP API.
 //!
 //! ```text
-//!  mod     Consul: which agent answers at present; one exchange, its failures in our words
-//!  record  what an agent lists and stores, and what that is to us
-//!  read    lists of endpoints, read once
-//!  watch   blocking queries: one for each watched service, or two for all where they are many
-//!  beat    register with a TTL check, renew it, deregister
+//!  mod             ConsulRegistry: the agent in use; one request, and the meaning of its status
+//!  record          the JSON that an agent lists and stores
+//!  read            reads lists of endpoints
+//!  watch           blocking queries: one per watched service, or two for all if there are many
+//!  blocking_query  one blocking query, repeated
+//!  registrations   register with a TTL check, renew it, deregister
 //! ```
 //!
-//! The agents of an address are doors to one cluster: everything goes to one of them, and to the next when it
-//! fails. What was registered at an agent that was left is registered anew at the next, which does not know it.
+//! The agents of an address belong to one cluster: all requests go to one of them, and to the next when it fails. The
+//! next agent does not know the registrations at the failed one, so they are registered again there.
 
 mod beat;
 mod read;
@@ -22,53 +23,57 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::claims::Claims;
-use super::resolve::Resolver;
-use super::unreadable::Unreadable;
-use super::web::{self, Ask, Host, is_away};
-use super::{Address, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
+use crate::registry::address::Address;
+use crate::registry::claims::Claims;
+use crate::registry::http_host::{self, HttpHost, HttpRequest, is_outage};
+use crate::registry::record_warnings::RecordWarnings;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
+use crate::registry::types::{
+    HeartbeatResult, Registry, RegistryEntry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle,
+};
 use crate::runtime::{Runtime, TaskQueue};
 use crate::transport::Answer;
 
-/// Where services registered by others keep what `Meta` does not say.
+/// The default prefix in the key-value store for metadata that `Meta` does not contain.
 const PREFIX: &str = "laravel-go/services";
 
-/// Consul agents, seen as one registry.
+/// The agents of one Consul cluster.
 pub(super) struct Consul {
     source: Arc<str>,
-    agents: Vec<Arc<Host>>,
-    /// Counts what makes all that was heard before doubtful: another agent, by one; an index that went backwards, by as
-    /// many as there are agents. So its remainder names the agent that answers at present, and both change as one.
+    agents: Vec<Arc<HttpHost>>,
+    /// Changes whenever earlier updates become invalid: by 1 when another agent is used, by the number of agents when an
+    /// index went backwards. So the remainder selects the agent in use, and both change atomically.
     epoch: AtomicU64,
-    lane: Arc<TaskQueue>,
+    queue: Arc<TaskQueue>,
     token: Option<String>,
-    /// Added to every reading query, each with its `&`.
+    /// The parameters of every read query, each with a leading `&`.
     filters: String,
     prefix: String,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
-    unreadable: Unreadable,
-    /// By instance id.
+    record_warnings: RecordWarnings,
+    /// The registrations by instance id.
     claims: Claims<String>,
 }
 
 impl Consul {
-    /// The agents that an address names.
-    pub(super) fn new(address: &Address, setup: &Setup) -> Result<Consul> {
+    /// The registry of the agents that an address names.
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<Consul> {
         let secure = address.scheme == "consul+tls";
-        let agent = |name| Ok(Arc::new(Host::new(name, address.scheme, secure, setup)?));
-        let dc = address.param("dc").map(|dc| format!("&dc={}", web::escape(dc)));
-        let tag = address.param("tag").map(|tag| format!("&tag={}", web::escape(tag)));
+        let agent = |name| Ok(Arc::new(HttpHost::new(name, address.scheme, secure, setup)?));
+        let dc = address.param("dc").map(|dc| format!("&dc={}", http_host::escape(dc)));
+        let tag = address.param("tag").map(|tag| format!("&tag={}", http_host::escape(tag)));
         let prefix = address.param("prefix").unwrap_or(PREFIX).trim_matches('/');
         let source = address.source().into();
         Ok(Consul {
-            unreadable: Unreadable::new(&source),
+            record_warnings: RecordWarnings::new(&source),
             source,
             agents: address.hosts.iter().map(agent).collect::<Result<_>>()?,
             epoch: AtomicU64::new(0),
-            lane: TaskQueue::new(2),
+            queue: TaskQueue::new(2),
             token: address.param("token").map(str::to_owned),
             filters: [dc, tag].into_iter().flatten().collect(),
             prefix: prefix.to_owned(),
@@ -79,26 +84,26 @@ impl Consul {
         })
     }
 
-    /// The agent that answers at present, and the epoch of what it says.
-    fn present(&self) -> (u64, &Arc<Host>) {
+    /// The agent in use, and the epoch of its responses.
+    fn present(&self) -> (u64, &Arc<HttpHost>) {
         let epoch = self.epoch.load(Ordering::Relaxed);
         (epoch, &self.agents[(epoch % self.agents.len() as u64) as usize])
     }
 
-    /// Moves on from the agent of this epoch, which failed.
+    /// Switches from the agent of this epoch, which failed, to the next.
     fn leave(&self, epoch: u64) {
         if self.agents.len() > 1 {
             self.advance(epoch, 1);
         }
     }
 
-    /// An index went backwards: the agent has lost what it knew.
+    /// An index went backwards: the agent has lost its state.
     fn forgot(&self, epoch: u64) {
         self.advance(epoch, self.agents.len() as u64);
     }
 
     fn advance(&self, epoch: u64, by: u64) {
-        // Whoever notices first says so; for the others the epoch is another one already.
+        // Only the first caller that notices has an effect; for the others the epoch has changed already.
         let _ = self.epoch.compare_exchange(epoch, epoch + by, Ordering::Relaxed, Ordering::Relaxed);
     }
 
@@ -110,61 +115,64 @@ impl Consul {
         self.token.as_deref().map(|token| ("X-Consul-Token", token))
     }
 
-    /// How long one request may take: far less than a registration lasts.
+    /// How long one request may take: much less than the TTL.
     fn request_timeout(&self) -> Duration {
         self.timeout.min(self.ttl() / 6)
     }
 
-    /// Asks the active agent, and the others where it does not answer.
-    fn on_some_agent<T>(&self, wait: &Wait<'_>, ask: impl Fn(&Host, u64) -> Result<T>) -> Result<T> {
+    /// Sends a request to the agent in use, and to the others if it does not answer.
+    fn on_some_agent<T>(&self, wait: &WaitLimit<'_>, ask: impl Fn(&HttpHost, u64) -> Result<T>) -> Result<T> {
         let mut outcome = Err(Error::new(Kind::Internal, "no agent"));
         for _ in &self.agents {
             let (epoch, agent) = self.present();
             outcome = ask(agent, epoch);
             match &outcome {
-                Err(error) if is_away(error) && wait.left().is_ok() => self.leave(epoch),
+                Err(error) if is_outage(error) && wait.remaining().is_ok() => self.leave(epoch),
                 _ => return outcome,
             }
         }
         outcome
     }
 
-    /// One request, one answer of status 200 or 404.
-    fn exchange(&self, agent: &Host, ask: &Ask<'_>, wait: &Wait<'_>) -> Result<Answer> {
+    /// Sends one request; the response has status 200 or 404.
+    fn exchange(&self, agent: &HttpHost, ask: &HttpRequest<'_>, wait: &WaitLimit<'_>) -> Result<Answer> {
         let wait = wait.at_most(self.request_timeout());
         judge(agent, agent.exchange(ask, self.credentials(), &self.resolver, &wait)?)
     }
 }
 
-/// An answer that can be used, or what it means that it cannot.
-fn judge(agent: &Host, answer: Answer) -> Result<Answer> {
+/// The response if its status is usable, otherwise the error that it stands for.
+fn judge(agent: &HttpHost, answer: Answer) -> Result<Answer> {
     match answer.status {
         200 | 404 => Ok(answer),
-        // Consul says with one status that it does not know a token, and that a token may not do this.
+        // Consul uses one status for an unknown token and for missing permissions.
         403 if is_about(&answer, "ACL not found") => {
-            let message = format!("{} does not know this token (ACL not found)", agent.label());
+            let message = format!("{}: invalid token (ACL not found)", agent.label());
             Err(Error::new(Kind::Unauthenticated, message))
         }
-        // Another agent would refuse it as well.
+        // Other agents would refuse it as well.
         400 | 402 | 405..=407 | 409..=428 => {
-            let refusal = agent.refusal(&answer);
+            let refusal = agent.status_error(&answer);
             Err(Error::new(Kind::InvalidArgument, refusal.message()))
         }
-        _ => Err(agent.refusal(&answer)),
+        _ => Err(agent.status_error(&answer)),
     }
 }
 
-/// Whether the answer's text speaks of this.
+/// Whether the body of a response contains this text.
 fn is_about(answer: &Answer, what: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(what)
 }
 
-/// The index of an answer to a query. Whatever answers without one is no Consul.
-fn index_of(agent: &Host, answer: &Answer) -> Result<u64> {
+/// The index of the response to a query. A server that sends none is not Consul.
+fn index_of(agent: &HttpHost, answer: &Answer) -> Result<u64> {
     let index = answer.headers.get("x-consul-index").and_then(|index| index.trim().parse().ok());
     index.ok_or_else(|| {
-        let who = answer.headers.get("server").map_or(String::new(), |who| format!(", but as {who:?}"));
-        let message = format!("{} does not answer as Consul does{who}: no X-Consul-Index", agent.label());
+        let who = answer.headers.get("server").map_or(String::new(), |who| format!(" (it is {who:?})"));
+        let message = format!(
+            "{} does not answer as Consul does: the header X-Consul-Index is missing{who}",
+            agent.label()
+        );
         Error::new(Kind::Protocol, message)
     })
 }
@@ -178,45 +186,45 @@ impl Registry for Consul {
         true
     }
 
-    fn batch(&self) -> usize {
+    fn batch_size(&self) -> usize {
         1
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
+    fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
         self.on_some_agent(wait, |agent, epoch| self.read_at(agent, service, epoch, wait))
     }
 
-    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
+    fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
         self.on_some_agent(wait, |agent, _| self.services_at(agent, wait))
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         watch::begin(self, sink)
     }
 
-    fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
+    fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
         let register = |entry| self.on_some_agent(wait, |agent, _| self.register_at(agent, entry, wait));
         entries.iter().map(register).collect()
     }
 
-    fn heartbeat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
+    fn heartbeat(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
         let beat = |entry| self.on_some_agent(wait, |agent, _| self.beat_at(agent, entry, wait));
         entries.iter().map(beat).collect()
     }
 
-    fn deregister(&self, entry: &Entry, _doubtful: bool, wait: &Wait<'_>) -> Result<()> {
-        // A beat only renews a check: one that comes late brings nothing back.
+    fn deregister(&self, entry: &RegistryEntry, _doubtful: bool, wait: &WaitLimit<'_>) -> Result<()> {
+        // A heartbeat only renews a check: a late one does not register the instance again.
         self.on_some_agent(wait, |agent, _| self.deregister_at(agent, entry, wait))
     }
 
-    fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
         let (_, agent) = self.present();
         let towards = agent.local_ip(&self.resolver, wait)?;
-        // An agent on this machine is reached by loopback; others reach this machine where the agent is known.
+        // An agent on this machine is reached by loopback; other machines reach this one at the address of the agent.
         if towards.is_loopback() { self.member_ip(agent, wait).or(Some(towards)) } else { Some(towards) }
     }
 }
@@ -224,12 +232,12 @@ impl Registry for Consul {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::open::tests::setup;
+    use crate::registry::setup::test_setup;
 
     #[test]
-    fn an_agent_is_left_once_however_many_notice_that_it_failed() {
+    fn switches_once_when_several_callers_see_a_failure() {
         let address = Address::parse("consul://127.0.0.1:1,127.0.0.1:2").unwrap();
-        let consul = Consul::new(&address, &setup()).unwrap();
+        let consul = Consul::new(&address, &test_setup()).unwrap();
         let (epoch, first) = consul.present();
         consul.leave(epoch);
         consul.leave(epoch);

@@ -1,8 +1,8 @@
-//! What an agent lists and stores, and what that is to us.
+//! The JSON that an agent lists and stores.
 //!
-//! Consul has fields for id, name, address, port and tags. Everything else lies in `Meta`: the labels, and beside
-//! them `version`, `protocol`, `weight` and `zone`. Services of other writers keep version and protocol in the
-//! key-value store instead, under `{prefix}/{name}/{id}/metadata`; `Meta` comes first.
+//! Consul has fields for id, name, address, port and tags. All other values are in `Meta`: the labels, `version`,
+//! `protocol`, `weight` and `zone`. Existing programs store version and protocol in the key-value store instead, under
+//! `{prefix}/{name}/{id}/metadata`. If both exist, `Meta` has precedence.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,11 +12,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{Endpoint, Instance, Labels};
-use crate::registry::{DEFAULT_TTL, Entry, carried_labels, read_carried};
+use crate::registry::labels::{decode_labels, encode_labels};
+use crate::registry::types::{DEFAULT_TTL, RegistryEntry};
 
-/// A critical service is removed after this, at the earliest: Consul allows no less.
+/// When Consul removes a critical service. This is the minimum that Consul allows.
 const REMOVED_AFTER: &str = "1m";
-/// What Consul allows of `Meta`.
+/// The limits of Consul for `Meta`.
 const MOST_PAIRS: usize = 64;
 const LONGEST_KEY: usize = 128;
 const LONGEST_VALUE: usize = 512;
@@ -31,7 +32,7 @@ pub(super) struct Listed {
     checks: Vec<Checked>,
 }
 
-/// What a check of an instance, or of its node, came to last.
+/// The last status of a check of an instance or of its node.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Checked {
@@ -47,22 +48,22 @@ impl Checked {
         self.status == "passing"
     }
 
-    /// A check that nobody renewed in time or that has said nothing since its agent started, or that of a machine
-    /// nobody hears of: after an outage that says more of the outage than of the instance.
+    /// Whether the status says nothing about the instance: its TTL expired, the check has no output since the agent
+    /// started, or the check belongs to the node. After an outage, such a check reflects the outage.
     fn is_silence(&self) -> bool {
         let says_nothing = self.output.is_empty() || self.output.starts_with("TTL expired");
         !self.is_passing() && (self.service_id.is_empty() || says_nothing)
     }
 }
 
-/// What its checks make of an instance.
+/// The health of an instance according to its checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// All of them pass.
     Healthy,
-    /// One says that it is not well.
+    /// A check reports a problem of the instance.
     Unhealthy,
-    /// It was not heard of in time.
+    /// A check failed without saying anything about the instance.
     Silent,
 }
 
@@ -99,7 +100,7 @@ struct Weights {
     warning: u32,
 }
 
-/// What another writer keeps in the key-value store.
+/// The metadata of existing programs in the key-value store.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Aside {
@@ -108,12 +109,12 @@ pub(super) struct Aside {
 }
 
 impl Listed {
-    /// Its id.
+    /// The instance id.
     pub(super) fn id(&self) -> &str {
         &self.service.id
     }
 
-    /// What its checks make of it.
+    /// The health according to the checks.
     pub(super) fn standing(&self) -> Standing {
         let failing = || self.checks.iter().filter(|check| !check.is_passing());
         if failing().next().is_none() {
@@ -125,12 +126,12 @@ impl Listed {
         }
     }
 
-    /// Where it listens: a name or an address.
+    /// The host it listens on: a name or an IP address.
     pub(super) fn host(&self) -> &str {
         if self.service.address.is_empty() { &self.node.address } else { &self.service.address }
     }
 
-    /// Whether `Meta` leaves out what another writer keeps aside.
+    /// Whether `Meta` lacks the values that existing programs keep in the key-value store.
     pub(super) fn is_incomplete(&self) -> bool {
         let says = |name| self.service.meta.as_ref().is_some_and(|meta| meta.contains_key(name));
         !says("version") && !says("protocol")
@@ -159,7 +160,7 @@ impl Listed {
             source: source.to_owned(),
             ..Endpoint::new(name, ip, *port)
         };
-        read_carried(&mut endpoint);
+        decode_labels(&mut endpoint);
         endpoint
     }
 }
@@ -193,14 +194,14 @@ struct Check {
 }
 
 impl<'a> Registration<'a> {
-    /// The body for an entry; an error that names what Consul would not take.
-    pub(super) fn of(entry: &'a Entry) -> Result<Registration<'a>> {
+    /// The body for an entry, or an error that names the part that Consul would reject.
+    pub(super) fn of(entry: &'a RegistryEntry) -> Result<Registration<'a>> {
         check_name(&entry.instance.service)?;
         check_name(&entry.instance.instance_id)?;
         let instance = &entry.instance;
         let Instance { instance_id, service, host, port, tags, weight, .. } = instance;
-        let mut meta = carried_labels(instance);
-        meta.remove("tags"); // they have a field of their own
+        let mut meta = encode_labels(instance);
+        meta.remove("tags"); // tags have their own field
         meta.insert("version".into(), instance.version.clone());
         meta.insert("protocol".into(), instance.protocol.clone());
         meta.insert("weight".into(), weight.to_string());
@@ -217,42 +218,46 @@ impl<'a> Registration<'a> {
                 id: check_id(instance_id),
                 name: "heartbeat",
                 ttl: go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
-                status: if entry.is_well() { "passing" } else { "critical" },
+                status: if entry.is_healthy() { "passing" } else { "critical" },
                 deregister_critical_service_after: REMOVED_AFTER,
             },
         })
     }
 }
 
-/// The check of an instance.
+/// The id of the TTL check of an instance.
 pub(super) fn check_id(instance_id: &str) -> String {
     format!("service:{instance_id}")
 }
 
-/// Consul refuses with a status 400 what is larger than it likes; a name is kinder.
-/// Whoever keeps tidy paths takes these for a place above, escaped or not.
+/// Rejects names that servers resolve as relative path segments, encoded or not.
 pub(super) fn check_name(name: &str) -> Result<()> {
     if matches!(name, "." | "..") {
-        return Err(Error::invalid(format!("{name:?} cannot be asked for in Consul's paths")));
+        return Err(Error::invalid(format!(
+            "{name:?} is not a valid name in Consul: it is a relative path segment"
+        )));
     }
     Ok(())
 }
 
 fn check(meta: &Labels) -> Result<()> {
     if meta.len() > MOST_PAIRS {
-        let message = format!("{} labels are too many: Consul keeps {MOST_PAIRS}, ours included", meta.len());
+        let message = format!(
+            "{} labels are too many: Consul allows {MOST_PAIRS}, including version, protocol, weight and zone",
+            meta.len()
+        );
         return Err(Error::invalid(message));
     }
     for (name, value) in meta {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > LONGEST_KEY || !name.chars().all(is_name) {
             return Err(Error::invalid(format!(
-                "label {name:?}: Consul takes names of up to {LONGEST_KEY} letters, digits, - and _"
+                "label {name:?}: Consul allows names of 1 to {LONGEST_KEY} letters, digits, - and _"
             )));
         }
         if value.len() > LONGEST_VALUE {
             return Err(Error::invalid(format!(
-                "label {name}: {} bytes are too many, Consul takes {LONGEST_VALUE}",
+                "label {name}: the value has {} bytes; Consul allows {LONGEST_VALUE}",
                 value.len()
             )));
         }
@@ -260,7 +265,7 @@ fn check(meta: &Labels) -> Result<()> {
     Ok(())
 }
 
-/// As Go writes durations, in milliseconds.
+/// A duration in milliseconds in the syntax of Go.
 fn go_duration(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
@@ -268,7 +273,7 @@ fn go_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Health;
+    use crate::registry::types::ReportedHealth;
 
     const SOURCE: &str = "consul://127.0.0.1:8500";
 
@@ -279,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn who_says_it_is_unwell_is_told_from_who_says_nothing() {
+    fn distinguishes_unhealthy_from_unconfirmed_instances() {
         let check = |of: &str, status: &str, output: &str| serde_json::json!({"ServiceID": of, "Status": status, "Output": output});
         let alive = check("", "passing", "Agent alive");
         let of = |check| standing(&serde_json::json!([alive, check]));
@@ -289,7 +294,7 @@ mod tests {
         assert_eq!(
             of(check("a", "critical", "")),
             Standing::Silent,
-            "as loaded by an agent that has just started"
+            "loaded by an agent that has just started"
         );
         assert_eq!(
             of(check("a", "critical", "TTL expired (last output before timeout follows): ")),
@@ -304,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_existing_service_left_is_read() {
+    fn reads_records_of_existing_services() {
         let entry = listed(serde_json::json!({
             "Node": {"Node": "n1", "Address": "10.0.0.1"},
             "Service": {
@@ -327,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn meta_comes_first_and_an_address_left_out_is_the_nodes() {
+    fn meta_precedes_key_value_store_and_node_address_is_default() {
         let entry = listed(serde_json::json!({
             "Node": {"Node": "n1", "Address": "10.0.0.1"},
             "Service": {"ID": "a", "Service": "s", "Port": 80, "Meta": {"version": "v2", "weight": "7", "zone": "z"}}
@@ -340,12 +345,18 @@ mod tests {
     }
 
     #[test]
-    fn what_consul_would_not_keep_is_refused_by_name() {
-        let entry =
-            |instance: Instance| Entry { instance, generation: String::new(), health: Health::Unsaid };
+    fn rejects_entries_that_exceed_consul_limits() {
+        let entry = |instance: Instance| RegistryEntry {
+            instance,
+            generation: String::new(),
+            health: ReportedHealth::Unspecified,
+        };
         let refused = |instance: Instance| Registration::of(&entry(instance)).unwrap_err().to_string();
         let orders = || Instance::new("orders", 80).host("10.0.0.7");
-        assert!(refused(orders().label("huge", "x".repeat(1 << 20))).contains("label huge: 1048576 bytes"));
+        assert!(
+            refused(orders().label("huge", "x".repeat(1 << 20)))
+                .contains("label huge: the value has 1048576 bytes")
+        );
         assert!(refused(orders().label("bl ank", "x")).contains("label \"bl ank\""));
         let many = (0..80).fold(orders(), |orders, n| orders.label(format!("l{n}"), "x"));
         assert!(refused(many).contains("too many"));
@@ -353,10 +364,10 @@ mod tests {
         let body = serde_json::to_value(Registration::of(&fine).unwrap()).unwrap();
         assert_eq!(body["Check"]["TTL"], "1500ms");
         assert_eq!(body["Meta"]["weight"], "0");
-        assert!(body.get("Weights").is_none(), "Consul takes no weight of 0: Meta says it");
+        assert!(body.get("Weights").is_none(), "Consul rejects a weight of 0; it is in Meta");
         assert_eq!(body["Check"]["Status"], "passing");
-        let unwell = Entry { health: Health::Says(false), ..fine };
+        let unwell = RegistryEntry { health: ReportedHealth::Reported(false), ..fine };
         let body = serde_json::to_value(Registration::of(&unwell).unwrap()).unwrap();
-        assert_eq!(body["Check"]["Status"], "critical", "it is not called for a moment");
+        assert_eq!(body["Check"]["Status"], "critical", "it receives no calls in the meantime");
     }
 }

@@ -1,13 +1,14 @@
-//! One blocking query, asked again and again.
+//! One blocking query, sent again after every response.
 //!
 //! ```text
-//!  appointed ──► asked ──► Parked (no thread) ── answered ──► told ──► appointed at once, with the new index
-//!      ▲                        └── late ──┐                              (a moment later if it came in haste)
-//!      └── after a wait ── lost ◄───────────┘
+//!  scheduled ──► sent ──► parked (no thread) ── response ──► reported ──► scheduled at once, with the new index
+//!      ▲                        └── timeout ─┐                            (a moment later if it came too soon)
+//!      └── after a wait ── failed ◄──────────┘
 //! ```
 //!
-//! The index is Consul's: an answer waits until it is larger than the one we have. If it goes backwards the agent
-//! has forgotten, and we begin from 0 (developer.hashicorp.com/consul/api-docs/features/blocking).
+//! Consul holds a query back until its index exceeds the one in the query. An index that goes backwards means that the
+//! agent has lost its state; then the query starts again at 0
+//! (developer.hashicorp.com/consul/api-docs/features/blocking).
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -18,24 +19,24 @@ use super::watch::Hub;
 use super::{index_of, judge};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::registry::pace::Pace;
-use crate::registry::reconnect::Reconnect;
-use crate::registry::web::{Ask, Host, MAX_BODY, is_away};
-use crate::registry::{Registry, Wait};
+use crate::registry::http_host::{HttpHost, HttpRequest, MAX_BODY, is_outage};
+use crate::registry::rate_limiter::RateLimiter;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Registry, WaitLimit};
 use crate::runtime::{Parking, Priority, Woken};
 use crate::transport::longpoll::{LongPoll, Step};
 use crate::transport::{Answer, Failure};
 
 /// How long a query waits for a change.
 const WAIT: Duration = Duration::from_secs(10);
-/// How much longer we wait for the answer before we take the agent for deaf: Consul itself adds a sixteenth.
+/// How much later the response may arrive before the agent counts as failed. Consul itself adds one sixteenth.
 const GRACE: Duration = Duration::from_millis(2_625);
-/// The time between two questions where there is much news.
+/// The minimum interval between two queries while there are many changes.
 const PACE: Duration = Duration::from_millis(20);
-/// An answer to a wait that comes sooner than this without news did not wait.
+/// A response without changes that arrives sooner than this did not wait.
 const HASTY: Duration = Duration::from_secs(1);
 
-/// What a query is about.
+/// The subject of a query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Subject {
     /// The instances of a service.
@@ -55,16 +56,16 @@ pub(super) struct Topic {
 
 struct State {
     ended: bool,
-    /// The largest index heard of; 0: none.
+    /// The largest index received so far; 0: none.
     index: u64,
     epoch: u64,
-    agent: Option<Weak<Host>>,
+    agent: Option<Weak<HttpHost>>,
     asked_at: Tick,
     parking: Option<Parking>,
     kept: Option<LongPoll>,
-    reconnect: Reconnect,
-    pace: Pace,
-    /// Whether it was said that the agent does not want to tell of it.
+    reconnect: ReconnectBackoff,
+    limiter: RateLimiter,
+    /// Whether a warning about missing permissions was logged.
     is_warned: bool,
 }
 
@@ -78,22 +79,22 @@ impl State {
             asked_at: Tick::ZERO,
             parking: None,
             kept: None,
-            reconnect: Reconnect::default(),
-            pace: Pace::new(PACE),
+            reconnect: ReconnectBackoff::default(),
+            limiter: RateLimiter::new(PACE),
             is_warned: false,
         }
     }
 }
 
 impl Topic {
-    /// Begins to ask.
+    /// Starts the query.
     pub(super) fn begin(hub: &Arc<Hub>, subject: Subject) -> Arc<Topic> {
         let topic = Arc::new(Topic { hub: Arc::downgrade(hub), subject, state: Mutex::new(State::new()) });
         topic.appoint(hub, Duration::ZERO);
         topic
     }
 
-    /// Asks no more, and closes the connection.
+    /// Ends the query, and closes its connection.
     pub(super) fn end(&self) {
         let mut state = self.state.lock();
         state.ended = true;
@@ -105,14 +106,14 @@ impl Topic {
 
     fn appoint(self: &Arc<Self>, hub: &Hub, wait: Duration) {
         let topic = Arc::downgrade(self);
-        hub.consul.runtime.after(wait, hub.consul.lane(), Priority::Poll, move || {
+        hub.consul.runtime.after(wait, hub.consul.queue(), Priority::Poll, move || {
             if let Some((topic, hub)) = topic.upgrade().and_then(Topic::with_hub) {
                 topic.ask(&hub);
             }
         });
     }
 
-    /// Itself with its hub, while both are wanted.
+    /// The query with its watcher, unless either has ended.
     fn with_hub(self: Arc<Self>) -> Option<(Arc<Topic>, Arc<Hub>)> {
         let hub = self.hub.upgrade().filter(|hub| !hub.closing.is_closed())?;
         let ended = self.state.lock().ended;
@@ -130,8 +131,8 @@ impl Topic {
         }
     }
 
-    /// Sends the question; the connection that will bring the answer, and how long that may take.
-    fn send(&self, hub: &Hub, agent: &Arc<Host>, epoch: u64) -> Result<(LongPoll, Duration)> {
+    /// Sends the query. Returns the connection for the response, and how long that may take.
+    fn send(&self, hub: &Hub, agent: &Arc<HttpHost>, epoch: u64) -> Result<(LongPoll, Duration)> {
         let consul = &hub.consul;
         let (index, kept, is_lost) = {
             let mut state = self.state.lock();
@@ -143,27 +144,34 @@ impl Topic {
             state.agent = Some(Arc::downgrade(agent));
             state.epoch = epoch;
             state.asked_at = clock::now();
-            (state.index, state.kept.take(), state.reconnect.is_lost())
+            (state.index, state.kept.take(), state.reconnect.is_failing())
         };
         let path = match &self.subject {
             Subject::Service(service) => consul.path_of(service),
             Subject::Names => consul.names_path(),
             Subject::Checks => format!("/v1/health/state/any?{}", consul.filters.trim_start_matches('&')),
         };
-        // After a loss the first question does not wait, so that an agent that is back is known to within a moment.
+        // After a failure the first query does not wait, so that a recovered agent is noticed at once.
         let waits = index > 0 && !is_lost;
         let path = if waits { format!("{path}&index={index}&wait={}s", WAIT.as_secs()) } else { path };
-        let wait = Wait::new(consul.request_timeout(), &hub.closing);
+        let wait = WaitLimit::new(consul.request_timeout(), &hub.closing);
         let mut connection = kept.map_or_else(|| agent.connect(&consul.resolver, &wait), Ok)?;
-        Ask::get(&path).with(consul.credentials(), |exchange| connection.ask(exchange, MAX_BODY));
+        HttpRequest::get(&path)
+            .send_with(consul.credentials(), |exchange| connection.ask(exchange, MAX_BODY));
         Ok((connection, if waits { WAIT + GRACE } else { consul.request_timeout() }))
     }
 
-    /// Does what can be done at present, and waits for the rest without a thread.
-    fn step(self: &Arc<Self>, hub: &Arc<Hub>, agent: &Arc<Host>, mut connection: LongPoll, deadline: Tick) {
+    /// Makes progress without blocking, and parks the connection until more data arrives.
+    fn step(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        agent: &Arc<HttpHost>,
+        mut connection: LongPoll,
+        deadline: Tick,
+    ) {
         match connection.step() {
             Ok(Step::Answered(answer)) => self.answered(hub, agent, connection, answer),
-            Err(failure) => self.lost(hub, agent.failed(failure)),
+            Err(failure) => self.lost(hub, agent.error_for(failure)),
             Ok(Step::Waits(interest)) => {
                 let mut state = self.state.lock();
                 if state.ended {
@@ -176,8 +184,8 @@ impl Topic {
                         topic.woken(&hub, &at, connection, deadline, woken);
                     }
                 };
-                let lane = hub.consul.lane();
-                state.parking = Some(hub.consul.runtime.park(socket, interest, deadline, lane, woken));
+                let queue = hub.consul.queue();
+                state.parking = Some(hub.consul.runtime.park(socket, interest, deadline, queue, woken));
             }
         }
     }
@@ -185,7 +193,7 @@ impl Topic {
     fn woken(
         self: &Arc<Self>,
         hub: &Arc<Hub>,
-        agent: &Arc<Host>,
+        agent: &Arc<HttpHost>,
         connection: LongPoll,
         deadline: Tick,
         woken: Woken,
@@ -193,12 +201,18 @@ impl Topic {
         self.state.lock().parking = None;
         match woken {
             Woken::Ready => self.step(hub, agent, connection, deadline),
-            Woken::Late => self.lost(hub, agent.failed(Failure::Timeout)),
+            Woken::Late => self.lost(hub, agent.error_for(Failure::Timeout)),
             Woken::Recalled => {}
         }
     }
 
-    fn answered(self: &Arc<Self>, hub: &Arc<Hub>, agent: &Arc<Host>, connection: LongPoll, answer: Answer) {
+    fn answered(
+        self: &Arc<Self>,
+        hub: &Arc<Hub>,
+        agent: &Arc<HttpHost>,
+        connection: LongPoll,
+        answer: Answer,
+    ) {
         let told = judge(agent, answer).and_then(|answer| {
             let index = index_of(agent, &answer)?;
             let (asked, epoch, took) = {
@@ -206,7 +220,7 @@ impl Topic {
                 (state.index, state.epoch, clock::now().since(state.asked_at))
             };
             if index < asked {
-                // What it lists now is of another epoch: it is asked anew, from the beginning.
+                // The list belongs to another epoch: start again from index 0.
                 hub.consul.forgot(epoch);
                 self.state.lock().index = 0;
                 return Ok(if took < HASTY { HASTY } else { PACE });
@@ -215,14 +229,14 @@ impl Topic {
             let mut state = self.state.lock();
             state.index = index.max(1);
             let is_hasty = index == asked && took < HASTY;
-            Ok(if is_hasty { HASTY } else { state.pace.next(clock::now()) })
+            Ok(if is_hasty { HASTY } else { state.limiter.next_wait(clock::now()) })
         });
         match told {
             Err(error) => self.lost(hub, error),
             Ok(wait) => {
                 let mut state = self.state.lock();
                 state.kept = Some(connection);
-                state.reconnect.found();
+                state.reconnect.succeeded();
                 state.is_warned = false;
                 drop(state);
                 self.appoint(hub, wait);
@@ -237,28 +251,28 @@ impl Topic {
         let is_refused = error.kind() == Kind::PermissionDenied;
         let (wait, is_news) = {
             let mut state = self.state.lock();
-            // One that says no would be followed by one that says no.
-            if is_away(&error) {
+            // Other agents would answer a refusal in the same way.
+            if is_outage(&error) {
                 hub.consul.leave(state.epoch);
             }
             state.kept = None;
             let is_news = is_refused && !std::mem::replace(&mut state.is_warned, true);
-            (state.reconnect.lost(hub.consul.ttl(), fastrand::f64()), is_news)
+            (state.reconnect.failed(hub.consul.ttl(), fastrand::f64()), is_news)
         };
-        // What the agent does not want to tell of one service is that service's affair, as long as it tells of others.
+        // Missing permissions for one service concern only that service, unless all services fail.
         match &self.subject {
             Subject::Service(service) if is_refused && hub.has_well(&self.subject) => {
                 if is_news {
-                    tracing::warn!(source = %hub.consul.source, service, %error, "cannot be read");
+                    tracing::warn!(source = %hub.consul.source, service, %error, "no permission to read this service");
                 }
             }
-            _ => hub.sink.lost(error),
+            _ => hub.sink.on_failure(error),
         }
         self.appoint(hub, wait);
     }
 
-    /// Whether the last question was answered, or the first one still may be.
+    /// Whether the last query succeeded, or none has failed yet.
     pub(super) fn is_well(&self) -> bool {
-        !self.state.lock().reconnect.is_lost()
+        !self.state.lock().reconnect.is_failing()
     }
 }

@@ -1,10 +1,10 @@
-//! Following what happens, by blocking queries: one for each watched service, or two for all where they are many.
+//! Watches services by blocking queries: one per service, or two for all of them if there are many.
 //!
 //! ```text
-//!  Hub ──┬── Topic "orders"    /v1/health/service/orders?index=… ─┐
-//!        ├── Topic "billing"   …                                  ├─ each on a connection of its own, no thread
-//!        └── Topic names       /v1/catalog/services?index=…      ─┘
-//!  above MOST_TOPICS services: names and /v1/health/state/any only; whatever they show to have changed is read
+//!  ConsulWatcher ──┬── query "orders"    /v1/health/service/orders?index=… ─┐
+//!                  ├── query "billing"   …                                  ├─ one connection each, no thread
+//!                  └── query names       /v1/catalog/services?index=…      ─┘
+//!  above MAX_QUERIES services: only names and /v1/health/state/any; services whose state changed are read
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -20,26 +20,26 @@ use super::{Consul, read};
 use crate::clock::{self, Tick};
 use crate::error::Result;
 use crate::interrupt::Closing;
+use crate::registry::http_host::{self, HttpHost, is_outage};
 use crate::registry::polling::jittered;
-use crate::registry::web::{self, Host, is_away};
-use crate::registry::{Registry, RegistryUpdate, Sink, Wait, Watch};
+use crate::registry::types::{Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::Priority;
 use crate::transport::Answer;
 
-/// So many services have a connection of their own.
+/// How many services have their own connection.
 const MOST_TOPICS: usize = 100;
-/// When what could not be read is tried again.
+/// When a failed read is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// Changes often come together.
+/// How long to collect changes, which often come together.
 const GATHER: Duration = Duration::from_millis(50);
-/// The least time between two readings of all services, for each of them: reading one takes about a tenth of it.
+/// The minimum interval between two reads of all services, per service. Reading one takes about a tenth of it.
 const SWEEP_PACE: Duration = Duration::from_millis(10);
 
-/// Everything that is watched at one Consul by one client.
+/// Everything that one client watches at one Consul cluster.
 pub(super) struct Hub {
     pub(super) consul: Arc<Consul>,
-    pub(super) sink: Arc<dyn Sink>,
-    /// Ends requests under way once the watch is dropped.
+    pub(super) sink: Arc<dyn UpdateSink>,
+    /// Interrupts requests in flight once the watch is dropped.
     pub(super) closing: Closing,
     state: Mutex<State>,
 }
@@ -49,12 +49,12 @@ struct State {
     wanted: BTreeSet<String>,
     all: bool,
     topics: HashMap<Subject, Arc<Topic>>,
-    /// What the checks of each service looked like last, while two queries stand for all.
+    /// A hash of the checks of each service, while two queries cover all services.
     checks: HashMap<String, u64>,
-    /// What is to be read, and whether somebody is at it.
+    /// The services to read, and whether a job is reading them.
     due: BTreeSet<String>,
     is_reading: bool,
-    /// The epoch of an answer on checks that confirms everything, once what is due has been read.
+    /// The epoch of a response on checks. It confirms all services once the due ones have been read.
     confirms: Option<u64>,
     sweep_due: bool,
     swept_at: Tick,
@@ -62,19 +62,19 @@ struct State {
 
 struct Handle(Arc<Hub>);
 
-pub(super) fn begin(consul: Arc<Consul>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+pub(super) fn begin(consul: Arc<Consul>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
     Box::new(Handle(Arc::new(Hub { consul, sink, closing: Closing::default(), state: Mutex::default() })))
 }
 
-impl Watch for Handle {
-    fn want(&self, service: &str) {
+impl WatchHandle for Handle {
+    fn subscribe(&self, service: &str) {
         let is_news = self.0.state.lock().wanted.insert(service.to_owned());
         if is_news {
             self.0.arrange([service.to_owned()]);
         }
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         let mut state = self.0.state.lock();
         if !state.all {
             state.wanted.remove(service);
@@ -84,7 +84,7 @@ impl Watch for Handle {
         }
     }
 
-    fn want_all(&self) {
+    fn subscribe_all(&self) {
         self.0.state.lock().all = true;
         self.0.arrange([]);
     }
@@ -102,7 +102,7 @@ impl Drop for Handle {
 }
 
 impl Hub {
-    /// Opens the queries that what is wanted needs, and ends those that it no longer does.
+    /// Starts the queries that the watched services need, and ends the others.
     fn arrange(self: &Arc<Self>, new: impl IntoIterator<Item = String>) {
         let mut state = self.state.lock();
         let are_many = state.wanted.len() > MOST_TOPICS;
@@ -126,12 +126,12 @@ impl Hub {
         let has_all_checks = !state.checks.is_empty();
         drop(state);
         if are_many && has_all_checks {
-            // The two queries have told of the others already.
+            // The two queries have reported the other services already.
             self.read_soon(new);
         }
     }
 
-    /// Whether any service but this one is told of, or may yet be.
+    /// Whether the query of any other service has succeeded or not failed yet.
     pub(super) fn has_well(&self, but: &Subject) -> bool {
         let topics: Vec<_> = {
             let state = self.state.lock();
@@ -146,26 +146,28 @@ impl Hub {
         topics.iter().any(|topic| topic.is_well())
     }
 
-    /// What an answer to one of the queries tells.
+    /// Handles the response to a query.
     pub(super) fn answered(
         self: &Arc<Self>,
         subject: &Subject,
-        agent: &Host,
+        agent: &HttpHost,
         answer: &Answer,
         epoch: u64,
     ) -> Result<()> {
         match subject {
             Subject::Service(service) => {
-                let wait = Wait::new(self.consul.request_timeout(), &self.closing);
-                self.sink.heard(self.consul.heard(agent, service, answer, epoch, &wait)?);
+                let wait = WaitLimit::new(self.consul.request_timeout(), &self.closing);
+                self.sink.on_update(self.consul.heard(agent, service, answer, epoch, &wait)?);
             }
             Subject::Names => self.names_are(read::names(agent, answer)?, epoch),
-            Subject::Checks => self.checks_are(&web::read::<Vec<Check>>(answer, &agent.label())?, epoch),
+            Subject::Checks => {
+                self.checks_are(&http_host::read::<Vec<Check>>(answer, &agent.label())?, epoch)
+            }
         }
         Ok(())
     }
 
-    /// A name once seen is followed ever after: its end is to be seen too.
+    /// Handles a list of names. A name that was listed once is watched from then on, so that its end is noticed too.
     fn names_are(self: &Arc<Self>, names: Vec<String>, epoch: u64) {
         let mut state = self.state.lock();
         let mut news = Vec::new();
@@ -175,7 +177,7 @@ impl Hub {
         }
         let are_many = state.topics.contains_key(&Subject::Checks);
         drop(state);
-        self.sink.heard(RegistryUpdate {
+        self.sink.on_update(RegistryUpdate {
             epoch: Some(self.consul.epoch_name(epoch)),
             ..RegistryUpdate::default()
         });
@@ -185,8 +187,8 @@ impl Hub {
         }
     }
 
-    /// Some service was registered or changed, and nobody says which: all of them are read, at a pace that leaves
-    /// a worker nine tenths of its time.
+    /// A service was registered or changed, and the response does not say which one. Reads all of them, at a rate that
+    /// leaves nine tenths of the time of a worker to others.
     fn sweep_soon(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.sweep_due, true) {
@@ -195,12 +197,12 @@ impl Hub {
         let at = state.swept_at.after(SWEEP_PACE * state.wanted.len() as u32);
         let wait = at.remaining(clock::now()).max(GATHER);
         let hub = Arc::downgrade(self);
-        self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
+        self.consul.runtime.after(wait, self.consul.queue(), Priority::Poll, move || {
             let Some(hub) = hub.upgrade() else { return };
             let mut state = hub.state.lock();
             state.sweep_due = false;
             state.swept_at = clock::now();
-            let used = state.wanted.iter().filter(|service| hub.sink.is_used(service)).cloned();
+            let used = state.wanted.iter().filter(|service| hub.sink.is_in_use(service)).cloned();
             let used: Vec<String> = used.collect();
             state.due.extend(used);
             hub.begin_reading(&mut state);
@@ -216,7 +218,7 @@ impl Hub {
         let now: HashMap<String, u64> =
             now.into_iter().map(|(name, hasher)| (name.to_owned(), hasher.finish())).collect();
         let mut state = self.state.lock();
-        // A service without any check shows in the names only.
+        // A service without any check appears in the names only.
         let is_changed = |name: &&String| now.get(*name) != state.checks.get(*name);
         let changed: Vec<String> = state.wanted.iter().filter(is_changed).cloned().collect();
         let is_first = std::mem::replace(&mut state.checks, now).is_empty();
@@ -246,34 +248,36 @@ impl Hub {
 
     fn read_after(self: &Arc<Self>, wait: Duration) {
         let hub = Arc::downgrade(self);
-        self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
+        self.consul.runtime.after(wait, self.consul.queue(), Priority::Poll, move || {
             if let Some(hub) = hub.upgrade() {
                 hub.read_due();
             }
         });
     }
 
-    /// Reads what is due, one after the other. What could not be read stays due, and until it has been nothing is
-    /// confirmed.
+    /// Reads the due services one after the other. If a read fails, the service stays due, and nothing is confirmed
+    /// until it has been read.
     fn read_due(self: &Arc<Self>) {
         while let Some(service) = self.next_due() {
-            let wait = Wait::new(self.consul.request_timeout(), &self.closing);
+            let wait = WaitLimit::new(self.consul.request_timeout(), &self.closing);
             match self.consul.read(&service, &wait) {
-                Ok(heard) => self.sink.heard(heard),
-                Err(error) if is_away(&error) || self.closing.is_closed() => {
+                Ok(heard) => self.sink.on_update(heard),
+                Err(error) if is_outage(&error) || self.closing.is_closed() => {
                     self.state.lock().due.insert(service);
                     if !self.closing.is_closed() {
-                        self.sink.lost(error);
+                        self.sink.on_failure(error);
                         self.read_after(jittered(AGAIN));
                     }
                     return;
                 }
-                Err(error) => tracing::warn!(source = %self.consul.source, service, %error, "cannot be read"),
+                Err(error) => {
+                    tracing::warn!(source = %self.consul.source, service, %error, "cannot read this service")
+                }
             }
         }
     }
 
-    /// The next service to be read; none once all that an answer confirms has been read.
+    /// The next service to read; `None` once all due services have been read.
     fn next_due(&self) -> Option<String> {
         let mut state = self.state.lock();
         let next = state.due.pop_first();
@@ -282,9 +286,13 @@ impl Hub {
             let confirmed = state.confirms.take();
             drop(state);
             if let Some(epoch) = confirmed {
-                // What has not changed is as it was: nothing else needs to be asked about it.
+                // Everything else is unchanged and need not be read.
                 let epoch = Some(self.consul.epoch_name(epoch));
-                self.sink.heard(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
+                self.sink.on_update(RegistryUpdate {
+                    epoch,
+                    confirms_all: true,
+                    ..RegistryUpdate::default()
+                });
             }
         }
         next

@@ -1,13 +1,13 @@
-//! Questions and answers over the network: datagrams, and a connection for what does not fit into one.
+//! Exchanges queries and responses over UDP, and over TCP where a response does not fit into a datagram.
 //!
 //! ```text
-//!  ask ── server 1 ── all questions at once, from a port of their own ── what has no answer yet ─┐
-//!          ▲  └─ an answer is truncated: the same question over TCP                               │
-//!          └──────── the next server, in the end the first again, as often as `attempts` says ◄───┘
+//!  query ── server 1 ── all questions at once, each try from a new port ── questions without a response ─┐
+//!            ▲  └─ a response is truncated: the same question over TCP                                    │
+//!            └──────── the next server, in the end the first one again, `attempts` times in all ◄─────────┘
 //! ```
 //!
-//! Each try gets a fair share of the time that is left, so that a dead server leaves time for the next. The server
-//! that answered last is asked first the next time.
+//! Each try gets an equal share of the remaining time, so that a dead server leaves time for the next one. The server
+//! that answered last is tried first the next time.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -17,35 +17,35 @@ use std::time::Duration;
 use super::message::{Asking, Question, Reading, Reply};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
-use crate::registry::Wait;
+use crate::registry::types::WaitLimit;
 use crate::transport;
 
-/// More than a server has to keep in its inbox at once for us.
+/// How many questions are sent at once. A server can queue more than this.
 const MOST_AT_ONCE: usize = 16;
-/// More than any server should send; what it sends instead can still be read.
+/// The buffer for one datagram. A server should send less, but a longer datagram can still be read.
 const MAX_MESSAGE: usize = 65_535;
 
-/// Whom to ask, and how patiently.
+/// The servers to query, and their limits.
 pub(super) struct Servers<'a> {
     pub(super) list: Vec<SocketAddr>,
-    /// Which of them answered last.
+    /// The index of the server that answered last.
     pub(super) first: &'a AtomicUsize,
-    /// How often each is asked.
+    /// How often each server is tried.
     pub(super) attempts: u32,
     /// How long one try may take at most.
     pub(super) patience: Duration,
     pub(super) only_tcp: bool,
 }
 
-/// Why there is no answer.
+/// Why there is no result.
 #[derive(Debug)]
 pub(super) struct Failure {
     pub(super) error: Error,
-    /// Whether a server answered, though not as was hoped: then other names may fare better.
+    /// Whether a server responded, but without a usable result. Then other names may still succeed.
     pub(super) is_heard: bool,
 }
 
-/// What came of asking.
+/// The result of a query.
 pub(super) type Asked<T> = std::result::Result<T, Failure>;
 
 impl From<Error> for Failure {
@@ -55,8 +55,8 @@ impl From<Error> for Failure {
 }
 
 impl Servers<'_> {
-    /// The answer to each question: found or nothing, never [`Reply::Refused`].
-    pub(super) fn ask(&self, questions: &[Question], wait: &Wait<'_>) -> Asked<Vec<Reply>> {
+    /// The reply to each question; never [`DnsReply::Refused`].
+    pub(super) fn ask(&self, questions: &[Question], wait: &WaitLimit<'_>) -> Asked<Vec<Reply>> {
         let mut replies = Vec::with_capacity(questions.len());
         for some in questions.chunks(MOST_AT_ONCE) {
             replies.extend(self.ask_some(some, wait)?);
@@ -64,14 +64,14 @@ impl Servers<'_> {
         Ok(replies)
     }
 
-    fn ask_some(&self, questions: &[Question], wait: &Wait<'_>) -> Asked<Vec<Reply>> {
+    fn ask_some(&self, questions: &[Question], wait: &WaitLimit<'_>) -> Asked<Vec<Reply>> {
         let mut round = Round { questions, replies: vec![None; questions.len()] };
-        let mut error = Error::new(Kind::Unavailable, "there is no name server to ask");
+        let mut error = Error::new(Kind::Unavailable, "there are no name servers");
         let first = self.first.load(Ordering::Relaxed);
         let tries = self.list.len() * self.attempts as usize;
         for n in 0..tries {
             wait.interrupt.check()?;
-            let Ok(left) = wait.left() else { break };
+            let Ok(left) = wait.remaining() else { break };
             let at = (first + n) % self.list.len();
             let share = left / u32::try_from(tries - n).unwrap_or(u32::MAX);
             let wait_here = wait.at_most(self.patience.min(share));
@@ -88,21 +88,21 @@ impl Servers<'_> {
     }
 }
 
-/// Some questions and what has been answered so far.
+/// Some questions, and the replies so far.
 struct Round<'a> {
     questions: &'a [Question],
     replies: Vec<Option<Reply>>,
 }
 
 impl Round<'_> {
-    /// What is not answered yet, or not as was hoped.
+    /// The questions without a usable reply.
     fn open(&self) -> impl Iterator<Item = usize> {
         let is_open = |reply: &Option<Reply>| matches!(reply, None | Some(Reply::Refused(_)));
         self.replies.iter().enumerate().filter(move |(_, reply)| is_open(reply)).map(|(at, _)| at)
     }
 
-    /// Asks one server all that is open.
-    fn at(&mut self, server: SocketAddr, only_tcp: bool, wait: &Wait<'_>) -> Result<()> {
+    /// Sends all open questions to one server.
+    fn at(&mut self, server: SocketAddr, only_tcp: bool, wait: &WaitLimit<'_>) -> Result<()> {
         let open: Vec<usize> = self.open().collect();
         if only_tcp {
             for at in &open {
@@ -118,9 +118,9 @@ impl Round<'_> {
         refused.map_or(Ok(()), Err)
     }
 
-    fn over_udp(&mut self, server: SocketAddr, mut open: Vec<usize>, wait: &Wait<'_>) -> Result<()> {
+    fn over_udp(&mut self, server: SocketAddr, mut open: Vec<usize>, wait: &WaitLimit<'_>) -> Result<()> {
         let broken = |error: std::io::Error| broken(server, &error);
-        // A port of its own for each try, chosen by the system; being connected, it hears nobody else.
+        // A new port for each try, chosen by the system. The socket is connected, so it receives from this server only.
         let any: IpAddr =
             if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         let socket = UdpSocket::bind((any, 0)).map_err(broken)?;
@@ -156,7 +156,7 @@ impl Round<'_> {
     }
 }
 
-fn over_tcp(server: SocketAddr, question: &Question, wait: &Wait<'_>) -> Result<Reply> {
+fn over_tcp(server: SocketAddr, question: &Question, wait: &WaitLimit<'_>) -> Result<Reply> {
     let broken = |error: std::io::Error| broken(server, &error);
     let time = left(server, question, wait)?;
     let mut stream = transport::connect(server, time, wait.deadline, wait.interrupt)
@@ -173,21 +173,22 @@ fn over_tcp(server: SocketAddr, question: &Question, wait: &Wait<'_>) -> Result<
     read(&mut stream, &mut answer, server, question, wait)?;
     match question.read(asking.id, &answer) {
         Reading::Reply(reply) => Ok(reply),
-        Reading::Truncated => Ok(Reply::Refused("an answer that is truncated even over TCP".into())),
+        Reading::Truncated => Ok(Reply::Refused("a response that is truncated even over TCP".into())),
         Reading::Foreign => {
-            let message = format!("{} sent over TCP what is no answer to the question", label(server));
+            let message =
+                format!("{} sent a response over TCP that does not match the question", label(server));
             Err(Error::new(Kind::Protocol, message))
         }
     }
 }
 
-/// Fills the buffer, in slices.
+/// Fills the buffer, in slices of the wait.
 fn read(
     stream: &mut TcpStream,
     mut buffer: &mut [u8],
     server: SocketAddr,
     question: &Question,
-    wait: &Wait<'_>,
+    wait: &WaitLimit<'_>,
 ) -> Result<()> {
     while !buffer.is_empty() {
         left(server, question, wait)?;
@@ -201,11 +202,12 @@ fn read(
     Ok(())
 }
 
-/// What is left of the time for one try.
-fn left(server: SocketAddr, question: &Question, wait: &Wait<'_>) -> Result<Duration> {
-    wait.left().map_err(|error| match error.kind() {
+/// The remaining time of one try.
+fn left(server: SocketAddr, question: &Question, wait: &WaitLimit<'_>) -> Result<Duration> {
+    wait.remaining().map_err(|error| match error.kind() {
         Kind::Timeout => {
-            let message = format!("{} did not answer in time about {}", label(server), shown(question));
+            let message =
+                format!("{} did not answer the query for {} in time", label(server), shown(question));
             Error::new(Kind::Timeout, message)
         }
         _ => error,
@@ -221,7 +223,10 @@ fn broken(server: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 fn refusal(server: SocketAddr, question: &Question, what: &str) -> Error {
-    Error::new(Kind::Unavailable, format!("{} answered about {}: {what}", label(server), shown(question)))
+    Error::new(
+        Kind::Unavailable,
+        format!("{} answered the query for {}: {what}", label(server), shown(question)),
+    )
 }
 
 fn label(server: SocketAddr) -> String {

@@ -1,4 +1,4 @@
-//! From a name to endpoints: search domains, addresses, the servers of a service.
+//! From a name to endpoints: search domains, address records, SRV records.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -10,21 +10,21 @@ use hickory_proto::rr::{Name, RecordType};
 use super::exchange::{Asked, Servers};
 use super::message::{Found, Question, Reply};
 use super::template;
-use crate::registry::Wait;
+use crate::registry::types::WaitLimit;
 
-/// Answers that are to be forgotten at once are kept so long nevertheless.
+/// The shortest time that a result is kept, even if its TTL is 0.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// However long a zone wants its records to be kept.
+/// The longest time that a result is kept, whatever its TTL.
 const LONGEST: Duration = Duration::from_mins(5);
-/// The same where there is nothing: something may soon appear.
+/// The longest time that an empty result is kept: records may appear soon.
 const LONGEST_NOTHING: Duration = Duration::from_secs(30);
 
-/// What a name came to.
+/// The result of a lookup.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Outcome {
-    /// Where the service is; sorted, each once.
+    /// The addresses of the service; sorted, without duplicates.
     pub(super) places: Vec<Place>,
-    /// How long that may be believed.
+    /// How long the result is valid.
     pub(super) lasts: Duration,
 }
 
@@ -33,19 +33,19 @@ pub(super) struct Outcome {
 pub(super) struct Place {
     pub(super) ip: IpAddr,
     pub(super) port: u16,
-    /// The name of the server, where the records name it.
+    /// The host name of the server, if an SRV record names it.
     pub(super) host: Option<String>,
     pub(super) weight: u32,
 }
 
-/// Addresses by the name of a server.
+/// The addresses of each host name.
 type Addresses = BTreeMap<Name, Vec<IpAddr>>;
 
-/// One look.
+/// One lookup.
 pub(super) struct Look<'a> {
     pub(super) servers: Servers<'a>,
     pub(super) has_ipv6: bool,
-    pub(super) wait: Wait<'a>,
+    pub(super) wait: WaitLimit<'a>,
 }
 
 impl Look<'_> {
@@ -64,7 +64,7 @@ impl Look<'_> {
         Ok(Outcome::nothing(nothing))
     }
 
-    /// The servers that the first of these names has.
+    /// The servers of the first of these names that has SRV records.
     pub(super) fn servers(&self, names: &[Name]) -> Asked<Outcome> {
         let mut nothing = LONGEST_NOTHING;
         for name in names {
@@ -80,10 +80,10 @@ impl Look<'_> {
         Ok(Outcome::nothing(nothing))
     }
 
-    /// The servers of the first priority that has any with an address (RFC 2782).
+    /// The servers with the best priority that includes a server with an address (RFC 2782).
     fn places(&self, found: &Found) -> Asked<Outcome> {
         let mut groups: BTreeMap<u16, Vec<&SRV>> = BTreeMap::new();
-        // The root for a target says that there is no such service here.
+        // The root as target means that the service is not available here.
         for server in found.servers().filter(|server| !server.target.is_root() && server.port != 0) {
             groups.entry(server.priority).or_default().push(server);
         }
@@ -103,7 +103,7 @@ impl Look<'_> {
         Ok(Outcome::of(Vec::new(), lasts.min(LONGEST_NOTHING)))
     }
 
-    /// The addresses of each target, as far as it has any.
+    /// The addresses of each target.
     fn targets(&self, group: &[&SRV], found: &Found) -> Asked<(Addresses, Duration)> {
         let mut targets: Vec<Name> = group.iter().map(|server| server.target.clone()).collect();
         targets.sort_unstable();
@@ -145,7 +145,7 @@ impl Outcome {
     }
 }
 
-/// The addresses in some answers about one name, and how long they last; if there are none, how long that lasts.
+/// The addresses in the replies for one name, and how long they are valid; without addresses, how long that is valid.
 fn joined(replies: &[Reply]) -> (Vec<IpAddr>, Duration) {
     let (mut ips, mut lasts, mut nothing) = (Vec::new(), Duration::MAX, LONGEST_NOTHING);
     for reply in replies {
@@ -162,8 +162,8 @@ fn joined(replies: &[Reply]) -> (Vec<IpAddr>, Duration) {
     (ips, lasts)
 }
 
-/// The targets' addresses as the answer itself brings them. Only a server that holds the zone is believed, and only
-/// if it tells the same kinds of address of each: what did not fit into the answer is left out of it without a word.
+/// The addresses of the targets in the additional section of the response. They are used only if the server is
+/// authoritative and sends the same address families for each target: a server silently omits what does not fit.
 fn beside(targets: &[Name], found: &Found) -> Option<(Addresses, Duration)> {
     let mut addresses = Addresses::new();
     let mut shortest = Duration::MAX;
@@ -180,7 +180,7 @@ fn beside(targets: &[Name], found: &Found) -> Option<(Addresses, Duration)> {
     is_whole.then_some((addresses, shortest))
 }
 
-/// A server at one of its addresses. Its weight of 0 is a small chance to DNS, as 1 is to us; our 0 is none.
+/// The address of a server. In DNS a weight of 0 means a small chance, like 1 here; a weight of 0 here means none.
 fn place(server: &SRV, ip: IpAddr) -> Option<Place> {
     let host = Some(template::host(&server.target)?);
     Some(Place { ip, port: server.port, host, weight: u32::from(server.weight).max(1) })
@@ -205,26 +205,29 @@ mod tests {
     }
 
     #[test]
-    fn what_an_answer_adds_is_taken_only_if_nothing_can_be_missing() {
+    fn uses_additional_addresses_only_if_they_are_complete() {
         let targets = [name("a.test."), name("b.test.")];
         let both = [("a.test.", "10.0.0.1"), ("B.test.", "10.0.0.2"), ("c.test.", "10.0.0.3")];
         let (addresses, lasts) = beside(&targets, &found(&both, true)).unwrap();
         assert_eq!((addresses.len(), lasts), (2, secs(9)));
-        assert!(beside(&targets, &found(&both, false)).is_none(), "a cache adds what it happens to have");
+        assert!(
+            beside(&targets, &found(&both, false)).is_none(),
+            "a cache adds only the records it happens to have"
+        );
         assert!(beside(&targets, &found(&both[..1], true)).is_none(), "one is missing");
         let cut = [both[0], ("a.test.", "fd00::1"), both[1]];
-        assert!(beside(&targets, &found(&cut, true)).is_none(), "one lacks a kind that another one has");
+        assert!(beside(&targets, &found(&cut, true)).is_none(), "one target lacks an address family");
     }
 
     #[test]
-    fn what_lasts_too_short_or_too_long_is_kept_within_bounds() {
+    fn validity_is_clamped_to_its_bounds() {
         assert_eq!(Outcome::of(Vec::new(), secs(0)).lasts, secs(1));
         assert_eq!(Outcome::of(Vec::new(), secs(86_400)).lasts, secs(300));
         assert_eq!(Outcome::nothing(secs(86_400)).lasts, secs(30));
     }
 
     #[test]
-    fn addresses_last_as_long_as_those_that_are_there() {
+    fn validity_is_that_of_existing_addresses() {
         let ipv4 = |ttl| {
             let data = vec![RData::A("10.0.0.1".parse().unwrap())];
             Reply::Found(Found { data, ttl, is_authoritative: true, beside: Vec::new() })
@@ -234,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_of_weight_0_gets_the_small_chance_that_dns_gives_it() {
+    fn srv_weight_0_becomes_weight_1() {
         let weight = |weight| {
             place(&SRV::new(1, weight, 80, name("a.test.")), [10, 0, 0, 1].into()).map(|place| place.weight)
         };
@@ -244,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn each_place_is_listed_once_and_in_the_same_order_each_time() {
+    fn addresses_are_sorted_and_unique() {
         let place = |last: u8| Place { ip: [10, 0, 0, last].into(), port: 80, host: None, weight: 1 };
         let outcome = Outcome::of(vec![place(2), place(1), place(2)], secs(9));
         assert_eq!(outcome.places, [place(1), place(2)]);

@@ -1,7 +1,7 @@
-//! What is asked of a name server, and what its answer says: bytes in, bytes out, no socket.
+//! Encodes questions and decodes responses of name servers. Pure: no sockets.
 //!
-//! A datagram that is not the answer to our question (another id, another question, not to be decoded) is
-//! [`Reading::Foreign`]: whoever waits goes on waiting. So nobody who only guesses can end a question.
+//! A datagram that does not answer our question (another id, another question, malformed) is
+//! [`DnsDatagram::Unrelated`], and the caller keeps waiting. So an attacker who guesses cannot end a query.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,61 +13,61 @@ use hickory_proto::serialize::binary::{BinDecodable, BinDecoder};
 
 use crate::error::{Error, Kind, Result};
 
-/// The datagram that passes every network unbroken (DNS flag day 2020).
+/// The largest datagram that all networks forward without fragmentation (DNS flag day 2020).
 pub(super) const MAX_DATAGRAM: u16 = 1_232;
-/// How long it is believed that there is nothing, where the answer does not say.
+/// How long a negative reply is valid if it contains no SOA record.
 const NOTHING_TTL: Duration = Duration::from_secs(5);
 
-/// A name and the kind of record that is wanted of it.
+/// A name and the type of the records to find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Question {
     pub(super) name: Name,
     pub(super) kind: RecordType,
 }
 
-/// A question as it is sent.
+/// An encoded question.
 pub(super) struct Asking {
-    /// Random; the answer carries it too.
+    /// Random; the response carries the same id.
     pub(super) id: u16,
     pub(super) bytes: Vec<u8>,
 }
 
-/// What a datagram turned out to be.
+/// What a received datagram is.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Not the answer to this question.
+    /// Not the response to this question.
     Foreign,
-    /// The answer, but too long for a datagram.
+    /// The response, but truncated.
     Truncated,
-    /// The answer.
+    /// The response.
     Reply(Reply),
 }
 
-/// What a name server says.
+/// The reply of a name server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
     /// There are such records.
     Found(Found),
-    /// There is no such name, or it has no such records; to be believed for so long.
+    /// The name does not exist or has no such records; valid this long.
     Nothing(Duration),
-    /// It cannot, or does not want to, say; in its words.
+    /// The server did not resolve the name; the reason.
     Refused(String),
 }
 
-/// The records that a question was about.
+/// The records that answer a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) data: Vec<RData>,
-    /// Of all that led to them, the shortest.
+    /// The shortest TTL of these records and the CNAMEs that lead to them.
     pub(super) ttl: Duration,
-    /// Whether the server is one that holds the zone, so that what it adds is complete.
+    /// Whether the server is authoritative for the zone, so that its additional records are complete.
     pub(super) is_authoritative: bool,
-    /// Addresses that were added unasked: of the names that the records speak of.
+    /// The addresses in the additional section.
     pub(super) beside: Vec<(Name, IpAddr, Duration)>,
 }
 
 impl Question {
-    /// The question in the form it is sent, with an id that nobody can guess.
+    /// Encodes the question, with a random id.
     pub(super) fn asking(&self) -> Result<Asking> {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
@@ -83,7 +83,7 @@ impl Question {
         Query::query(self.name.clone(), self.kind)
     }
 
-    /// What these bytes are to somebody who asked this under this id.
+    /// Decodes a datagram that was received after this question was sent with this id.
     pub(super) fn read(&self, id: u16, bytes: &[u8]) -> Reading {
         let mut decoder = BinDecoder::new(bytes);
         let Ok(header) = Header::read(&mut decoder) else { return Reading::Foreign };
@@ -94,7 +94,7 @@ impl Question {
         let Ok(queries) = Message::read_queries(&mut decoder, header.counts.queries.into()) else {
             return Reading::Foreign;
         };
-        // Some servers leave the question out where they refuse it.
+        // Some servers omit the question in an error response.
         let is_bare_refusal = queries.is_empty() && is_refusal(head.response_code);
         if queries != [self.query()] && !is_bare_refusal {
             return Reading::Foreign;
@@ -114,7 +114,7 @@ impl Question {
             return Reply::Refused(code.to_string());
         }
         let Some((name, ttl)) = self.follow(&message.answers) else {
-            return Reply::Refused("CNAMEs without an end".into());
+            return Reply::Refused("a CNAME loop".into());
         };
         let wanted = |record: &&Record| record.name == name && record.record_type() == self.kind;
         let records: Vec<&Record> =
@@ -128,12 +128,12 @@ impl Question {
             });
         }
         if code == ResponseCode::NoError && is_referral(message) {
-            return Reply::Refused("a referral to other servers: it does not resolve names".into());
+            return Reply::Refused("a referral to other servers: the server is not recursive".into());
         }
         Reply::Nothing(nothing_ttl(&message.authorities))
     }
 
-    /// Where the chain of CNAMEs leads, and for how long; `None` if it has no end.
+    /// The end of the CNAME chain, and how long the chain is valid; `None` if it is a loop.
     fn follow(&self, answers: &[Record]) -> Option<(Name, Duration)> {
         let mut name = self.name.clone();
         let mut ttl = Duration::MAX;
@@ -157,18 +157,18 @@ impl Found {
         self.data.iter().filter_map(ip)
     }
 
-    /// The servers of a service among the records.
+    /// The SRV records.
     pub(super) fn servers(&self) -> impl Iterator<Item = &SRV> {
         self.data.iter().filter_map(|data| if let RData::SRV(server) = data { Some(server) } else { None })
     }
 }
 
-/// Whether nothing can be concluded about the name from an answer of this code.
+/// Whether a response code says nothing about the name.
 fn is_refusal(code: ResponseCode) -> bool {
     !matches!(code, ResponseCode::NoError | ResponseCode::NXDomain)
 }
 
-/// Whether the server only says who might know.
+/// Whether the server only names other servers.
 fn is_referral(message: &Message) -> bool {
     let has = |kind| message.authorities.iter().any(|record| record.record_type() == kind);
     !message.metadata.authoritative && has(RecordType::NS) && !has(RecordType::SOA)
@@ -190,13 +190,13 @@ fn ip(data: &RData) -> Option<IpAddr> {
     }
 }
 
-/// A TTL with its highest bit set is to be read as 0 (RFC 2181, section 8).
+/// The TTL of a record. A TTL with its highest bit set counts as 0 (RFC 2181, section 8).
 fn ttl_of(record: &Record) -> Duration {
     let seconds = if record.ttl > i32::MAX.unsigned_abs() { 0 } else { record.ttl };
     Duration::from_secs(seconds.into())
 }
 
-/// How long it is believed that there is nothing (RFC 2308, section 5).
+/// How long a negative reply is valid (RFC 2308, section 5).
 fn nothing_ttl(authorities: &[Record]) -> Duration {
     let soa = authorities.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(ttl_of(record).min(Duration::from_secs(soa.minimum.into()))),
@@ -228,7 +228,7 @@ mod tests {
         Record::from_rdata(name(of), ttl, RData::CNAME(CNAME(name(to))))
     }
 
-    /// The answer with id 7 to [`question`].
+    /// The response with id 7 to [`question`].
     fn answer(change: impl FnOnce(&mut Message)) -> Vec<u8> {
         let mut message = Message::response(7, OpCode::Query);
         message.add_query(question().query());
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_question_wants_recursion_and_takes_datagrams_that_pass() {
+    fn question_requests_recursion_and_limits_datagram_size() {
         let asking = question().asking().unwrap();
         let message = Message::from_vec(&asking.bytes).unwrap();
         assert_eq!((message.metadata.id, message.max_payload()), (asking.id, MAX_DATAGRAM));
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn cnames_are_followed_and_the_shortest_ttl_counts() {
+    fn follows_cnames_and_uses_the_shortest_ttl() {
         let reply = reply(|message| {
             message.add_answer(a("c.test.", 30, 2));
             message.add_answer(cname("b.test.", 9, "C.test."));
@@ -269,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn cnames_in_a_ring_say_nothing_about_the_name() {
+    fn cname_loop_is_refused() {
         let reply = reply(|message| {
             message.add_answer(cname("orders.test.", 9, "b.test."));
             message.add_answer(cname("b.test.", 9, "orders.test."));
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_believed_as_long_as_the_zone_says() {
+    fn negative_reply_is_valid_for_the_soa_minimum() {
         let soa = |ttl, minimum| {
             let soa = SOA::new(name("ns.test."), name("me.test."), 1, 60, 60, 60, minimum);
             Record::from_rdata(name("test."), ttl, RData::SOA(soa))
@@ -292,12 +292,12 @@ mod tests {
         assert_eq!(nothing(ResponseCode::NXDomain, Some(soa(60, 3))), Reply::Nothing(secs(3)));
         assert_eq!(nothing(ResponseCode::NoError, Some(soa(2, 60))), Reply::Nothing(secs(2)));
         assert_eq!(nothing(ResponseCode::NXDomain, None), Reply::Nothing(NOTHING_TTL));
-        // A TTL with its highest bit set, so that nobody keeps anything for a century.
+        // A TTL with its highest bit set counts as 0.
         assert_eq!(nothing(ResponseCode::NXDomain, Some(soa(u32::MAX, 60))), Reply::Nothing(secs(0)));
     }
 
     #[test]
-    fn a_server_that_does_not_know_is_not_taken_for_one_that_knows_of_nothing() {
+    fn server_failure_is_not_a_negative_reply() {
         for code in [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::NotImp] {
             assert!(matches!(reply(|message| message.metadata.response_code = code), Reply::Refused(_)));
         }
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_answer_the_question_is_foreign() {
+    fn rejects_datagrams_that_do_not_match_the_question() {
         let right = answer(|message| {
             message.add_answer(a("orders.test.", 9, 1));
         });
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_truncated_answer_is_known_as_one_wherever_it_was_cut() {
+    fn recognizes_a_truncated_response_wherever_it_was_cut() {
         let whole = answer(|message| {
             message.metadata.truncation = true;
             message.add_answer(a("orders.test.", 9, 1));
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_points_to_itself_ends() {
+    fn name_compression_loop_is_rejected() {
         let mut bytes = answer(|message| {
             message.add_answer(a("orders.test.", 9, 1));
         });

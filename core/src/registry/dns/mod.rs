@@ -1,17 +1,17 @@
-//! `dns://` and `dns+srv://`: services as names of the domain name system; only read.
+//! `dns://` and `dns+srv://`: services as names in DNS; read-only.
 //!
 //! ```text
-//!  mod       Dns: one look at a service, from its name to its endpoints
-//!  template  the name that a service has in DNS
-//!  system    /etc/resolv.conf: which servers, which search domains
-//!  lookup    from a name to addresses, or to the servers of a service and theirs
-//!  exchange  questions and answers over UDP and TCP, on the asking thread
-//!  message   what is sent and what it means (pure)
-//!  watch     each service looked at again when its records have run out
+//!  mod              DnsRegistry: one lookup of a service, from its name to its endpoints
+//!  name_template    the DNS name of a service
+//!  resolver_config  /etc/resolv.conf: name servers and search domains
+//!  lookup           from a name to addresses, or to SRV records and their addresses
+//!  exchange         queries over UDP and TCP, on the thread of the caller
+//!  message          encodes questions, decodes responses (pure)
+//!  watch            looks up each service again when its records have expired
 //! ```
 //!
-//! An answer is believed at once, also that there is nothing: DNS forgets nobody. A server that does not answer, or
-//! answers that it failed, says nothing about the name: that is an error, and the last list stays.
+//! A response takes effect at once, even if it is empty, because DNS does not lose registrations. A server that does not
+//! answer, or reports a failure, says nothing about the name: that is an error, and the last list stays.
 
 mod exchange;
 mod lookup;
@@ -29,34 +29,38 @@ use self::exchange::{Asked, Servers};
 use self::lookup::{Look, Outcome, Place};
 use self::system::System;
 use self::template::{Template, Wanted};
-use super::resolve::Resolver;
-use super::{Absence, Address, Listing, Opened, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
+use crate::registry::address::Address;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::{OpenedRegistry, RegistrySetup};
+use crate::registry::types::{
+    Absence, Listing, Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle,
+};
 use crate::runtime::{Runtime, TaskQueue};
 
-/// Name servers, seen as one registry.
+/// Name servers as a registry.
 pub(super) struct Dns {
     source: Arc<str>,
-    /// The servers and the protocol that it names.
+    /// The address, with the name servers it contains.
     address: Address,
     template: Template,
     protocol: String,
-    /// Which of the servers answered last.
+    /// The index of the server that answered last.
     first: AtomicUsize,
-    lane: Arc<TaskQueue>,
+    queue: Arc<TaskQueue>,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
 }
 
-/// Opens the names that an address describes.
-pub(super) fn open(address: Address, setup: &Setup) -> Result<Opened> {
-    Ok(Opened::one(Arc::new(Dns::new(address, setup)?)))
+/// Opens the registry of a `dns` or `dns+srv` address.
+pub(super) fn open(address: Address, setup: &RegistrySetup) -> Result<OpenedRegistry> {
+    Ok(OpenedRegistry::one(Arc::new(Dns::new(address, setup)?)))
 }
 
 impl Dns {
-    fn new(address: Address, setup: &Setup) -> Result<Dns> {
+    fn new(address: Address, setup: &RegistrySetup) -> Result<Dns> {
         let template = Template::new(address.scheme, &address.path, address.scheme == "dns")?;
         let protocol = address.param("protocol").unwrap_or_else(|| template.protocol()).to_owned();
         Ok(Dns {
@@ -64,7 +68,7 @@ impl Dns {
             template,
             protocol,
             first: AtomicUsize::new(0),
-            lane: TaskQueue::new(1),
+            queue: TaskQueue::new(1),
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
@@ -72,8 +76,8 @@ impl Dns {
         })
     }
 
-    /// Asks once; what there is, and how long that lasts.
-    fn look(&self, service: &str, wait: &Wait<'_>) -> Asked<(RegistryUpdate, Duration)> {
+    /// Looks up a service. Returns its endpoints, and how long they are valid.
+    fn look(&self, service: &str, wait: &WaitLimit<'_>) -> Asked<(RegistryUpdate, Duration)> {
         let wanted = self.template.wanted(service)?;
         let wait = wait.at_most(self.timeout);
         let system = System::now()?;
@@ -94,8 +98,8 @@ impl Dns {
         Ok((self.heard(service, &wanted, outcome), lasts))
     }
 
-    /// Those of the address, or the system's.
-    fn servers(&self, system: &System, wait: &Wait<'_>) -> Result<Vec<SocketAddr>> {
+    /// The name servers of the address, or those of the system.
+    fn servers(&self, system: &System, wait: &WaitLimit<'_>) -> Result<Vec<SocketAddr>> {
         if self.address.hosts.is_empty() {
             return Ok(system.servers.clone());
         }
@@ -120,7 +124,7 @@ impl Dns {
         let listing = Listing { endpoints, removed: Vec::new() };
         RegistryUpdate {
             epoch: Some(self.source.to_string()),
-            absence: Absence::Final,
+            absence: Absence::Authoritative,
             lists: vec![(service.to_owned(), listing)],
             ..RegistryUpdate::default()
         }
@@ -145,27 +149,27 @@ impl Registry for Dns {
         false
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
+    fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
         match self.look(service, wait) {
             Ok((heard, _)) => Ok(heard),
             Err(failure) => Err(failure.error),
         }
     }
 
-    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
-        let message = format!("{}: DNS does not say which services there are", self.source);
+    fn services(&self, _: &WaitLimit<'_>) -> Result<Vec<String>> {
+        let message = format!("{}: DNS cannot list all services", self.source);
         Err(Error::new(Kind::Unsupported, message))
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         watch::begin(self, sink)
     }
 
-    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, _: &WaitLimit<'_>) -> Option<IpAddr> {
         None
     }
 }

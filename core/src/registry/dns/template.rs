@@ -1,33 +1,33 @@
-//! The name that a service has in DNS: `{service}.ns.svc.cluster.local:8080`.
+//! The DNS name of a service: `{service}.ns.svc.cluster.local:8080`.
 
 use hickory_proto::rr::Name;
 
 use crate::error::{Error, Result};
 
-const PLACE: &str = "{service}";
-/// Bytes between two dots (RFC 1035, section 2.3.4).
+const PLACEHOLDER: &str = "{service}";
+/// The longest label in bytes (RFC 1035, section 2.3.4).
 const MAX_LABEL: usize = 63;
 
-/// What an address says of names.
+/// The template of an address for the names of services.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template {
-    /// With `{service}` where the service's name belongs, or without: then every service has this name.
+    /// Contains `{service}` in place of the service name. Without it, all services have the same DNS name.
     text: String,
-    /// The port of every endpoint; `None` where the records of the service say it.
+    /// The port of every endpoint; `None` if SRV records contain the ports.
     pub(super) port: Option<u16>,
     example: &'static str,
 }
 
-/// A name to ask for.
+/// The DNS name of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) name: Name,
-    /// Whether it ended with a dot: then no search domain is put behind it.
+    /// Whether it ended with a dot: then no search domain is appended.
     pub(super) is_absolute: bool,
 }
 
 impl Template {
-    /// Reads the path of an address, with its first slash. `has_port`: whether a port belongs at its end.
+    /// Parses the path of an address, with its leading slash. `has_port`: whether it must end with a port.
     pub(super) fn new(scheme: &str, path: &str, has_port: bool) -> Result<Template> {
         let example = if has_port {
             "dns:///{service}.default.svc.cluster.local:8080"
@@ -39,40 +39,48 @@ impl Template {
         };
         let path = path.strip_prefix('/').unwrap_or(path);
         let (text, port) = match path.rsplit_once(':') {
-            None if has_port => return Err(refuse(format!("has no port behind the name {path:?}"))),
+            None if has_port => return Err(refuse(format!("has no port after the name {path:?}"))),
             None => (path, None),
             Some(_) if !has_port => {
-                return Err(refuse(format!(
-                    "has a port in {path:?}: the records of the service say the ports"
-                )));
+                return Err(refuse(format!("has a port in {path:?}: SRV records contain the ports")));
             }
             Some((text, port)) => {
                 let number = port.parse().ok().filter(|port| *port != 0);
-                (text, Some(number.ok_or_else(|| refuse(format!("has the port {port:?}, which is none")))?))
+                (
+                    text,
+                    Some(number.ok_or_else(|| {
+                        refuse(format!("has the port {port:?}: the port must be a number from 1 to 65535"))
+                    })?),
+                )
             }
         };
         if text.trim_end_matches('.').parse::<std::net::IpAddr>().is_ok() {
-            return Err(refuse(format!("has the address {text:?} for a name: static:// takes addresses")));
+            return Err(refuse(format!(
+                "has the IP address {text:?} instead of a name: use static:// for IP addresses"
+            )));
         }
         let template = Template { text: text.to_owned(), port, example };
-        let sample = template.text.replace(PLACE, "service");
+        let sample = template.text.replace(PLACEHOLDER, "service");
         if let Some(open) = sample.find(['{', '}']) {
-            return Err(refuse(format!("has {:?} in its name: only {PLACE} has a meaning", &sample[open..])));
+            return Err(refuse(format!(
+                "has {:?} in its name: {PLACEHOLDER} is the only placeholder",
+                &sample[open..]
+            )));
         }
         read(&sample).map_err(|what| refuse(format!("has the name {text:?}: {what}")))?;
         Ok(template)
     }
 
-    /// The name of a service; an error where that cannot stand in DNS.
+    /// The DNS name of a service; an error if it is not valid.
     pub(super) fn wanted(&self, service: &str) -> Result<Wanted> {
-        let own = |what| Error::invalid(format!("the service name {service:?} cannot stand in DNS: {what}"));
-        if self.text.contains(PLACE) && (service.starts_with('.') || service.ends_with('.')) {
+        let own = |what| Error::invalid(format!("the service name {service:?} is not valid in DNS: {what}"));
+        if self.text.contains(PLACEHOLDER) && (service.starts_with('.') || service.ends_with('.')) {
             return Err(own("a label is empty".to_owned()));
         }
-        read(&self.text.replace(PLACE, service)).map_err(own)
+        read(&self.text.replace(PLACEHOLDER, service)).map_err(own)
     }
 
-    /// The protocol that the first label names, as `_https._tcp` does; others stand for `http`.
+    /// The protocol that the first label names, as in `_https._tcp`; otherwise `http`.
     pub(super) fn protocol(&self) -> &'static str {
         let label = self.text.split('.').next().unwrap_or_default();
         let named = |known: &&str| label.strip_prefix('_') == Some(known);
@@ -80,7 +88,7 @@ impl Template {
     }
 }
 
-/// A name as it is written; names of other scripts in their ASCII form.
+/// Parses a name. Non-ASCII names are converted to their ASCII form.
 fn read(text: &str) -> std::result::Result<Wanted, String> {
     let (body, is_absolute) = match text.strip_suffix('.') {
         Some(body) => (body, true),
@@ -91,10 +99,10 @@ fn read(text: &str) -> std::result::Result<Wanted, String> {
             return Err("a label is empty".into());
         }
         if let Some(odd) = label.chars().find(|c| !is_allowed(*c)) {
-            return Err(format!("{odd:?} is none of letters, digits, '-', '_' and '.'"));
+            return Err(format!("{odd:?} is not allowed; use letters, digits, '-', '_' and '.'"));
         }
         if label.is_ascii() && label.len() > MAX_LABEL {
-            return Err(format!("a label has {} bytes; {MAX_LABEL} are allowed", label.len()));
+            return Err(format!("a label has {} bytes; the maximum is {MAX_LABEL}", label.len()));
         }
     }
     let parse = if body.is_ascii() { Name::from_ascii::<&str> } else { Name::from_utf8::<&str> };
@@ -107,7 +115,7 @@ fn is_allowed(c: char) -> bool {
     if c.is_ascii() { c.is_ascii_alphanumeric() || c == '-' || c == '_' } else { c.is_alphanumeric() }
 }
 
-/// A name as others write it: without the dot at its end. `None` where it holds what no host name does.
+/// A name without its final dot. `None` if it contains characters that are not valid in a host name.
 pub(super) fn host(name: &Name) -> Option<String> {
     let text = name.to_ascii();
     let host = text.trim_end_matches('.');
@@ -130,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_has_its_name_in_the_templates_place() {
+    fn service_name_replaces_the_placeholder() {
         let template = dns("/{service}.ns.svc.cluster.local:8080").unwrap();
         assert_eq!(template.port, Some(8080));
         assert_eq!(host(&template.wanted("orders").unwrap().name).unwrap(), "orders.ns.svc.cluster.local");
@@ -142,23 +150,23 @@ mod tests {
     }
 
     #[test]
-    fn other_scripts_are_asked_for_in_their_ascii_form() {
+    fn converts_non_ascii_names_to_their_ascii_form() {
         assert_eq!(name_of("/{service}.example:80", "bücher").unwrap(), "xn--bcher-kva.example");
         let srv = Template::new("dns+srv", "/_http._tcp.{service}.example", false).unwrap();
         assert_eq!(host(&srv.wanted("订单").unwrap().name).unwrap(), "_http._tcp.xn--4kr132k.example");
     }
 
     #[test]
-    fn a_name_that_cannot_stand_in_dns_is_refused_with_the_reason() {
+    fn rejects_invalid_service_names_with_the_reason() {
         let long = "x".repeat(64);
         for (service, says) in [
             ("", "a label is empty"),
             ("a..b", "a label is empty"),
             (".a", "a label is empty"),
             ("a.", "a label is empty"),
-            ("a b", "' ' is none of"),
-            ("a/b", "'/' is none of"),
-            (long.as_str(), "64 bytes; 63 are allowed"),
+            ("a b", "' ' is not allowed"),
+            ("a/b", "'/' is not allowed"),
+            (long.as_str(), "64 bytes; the maximum is 63"),
         ] {
             let error = name_of("/{service}.example:80", service).unwrap_err();
             assert!(error.message().contains(says), "{error}");
@@ -167,29 +175,29 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_in_the_template_is_named_with_an_example() {
+    fn names_the_mistake_in_a_template() {
         for (path, says) in [
             ("/{service}.example", "has no port"),
-            ("/{service}.example:", "which is none"),
-            ("/{service}.example:http", "which is none"),
-            ("/{service}.example:0", "which is none"),
-            ("/{servce}.example:80", "only {service} has a meaning"),
-            ("/{service.example:80", "only {service} has a meaning"),
+            ("/{service}.example:", "the port must be a number"),
+            ("/{service}.example:http", "the port must be a number"),
+            ("/{service}.example:0", "the port must be a number"),
+            ("/{servce}.example:80", "{service} is the only placeholder"),
+            ("/{service.example:80", "{service} is the only placeholder"),
             ("/:80", "a label is empty"),
             ("/a..b:80", "a label is empty"),
-            ("/a/b:80", "'/' is none of"),
-            ("/10.0.0.7:80", "static:// takes addresses"),
+            ("/a/b:80", "'/' is not allowed"),
+            ("/10.0.0.7:80", "use static:// for IP addresses"),
         ] {
             let error = dns(path).unwrap_err();
             assert!(error.message().contains(says), "{path}: {error}");
             assert!(error.message().contains("write for example dns:///"), "{error}");
         }
         let error = Template::new("dns+srv", "/_http._tcp.{service}.example:80", false).unwrap_err();
-        assert!(error.message().contains("the records of the service say the ports"), "{error}");
+        assert!(error.message().contains("SRV records contain the ports"), "{error}");
     }
 
     #[test]
-    fn the_first_label_may_name_the_protocol() {
+    fn first_label_may_name_the_protocol() {
         for (path, protocol) in [
             ("/_https._tcp.x", "https"),
             ("/_grpc._tcp.x", "grpc"),
@@ -204,7 +212,7 @@ mod tests {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn nothing_typed_panics(path in ".{0,80}", service in ".{0,80}") {
+        fn template_never_panics(path in ".{0,80}", service in ".{0,80}") {
             for has_port in [true, false] {
                 if let Ok(template) = Template::new("dns", &path, has_port) {
                     let _ = template.wanted(&service);

@@ -1,8 +1,8 @@
-//! Following what happens: each service in use is looked at again when its records have run out.
+//! Watches services: each service in use is looked up again when its records have expired.
 //!
-//! One job at a time goes through the services that are due, one after the other. What a name server answers about
-//! one name (that it failed, that it refuses) is that name's affair: it is tried again by itself, and the others go on.
-//! When no server answers at all, nothing is asked for a while ([`Reconnect`]).
+//! One job looks up the due services one after the other. A failure that a name server reports for one name concerns only
+//! that name: it is retried separately, and the others go on. If no server answers, all lookups pause for a while
+//! ([`ReconnectBackoff`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
@@ -12,16 +12,16 @@ use super::Dns;
 use crate::clock::{self, Tick};
 use crate::error::Error;
 use crate::interrupt::Closing;
-use crate::registry::reconnect::Reconnect;
-use crate::registry::{Registry, RegistryUpdate, Sink, Wait, Watch};
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::Priority;
 use crate::sync::Mutex;
 
-/// Everything that is followed in one registry by one client.
+/// Everything that one client watches in one registry.
 struct Rounds {
     dns: Arc<Dns>,
-    sink: Arc<dyn Sink>,
-    /// Ends a look under way once the watch is dropped.
+    sink: Arc<dyn UpdateSink>,
+    /// Interrupts a lookup in flight once the watch is dropped.
     closing: Closing,
     state: Mutex<State>,
 }
@@ -29,35 +29,35 @@ struct Rounds {
 #[derive(Default)]
 struct State {
     names: BTreeMap<String, Followed>,
-    /// Counts the appointments made; only the latest is kept.
+    /// Numbers the scheduled rounds; only the latest one runs.
     appointment: u64,
     is_running: bool,
-    /// How it stands with the servers.
-    reconnect: Reconnect,
+    /// The backoff while no server answers.
+    reconnect: ReconnectBackoff,
 }
 
-/// One service.
+/// One watched service.
 struct Followed {
     due: Tick,
-    /// To be looked at even if nobody uses it.
+    /// To be looked up even if it is not in use.
     is_urgent: bool,
-    /// How long its records last.
+    /// How long its records are valid.
     lasts: Duration,
-    /// How it stands with this name alone.
-    reconnect: Reconnect,
+    /// The backoff of this name alone.
+    reconnect: ReconnectBackoff,
 }
 
 struct Handle(Arc<Rounds>);
 
-pub(super) fn begin(dns: Arc<Dns>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+pub(super) fn begin(dns: Arc<Dns>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
     Box::new(Handle(Arc::new(Rounds { dns, sink, closing: Closing::default(), state: Mutex::default() })))
 }
 
-impl Watch for Handle {
-    fn want(&self, service: &str) {
+impl WatchHandle for Handle {
+    fn subscribe(&self, service: &str) {
         if let Err(error) = self.0.dns.template.wanted(service) {
-            // It will never be anything else; whoever reads it is told so.
-            tracing::warn!(source = %self.0.dns.source(), service, %error, "not followed");
+            // The name will never be valid; reading it returns the error.
+            tracing::warn!(source = %self.0.dns.source(), service, %error, "service is not watched");
             return;
         }
         let mut state = self.0.state.lock();
@@ -67,13 +67,13 @@ impl Watch for Handle {
         }
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         self.0.state.lock().names.remove(service);
     }
 
-    fn want_all(&self) {
-        // Nobody can say which there are: those that are used by their names are followed anyway.
-        tracing::warn!(source = %self.0.dns.source(), "DNS does not say which services there are; only those in use are followed");
+    fn subscribe_all(&self) {
+        // Services that are used by name are watched anyway.
+        tracing::warn!(source = %self.0.dns.source(), "DNS cannot list all services; only services in use are watched");
     }
 
     fn refresh(&self, service: &str) {
@@ -93,7 +93,7 @@ impl Drop for Handle {
 
 impl Followed {
     fn new() -> Followed {
-        let (lasts, reconnect) = (Duration::ZERO, Reconnect::default());
+        let (lasts, reconnect) = (Duration::ZERO, ReconnectBackoff::default());
         Followed { due: Tick::ZERO, is_urgent: true, lasts, reconnect }
     }
 
@@ -104,9 +104,9 @@ impl Followed {
 }
 
 impl Rounds {
-    /// Something is due; nothing is hurried that runs already, or whose servers are away.
+    /// Starts a round at once, unless one is running or no server answers.
     fn hurry(self: &Arc<Self>, state: &mut State) {
-        if !state.is_running && !state.reconnect.is_lost() {
+        if !state.is_running && !state.reconnect.is_failing() {
             self.appoint(state, Tick::ZERO);
         }
     }
@@ -115,7 +115,7 @@ impl Rounds {
         state.appointment += 1;
         let (appointment, rounds) = (state.appointment, Arc::downgrade(self));
         let work = move || Rounds::begin(&rounds, appointment);
-        self.dns.runtime.at(at, self.dns.lane(), Priority::Poll, work);
+        self.dns.runtime.at(at, self.dns.queue(), Priority::Poll, work);
     }
 
     fn begin(rounds: &Weak<Rounds>, appointment: u64) {
@@ -136,14 +136,14 @@ impl Rounds {
         }
     }
 
-    /// Looks at all that is due; when to go on, if the servers are away.
+    /// Looks up all due services. If no server answers: when to go on.
     fn round(&self) -> Option<Tick> {
         while let Some((service, is_urgent)) = self.next_due() {
-            if !is_urgent && !self.sink.is_used(&service) {
+            if !is_urgent && !self.sink.is_in_use(&service) {
                 self.look_later(&service);
                 continue;
             }
-            match self.dns.look(&service, &Wait::new(self.dns.timeout, &self.closing)) {
+            match self.dns.look(&service, &WaitLimit::new(self.dns.timeout, &self.closing)) {
                 _ if self.closing.is_closed() => return None,
                 Ok((heard, lasts)) => self.heard(&service, heard, lasts),
                 Err(failure) if failure.is_heard => self.failed(&service, failure.error),
@@ -153,7 +153,7 @@ impl Rounds {
         None
     }
 
-    /// The one that has been due the longest, and whether it is urgent.
+    /// The service that has been due the longest, and whether it is urgent.
     fn next_due(&self) -> Option<(String, bool)> {
         let now = clock::now();
         let state = self.state.lock();
@@ -168,58 +168,59 @@ impl Rounds {
     }
 
     fn heard(&self, service: &str, heard: RegistryUpdate, lasts: Duration) {
-        self.sink.heard(heard);
+        self.sink.on_update(heard);
         let mut state = self.state.lock();
-        state.reconnect.found();
+        state.reconnect.succeeded();
         if let Some(followed) = state.names.get_mut(service) {
             *followed = Followed {
                 due: clock::now().after(later(lasts)),
                 is_urgent: false,
                 lasts,
-                reconnect: Reconnect::default(),
+                reconnect: ReconnectBackoff::default(),
             };
         }
     }
 
-    /// No server answered: when to go on. The others have their turn first then, should it be this name's fault.
+    /// No server answered. Returns when to go on; other names come first then, in case this name causes the failure.
     fn lost(&self, service: &str, error: Error) -> Tick {
-        self.sink.lost(error);
+        self.sink.on_failure(error);
         let mut state = self.state.lock();
-        let next = clock::now().after(state.reconnect.lost(self.dns.ttl(), fastrand::f64()));
+        let next = clock::now().after(state.reconnect.failed(self.dns.ttl(), fastrand::f64()));
         if let Some(followed) = state.names.get_mut(service) {
             followed.due = next;
         }
         next
     }
 
-    /// A server answered, but not what there is of this name.
+    /// A server reported a failure for this name.
     fn failed(&self, service: &str, error: Error) {
         let mut state = self.state.lock();
-        state.reconnect.found();
+        state.reconnect.succeeded();
         let are_others_well =
             state.names.iter().any(|(name, followed)| name != service && followed.is_well());
         let Some(followed) = state.names.get_mut(service) else { return };
-        let is_news = !followed.reconnect.is_lost();
-        let pause = followed.reconnect.lost(self.dns.ttl(), fastrand::f64());
+        let is_news = !followed.reconnect.is_failing();
+        let pause = followed.reconnect.failed(self.dns.ttl(), fastrand::f64());
         followed.due = clock::now().after(pause);
         followed.is_urgent = false;
         drop(state);
         if !are_others_well {
-            self.sink.lost(error);
+            self.sink.on_failure(error);
         } else if is_news {
-            tracing::warn!(source = %self.dns.source(), service, %error, "its last list serves on");
+            tracing::warn!(source = %self.dns.source(), service, %error, "lookup failed; the last list stays in use");
         }
     }
 }
 
 impl Followed {
-    /// Whether the last look at it brought an answer.
+    /// Whether the last lookup succeeded.
     fn is_well(&self) -> bool {
-        !self.lasts.is_zero() && !self.reconnect.is_lost()
+        !self.lasts.is_zero() && !self.reconnect.is_failing()
     }
 }
 
-/// After the records have run out, for a cache on the way would only repeat them; and not all clients in step.
+/// The next lookup is due after the records have expired, because a cache would only return them again. Up to 20 % later,
+/// so that clients do not send their queries at the same time.
 fn later(lasts: Duration) -> Duration {
     lasts.mul_f64(1.0 + 0.2 * fastrand::f64())
 }

@@ -1,14 +1,13 @@
 //! Registrations: records under leases.
 //!
-//! A lease holds up to 200 records of one TTL. A beat renews it and asks which keys it holds, so that one message
-//! each way keeps 200 instances, and still a key that somebody deleted, or wrote anew, is noticed. A lease that is
-//! gone (the TTL has passed, or the cluster began anew) leaves its records unknown; they are put again under one
-//! that is granted anew.
+//! A lease holds up to 200 records with the same TTL. A heartbeat renews it and requests its keys, so one request and
+//! response keep 200 instances alive, and a key that someone deleted or overwrote is still noticed. If a lease is gone
+//! (its TTL has expired, or the cluster was restored), its records are unknown; they are written again under a new lease.
 //!
-//! Everything here is done one after the other. Whose a key is say the claims, which are changed before anything is
-//! waited for: what was closed is not written any more, and what lies under one of our leases without anybody's claim
-//! (a write that timed out, a deletion that nobody waited for) the next beat removes. A connection may serve several
-//! clients, whose registrations share the leases.
+//! All operations run one after the other. The claims say which registration owns a key; they change before any request
+//! is sent. So a closed registration is not written any more. A key under one of our leases that no registration owns (a
+//! write that timed out, a deletion that was given up) is removed by the next heartbeat. Several clients may share a
+//! connection; their registrations share the leases.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -23,40 +22,41 @@ use super::proto::{
     LeaseTimeToLiveRequest, PutRequest, RequestOp, TxnRequest, TxnResponse,
 };
 use crate::error::{Error, Kind, Result};
-use crate::registry::record::{Place, Record};
-use crate::registry::web::is_away;
-use crate::registry::{DEFAULT_TTL, Entry, HeartbeatResult, same_for_all, stamp};
+use crate::registry::http_host::is_outage;
+use crate::registry::json_record::{InstanceKey, JsonRecord};
+use crate::registry::timestamp;
+use crate::registry::types::{DEFAULT_TTL, HeartbeatResult, RegistryEntry, fail_all};
 
 /// How many records share a lease.
 const SHARED_BY: usize = 200;
-/// What one transaction may hold; etcd's own limits are 128 and 1.5 MiB.
+/// The limits for one transaction; those of etcd are 128 operations and 1.5 MiB.
 const MOST_OPERATIONS: usize = 100;
 const MOST_BYTES: usize = 1 << 20;
 
-/// What is registered, and under which leases.
+/// The registered records, and their leases.
 pub(super) struct Leases {
     prefix: String,
     granted: BTreeMap<i64, Lease>,
-    written: HashMap<Place, Written>,
+    written: HashMap<InstanceKey, Written>,
 }
 
 struct Lease {
-    /// In seconds, as it was asked for.
+    /// In seconds, as requested.
     ttl: i64,
     records: usize,
 }
 
-/// What was written of an instance.
+/// A record that was written.
 struct Written {
     lease: i64,
     well: bool,
 }
 
-/// One record to be put.
+/// A record to be written.
 struct Put<'a> {
     index: usize,
-    entry: &'a Entry,
-    place: Place,
+    entry: &'a RegistryEntry,
+    place: InstanceKey,
     key: Vec<u8>,
     value: Vec<u8>,
 }
@@ -66,15 +66,15 @@ impl Leases {
         Leases { prefix: prefix.to_owned(), granted: BTreeMap::new(), written: HashMap::new() }
     }
 
-    fn wrote(&mut self, place: Place, lease: i64, entry: &Entry) {
+    fn wrote(&mut self, place: InstanceKey, lease: i64, entry: &RegistryEntry) {
         self.forget(&place);
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records += 1;
         }
-        self.written.insert(place, Written { lease, well: entry.is_well() });
+        self.written.insert(place, Written { lease, well: entry.is_healthy() });
     }
 
-    fn forget(&mut self, place: &Place) -> Option<i64> {
+    fn forget(&mut self, place: &InstanceKey) -> Option<i64> {
         let lease = self.written.remove(place)?.lease;
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records -= 1;
@@ -82,13 +82,13 @@ impl Leases {
         Some(lease)
     }
 
-    /// A lease that is gone, and all that it held.
+    /// Forgets a lease that is gone, and all its records.
     fn lost(&mut self, lease: i64) {
         self.granted.remove(&lease);
         self.written.retain(|_, written| written.lease != lease);
     }
 
-    /// A lease of this TTL with room for another record.
+    /// A lease with this TTL and room for another record, and how many records fit.
     fn with_room(&self, ttl: i64) -> Option<(i64, usize)> {
         let room = |lease: &Lease| SHARED_BY.saturating_sub(lease.records);
         self.granted
@@ -97,13 +97,13 @@ impl Leases {
             .map(|(id, lease)| (*id, room(lease)))
     }
 
-    /// What is to be put for an entry, or why it can never be.
-    fn put<'a>(&self, index: usize, entry: &'a Entry) -> Result<Put<'a>> {
-        let place = Place::of(entry);
-        let value = Record::of(entry, &stamp::now()).write()?;
+    /// The write for an entry; an error if it can never succeed.
+    fn put<'a>(&self, index: usize, entry: &'a RegistryEntry) -> Result<Put<'a>> {
+        let place = InstanceKey::of(entry);
+        let value = JsonRecord::of(entry, &timestamp::now()).write()?;
         if value.len() > MOST_BYTES {
             return Err(Error::invalid(format!(
-                "the record of {} has {} bytes, and etcd takes {MOST_BYTES}: its labels are too long",
+                "the record of {} has {} bytes, but etcd allows {MOST_BYTES}: its labels are too long",
                 place.instance_id,
                 value.len()
             )));
@@ -112,19 +112,19 @@ impl Leases {
     }
 }
 
-/// As many seconds as a lease is granted for.
+/// A TTL in whole seconds, as leases use it.
 fn seconds(ttl: Option<Duration>) -> i64 {
     let ttl = ttl.unwrap_or(DEFAULT_TTL);
     i64::try_from(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).unwrap_or(i64::MAX).max(1)
 }
 
 impl Inner {
-    pub(super) async fn register(&self, entries: &[Entry]) -> Vec<Result<()>> {
+    pub(super) async fn register(&self, entries: &[RegistryEntry]) -> Vec<Result<()>> {
         let mut leases = self.leases.lock().await;
         let mut outcomes: Vec<Result<()>> = entries.iter().map(|_| Ok(())).collect();
         let mut by_ttl: BTreeMap<i64, Vec<Put<'_>>> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
-            if !self.claims.is_of(&Place::of(entry), entry) {
+            if !self.claims.is_claimed_by(&InstanceKey::of(entry), entry) {
                 outcomes[index] = Err(Error::new(Kind::Closed, "the registration was closed"));
                 continue;
             }
@@ -145,7 +145,7 @@ impl Inner {
         outcomes
     }
 
-    /// Writes as many as one transaction and one lease can take. An error is one for all that are left.
+    /// Writes as many records as fit into one transaction and one lease. An error concerns all that remain.
     async fn write_some(
         &self,
         leases: &mut Leases,
@@ -160,7 +160,7 @@ impl Inner {
         let (mut bytes, mut keys) = (0, HashSet::new());
         let fits = |put: &&Put<'_>| {
             bytes += put.key.len() + put.value.len();
-            // One transaction writes a key once.
+            // A transaction may write each key only once.
             bytes <= MOST_BYTES + SHARED_BY * 1_024 && keys.insert(put.key.clone())
         };
         let count = puts.iter().take(room.min(MOST_OPERATIONS)).take_while(fits).count().max(1);
@@ -172,13 +172,13 @@ impl Inner {
                 puts.splice(..0, batch);
                 return Ok(());
             }
-            // One that may not be written spoils the others: each is heard by itself.
-            Err(error) if !is_away(&error) && batch.len() > 1 => {
+            // One rejected record fails the whole transaction: write each one by itself.
+            Err(error) if !is_outage(&error) && batch.len() > 1 => {
                 for put in batch {
                     let outcome = self.write(lease, std::slice::from_ref(&put)).await;
                     match &outcome {
                         Ok(()) => leases.wrote(put.place, lease, put.entry),
-                        Err(error) if is_away(error) => return outcome,
+                        Err(error) if is_outage(error) => return outcome,
                         Err(_) => {}
                     }
                     outcomes[put.index] = outcome;
@@ -186,7 +186,7 @@ impl Inner {
                 return Ok(());
             }
             Err(error) => {
-                let is_over = is_away(&error);
+                let is_over = is_outage(&error);
                 batch.iter().for_each(|put| outcomes[put.index] = Err(error.clone()));
                 return if is_over { Err(error) } else { Ok(()) };
             }
@@ -217,19 +217,22 @@ impl Inner {
         };
         let granted = self.lines.ask_in_time(question).await?;
         if granted.id == 0 || !granted.error.is_empty() {
-            return Err(Error::new(Kind::Unavailable, format!("etcd granted no lease: {}", granted.error)));
+            return Err(Error::new(
+                Kind::Unavailable,
+                format!("etcd did not grant a lease: {}", granted.error),
+            ));
         }
         leases.granted.insert(granted.id, Lease { ttl, records: 0 });
         Ok(granted.id)
     }
 
-    pub(super) async fn heartbeat(&self, entries: &[Entry]) -> Vec<Result<HeartbeatResult>> {
+    pub(super) async fn heartbeat(&self, entries: &[RegistryEntry]) -> Vec<Result<HeartbeatResult>> {
         let mut leases = self.leases.lock().await;
         let ids: Vec<i64> = leases.granted.keys().copied().collect();
-        let claimed = self.claims.all();
+        let claimed = self.claims.keys();
         for lease in ids {
             if let Err(error) = self.see_to(&mut leases, lease, &claimed).await {
-                return same_for_all(entries, &error);
+                return fail_all(entries, &error);
             }
         }
         let mut outcomes = Vec::with_capacity(entries.len());
@@ -240,8 +243,8 @@ impl Inner {
         outcomes
     }
 
-    /// Renews a lease, and holds what it holds against what it should.
-    async fn see_to(&self, leases: &mut Leases, lease: i64, claimed: &HashSet<Place>) -> Result<()> {
+    /// Renews a lease, and compares its keys with the registered records.
+    async fn see_to(&self, leases: &mut Leases, lease: i64, claimed: &HashSet<InstanceKey>) -> Result<()> {
         if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
             leases.lost(lease);
             return self.revoke(lease).await;
@@ -252,14 +255,14 @@ impl Inner {
         };
         let mut keys: HashSet<Vec<u8>> = keys.into_iter().collect();
         let ours = leases.written.iter().filter(|(_, written)| written.lease == lease);
-        let places: Vec<Place> = ours.map(|(place, _)| place.clone()).collect();
+        let places: Vec<InstanceKey> = ours.map(|(place, _)| place.clone()).collect();
         for place in places {
             if !claimed.contains(&place) || !keys.contains(place.path(&leases.prefix).as_bytes()) {
                 leases.forget(&place);
             }
         }
         for place in claimed {
-            // What was put without our hearing of it is put again by whoever claims it.
+            // A write without a response is repeated by its registration.
             keys.remove(place.path(&leases.prefix).as_bytes());
         }
         for key in keys {
@@ -268,7 +271,7 @@ impl Inner {
         Ok(())
     }
 
-    /// The keys that a lease holds, renewed; none where it is gone.
+    /// Renews a lease and returns its keys; `None` if it is gone.
     async fn renew(&self, lease: i64) -> Result<Option<Vec<Vec<u8>>>> {
         let question = |connected: Connected| async move {
             let once = tokio_stream::once(LeaseKeepAliveRequest { id: lease });
@@ -287,12 +290,14 @@ impl Inner {
         Ok((held.ttl > 0).then_some(held.keys))
     }
 
-    /// Whether an entry's record is there; what it says of its health is put where it says something else.
-    async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<HeartbeatResult> {
-        let written =
-            leases.written.get(&Place::of(entry)).filter(|_| self.claims.is_of(&Place::of(entry), entry));
+    /// Whether the record of an entry exists. Writes it again if its health has changed.
+    async fn confirm(&self, leases: &mut Leases, entry: &RegistryEntry) -> Result<HeartbeatResult> {
+        let written = leases
+            .written
+            .get(&InstanceKey::of(entry))
+            .filter(|_| self.claims.is_claimed_by(&InstanceKey::of(entry), entry));
         let Some(written) = written else { return Ok(HeartbeatResult::Unknown) };
-        let (lease, well) = (written.lease, entry.is_well());
+        let (lease, well) = (written.lease, entry.is_healthy());
         if written.well != well {
             let put = leases.put(0, entry)?;
             self.write(lease, std::slice::from_ref(&put)).await?;
@@ -301,16 +306,16 @@ impl Inner {
         Ok(HeartbeatResult::Renewed)
     }
 
-    pub(super) async fn deregister(&self, entry: &Entry) -> Result<()> {
+    pub(super) async fn deregister(&self, entry: &RegistryEntry) -> Result<()> {
         let mut leases = self.leases.lock().await;
-        let place = Place::of(entry);
+        let place = InstanceKey::of(entry);
         if self.claims.is_claimed(&place) {
-            // Somebody has taken it meanwhile.
+            // Another registration owns the record now.
             return Ok(());
         }
         let key = place.path(&leases.prefix).into_bytes();
         let under = leases.forget(&place);
-        // One whose write was not answered may lie under any of them.
+        // After a write without a response, the record may be under any lease.
         let possible: Vec<i64> =
             under.map_or_else(|| leases.granted.keys().copied().collect(), |lease| vec![lease]);
         for lease in possible {
@@ -325,7 +330,7 @@ impl Inner {
         Ok(())
     }
 
-    /// Deletes a key that lies under this lease, not one that somebody else has put there meanwhile.
+    /// Deletes a key if it is still under this lease.
     async fn delete(&self, lease: i64, key: Vec<u8>) -> Result<()> {
         let is_ours = Compare {
             result: CompareResult::Equal.into(),
@@ -348,7 +353,7 @@ impl Inner {
         }
     }
 
-    /// The shortest TTL decides how often a beat is due, and how patient we may be.
+    /// The shortest TTL decides how often heartbeats are due, and how long requests may take.
     fn note_ttl(&self, leases: &Leases) {
         let shortest = leases.granted.values().map(|lease| lease.ttl).min();
         let ttl = shortest.map_or(DEFAULT_TTL, |ttl| Duration::from_secs(ttl.unsigned_abs()));

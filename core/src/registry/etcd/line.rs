@@ -1,4 +1,4 @@
-//! The one connection: to which member of the cluster, as which user.
+//! The connection to one member of the cluster, and its login.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,20 +15,22 @@ use super::proto::kv_client::KvClient;
 use super::proto::lease_client::LeaseClient;
 use super::proto::watch_client::WatchClient;
 use crate::error::{Error, Kind, Result};
+use crate::registry::address::Address;
 use crate::registry::address::User;
-use crate::registry::grpc::{Door, Line};
-use crate::registry::resolve::Resolver;
-use crate::registry::web::is_away;
-use crate::registry::{Address, Setup, Wait};
+use crate::registry::grpc::{GrpcConnection, GrpcServer};
+use crate::registry::http_host::is_outage;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
+use crate::registry::types::WaitLimit;
 
-/// A silence this long is ended by a ping, and one as long after it by us.
+/// A ping is sent after this long without traffic. The connection is broken if there is no response for as long again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// Lists of services can be long.
+/// The largest response. Lists of services can be long.
 const MOST_BYTES: usize = 64 << 20;
 
 /// The members of the cluster, and the connection to one of them.
 pub(super) struct Lines {
-    doors: Vec<Door>,
+    doors: Vec<GrpcServer>,
     user: Option<User>,
     timeout: Duration,
     ttl: Arc<AtomicU64>,
@@ -38,16 +40,16 @@ pub(super) struct Lines {
 #[derive(Default)]
 struct Present {
     connected: Option<Connected>,
-    /// Which member is tried next.
+    /// The index of the member that is tried next.
     turn: usize,
-    /// Counts connections.
+    /// The number of the last connection.
     number: u64,
 }
 
-/// A connection, as whoever we are there.
+/// A connection with the token of its login.
 #[derive(Clone)]
 pub(super) struct Connected {
-    line: Line,
+    line: GrpcConnection,
     token: Option<AsciiMetadataValue>,
     number: u64,
 }
@@ -55,12 +57,12 @@ pub(super) struct Connected {
 impl Lines {
     pub(super) fn new(
         address: &Address,
-        setup: &Setup,
+        setup: &RegistrySetup,
         names: &Arc<Resolver>,
         ttl: Arc<AtomicU64>,
     ) -> Result<Lines> {
         let secure = address.scheme == "etcd+tls";
-        let door = |host| Door::new(host, address.scheme, secure, setup, names.clone());
+        let door = |host| GrpcServer::new(host, address.scheme, secure, setup, names.clone());
         Ok(Lines {
             doors: address.hosts.iter().map(door).collect::<Result<_>>()?,
             user: address.user.clone(),
@@ -70,8 +72,8 @@ impl Lines {
         })
     }
 
-    /// This machine's address on the way to the cluster.
-    pub(super) fn local_ip(&self, wait: &Wait<'_>) -> Option<std::net::IpAddr> {
+    /// The address of this machine on the route to the cluster.
+    pub(super) fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<std::net::IpAddr> {
         self.doors.iter().find_map(|door| door.local_ip(wait))
     }
 
@@ -80,12 +82,12 @@ impl Lines {
         self.timeout
     }
 
-    /// The same for one that keeps something registered: far less than that lasts.
+    /// The timeout for requests that keep a registration alive: much less than its TTL.
     fn beat_timeout(&self) -> Duration {
         self.timeout.min(Duration::from_millis(self.ttl.load(Ordering::Relaxed)) / 6)
     }
 
-    /// The connection; opened where there is none, to the first member that answers.
+    /// The current connection. Without one, connects to the first member that answers.
     pub(super) async fn connected(&self) -> Result<Connected> {
         let mut present = self.present.lock().await;
         if let Some(connected) = &present.connected {
@@ -96,7 +98,7 @@ impl Lines {
             let door = &self.doors[present.turn % self.doors.len()];
             outcome = self.connect(door, present.number + 1).await;
             match &outcome {
-                Err(error) if is_away(error) => present.turn += 1,
+                Err(error) if is_outage(error) => present.turn += 1,
                 _ => break,
             }
         }
@@ -106,7 +108,7 @@ impl Lines {
         Ok(connected)
     }
 
-    async fn connect(&self, door: &Door, number: u64) -> Result<Connected> {
+    async fn connect(&self, door: &GrpcServer, number: u64) -> Result<Connected> {
         let line = door.connect(KEEP_ALIVE).await?;
         let token = match &self.user {
             Some(user) => self.authenticate(&line, user).await?,
@@ -115,31 +117,30 @@ impl Lines {
         Ok(Connected { line, token, number })
     }
 
-    /// The token of a user; none where nobody needs one.
-    async fn authenticate(&self, line: &Line, user: &User) -> Result<Option<AsciiMetadataValue>> {
+    /// Logs in. Returns the token; `None` if the cluster does not use authentication.
+    async fn authenticate(&self, line: &GrpcConnection, user: &User) -> Result<Option<AsciiMetadataValue>> {
         let request = AuthenticateRequest { name: user.name.clone(), password: user.password.clone() };
         let mut client = AuthClient::new(line.channel.clone());
-        match line.ask(self.timeout, client.authenticate(request)).await {
+        match line.request(self.timeout, client.authenticate(request)).await {
             Ok(answer) => answer.token.parse().map(Some).map_err(|_| {
-                Error::new(Kind::Protocol, format!("{} gave a token that is none", line.label()))
+                Error::new(Kind::Protocol, format!("{} returned an invalid token", line.label()))
             }),
             Err(error) if error.message().contains("authentication is not enabled") => {
                 tracing::debug!(
                     member = line.label(),
-                    "a user and a password are given, but nobody asks for them"
+                    "a user and a password are given, but authentication is not enabled"
                 );
                 Ok(None)
             }
             Err(error) if error.kind() == Kind::InvalidArgument => {
-                let message = format!("{} does not accept this user and password", line.label());
+                let message = format!("{}: invalid user or password", line.label());
                 Err(Error::new(Kind::Unauthenticated, message))
             }
             Err(error) => Err(error),
         }
     }
 
-    /// One request, one answer; from another member where one is away, and after logging in again where the token
-    /// is no longer good.
+    /// Sends a request. It is sent to the next member if one fails, and again after a new login if the token is invalid.
     pub(super) async fn ask<T, F>(&self, question: impl Fn(Connected) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
@@ -147,7 +148,7 @@ impl Lines {
         self.ask_within(self.timeout, question).await
     }
 
-    /// The same for what keeps something registered.
+    /// Like `request`, for requests that keep a registration alive.
     pub(super) async fn ask_in_time<T, F>(&self, question: impl Fn(Connected) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
@@ -164,13 +165,13 @@ impl Lines {
         loop {
             tries -= 1;
             let connected = self.connected().await?;
-            let error = match connected.line.ask(limit, question(connected.clone())).await {
+            let error = match connected.line.request(limit, question(connected.clone())).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) => connected.explained(error),
             };
-            if is_away(&error) {
+            if is_outage(&error) {
                 self.broken(&connected).await;
-                // One that does not answer in time has cost the time there was.
+                // A timeout has used up the available time.
                 if tries > 0 && (error.kind() != Kind::Timeout || self.doors.len() > 1) {
                     continue;
                 }
@@ -184,7 +185,7 @@ impl Lines {
         }
     }
 
-    /// This connection is no good any more; the next one goes to the next member.
+    /// Drops this connection after a failure; the next one goes to the next member.
     pub(super) async fn broken(&self, connected: &Connected) {
         let mut present = self.present.lock().await;
         if present.connected.as_ref().is_some_and(|known| known.number == connected.number) {
@@ -193,7 +194,7 @@ impl Lines {
         }
     }
 
-    /// Connects anew to the same member, which is how one logs in.
+    /// Drops this connection; the next one goes to the same member and logs in again.
     pub(super) async fn log_in_again(&self, connected: &Connected) {
         let mut present = self.present.lock().await;
         if present.connected.as_ref().is_some_and(|known| known.number == connected.number) {
@@ -203,7 +204,7 @@ impl Lines {
 }
 
 impl Connected {
-    /// A request that says who asks, and that only a member with a leader may answer.
+    /// A request with the token. Only a member with a leader may answer it.
     pub(super) fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
@@ -231,17 +232,17 @@ impl Connected {
         self.line.label()
     }
 
-    /// What a refusal of a stream means.
+    /// The error for the status of a stream.
     pub(super) fn failed(&self, status: &Status) -> Error {
-        self.explained(self.line.failed(status))
+        self.explained(self.line.error_for(status))
     }
 
-    /// etcd says with one code that a request is wrong and that it does not know who asks.
+    /// Refines an error: etcd uses one status code for invalid requests and for missing credentials.
     fn explained(&self, error: Error) -> Error {
         let says = |text| error.message().contains(text);
         if says("user name is empty") {
             let message =
-                format!("{} wants to know who asks: give user:password@ in the address", self.label());
+                format!("{} requires authentication: add user:password@ to the address", self.label());
             return Error::new(Kind::Unauthenticated, message);
         }
         if says("auth revision") || says("revision of auth store is old") || says("invalid auth token") {

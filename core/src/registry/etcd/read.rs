@@ -1,4 +1,4 @@
-//! Lists of endpoints and names, and which epoch they are of.
+//! Reads lists of endpoints and names, and determines their epoch.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -9,26 +9,26 @@ use super::line::{Connected, Lines};
 use super::proto::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
 use crate::error::Result;
 use crate::model::Endpoint;
-use crate::registry::record::{Place, Record, path_of};
-use crate::registry::resolve::Resolver;
-use crate::registry::unreadable::Unreadable;
-use crate::registry::{Absence, Listing, RegistryUpdate};
+use crate::registry::json_record::{InstanceKey, JsonRecord, service_path};
+use crate::registry::record_warnings::RecordWarnings;
+use crate::registry::resolver::Resolver;
+use crate::registry::types::{Absence, Listing, RegistryUpdate};
 use crate::sync::Mutex;
 
-/// The longest that a record's word about its TTL is taken for.
+/// The longest TTL that is accepted from a record.
 const LONGEST_TTL: Duration = Duration::from_mins(5);
 
-/// Reads what lies below a prefix.
+/// Reads the records below a prefix.
 pub(super) struct Reader {
     source: Arc<str>,
     prefix: String,
     names: Arc<Resolver>,
     resolve_timeout: Duration,
     history: Mutex<History>,
-    unreadable: Unreadable,
+    record_warnings: RecordWarnings,
 }
 
-/// What tells one epoch of the cluster from the next.
+/// The history of the cluster, as far as it is known; it determines the epoch.
 #[derive(Clone, Copy, Default)]
 struct History {
     cluster: u64,
@@ -36,23 +36,23 @@ struct History {
     epoch: u64,
 }
 
-/// An answer, and what was known when it was asked for.
+/// The response to a range request, and the history known when the request was sent.
 pub(super) struct Answer {
     pub(super) kvs: Vec<KeyValue>,
     pub(super) header: ResponseHeader,
     asked: History,
 }
 
-/// A range of keys: those that begin with `from`.
+/// A range of keys: from `from` up to, but excluding, `to`.
 pub(super) struct Range {
     pub(super) from: Vec<u8>,
     pub(super) to: Vec<u8>,
 }
 
-/// The endpoints of one record, and how long it is kept.
+/// A record with its endpoints.
 pub(super) struct Found {
-    pub(super) place: Place,
-    /// When it was written.
+    pub(super) place: InstanceKey,
+    /// The revision of its last write.
     pub(super) revision: i64,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) ttl: Option<Duration>,
@@ -67,14 +67,15 @@ impl Reader {
         names: Arc<Resolver>,
         resolve_timeout: Duration,
     ) -> Reader {
-        let (history, unreadable) = (Mutex::default(), Unreadable::new(&source));
-        Reader { source, prefix: prefix.to_owned(), names, resolve_timeout, history, unreadable }
+        let (history, record_warnings) = (Mutex::default(), RecordWarnings::new(&source));
+        Reader { source, prefix: prefix.to_owned(), names, resolve_timeout, history, record_warnings }
     }
 
-    /// The keys of a service's instances, or of everybody's.
+    /// The keys of the instances of one service, or of all services.
     pub(super) fn range(&self, service: Option<&str>) -> Range {
-        let below = service.map_or_else(|| self.prefix.clone(), |service| path_of(&self.prefix, service));
-        // '0' follows '/'.
+        let below =
+            service.map_or_else(|| self.prefix.clone(), |service| service_path(&self.prefix, service));
+        // '0' is the character after '/'.
         Range { from: format!("{below}/").into_bytes(), to: format!("{below}0").into_bytes() }
     }
 
@@ -100,13 +101,13 @@ impl Reader {
         Ok(names.into_iter().collect())
     }
 
-    /// Everything there is of a service, or of all.
+    /// Lists all records of one service, or of all services.
     pub(super) async fn list(&self, lines: &Lines, service: Option<&str>) -> Result<Answer> {
         let Range { from, to } = self.range(service);
         self.ask(lines, RangeRequest { key: from, range_end: to, ..RangeRequest::default() }).await
     }
 
-    /// Only which epoch it is, and which revision.
+    /// Requests the cluster id and the revision only.
     pub(super) async fn look(&self, lines: &Lines) -> Result<Answer> {
         let Range { from, to } = self.range(None);
         let request =
@@ -124,11 +125,11 @@ impl Reader {
         Ok(Answer { kvs, header: header.unwrap_or_default(), asked })
     }
 
-    /// What an answer says of itself; its lists are left out.
+    /// The update for a response, without lists. Determines the epoch.
     pub(super) fn heard(&self, answer: &Answer) -> RegistryUpdate {
         let (mut history, header) = (self.history.lock(), &answer.header);
-        // A cluster never goes back: one that does was restored or begun anew, and has forgotten. Answers may
-        // overtake each other, so each is held against what was known when it was asked for.
+        // The revision of a cluster never decreases. If it does, the cluster was restored and has lost registrations.
+        // Responses may overtake each other, so each is compared with the history known when its request was sent.
         let is_back = history.epoch == answer.asked.epoch && header.revision < answer.asked.revision;
         if history.epoch == 0 || header.cluster_id != history.cluster || is_back {
             *history =
@@ -139,52 +140,54 @@ impl Reader {
         self.as_before()
     }
 
-    /// A sign of life: the epoch is the one that was.
+    /// An update without changes, under the current epoch.
     pub(super) fn as_before(&self) -> RegistryUpdate {
         let epoch = Some(format!("{}#{}", self.source, self.epoch()));
-        RegistryUpdate { epoch, absence: Absence::WhenSettled, ..RegistryUpdate::default() }
+        RegistryUpdate { epoch, absence: Absence::AfterSettling, ..RegistryUpdate::default() }
     }
 
-    /// An answer cannot be of the cluster that was: it began anew, and has written more since than we knew of.
+    /// Starts a new epoch: the list contradicts the known records, so the cluster was restored and has passed our revision.
     pub(super) fn began_anew(&self, answer: &Answer) {
         let mut history = self.history.lock();
-        // Somebody may have noticed already.
+        // Another task may have noticed it already.
         if history.epoch == answer.asked.epoch {
             history.epoch += 1;
         }
     }
 
-    /// Which epoch it is, as far as has been heard.
+    /// The current epoch.
     pub(super) fn epoch(&self) -> u64 {
         self.history.lock().epoch
     }
 
-    /// Whose key it is; none where it is nobody's.
-    pub(super) fn place(&self, kv: &KeyValue) -> Option<Place> {
-        Place::at(&self.prefix, std::str::from_utf8(&kv.key).ok()?)
+    /// The service and instance id of a key; `None` if it is not the key of a record.
+    pub(super) fn place(&self, kv: &KeyValue) -> Option<InstanceKey> {
+        InstanceKey::parse(&self.prefix, std::str::from_utf8(&kv.key).ok()?)
     }
 
-    /// What a key's value says. What is no record is left out with a warning, the first time.
+    /// The record in a key. A malformed record is skipped, with a warning the first time.
     pub(super) async fn found(&self, kv: &KeyValue) -> Option<Found> {
-        let record = Record::read(&kv.value);
+        let record = JsonRecord::read(&kv.value);
         let path = String::from_utf8_lossy(&kv.key);
         let (place, record) = match (self.place(kv), record) {
             (Some(place), Ok(record)) => (place, record),
             (place, record) => {
-                let error =
-                    record.err().filter(|_| place.is_some()).unwrap_or_else(|| "no place for one".into());
-                self.unreadable.warn(&path, &kv.value, &error);
+                let error = record
+                    .err()
+                    .filter(|_| place.is_some())
+                    .unwrap_or_else(|| "not the path of a record".into());
+                self.record_warnings.warn_once(&path, &kv.value, &error);
                 return None;
             }
         };
-        let ips = match self.names.found(record.host(), self.resolve_timeout).await {
+        let ips = match self.names.resolve_async(record.host(), self.resolve_timeout).await {
             Ok(ips) => ips,
             Err(error) => {
-                tracing::debug!(source = %self.source, %path, %error, "left out: its host is not known");
+                tracing::debug!(source = %self.source, %path, %error, "skipped an endpoint: its host cannot be resolved");
                 Vec::new()
             }
         };
-        // Whoever registers anew does so under another lease.
+        // A new registration uses another lease.
         let generation = if kv.lease == 0 { String::new() } else { format!("{:x}", kv.lease) };
         let endpoint = |ip| record.endpoint(&place, ip, &generation, &self.source);
         let endpoints = ips.into_iter().map(endpoint).collect();
@@ -197,21 +200,21 @@ impl Reader {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::open::tests::setup;
+    use crate::registry::setup::test_setup;
 
     fn reader() -> Reader {
-        let names = Arc::new(Resolver::new(&setup()));
+        let names = Arc::new(Resolver::new(&test_setup()));
         Reader::new("etcd://a:2379".into(), "/services", names, Duration::from_secs(1))
     }
 
-    /// An answer to a question that is asked now.
+    /// The response to a request that is sent now.
     fn answer(reader: &Reader, cluster_id: u64, revision: i64) -> Answer {
         let header = ResponseHeader { cluster_id, revision };
         Answer { kvs: Vec::new(), header, asked: *reader.history.lock() }
     }
 
     #[test]
-    fn a_cluster_that_began_anew_is_another_epoch() {
+    fn restored_or_other_cluster_starts_a_new_epoch() {
         let reader = reader();
         let told = |cluster, revision| {
             let answer = answer(&reader, cluster, revision);
@@ -221,13 +224,13 @@ mod tests {
         assert_eq!(told(7, 10), first);
         assert_eq!(told(7, 12), first);
         let restored = told(7, 3);
-        assert_ne!(restored, first, "its revision went back");
+        assert_ne!(restored, first, "its revision decreased");
         assert_eq!(told(7, 4), restored);
         assert_ne!(told(8, 5), restored, "it is another cluster");
     }
 
     #[test]
-    fn answers_that_overtake_each_other_are_of_one_epoch() {
+    fn responses_out_of_order_keep_the_epoch() {
         let reader = reader();
         let early = answer(&reader, 7, 10);
         reader.heard(&early);
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_holds_what_is_below_and_nothing_beside() {
+    fn range_contains_exactly_the_keys_below_a_service() {
         let Range { from, to } = reader().range(Some("orders"));
         let holds = |key: &str| from.as_slice() <= key.as_bytes() && key.as_bytes() < to.as_slice();
         assert!(holds("/services/orders/1") && holds("/services/orders/\u{10ffff}"));

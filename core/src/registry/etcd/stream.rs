@@ -1,7 +1,7 @@
-//! The stream of a watch: what is asked on it, and how it ends.
+//! The stream of all watches: its requests, and how it ends.
 //!
-//! It is asked for a sign of life every so often. A first watch that is always there, on a key that nobody writes, sees
-//! to it that there is something to answer about.
+//! A progress request is sent at an interval. The first watch always exists, on a key that is never written, so that
+//! there is a response to it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -20,41 +20,41 @@ use super::proto::{
 use super::read::{Answer, Range};
 use crate::error::{Error, Kind, Result};
 
-/// The watch that is only there to be answered about.
+/// The id of the watch that exists only for the responses to progress requests.
 pub(super) const SENTINEL: i64 = 1;
 
-/// A service, or none for all of them.
+/// A service, or `None` for all services.
 pub(super) type Scope = Option<String>;
-/// A scope that was read.
+/// A scope and the result of reading it.
 pub(super) type Asked = (Scope, Result<Answer>);
 
-/// One stream, as long as it lives.
+/// One open stream.
 pub(super) struct Stream {
     pub(super) connected: Connected,
     pub(super) answers: Streaming<WatchResponse>,
-    /// What is watched, by the number of its watch.
+    /// The scopes of the watches on this stream, by watch id.
     pub(super) watches: HashMap<i64, Scope>,
-    /// What is to be read.
+    /// The scopes to read.
     pub(super) due: BTreeSet<Scope>,
     pub(super) asking: JoinSet<Asked>,
-    /// What has been read since the stream began.
+    /// The scopes that were read since the stream was opened.
     pub(super) listed: BTreeSet<Scope>,
-    /// What may not be read; tried again with the next sign of life.
+    /// The scopes without read permission; tried again with the next progress response.
     pub(super) refused: BTreeSet<Scope>,
-    /// What has been warned of.
+    /// The scopes that a warning was logged for.
     pub(super) refused_before: BTreeSet<Scope>,
     requests: UnboundedSender<WatchRequest>,
-    /// Counts watches.
+    /// The id of the last watch.
     last: i64,
 }
 
 impl Stream {
-    /// Opens one on the connection there is.
+    /// Opens a stream on the current connection.
     pub(super) async fn open(inner: &Inner) -> Result<Stream> {
         let connected = inner.lines.connected().await?;
         let (requests, sent) = unbounded_channel();
         let sentinel = inner.reader.range(None).from;
-        // A stream begins with an answer, and there is none before a question.
+        // The server sends the first response only after a request.
         let first = WatchCreateRequest { key: sentinel, watch_id: SENTINEL, ..WatchCreateRequest::default() };
         let _ = requests.send(asking(RequestUnion::CreateRequest(first)));
         let request = connected.request(UnboundedReceiverStream::new(sent));
@@ -76,8 +76,8 @@ impl Stream {
         })
     }
 
-    /// Watches a range from a revision on that the cluster has reached; the number of the watch. (etcd 3.6 gives no sign
-    /// of life to a stream one of whose watches begins in the future.)
+    /// Watches a range from a revision that the cluster has reached. Returns the id of the watch. (etcd 3.6 sends no
+    /// progress responses on a stream with a watch that starts in the future.)
     pub(super) fn watch(&mut self, scope: Scope, range: Range, start_revision: i64) -> i64 {
         self.last += 1;
         let Range { from, to } = range;
@@ -93,33 +93,33 @@ impl Stream {
         self.last
     }
 
-    /// Ends a watch, if there is one.
+    /// Cancels a watch, if there is one.
     pub(super) fn cancel(&mut self, id: Option<i64>) {
         if let Some(watch_id) = id.filter(|id| self.watches.remove(id).is_some()) {
             self.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id }));
         }
     }
 
-    /// Asks for a sign of life.
+    /// Sends a progress request.
     pub(super) fn ask_for_life(&self) {
         self.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
     }
 
     fn send(&self, request: RequestUnion) {
-        // A stream that has ended says so where its answers are awaited.
+        // If the stream has ended, the receiver of the responses notices it.
         let _ = self.requests.send(asking(request));
     }
 
-    /// It ended without a word.
+    /// The error when the server ends the stream.
     pub(super) fn ended(&self) -> Error {
         Error::new(Kind::Unavailable, format!("{} ended the watch", self.connected.label()))
     }
 
-    /// A watch was ended for a reason.
+    /// The error when the server cancels a watch.
     pub(super) fn refused(&self, answer: &WatchResponse) -> Error {
         let is_denied = answer.cancel_reason.contains("permission denied");
         let kind = if is_denied { Kind::PermissionDenied } else { Kind::Unavailable };
-        Error::new(kind, format!("{} refused to watch: {}", self.connected.label(), answer.cancel_reason))
+        Error::new(kind, format!("{} canceled the watch: {}", self.connected.label(), answer.cancel_reason))
     }
 }
 

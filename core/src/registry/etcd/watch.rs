@@ -1,18 +1,18 @@
-//! What is watched, and what becomes of what is heard, over one stream.
+//! Watches services over one stream.
 //!
 //! ```text
-//!  wanted ──► listed (read at revision R) ──► watched from R on ──► events, each told as the whole list
-//!                ▲                                 │ stream broke: resumed where it was, by the next member,
-//!                ├── and listed beside that ◄──────┤   unless the cluster began anew
-//!                └── compacted ◄───────────────────┘
+//!  subscribed ──► listed (read at revision R) ──► watched from R on ──► events; each reports the whole list
+//!                   ▲                                  │ the stream broke: resumed at the next member from the last
+//!                   ├── and listed at the same time ◄──┤   known revision, unless the cluster was restored
+//!                   └── compacted ◄────────────────────┘
 //! ```
 //!
-//! Resuming tells at once what happened meanwhile. The list beside it is for what no event tells: a cluster that was
-//! begun anew and has outrun the revision that we knew takes our question for one about its own past. It shows where a
-//! key that we know was written at another revision, and neither lies beyond what both answers knew.
+//! Resuming reports missed events at once. The list read at the same time covers what events cannot show: a cluster that
+//! was restored and has passed our revision takes our revision for one of its own history. This is detected when a known
+//! key has another revision, and neither revision is later than what both sides knew.
 //!
-//! An event of deletion carries a key and nothing else, and says nothing about why: so we keep what each key held,
-//! tell the whole list, and leave it to the catalog whether what is missing is to be believed gone.
+//! A delete event contains only the key and no reason. So the content of every key is stored, the whole list is reported,
+//! and the catalog decides whether the missing endpoint is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -28,41 +28,41 @@ use super::read::Found;
 use super::stream::{Asked, SENTINEL, Scope, Stream};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
-use crate::registry::pushed::{Wish, Wishes};
-use crate::registry::reconnect::Reconnect;
-use crate::registry::web::is_away;
-use crate::registry::{DEFAULT_TTL, Listing, RegistryUpdate, Sink};
+use crate::registry::async_bridge::{WatchCommand, WatchCommands};
+use crate::registry::http_host::is_outage;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{DEFAULT_TTL, Listing, RegistryUpdate, UpdateSink};
 
-/// Hosts that are names are looked up again after this.
+/// How often host names are resolved again.
 const RESOLVED: Duration = Duration::from_secs(30);
-/// How many lists are asked for at a time.
+/// How many lists are read at the same time.
 const AT_A_TIME: usize = 32;
 
-/// Follows what is wished for until nobody listens any more.
-pub(super) async fn follow(inner: Arc<Inner>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
+/// Watches what the commands subscribe to, until the handle is dropped.
+pub(super) async fn follow(inner: Arc<Inner>, sink: Arc<dyn UpdateSink>, mut wishes: WatchCommands) {
     let mut following = Following { inner, sink, scopes: HashMap::new(), ttls: BTreeMap::new() };
-    let mut reconnect = Reconnect::default();
+    let mut reconnect = ReconnectBackoff::default();
     loop {
         let Err(error) = following.attend(&mut wishes, &mut reconnect).await else { return };
-        following.sink.lost(error);
-        let wait = reconnect.lost(following.inner.ttl(), fastrand::f64());
+        following.sink.on_failure(error);
+        let wait = reconnect.failed(following.inner.ttl(), fastrand::f64());
         tokio::time::sleep(wait).await;
     }
 }
 
 struct Following {
     inner: Arc<Inner>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn UpdateSink>,
     scopes: HashMap<Scope, Followed>,
-    /// How many records name each TTL; the longest is how long the cluster may keep silent about a death.
+    /// How many records have each TTL. After the longest one, a missed expiry has been reported.
     ttls: BTreeMap<Duration, usize>,
 }
 
 impl Following {
-    /// One stream from its beginning to its end; well only once nobody listens any more.
-    async fn attend(&mut self, wishes: &mut Wishes, reconnect: &mut Reconnect) -> Result<()> {
+    /// Opens one stream and serves it until it ends. Returns `Ok` once the handle has been dropped.
+    async fn attend(&mut self, wishes: &mut WatchCommands, reconnect: &mut ReconnectBackoff) -> Result<()> {
         let mut stream = self.begin().await?;
-        reconnect.found();
+        reconnect.succeeded();
         let outcome = self.attend_to(&mut stream, wishes).await;
         if outcome.is_err() {
             self.inner.lines.broken(&stream.connected).await;
@@ -70,7 +70,7 @@ impl Following {
         outcome
     }
 
-    /// Opens a stream, and watches there what was watched before.
+    /// Opens a stream, and resumes the watches on it.
     async fn begin(&mut self) -> Result<Stream> {
         let look = self.inner.reader.look(&self.inner.lines).await?;
         self.inner.reader.heard(&look);
@@ -88,7 +88,7 @@ impl Following {
         Ok(stream)
     }
 
-    async fn attend_to(&mut self, stream: &mut Stream, wishes: &mut Wishes) -> Result<()> {
+    async fn attend_to(&mut self, stream: &mut Stream, wishes: &mut WatchCommands) -> Result<()> {
         let interval = self.inner.ttl().min(DEFAULT_TTL) / 3;
         let (mut alive, mut ask_at, mut resolved) = (true, Instant::now(), Instant::now());
         loop {
@@ -115,11 +115,11 @@ impl Following {
                 }
                 Some(asked) = stream.asking.join_next(), if !stream.asking.is_empty() => match asked {
                     Ok(asked) => self.listed(stream, asked).await?,
-                    Err(_) => return Err(Error::new(Kind::Internal, "reading a list panicked; please report it")),
+                    Err(_) => return Err(Error::new(Kind::Internal, "reading a list panicked; please report this bug")),
                 },
                 () = sleep_until(ask_at) => {
                     if !std::mem::replace(&mut alive, false) {
-                        let message = format!("{}: nothing heard for {interval:?}", stream.connected.label());
+                        let message = format!("{}: no response for {interval:?}", stream.connected.label());
                         return Err(Error::new(Kind::Timeout, message));
                     }
                     stream.due.append(&mut stream.refused);
@@ -134,20 +134,20 @@ impl Following {
         }
     }
 
-    fn wish(&mut self, stream: &mut Stream, wish: Wish) {
+    fn wish(&mut self, stream: &mut Stream, wish: WatchCommand) {
         let follows_all = self.scopes.contains_key(&None);
         match wish {
-            Wish::Want(service) if follows_all => self.tell(vec![service]),
-            Wish::Want(service) => self.enter(stream, Some(service)),
-            Wish::All => {
+            WatchCommand::Subscribe(service) if follows_all => self.tell(vec![service]),
+            WatchCommand::Subscribe(service) => self.enter(stream, Some(service)),
+            WatchCommand::SubscribeAll => {
                 self.enter(stream, None);
                 let single: Vec<Scope> =
                     self.scopes.keys().filter(|scope| scope.is_some()).cloned().collect();
                 single.into_iter().for_each(|scope| self.leave(stream, &scope));
             }
-            Wish::Forget(service) => self.leave(stream, &Some(service)),
-            Wish::Refresh(_) if follows_all => drop(stream.due.insert(None)),
-            Wish::Refresh(service) => drop(stream.due.insert(Some(service))),
+            WatchCommand::Unsubscribe(service) => self.leave(stream, &Some(service)),
+            WatchCommand::Refresh(_) if follows_all => drop(stream.due.insert(None)),
+            WatchCommand::Refresh(service) => drop(stream.due.insert(Some(service))),
         }
     }
 
@@ -171,7 +171,7 @@ impl Following {
         }
     }
 
-    /// Watches a scope from where it is known.
+    /// Watches a scope from its known revision.
     fn watch(&mut self, stream: &mut Stream, scope: &Scope) {
         let Some(followed) = self.scopes.get_mut(scope).filter(|followed| followed.id.is_none()) else {
             return;
@@ -180,27 +180,27 @@ impl Following {
             Some(stream.watch(scope.clone(), self.inner.reader.range(scope.as_deref()), followed.revision));
     }
 
-    /// What holds hosts that are names.
+    /// The scopes that contain host names.
     fn named(&self) -> impl Iterator<Item = Scope> + '_ {
         let is_named = |followed: &Followed| followed.records.values().any(|found| found.is_named);
         self.scopes.iter().filter(move |(_, followed)| is_named(followed)).map(|(scope, _)| scope.clone())
     }
 
-    // === what is heard ===
+    // === events and lists ===
 
-    /// A list was read: it is all there is, as of its revision.
+    /// Applies a list, which is complete as of its revision.
     async fn listed(&mut self, stream: &mut Stream, (scope, answer): Asked) -> Result<()> {
         let answer = match answer {
             Ok(answer) => answer,
-            Err(error) if is_away(&error) => return Err(error),
+            Err(error) if is_outage(&error) => return Err(error),
             Err(error) => {
                 if stream.refused_before.insert(scope.clone()) {
-                    tracing::warn!(service = scope.as_deref().unwrap_or("*"), %error, "cannot be read");
+                    tracing::warn!(service = scope.as_deref().unwrap_or("*"), %error, "cannot read this service");
                 }
                 stream.refused.insert(scope);
-                // What one may not read says nothing about the others, unless there are none.
+                // A failure of one scope concerns only that scope, unless nothing is watched.
                 if stream.watches.is_empty() {
-                    self.sink.lost(error);
+                    self.sink.on_failure(error);
                 }
                 return Ok(());
             }
@@ -213,10 +213,10 @@ impl Following {
         }
         let heard = self.inner.reader.heard(&answer);
         if !self.scopes.contains_key(&scope) {
-            // Only looked at: it is told, and not followed.
+            // A refresh of a service that is not subscribed: reported, but not watched.
             let service = scope.unwrap_or_default();
             let lists = vec![(service, listing(records.values()))];
-            self.sink.heard(RegistryUpdate { lists, ..heard });
+            self.sink.on_update(RegistryUpdate { lists, ..heard });
             return Ok(());
         }
         stream.refused_before.remove(&scope);
@@ -239,7 +239,7 @@ impl Following {
         (followed.epoch, followed.revision) = (epoch, answer.header.revision);
         let before = std::mem::replace(&mut followed.records, records);
         before.values().for_each(|found| self.uncount(found.ttl));
-        // Where all are read, those that are gone are told of too.
+        // A list of all services also reports the services that are gone.
         let now = self.scopes.get(&scope).into_iter().flat_map(|followed| followed.records.values());
         let all = before.values().chain(now).map(|found| found.place.service.clone());
         let services: BTreeSet<String> = all.chain(scope.clone()).collect();
@@ -253,9 +253,9 @@ impl Following {
             if answer.canceled {
                 return Err(stream.refused(&answer));
             }
-            // Everything watched is as it was, but for what is still being read.
+            // All watched scopes are unchanged, unless one is still being read.
             let confirms_all = stream.asking.is_empty() && stream.due.is_empty() && stream.refused.is_empty();
-            self.sink.heard(RegistryUpdate {
+            self.sink.on_update(RegistryUpdate {
                 confirms_all,
                 ttl: self.ttl(),
                 ..self.inner.reader.as_before()
@@ -269,15 +269,15 @@ impl Following {
                 followed.id = None;
             }
             if answer.compact_revision == 0 {
-                // The stream may still carry a token that is no longer good: only another one helps.
+                // The stream may use an invalid token: only a new stream helps.
                 return Err(stream.refused(&answer));
             }
-            // What happened since is forgotten there: the list says what came of it.
+            // The events since then are lost; the list contains their result.
             stream.due.insert(scope);
             return Ok(());
         }
-        // Where there is much to catch up with it comes in several answers, and each names the present revision:
-        // only one without events says that all until then has been told.
+        // Many missed events arrive in several responses, each with the current revision. Only a response without events
+        // means that everything up to its revision has been reported.
         let told = answer.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)).max();
         let told = told.or_else(|| Some(answer.header.filter(|_| !answer.created)?.revision));
         let mut changed = BTreeSet::new();
@@ -291,12 +291,12 @@ impl Following {
         Ok(())
     }
 
-    /// The service that an event changed.
+    /// Applies an event. Returns the service that it changed.
     async fn happened(&mut self, scope: &Scope, event: Event) -> Option<String> {
         let kind = event.r#type();
         let kv = event.kv?;
         let revision = self.scopes.get(scope)?.revision;
-        // A list that was read meanwhile knew it already.
+        // A list that was read in the meantime contains it already.
         if kv.mod_revision <= revision {
             return None;
         }
@@ -312,7 +312,7 @@ impl Following {
         Some(service)
     }
 
-    /// Tells the lists of these services as they are now.
+    /// Reports the current lists of these services.
     fn tell(&self, services: impl IntoIterator<Item = String>) {
         let lists: Vec<(String, Listing)> = services
             .into_iter()
@@ -325,11 +325,11 @@ impl Following {
             })
             .collect();
         if !lists.is_empty() {
-            self.sink.heard(RegistryUpdate { lists, ttl: self.ttl(), ..self.inner.reader.as_before() });
+            self.sink.on_update(RegistryUpdate { lists, ttl: self.ttl(), ..self.inner.reader.as_before() });
         }
     }
 
-    // === how long they are kept ===
+    // === TTLs ===
 
     fn ttl(&self) -> Option<Duration> {
         self.ttls.last_key_value().map(|(ttl, _)| *ttl)

@@ -1,13 +1,13 @@
-//! What this program has registered: one set for each service, told anew on every connection.
+//! The registrations of this process: one set per service, sent again on every new connection.
 //!
 //! ```text
-//!  register ─► put into the set ─┐
-//!  beat ─────► health, a look ───┼─► tell: whatever the connection has not been told of that service, in turn
-//!  deregister ► out of the set ──┤
-//!  a new connection ─────────────┘
+//!  register ───► added to the set ─────┐
+//!  heartbeat ──► health, verified ─────┼─► send: everything that this connection has not sent for the service, in turn
+//!  deregister ─► removed from the set ─┤
+//!  a new connection ───────────────────┘
 //! ```
 //!
-//! The set is what is wanted, even while the server is away: whoever connects next tells the latest.
+//! The set is the desired state, even while the server is down. The next connection sends the latest one.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,36 +26,37 @@ use super::plan::{Ours, Place, Step, Written, place_of};
 use super::record::{Listed, bare, instance, too_much};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::registry::reconnect::Reconnect;
-use crate::registry::{DEFAULT_TTL, Entry, HeartbeatResult, stamp};
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::timestamp;
+use crate::registry::types::{DEFAULT_TTL, HeartbeatResult, RegistryEntry};
 use crate::sync::Mutex;
 
-/// So many services are told or looked at side by side.
+/// How many services are sent or verified at the same time.
 const SIDE_BY_SIDE: usize = 64;
-/// Just after a change a look may be behind it.
+/// How long after a change the list of a server may be out of date.
 const BEHIND: Duration = Duration::from_millis(500);
 
-/// Whoever asks for less is not connected to more often for it.
+/// The smallest TTL that affects how soon the client reconnects.
 const LEAST_TTL: Duration = Duration::from_secs(1);
 
-/// Everything that is registered, by service.
+/// All registrations, by service.
 #[derive(Default)]
 pub(super) struct Book {
     shelves: Mutex<HashMap<String, Arc<Shelf>>>,
 }
 
-/// One service.
+/// The registrations of one service.
 #[derive(Default)]
 struct Shelf {
-    /// Whoever tells the server of it.
+    /// Held by the task that sends requests for this service.
     turn: tokio::sync::Mutex<()>,
     ours: Mutex<Ours>,
-    /// Whether somebody tries on to tell of those that have left.
+    /// Whether a task retries deregistrations that failed.
     is_seeing_off: AtomicBool,
 }
 
 impl Shelf {
-    /// Whether a connection may hold something that has left.
+    /// Whether this connection may still hold an instance that was deregistered.
     fn has_leaving(&self, epoch: u64) -> bool {
         self.ours.lock().leaving.values().any(|(_, by)| *by == epoch)
     }
@@ -66,8 +67,7 @@ impl Book {
         self.shelves.lock().entry(service.to_owned()).or_default().clone()
     }
 
-    /// The shortest time that is asked for anything registered here, but a second at least: how soon a connection that
-    /// was lost is tried again depends on it.
+    /// The shortest TTL of all registrations, but at least a second. It limits how long to wait before reconnecting.
     pub(super) fn ttl(&self) -> Duration {
         let shelves = self.shelves.lock();
         let shortest = |shelf: &Arc<Shelf>| {
@@ -76,32 +76,32 @@ impl Book {
         shelves.values().filter_map(shortest).fold(DEFAULT_TTL, Duration::min).max(LEAST_TTL)
     }
 
-    /// An entry is no more.
-    pub(super) fn strike(&self, entry: &Entry) {
+    /// Removes an entry from its set.
+    pub(super) fn strike(&self, entry: &RegistryEntry) {
         self.shelf(&entry.instance.service).ours.lock().strike(entry);
     }
 
-    /// Forgets a service of which there is nothing.
+    /// Forgets a service without registrations.
     fn tidy(&self, service: &str) {
         let mut shelves = self.shelves.lock();
         let is_empty = |shelf: &Shelf| {
             let ours = shelf.ours.lock();
             ours.held.is_empty() && ours.leaving.is_empty()
         };
-        // Whoever else holds it is about to put something there.
+        // Another holder of the service is about to add a registration.
         if shelves.get(service).is_some_and(|shelf| Arc::strong_count(shelf) == 1 && is_empty(shelf)) {
             shelves.remove(service);
         }
     }
 }
 
-/// Makes entries known.
-pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<()>> {
+/// Registers entries.
+pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<RegistryEntry>) -> Vec<Result<()>> {
     let refusals: HashMap<String, Error> = services_of(&entries)
         .into_iter()
         .filter_map(|service| Some((service.to_owned(), names::escape(service).err()?)))
         .collect();
-    let now = stamp::now();
+    let now = timestamp::now();
     for entry in entries.iter().filter(|entry| !refusals.contains_key(&entry.instance.service)) {
         hub.book.shelf(&entry.instance.service).ours.lock().put(entry, &now);
     }
@@ -127,13 +127,13 @@ pub(super) async fn register(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<
         .collect()
 }
 
-/// Keeps entries known.
-pub(super) async fn heartbeat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result<HeartbeatResult>> {
-    let now = stamp::now();
+/// Renews entries.
+pub(super) async fn heartbeat(hub: &Arc<Hub>, entries: Vec<RegistryEntry>) -> Vec<Result<HeartbeatResult>> {
+    let now = timestamp::now();
     for entry in &entries {
         let shelf = hub.book.shelf(&entry.instance.service);
         let mut ours = shelf.ours.lock();
-        // Only its health can be another: whatever else changes is registered.
+        // Only the health can change here: every other change is registered.
         if ours.held.get(&place_of(entry)).is_some_and(|held| held.entry.generation == entry.generation) {
             ours.put(entry, &now);
         }
@@ -149,7 +149,7 @@ pub(super) async fn heartbeat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result
         Ok(link.epoch)
     })
     .await;
-    let outcome = |entry: &Entry| {
+    let outcome = |entry: &RegistryEntry| {
         let service = &entry.instance.service;
         let epoch = looked.get(service).cloned().unwrap_or_else(|| Err(lost_sight()))?;
         let shelf = hub.book.shelf(service);
@@ -166,7 +166,7 @@ pub(super) async fn heartbeat(hub: &Arc<Hub>, entries: Vec<Entry>) -> Vec<Result
     outcomes
 }
 
-/// Tells a new connection of everything.
+/// Sends all registrations on a new connection.
 pub(super) async fn redo(hub: Arc<Hub>, link: Arc<Link>) {
     let services: Vec<String> = hub.book.shelves.lock().keys().cloned().collect();
     let told = side_by_side(&hub, services.iter().map(String::as_str), |hub, service| {
@@ -175,15 +175,14 @@ pub(super) async fn redo(hub: Arc<Hub>, link: Arc<Link>) {
     });
     for (service, outcome) in told.await {
         if let Err(error) = outcome {
-            tracing::debug!(source = %hub.source, service, %error, "not registered again; the next beat tries on");
+            tracing::debug!(source = %hub.source, service, %error, "registering again failed; the next heartbeat retries");
         }
     }
     services.iter().for_each(|service| hub.book.tidy(service));
 }
 
-/// Tells that somebody has left, and answers how that went. Where it failed this goes on until it is told or the
-/// connection is another: a connection that lives keeps what it has registered, and without the last instance of a
-/// service no beat would tell of it any more.
+/// Sends a deregistration, and reports the result. After a failure it is retried until it succeeds or the connection is
+/// replaced: a connection keeps its registrations, and after the last instance of a service no heartbeat would remove it.
 pub(super) async fn see_off(hub: Weak<Hub>, service: String, answer: oneshot::Sender<Result<()>>) {
     let Some(now) = hub.upgrade() else { return };
     let outcome = tell(&now, &service).await;
@@ -197,9 +196,9 @@ pub(super) async fn see_off(hub: Weak<Hub>, service: String, answer: oneshot::Se
 }
 
 async fn tell_on_and_on(hub: &Weak<Hub>, service: &str) {
-    let mut reconnect = Reconnect::default();
+    let mut reconnect = ReconnectBackoff::default();
     loop {
-        sleep(reconnect.lost(DEFAULT_TTL, fastrand::f64())).await;
+        sleep(reconnect.failed(DEFAULT_TTL, fastrand::f64())).await;
         let Some(hub) = hub.upgrade() else { return };
         let link = match &*hub.state.borrow() {
             State::Up(link) => Some(link.clone()),
@@ -210,11 +209,11 @@ async fn tell_on_and_on(hub: &Weak<Hub>, service: &str) {
         if let Some(link) = link.as_ref().filter(|_| is_left())
             && let Err(error) = tell_on(&hub, link, service).await
         {
-            tracing::debug!(source = %hub.source, service, %error, "not told that an instance has left; told again");
+            tracing::debug!(source = %hub.source, service, %error, "deregistration failed; retrying");
             continue;
         }
         shelf.is_seeing_off.store(false, Ordering::Release);
-        // Whoever failed in the meantime left it to us; from now on they see to it themselves.
+        // Tasks that failed in the meantime relied on this one; from now on they retry themselves.
         if is_left() && !shelf.is_seeing_off.swap(true, Ordering::Acquire) {
             continue;
         }
@@ -224,7 +223,7 @@ async fn tell_on_and_on(hub: &Weak<Hub>, service: &str) {
     }
 }
 
-/// Tells the present connection what it has not been told of a service.
+/// Sends what the current connection has not sent for a service.
 pub(super) async fn tell(hub: &Arc<Hub>, service: &str) -> Result<()> {
     let link = hub.link().await?;
     let outcome = tell_on(hub, &link, service).await;
@@ -238,7 +237,7 @@ async fn tell_on(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     let _turn = shelf.turn.lock().await;
     loop {
         match tell_in_turn(hub, link, &name, &shelf).await {
-            // One that is refused would take the others of its set along: they are told without it.
+            // One rejected instance fails its whole set: send the others without it.
             Err(error) if blame(hub, link, &mut shelf.ours.lock(), &error) => {}
             outcome => return outcome,
         }
@@ -249,28 +248,28 @@ async fn tell_in_turn(hub: &Hub, link: &Link, name: &str, shelf: &Shelf) -> Resu
     let (steps, left) = {
         let mut ours = shelf.ours.lock();
         let Ours { held, leaving } = &mut *ours;
-        // What earlier connections held ended with them (but this may be an earlier one, late in its turn); and
-        // whoever has taken a place is told instead.
+        // The registrations of earlier connections ended with them (but this may be an earlier one that is late). A new
+        // registration at the same address replaces the one that was deregistered.
         leaving.retain(|place, (_, by)| *by >= link.epoch && !held.contains_key(place));
         let mut left = ours.leaving.clone();
         left.retain(|_, (_, by)| *by == link.epoch);
         (ours.plan(link.flavour, link.epoch), left)
     };
     for step in steps {
-        // As it is by now: something may have changed, or left.
+        // The current state: registrations may have changed or ended in the meantime.
         let Some((message, about)) = write(hub, link, name, &step, &mut shelf.ours.lock()) else { continue };
         hub.ask(link, &message).await?;
         settle(&mut shelf.ours.lock(), &step, link.epoch, about);
     }
-    // On Nacos a set without them says that they have left. Whoever left meanwhile has still to be told.
-    let is_told = |place: &Place, entry: &Entry| {
+    // On Nacos, a set without an instance deregisters it. What was deregistered in the meantime must still be sent.
+    let is_told = |place: &Place, entry: &RegistryEntry| {
         left.get(place).is_some_and(|(told, _)| told.generation == entry.generation)
     };
     shelf.ours.lock().leaving.retain(|place, (entry, _)| !is_told(place, entry));
     Ok(())
 }
 
-/// Marks those that are to blame for a refusal, if that can be seen.
+/// Marks the instances that caused a rejection. False if the cause is unknown.
 fn blame(hub: &Hub, link: &Link, ours: &mut Ours, refusal: &Error) -> bool {
     if refusal.kind() != Kind::InvalidArgument {
         return false;
@@ -286,14 +285,14 @@ fn blame(hub: &Hub, link: &Link, ours: &mut Ours, refusal: &Error) -> bool {
     is_found
 }
 
-/// The request of a step, and what it says of whom.
+/// The request of a step, and the entries in it.
 fn write(
     hub: &Hub,
     link: &Link,
     name: &str,
     step: &Step,
     ours: &mut Ours,
-) -> Option<(Message, BTreeMap<Place, Entry>)> {
+) -> Option<(Message, BTreeMap<Place, RegistryEntry>)> {
     let cluster = hub.cluster.as_deref();
     let places = match step {
         Step::Remove(place) => {
@@ -321,8 +320,8 @@ fn write(
     }
 }
 
-/// The server has taken a step.
-fn settle(ours: &mut Ours, step: &Step, epoch: u64, about: BTreeMap<Place, Entry>) {
+/// Records that the server has accepted a step.
+fn settle(ours: &mut Ours, step: &Step, epoch: u64, about: BTreeMap<Place, RegistryEntry>) {
     match step {
         Step::Remove(place) => {
             ours.leaving.remove(place);
@@ -332,7 +331,7 @@ fn settle(ours: &mut Ours, step: &Step, epoch: u64, about: BTreeMap<Place, Entry
         }
         Step::Announce(_) => {}
         Step::Tell(_) => {
-            for (place, Entry { instance, health, .. }) in about {
+            for (place, RegistryEntry { instance, health, .. }) in about {
                 if let Some(held) = ours.held.get_mut(&place) {
                     held.written = Some(Written { epoch, instance, health, at: clock::now() });
                 }
@@ -341,8 +340,8 @@ fn settle(ours: &mut Ours, step: &Step, epoch: u64, about: BTreeMap<Place, Entry
     }
 }
 
-/// Looks whether the server still lists what it has taken. What it does not is to be told again: at once the first
-/// time, ever more rarely where that does not help, for somebody may have switched it off on purpose.
+/// Verifies that the server still lists what it has accepted. A missing instance is sent again: at once the first time, then
+/// at growing intervals, because an operator may have disabled it on purpose.
 async fn look(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     let asked = clock::now();
     let told: Told = hub.ask_for(link, &hub.space.query(&names::escape(service)?)).await?;
@@ -364,7 +363,7 @@ async fn look(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     Ok(())
 }
 
-/// Does something for each of many services, some at a time.
+/// Runs a future for each of many services, some of them at the same time.
 async fn side_by_side<'a, T, F>(
     hub: &Arc<Hub>,
     services: impl Iterator<Item = &'a str>,
@@ -389,7 +388,7 @@ where
                 outcomes.insert(service, outcome);
             }
             Err(error) => {
-                tracing::error!(source = %hub.source, %error, "a request broke off; please report it");
+                tracing::error!(source = %hub.source, %error, "a request panicked; please report it");
             }
         }
     }
@@ -397,10 +396,10 @@ where
 }
 
 /// The services of some entries.
-fn services_of(entries: &[Entry]) -> BTreeSet<&str> {
+fn services_of(entries: &[RegistryEntry]) -> BTreeSet<&str> {
     entries.iter().map(|entry| entry.instance.service.as_str()).collect()
 }
 
 fn lost_sight() -> Error {
-    Error::new(Kind::Internal, "a request broke off; please report it")
+    Error::new(Kind::Internal, "a request panicked; please report it")
 }

@@ -1,4 +1,4 @@
-//! What all of it shares: servers, the state of the connection, one question and its answer.
+//! The state that all parts of a Nacos registry share: the servers, the connection, and requests on it.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -16,67 +16,68 @@ use super::login::Token;
 use super::message::{self, Info, Message, Space};
 use super::{names, request_timeout};
 use crate::error::{Error, Kind, Result};
+use crate::registry::address::Address;
 use crate::registry::address::{HostPort, User};
-use crate::registry::grpc::Door;
-use crate::registry::resolve::Resolver;
-use crate::registry::unreadable::Unreadable;
-use crate::registry::web::Host;
-use crate::registry::{Address, Setup};
+use crate::registry::grpc::GrpcServer;
+use crate::registry::http_host::HttpHost;
+use crate::registry::record_warnings::RecordWarnings;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
 use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
-/// The namespace that has no id; servers take its name for it.
+/// The namespace without an id; servers accept its name instead.
 pub(super) const PUBLIC: &str = "public";
 const GROUP: &str = "DEFAULT_GROUP";
-/// How far the gRPC port lies above the HTTP port.
+/// The offset of the gRPC port from the HTTP port.
 const OFFSET: u16 = 1000;
 
 /// One server: its gRPC port, and its HTTP port for logins.
 pub(super) struct Site {
-    pub(super) door: Door,
-    pub(super) host: Arc<Host>,
+    pub(super) door: GrpcServer,
+    pub(super) host: Arc<HttpHost>,
     pub(super) name: HostPort,
 }
 
-/// Where the connection stands.
+/// The state of the connection.
 #[derive(Clone)]
 pub(super) enum State {
-    /// On its way.
+    /// Being opened.
     Opening,
-    /// It is there.
+    /// Established.
     Up(Arc<Link>),
-    /// It is not; tried again before long.
+    /// Failed; another attempt follows.
     Down(Error),
 }
 
-/// Everything that one registry shares.
+/// Everything that the parts of one registry share.
 pub(super) struct Hub {
     pub(super) source: Arc<str>,
     pub(super) space: Space,
-    /// Registered there; and of others only those there are read.
+    /// The cluster to register in. Only instances of this cluster are read.
     pub(super) cluster: Option<String>,
     sites: Mutex<Vec<Arc<Site>>>,
-    /// Which of them is turned to.
+    /// The index of the server in use.
     pub(super) turn: AtomicUsize,
-    pub(super) setup: Setup,
+    pub(super) setup: RegistrySetup,
     pub(super) names: Arc<Resolver>,
     pub(super) timeout: Duration,
     pub(super) user: Option<User>,
     pub(super) token: Mutex<Option<Token>>,
     pub(super) logging_in: tokio::sync::Mutex<()>,
-    /// Beats wait for a login: it has a queue of its own.
+    /// Heartbeats wait for a login, so logins have their own queue.
     pub(super) logins: Arc<TaskQueue>,
     pub(super) state: watch::Sender<State>,
     pub(super) book: Book,
-    /// Who hears of what is pushed.
+    /// The receivers of pushes.
     ears: Mutex<Vec<UnboundedSender<Info>>>,
-    /// How many watches follow a service.
+    /// How many watches subscribe to each service.
     followed: Mutex<HashMap<String, usize>>,
-    pub(super) unreadable: Unreadable,
+    pub(super) record_warnings: RecordWarnings,
 }
 
 impl Hub {
-    pub(super) fn new(address: &Address, setup: &Setup) -> Result<Hub> {
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<Hub> {
         let param = |name: &str, default: &str| address.param(name).unwrap_or(default).to_owned();
         let space = Space { namespace: param("namespace", PUBLIC), group: param("group", GROUP) };
         for (what, value) in [
@@ -91,11 +92,11 @@ impl Hub {
             address.hosts.iter().map(|name| site(name, setup, &names)).collect::<Result<_>>()?;
         let source = address.source().into();
         Ok(Hub {
-            unreadable: Unreadable::new(&source),
+            record_warnings: RecordWarnings::new(&source),
             source,
             space,
             cluster: address.param("cluster").map(str::to_owned),
-            // Clients begin anywhere, so that not all of them are one server's.
+            // A random first server, so that clients spread over all servers.
             turn: AtomicUsize::new(fastrand::usize(..sites.len().max(1))),
             sites: Mutex::new(sites),
             setup: setup.clone(),
@@ -114,23 +115,23 @@ impl Hub {
 
     // === servers ===
 
-    /// The server that is turned to at present.
+    /// The server in use.
     pub(super) fn site(&self) -> Arc<Site> {
         let sites = self.sites.lock();
         sites[self.turn.load(Ordering::Relaxed) % sites.len()].clone()
     }
 
-    /// How many there are.
+    /// The number of servers.
     pub(super) fn count(&self) -> usize {
         self.sites.lock().len()
     }
 
-    /// Turns to the next one.
+    /// Selects the next server.
     pub(super) fn turn_on(&self) {
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Turns to the one that was named, which need not be known yet.
+    /// Selects this server, which may be unknown so far.
     pub(super) fn turn_to(&self, name: &HostPort) -> Result<()> {
         let mut sites = self.sites.lock();
         let known = sites.iter().position(|site| site.name == *name);
@@ -143,13 +144,13 @@ impl Hub {
 
     // === the connection ===
 
-    /// The connection, or what is wrong with it. One on its way is waited for, but not for long: whoever waits holds a
-    /// thread.
+    /// The connection, or the error of the last attempt. Waits while it is being opened, but not for long, because the
+    /// caller blocks a thread.
     pub(super) async fn link(&self) -> Result<Arc<Link>> {
         let mut state = self.state.subscribe();
         let found = state.wait_for(|state| !matches!(state, State::Opening));
         let Ok(found) = tokio::time::timeout(self.timeout, found).await else {
-            return Err(Error::new(Kind::Timeout, format!("{}: not connected in time", self.source)));
+            return Err(Error::new(Kind::Timeout, format!("{}: could not connect in time", self.source)));
         };
         match found.as_deref() {
             Ok(State::Up(link)) => Ok(link.clone()),
@@ -158,7 +159,7 @@ impl Hub {
         }
     }
 
-    /// The connection; where it was lost, the next try is waited for.
+    /// The connection. After a failure, waits for the next attempt.
     pub(super) async fn link_again(&self) -> Result<Arc<Link>> {
         let mut state = self.state.subscribe();
         let lost = match &*state.borrow_and_update() {
@@ -166,7 +167,7 @@ impl Hub {
             _ => None,
         };
         if let Some(error) = lost {
-            // Nobody knows how long the next try takes; whoever asks has a deadline, but deserves the reason.
+            // The next attempt may take long. At the deadline, return the reason of the failure.
             if tokio::time::timeout(self.timeout, state.changed()).await.is_err() {
                 return Err(error);
             }
@@ -174,12 +175,12 @@ impl Hub {
         self.link().await
     }
 
-    /// What the server's answers count as.
+    /// The epoch of the responses on a connection.
     pub(super) fn epoch_of(&self, link: &Link) -> String {
         format!("{}#{}", self.source, link.epoch)
     }
 
-    /// One question. A token that is refused is fetched anew, once.
+    /// Sends one request. If the token is rejected, logs in again, once.
     pub(super) async fn ask(&self, link: &Link, message: &Message) -> Result<super::proto::Payload> {
         let token = self.token();
         let outcome = link.ask(message, token.as_deref(), self.timeout).await;
@@ -188,7 +189,7 @@ impl Hub {
             return Err(error);
         }
         if self.user.is_none() {
-            let message = format!("{}; the address names no user", error.message());
+            let message = format!("{}; add user:password@ to the address", error.message());
             return Err(Error::new(Kind::Unauthenticated, message));
         }
         if !self.log_in_again(token.as_deref()).await? {
@@ -197,7 +198,7 @@ impl Hub {
         link.ask(message, self.token().as_deref(), self.timeout).await
     }
 
-    /// One question, and its answer read.
+    /// Sends one request, and deserializes the response.
     pub(super) async fn ask_for<T: DeserializeOwned>(&self, link: &Link, message: &Message) -> Result<T> {
         let answer = self.ask(link, message).await?;
         message::read(&answer, link.label())
@@ -205,24 +206,24 @@ impl Hub {
 
     // === pushes ===
 
-    /// Where pushes are heard from now on.
+    /// A receiver of all pushes from now on.
     pub(super) fn listen(&self) -> UnboundedReceiver<Info> {
         let (tell, hear) = unbounded_channel();
         self.ears.lock().push(tell);
         hear
     }
 
-    /// The server told of a service.
+    /// Forwards a push to the watches.
     pub(super) fn pushed(&self, info: &Info) {
         self.ears.lock().retain(|ear| ear.send(info.clone()).is_ok());
     }
 
-    /// One more watch follows a service.
+    /// Counts another watch of a service.
     pub(super) fn follow(&self, service: &str) {
         *self.followed.lock().entry(service.to_owned()).or_default() += 1;
     }
 
-    /// One less does.
+    /// Counts one watch of a service less.
     pub(super) fn unfollow(&self, service: &str) {
         let mut followed = self.followed.lock();
         if let Some(count) = followed.get_mut(service) {
@@ -233,12 +234,12 @@ impl Hub {
         }
     }
 
-    /// Whether any watch does: a connection has one subscription, whoever asked for it.
+    /// Whether any watch subscribes to the service. All watches share one subscription per connection.
     pub(super) fn is_followed(&self, service: &str) -> bool {
         self.followed.lock().contains_key(service)
     }
 
-    /// The service that a push is about; none where it is another group's.
+    /// The service of a push; `None` if it belongs to another group.
     pub(super) fn service_of(&self, info: &Info) -> Option<String> {
         let group = info.group_name.as_deref().filter(|group| !group.is_empty());
         if group.is_some_and(|group| group != self.space.group) {
@@ -250,30 +251,30 @@ impl Hub {
     }
 }
 
-fn site(name: &HostPort, setup: &Setup, names: &Arc<Resolver>) -> Result<Arc<Site>> {
+fn site(name: &HostPort, setup: &RegistrySetup, names: &Arc<Resolver>) -> Result<Arc<Site>> {
     let port = name.port.checked_add(OFFSET).ok_or_else(|| {
         Error::invalid(format!(
-            "nacos://{name}: the gRPC port lies {OFFSET} above this one, where there is none"
+            "nacos://{name}: the gRPC port would be this port plus {OFFSET}, which exceeds 65535"
         ))
     })?;
     let grpc = HostPort { host: name.host.clone(), port };
-    let door = Door::new(&grpc, "nacos", false, setup, names.clone())?
-        .called(format!("nacos://{name} (gRPC port {port})"));
-    let host = Arc::new(Host::new(name, "nacos", false, setup)?);
+    let door = GrpcServer::new(&grpc, "nacos", false, setup, names.clone())?
+        .with_label(format!("nacos://{name} (gRPC port {port})"));
+    let host = Arc::new(HttpHost::new(name, "nacos", false, setup)?);
     Ok(Arc::new(Site { door, host, name: name.clone() }))
 }
 
-/// What Nacos takes for the name of a namespace, a group or a cluster.
+/// Checks the name of a namespace, a group or a cluster.
 fn check(what: &str, name: &str) -> Result<()> {
     let is_taken = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
     if let Some(c) = name.chars().find(|c| !is_taken(*c)) {
-        let message = format!("the {what} {name:?} holds {c:?}: Nacos takes letters, digits and -_.:");
+        let message = format!("the {what} {name:?} contains {c:?}: Nacos allows letters, digits and -_.:");
         return Err(Error::invalid(message));
     }
     Ok(())
 }
 
-/// Brings something to its end, even if whoever waits for it goes.
+/// Runs a future to its end, even if the caller gives up.
 pub(super) async fn to_its_end<T: Send + 'static>(
     what: impl Future<Output = T> + Send + 'static,
 ) -> Result<T> {
@@ -288,17 +289,17 @@ pub(super) async fn to_its_end<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::open::tests::setup;
+    use crate::registry::setup::test_setup;
 
     fn hub(address: &str) -> Result<Hub> {
-        Hub::new(&Address::parse(address)?, &setup())
+        Hub::new(&Address::parse(address)?, &test_setup())
     }
 
     #[test]
-    fn an_address_that_cannot_be_right_is_refused_by_what_is_wrong() {
+    fn rejects_invalid_addresses_and_names_the_mistake() {
         for (address, says) in [
-            ("nacos://a:64600", "the gRPC port lies 1000 above"),
-            ("nacos://a?group=a%20b", "the group \"a b\" holds ' '"),
+            ("nacos://a:64600", "the gRPC port would be this port plus 1000"),
+            ("nacos://a?group=a%20b", "the group \"a b\" contains ' '"),
             ("nacos://a?namespace=a%40%40b", "the namespace"),
             ("nacos://a?cluster=a,b", "the cluster"),
         ] {
@@ -309,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_is_named_is_turned_to_known_or_not() {
+    fn selects_a_named_server_even_if_it_is_unknown() {
         let hub = hub("nacos://10.0.0.1,10.0.0.2").unwrap();
         let named = |host: &str| HostPort { host: host.into(), port: 8848 };
         for host in ["10.0.0.2", "10.0.0.9", "10.0.0.1", "10.0.0.9"] {
@@ -320,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn a_push_is_about_a_service_of_this_group() {
+    fn ignores_pushes_of_other_groups() {
         let hub = hub("nacos://a?group=g").unwrap();
         let of = |name: &str, group: Option<&str>| {
             hub.service_of(&Info {

@@ -1,4 +1,4 @@
-//! Keeps the one connection: connects, answers the server, notices its silence, moves on.
+//! The task that maintains the one connection: connects, answers the server, detects its failure, moves to another server.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,42 +13,41 @@ use super::proto::Payload;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::HostPort;
-use crate::registry::pushed::caught;
-use crate::registry::reconnect::Reconnect;
+use crate::registry::async_bridge::catch_panic;
+use crate::registry::reconnect::ReconnectBackoff;
 
-/// A connection that was sent away before it was so old is paced like one that was lost.
+/// If the server moves us away from a younger connection, the client backs off as after a failure.
 const YOUNG: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
 enum End {
-    /// It broke, or the server fell silent.
+    /// It broke, or the server stopped answering.
     Lost(Error),
-    /// The server sent us away: there, or anywhere else.
+    /// The server asked us to move: to this server, or to any other.
     Moved(Option<HostPort>),
 }
 
-/// Keeps a connection for as long as this is not dropped. What panics is begun anew: without a connection nothing
-/// would be known to anybody any more.
+/// Maintains a connection until the future is dropped. Restarts after a panic: without a connection nothing is registered
+/// or watched.
 pub(super) async fn keep(hub: Arc<Hub>) {
-    let mut reconnect = Reconnect::default();
+    let mut reconnect = ReconnectBackoff::default();
     let mut epoch = 0;
-    while caught(keep_on(&hub, &mut epoch)).await.is_none() {
-        let error =
-            Error::new(Kind::Internal, "what keeps the connection to Nacos panicked; please report it");
-        tracing::error!(source = %hub.source, %error, "it is begun anew");
+    while catch_panic(keep_on(&hub, &mut epoch)).await.is_none() {
+        let error = Error::new(Kind::Internal, "the Nacos connection task panicked; please report it");
+        tracing::error!(source = %hub.source, %error, "restarting the Nacos connection task");
         if let State::Up(link) = hub.state.send_replace(State::Down(error.clone())) {
             link.lose(error);
         }
-        sleep(reconnect.lost(hub.book.ttl(), fastrand::f64())).await;
+        sleep(reconnect.failed(hub.book.ttl(), fastrand::f64())).await;
     }
 }
 
 async fn keep_on(hub: &Arc<Hub>, epoch: &mut u64) {
-    let mut reconnect = Reconnect::default();
+    let mut reconnect = ReconnectBackoff::default();
     loop {
         match connect(hub, epoch).await {
             Ok((link, inbox)) => {
-                reconnect.found();
+                reconnect.succeeded();
                 let since = clock::now();
                 hub.state.send_replace(State::Up(link.clone()));
                 let redo = tokio::spawn(book::redo(hub.clone(), link.clone()));
@@ -57,13 +56,19 @@ async fn keep_on(hub: &Arc<Hub>, epoch: &mut u64) {
                 let was_young = clock::now().since(since) < YOUNG;
                 match end {
                     End::Moved(target) => {
-                        link.lose(Error::new(Kind::Unavailable, format!("{} sent us away", link.label())));
+                        link.lose(Error::new(
+                            Kind::Unavailable,
+                            format!("{} closed the connection for load balancing", link.label()),
+                        ));
                         move_on(hub, target);
                         if !was_young {
                             hub.state.send_replace(State::Opening);
                             continue;
                         }
-                        let error = Error::new(Kind::Unavailable, format!("{} sends us away", link.label()));
+                        let error = Error::new(
+                            Kind::Unavailable,
+                            format!("{} keeps closing connections for load balancing", link.label()),
+                        );
                         hub.state.send_replace(State::Down(error));
                     }
                     End::Lost(error) => {
@@ -77,7 +82,7 @@ async fn keep_on(hub: &Arc<Hub>, epoch: &mut u64) {
                 hub.state.send_replace(State::Down(error));
             }
         }
-        sleep(reconnect.lost(hub.book.ttl(), fastrand::f64())).await;
+        sleep(reconnect.failed(hub.book.ttl(), fastrand::f64())).await;
     }
 }
 
@@ -85,7 +90,7 @@ fn move_on(hub: &Hub, target: Option<HostPort>) {
     match target.map(|target| hub.turn_to(&target)) {
         Some(Ok(())) => {}
         Some(Err(error)) => {
-            tracing::debug!(source = %hub.source, %error, "sent to a server that cannot be");
+            tracing::debug!(source = %hub.source, %error, "the server named an invalid server to move to");
             hub.turn_on();
         }
         None => hub.turn_on(),
@@ -105,7 +110,7 @@ async fn connect(hub: &Hub, epoch: &mut u64) -> Result<(Arc<Link>, Inbox)> {
         }
         .await;
         match &outcome {
-            // Another server would say the same.
+            // Another server would reject the credentials as well.
             Err(error) if error.kind() != Kind::Unauthenticated => hub.turn_on(),
             _ => break,
         }
@@ -113,17 +118,17 @@ async fn connect(hub: &Hub, epoch: &mut u64) -> Result<(Arc<Link>, Inbox)> {
     outcome
 }
 
-/// Follows a connection to its end.
+/// Serves a connection until it ends.
 async fn follow(hub: &Hub, link: &Link, inbox: Inbox) -> End {
     tokio::select! {
         end = listen(hub, link, inbox) => end,
         error = stay_awake(link) => End::Lost(error),
         error = link.gone() => End::Lost(error),
-        () = hub.renew() => unreachable!("it never ends"),
+        () = hub.renew() => unreachable!("this future never ends"),
     }
 }
 
-/// Asks a server that was silent for long whether it is still there.
+/// Sends a health check whenever the server has been silent for long.
 async fn stay_awake(link: &Link) -> Error {
     loop {
         let quiet_until = link.heard_at().after(KEEP_ALIVE);
@@ -139,7 +144,7 @@ async fn stay_awake(link: &Link) -> Error {
     }
 }
 
-/// Hears what the server has to say, and answers it.
+/// Receives the requests of the server, and answers them.
 async fn listen(hub: &Hub, link: &Link, inbox: Inbox) -> End {
     let ended = |what: &str| End::Lost(Error::new(Kind::Unavailable, format!("{}: {what}", link.label())));
     let mut stream = match inbox.await {
@@ -161,12 +166,12 @@ async fn listen(hub: &Hub, link: &Link, inbox: Inbox) -> End {
     }
 }
 
-/// Answers one of the server's questions.
+/// Answers one request of the server.
 fn answer(hub: &Hub, link: &Link, payload: &Payload) -> Option<End> {
     let asked: Asked = match message::read(payload, link.label()) {
         Ok(asked) => asked,
         Err(error) => {
-            tracing::warn!(source = %hub.source, %error, "left out");
+            tracing::warn!(source = %hub.source, %error, "ignored a malformed request of the server");
             return None;
         }
     };
@@ -187,14 +192,16 @@ fn answer(hub: &Hub, link: &Link, payload: &Payload) -> Option<End> {
             answered("ConnectResetResponse");
             return Some(End::Moved(target_of(&asked)));
         }
-        // It asks nothing.
+        // It needs no response.
         "SetupAckRequest" => {}
-        other => tracing::debug!(source = %hub.source, kind = other, "a question that we do not know"),
+        other => {
+            tracing::debug!(source = %hub.source, kind = other, "ignored an unknown request of the server")
+        }
     }
     None
 }
 
-/// Where the server sends us; none where it does not say.
+/// The server to move to; `None` if the request names none.
 fn target_of(asked: &Asked) -> Option<HostPort> {
     let host = asked.server_ip.clone().filter(|host| !host.is_empty())?;
     let port = match &asked.server_port {
@@ -209,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_server_sends_us_to_another_or_just_away() {
+    fn reads_the_server_to_move_to() {
         let to =
             |json: &str| target_of(&serde_json::from_str(json).unwrap()).map(|target| target.to_string());
         assert_eq!(to(r#"{"serverIp": "10.0.0.2", "serverPort": "8848"}"#).unwrap(), "10.0.0.2:8848");

@@ -1,4 +1,4 @@
-//! The connection: how it is opened, what comes back on it, and what that means.
+//! The gRPC connection: how it is opened, its requests and responses, and their errors.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,46 +16,46 @@ use super::proto::bi_request_stream_client::BiRequestStreamClient;
 use super::proto::request_client::RequestClient;
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::registry::grpc::{Door, Line};
-use crate::registry::web::MAX_BODY;
+use crate::registry::grpc::{GrpcConnection, GrpcServer};
+use crate::registry::http_host::MAX_BODY;
 
-/// After so long a silence the server is asked whether it is there; it is given as long again, and no longer, to
-/// answer.
+/// A health check is sent after this long without a message from the server. The server fails if it does not answer for as
+/// long again.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(5);
-/// How long it has for the answer.
+/// How long the server has for its response.
 const ANSWER: Duration = Duration::from_secs(3);
-/// Between two looks whether the server knows us by now.
+/// The interval between checks whether the server has registered the connection.
 const SOON: Duration = Duration::from_millis(10);
 
-/// Who answers.
+/// The implementation of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flavour {
-    /// Nacos itself: what a connection registers of a service is one set, replaced as a whole.
+    /// Nacos: the instances that a connection registers for a service are one set, which is replaced as a whole.
     Nacos,
-    /// rnacos: each instance stands by itself, and its first metadata outlives it.
+    /// rnacos: each instance is independent, and its first metadata outlives it.
     Rnacos,
 }
 
 /// A connection that a server has accepted.
 pub(super) struct Link {
-    /// Which one it is, counted from 1.
+    /// The number of the connection, from 1.
     pub(super) epoch: u64,
     pub(super) flavour: Flavour,
-    line: Line,
-    /// What is sent on the stream.
+    line: GrpcConnection,
+    /// The messages to send on the stream.
     said: UnboundedSender<Payload>,
     heard_at: AtomicU64,
-    /// Somebody was not answered in time.
+    /// Signals that a response has timed out.
     pub(super) doubt: Notify,
     gone: watch::Sender<Option<Error>>,
 }
 
-/// What the server sends on its own account; opened once it has something to say.
+/// The stream of the server's own requests. It opens once the server has something to send.
 pub(super) type Inbox =
     tokio::task::JoinHandle<std::result::Result<tonic::Response<Streaming<Payload>>, tonic::Status>>;
 
-/// Opens a connection: the server is asked who it is, then told who we are.
-pub(super) async fn open(door: &Door, namespace: &str, epoch: u64) -> Result<(Arc<Link>, Inbox)> {
+/// Opens a connection: requests the kind of server, then sends the connection setup.
+pub(super) async fn open(door: &GrpcServer, namespace: &str, epoch: u64) -> Result<(Arc<Link>, Inbox)> {
     let line = door.connect(KEEP_ALIVE).await?;
     let checked = exchange(&line, &message::server_check(), None, ANSWER).await?;
     let outcome: Outcome = message::read(&checked, line.label())?;
@@ -66,7 +66,7 @@ pub(super) async fn open(door: &Door, namespace: &str, epoch: u64) -> Result<(Ar
     let (said, saying) = unbounded_channel();
     let mut stream =
         BiRequestStreamClient::new(line.channel.clone()).max_decoding_message_size(MAX_BODY as usize);
-    // Servers send not even the head of their answer before they have something to say.
+    // The server does not even send the response headers before its first message.
     let inbox =
         tokio::spawn(async move { stream.request_bi_stream(UnboundedReceiverStream::new(saying)).await });
     let link = Arc::new(Link {
@@ -79,7 +79,7 @@ pub(super) async fn open(door: &Door, namespace: &str, epoch: u64) -> Result<(Ar
         gone: watch::Sender::new(None),
     });
     link.say(&message::connection_setup(namespace));
-    // Nobody says when the set-up has arrived; what comes before it is refused.
+    // The setup has no response, and requests that arrive before it are rejected.
     let accepted = timeout(ANSWER, async {
         loop {
             let answer = exchange(&link.line, &message::health_check(), None, ANSWER).await?;
@@ -89,24 +89,29 @@ pub(super) async fn open(door: &Door, namespace: &str, epoch: u64) -> Result<(Ar
             }
         }
     });
-    let late = || Error::new(Kind::Timeout, format!("{}: it does not take the connection", link.label()));
+    let late = || {
+        Error::new(
+            Kind::Timeout,
+            format!("{}: the server did not accept the connection in time", link.label()),
+        )
+    };
     accepted.await.unwrap_or_else(|_| Err(late()))?;
     Ok((link, inbox))
 }
 
 impl Link {
-    /// For messages.
+    /// The name of the server in messages.
     pub(super) fn label(&self) -> &str {
         self.line.label()
     }
 
     /// Sends a message on the stream.
     pub(super) fn say(&self, message: &Message) {
-        // A stream that has ended is noticed by whoever reads it.
+        // The reader of the stream notices if it has ended.
         let _ = self.said.send(message.payload(None));
     }
 
-    /// One question, one answer; none once the connection is of no use any more.
+    /// Sends one request and waits for the response; fails once the connection is closed.
     pub(super) async fn ask(
         &self,
         message: &Message,
@@ -131,7 +136,7 @@ impl Link {
         })
     }
 
-    /// Whether the server answers still; that it says no is an answer too.
+    /// Whether the server still responds. A rejection is a response, too.
     pub(super) async fn check(&self) -> Result<()> {
         match self.ask(&message::health_check(), None, ANSWER).await {
             Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Timeout) => Err(error),
@@ -139,17 +144,17 @@ impl Link {
         }
     }
 
-    /// It was heard of.
+    /// Records that the server has sent a message.
     pub(super) fn heard(&self) {
         self.heard_at.store(clock::now().nanos(), Ordering::Relaxed);
     }
 
-    /// When it was heard of last.
+    /// When the server last sent a message.
     pub(super) fn heard_at(&self) -> Tick {
         Tick::from_nanos(self.heard_at.load(Ordering::Relaxed))
     }
 
-    /// It is of no use any more.
+    /// Marks the connection as broken.
     pub(super) fn lose(&self, error: Error) {
         self.gone.send_if_modified(|gone| {
             let is_news = gone.is_none();
@@ -158,49 +163,54 @@ impl Link {
         });
     }
 
-    /// Waits until it is of no use any more, and says why.
+    /// Waits until the connection is broken, and returns the reason.
     pub(super) async fn gone(&self) -> Error {
         let mut gone = self.gone.subscribe();
         let lost = gone.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
         lost.unwrap_or_else(|| Error::new(Kind::Unavailable, format!("{}: connection broke", self.label())))
     }
 
-    /// What a broken stream means.
+    /// The error for the status of the stream.
     pub(super) fn broken(&self, status: &tonic::Status) -> Error {
-        self.line.failed(status)
+        self.line.error_for(status)
     }
 }
 
-async fn exchange(line: &Line, message: &Message, token: Option<&str>, at_most: Duration) -> Result<Payload> {
+async fn exchange(
+    line: &GrpcConnection,
+    message: &Message,
+    token: Option<&str>,
+    at_most: Duration,
+) -> Result<Payload> {
     let mut client = RequestClient::new(line.channel.clone()).max_decoding_message_size(MAX_BODY as usize);
-    line.ask(at_most, async move { client.request(message.payload(token)).await }).await
+    line.request(at_most, async move { client.request(message.payload(token)).await }).await
 }
 
-/// The answer, or the refusal that it is.
+/// The response, or the rejection that it contains.
 fn judged(label: &str, answer: Payload) -> Result<Result<Payload>> {
     let outcome: Outcome = message::read(&answer, label)?;
     Ok(if outcome.result_code == 200 { Ok(answer) } else { Err(refusal(label, &outcome)) })
 }
 
-/// The connection is not known to the server, or no longer.
+/// The error code for a connection that the server does not know.
 const UNREGISTERED: i64 = 301;
 
 fn is_unregistered(error: &Error) -> bool {
     error.kind() == Kind::Unavailable && error.message().ends_with(&format!("({UNREGISTERED})"))
 }
 
-/// What a refusal means.
+/// The error for a rejection.
 fn refusal(label: &str, outcome: &Outcome) -> Error {
     let kind = match outcome.error_code {
         UNREGISTERED | 429 | 500 | 502 | 503 => Kind::Unavailable,
         401 => Kind::Unauthenticated,
         403 => Kind::PermissionDenied,
-        // What its own clients refuse before they send it, it counts below zero.
+        // Errors that its own clients detect before they send have negative codes.
         400 | -400 => Kind::InvalidArgument,
         _ => Kind::Protocol,
     };
     let text = outcome.message.as_deref().unwrap_or_default().trim();
-    Error::new(kind, format!("{label} refused: {text} ({})", outcome.error_code))
+    Error::new(kind, format!("{label} rejected the request: {text} ({})", outcome.error_code))
 }
 
 #[cfg(test)]
@@ -208,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_refusal_is_known_by_its_number() {
+    fn maps_error_codes_to_kinds() {
         for (code, kind) in [
             (301, Kind::Unavailable),
             (403, Kind::PermissionDenied),
@@ -219,7 +229,7 @@ mod tests {
                 Outcome { result_code: 500, error_code: code, message: Some("why".into()), success: None };
             let error = refusal("nacos://a:1", &outcome);
             assert_eq!(error.kind(), kind);
-            assert_eq!(error.message(), format!("nacos://a:1 refused: why ({code})"));
+            assert_eq!(error.message(), format!("nacos://a:1 rejected the request: why ({code})"));
             assert_eq!(is_unregistered(&error), code == 301);
         }
     }

@@ -1,4 +1,4 @@
-//! The JSON of every question and answer. Unknown keys are ignored: servers differ in them.
+//! The JSON of all requests and responses. Unknown keys are ignored: servers differ in them.
 
 use std::collections::HashMap;
 
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 use super::proto::{Body, Metadata, Payload};
 use crate::error::{Error, Kind, Result};
 
-/// What the server is told we are.
+/// The client version that the server receives.
 const VERSION: &str = concat!("Plumline:v", env!("CARGO_PKG_VERSION"));
-/// Names on one page of a list.
+/// The number of names on one page of a list.
 pub(super) const PAGE: usize = 500;
-/// So many pages of names are read; a server that still has more of them never ends.
+/// The largest number of pages. A server with more pages of names never ends the list.
 pub(super) const MOST_PAGES: usize = 200;
 
-/// A message, before it is sent.
+/// A message before it is sent.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Message {
     pub(super) kind: &'static str,
@@ -28,7 +28,7 @@ impl Message {
         Message { kind, body }
     }
 
-    /// Its envelope; a token goes into the headers.
+    /// Its envelope. The token is a header.
     pub(super) fn payload(&self, token: Option<&str>) -> Payload {
         let headers: HashMap<String, String> =
             token.map(|token| ("accessToken".to_owned(), token.to_owned())).into_iter().collect();
@@ -38,16 +38,16 @@ impl Message {
     }
 }
 
-/// Which message it is.
+/// The type of a message.
 pub(super) fn kind_of(payload: &Payload) -> &str {
     payload.metadata.as_ref().map_or("", |metadata| &metadata.r#type)
 }
 
-/// Reads its body.
+/// Deserializes the body of a message.
 pub(super) fn read<T: DeserializeOwned>(payload: &Payload, whose: &str) -> Result<T> {
     let body = payload.body.as_ref().map_or(&[] as &[u8], |body| &body.value);
     serde_json::from_slice(body).map_err(|error| {
-        let message = format!("{whose} sent a {} that is not as agreed: {error}", shown(kind_of(payload)));
+        let message = format!("{whose} sent a malformed {}: {error}", shown(kind_of(payload)));
         Error::new(Kind::Protocol, message)
     })
 }
@@ -62,7 +62,7 @@ pub(super) fn server_check() -> Message {
     Message::new("ServerCheckRequest", json!({"module": "internal"}))
 }
 
-/// Without a table of abilities: then nothing is asked about them.
+/// Without a table of abilities, so that the server does not ask about them.
 pub(super) fn connection_setup(namespace: &str) -> Message {
     let labels = json!({"source": "sdk", "module": "naming"});
     let tenant = if namespace == super::hub::PUBLIC { "" } else { namespace };
@@ -76,14 +76,14 @@ pub(super) fn health_check() -> Message {
     Message::new("HealthCheckRequest", json!({"module": "internal"}))
 }
 
-/// The answer to one of the server's questions.
+/// The response to a request of the server.
 pub(super) fn answer(kind: &'static str, request_id: &str) -> Message {
     Message::new(kind, json!({"requestId": request_id, "resultCode": 200, "errorCode": 0, "success": true}))
 }
 
 // === services ===
 
-/// Where services lie: what every question about them says.
+/// The namespace and group of all requests about services.
 #[derive(Clone, Debug)]
 pub(super) struct Space {
     pub(super) namespace: String,
@@ -113,7 +113,7 @@ impl Space {
         self.about("BatchInstanceRequest", name, more)
     }
 
-    /// Of all clusters: which are wanted is sifted here, for not every server does it in what it pushes.
+    /// Subscribes to all clusters. The client filters by cluster, because not every server filters its pushes.
     pub(super) fn subscribe(&self, name: &str, subscribe: bool) -> Message {
         self.about("SubscribeServiceRequest", name, json!({"clusters": "", "subscribe": subscribe}))
     }
@@ -123,15 +123,15 @@ impl Space {
         self.about("ServiceQueryRequest", name, more)
     }
 
-    /// A page of names; the first is 1.
+    /// Requests a page of names, counted from 1.
     pub(super) fn list(&self, page: usize) -> Message {
         self.about("ServiceListRequest", "", json!({"pageNo": page, "pageSize": PAGE}))
     }
 }
 
-// === answers ===
+// === responses ===
 
-/// What every answer says.
+/// The status in every response.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Outcome {
@@ -141,28 +141,28 @@ pub(super) struct Outcome {
     pub(super) error_code: i64,
     #[serde(default)]
     pub(super) message: Option<String>,
-    /// Nacos itself always says it; rnacos never does.
+    /// Nacos always sends it; rnacos never does.
     #[serde(default)]
     pub(super) success: Option<bool>,
 }
 
-/// A question of the server's.
+/// A request of the server.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Asked {
     #[serde(default)]
     pub(super) request_id: Option<String>,
-    /// Where to move to.
+    /// The server to move to.
     #[serde(default)]
     pub(super) server_ip: Option<String>,
-    /// Its HTTP port, as text or as a number.
+    /// Its HTTP port, as a string or a number.
     #[serde(default)]
     pub(super) server_port: Value,
     #[serde(default)]
     pub(super) service_info: Option<Info>,
 }
 
-/// An answer about one service.
+/// A response about one service.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Told {
@@ -180,7 +180,7 @@ pub(super) struct Info {
     pub(super) group_name: Option<String>,
     #[serde(default)]
     pub(super) hosts: Option<Vec<Value>>,
-    /// By the server's clock, in milliseconds.
+    /// By the clock of the server, in milliseconds.
     #[serde(default)]
     pub(super) last_ref_time: i64,
 }
@@ -203,14 +203,14 @@ mod tests {
         Space { namespace: "public".into(), group: "DEFAULT_GROUP".into() }
     }
 
-    /// What clients of Nacos' own were seen to send, without what they say beside the point.
+    /// Checks against a message of an official Nacos client, without the keys that do not matter.
     fn is(message: &Message, kind: &str, seen: &str) {
         assert_eq!(message.kind, kind);
         assert_eq!(message.body, serde_json::from_str::<Value>(seen).unwrap());
     }
 
     #[test]
-    fn questions_are_those_of_nacos_own_clients() {
+    fn requests_match_those_of_official_clients() {
         is(&server_check(), "ServerCheckRequest", r#"{"module": "internal"}"#);
         is(&health_check(), "HealthCheckRequest", r#"{"module": "internal"}"#);
         let mut setup = connection_setup("public");
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_goes_into_the_headers_and_nowhere_else() {
+    fn token_is_sent_in_the_headers_only() {
         let payload = space().query("orders").payload(Some("hush"));
         assert_eq!(payload.metadata.as_ref().unwrap().headers["accessToken"], "hush");
         assert_eq!(kind_of(&payload), "ServiceQueryRequest");
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_both_servers_are_read_and_what_is_none_is_named() {
+    fn reads_responses_of_both_servers_and_names_malformed_ones() {
         for seen in [
             r#"{"errorCode": 0, "message": "success", "resultCode": 200, "serviceInfo": {"allIps": false, "hosts": [], "lastRefTime": 7, "name": "orders", "valid": true}, "success": true}"#,
             r#"{"errorCode": 0, "message": null, "requestId": null, "resultCode": 200, "serviceInfo": {"allIPs": false, "hosts": [], "lastRefTime": 7, "name": "orders"}}"#,
@@ -274,7 +274,7 @@ mod tests {
             payload.body.as_mut().unwrap().value.truncate(9);
             let error = read::<Told>(&payload, "nacos://a").unwrap_err();
             assert_eq!(error.kind(), Kind::Protocol);
-            assert!(error.message().contains("nacos://a sent a ServiceQueryRequest"), "{error}");
+            assert!(error.message().contains("nacos://a sent a malformed ServiceQueryRequest"), "{error}");
         }
     }
 }

@@ -1,71 +1,71 @@
-//! What has to be sent so that a server knows what this program has registered of one service. Pure.
+//! The requests that bring a server up to date with the registrations of one service. Pure.
 //!
-//! **Nacos** keeps one set for each connection and service: `registerInstance` makes it a set of one, a batch replaces
-//! it, `deregisterInstance` empties it. So whatever changes, the whole set is sent.
+//! **Nacos** keeps one set per connection and service. `registerInstance` replaces it by one instance, a batch replaces it
+//! by several, and `deregisterInstance` empties it. So after any change the whole set is sent.
 //!
-//! **rnacos** keeps each instance by itself, and a batch only adds to them. Its first metadata outlives an instance by
-//! a minute, and stands against whatever is registered meanwhile, deregistered before or not; but only if there was any.
-//! So an instance is registered without a word first, not to be called, and then as it is: from then on each
-//! registration replaces what it says.
+//! **rnacos** keeps each instance separately, and a batch only adds instances. The first metadata of an instance outlives
+//! it by a minute and overrides later registrations, even after a deregistration; but only if it was not empty. So an
+//! instance is first announced without metadata and with weight 0, then registered: from then on each registration replaces
+//! its metadata.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::link::Flavour;
 use crate::error::Error;
 use crate::model::Instance;
-use crate::registry::{Entry, Health};
+use crate::registry::types::{RegistryEntry, ReportedHealth};
 
-/// Where an instance listens: what tells it from others of its service.
+/// The address an instance listens on. It identifies the instance within its service.
 pub(super) type Place = (String, u16);
 
-/// What this program has registered of one service.
+/// The registrations of this process for one service.
 #[derive(Debug, Default)]
 pub(super) struct Ours {
     pub(super) held: BTreeMap<Place, Held>,
-    /// What is registered no more, and the connection that may still hold it.
-    pub(super) leaving: BTreeMap<Place, (Entry, u64)>,
+    /// The instances that were deregistered, and the connection that may still hold each of them.
+    pub(super) leaving: BTreeMap<Place, (RegistryEntry, u64)>,
 }
 
-/// One of these.
+/// A registered instance.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) entry: Entry,
-    /// Since when it is registered, and since when so.
+    pub(super) entry: RegistryEntry,
+    /// When it was registered, and when it was last changed.
     pub(super) since: (String, String),
-    /// What was sent last, whether it arrived or not, and by which connection; 0: none.
+    /// The connection that sent it last, whether the request succeeded or not; 0: none.
     pub(super) sent: u64,
-    /// What the server has taken.
+    /// The state that the server has accepted.
     pub(super) written: Option<Written>,
-    /// The connection under which its registration was answered.
+    /// The connection on which its registration was confirmed to the caller.
     pub(super) confirmed: u64,
-    /// How many looks in a row have not found it.
+    /// How many reads in a row did not contain it.
     pub(super) missing: u32,
-    /// Why the server does not take it as it is, and the connection that was told so.
+    /// Why the server rejects it in its current form, and the connection on which it did.
     pub(super) refused: Option<(u64, Error)>,
 }
 
-/// What the server has taken.
+/// The state of an instance that the server has accepted.
 #[derive(Clone, Debug)]
 pub(super) struct Written {
     pub(super) epoch: u64,
     pub(super) instance: Instance,
-    pub(super) health: Health,
+    pub(super) health: ReportedHealth,
     pub(super) at: crate::clock::Tick,
 }
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// These, as they are: one by one where it is only one.
+    /// Registers these instances: as a batch if there are several.
     Tell(BTreeSet<Place>),
-    /// These, without a word and not to be called.
+    /// Announces these instances without metadata and with weight 0.
     Announce(BTreeSet<Place>),
-    /// This one is no more.
+    /// Deregisters this instance.
     Remove(Place),
 }
 
 impl Held {
-    /// Whether the server has taken what is to be said, by this connection.
+    /// Whether the server has accepted the current state on this connection.
     pub(super) fn is_told(&self, epoch: u64) -> bool {
         self.written.as_ref().is_some_and(|written| {
             written.epoch == epoch
@@ -74,7 +74,7 @@ impl Held {
         })
     }
 
-    /// Why this connection has nothing to say of it.
+    /// Why this connection must not send it.
     pub(super) fn refusal(&self, epoch: u64) -> Option<&Error> {
         self.refused.as_ref().filter(|(by, _)| *by == epoch).map(|(_, error)| error)
     }
@@ -85,8 +85,8 @@ impl Held {
 }
 
 impl Ours {
-    /// An entry as it is from now on.
-    pub(super) fn put(&mut self, entry: &Entry, now: &str) {
+    /// Adds or replaces an entry.
+    pub(super) fn put(&mut self, entry: &RegistryEntry, now: &str) {
         let place = place_of(entry);
         let held = self.held.entry(place).or_insert_with(|| Held {
             entry: entry.clone(),
@@ -102,7 +102,7 @@ impl Ours {
         }
         if held.entry.generation != entry.generation {
             held.since = (now.to_owned(), now.to_owned());
-            // What the server holds is somebody else's.
+            // The server holds the state of another registration.
             held.confirmed = 0;
         } else if held.entry != *entry {
             now.clone_into(&mut held.since.1);
@@ -110,8 +110,8 @@ impl Ours {
         held.entry = entry.clone();
     }
 
-    /// The entry is no more; where another has taken its place, that one stays.
-    pub(super) fn strike(&mut self, entry: &Entry) {
+    /// Removes an entry, unless another registration has replaced it.
+    pub(super) fn strike(&mut self, entry: &RegistryEntry) {
         let place = place_of(entry);
         if self.held.get(&place).is_some_and(|held| held.entry.generation == entry.generation) {
             let Some(held) = self.held.remove(&place) else { return };
@@ -121,7 +121,7 @@ impl Ours {
         }
     }
 
-    /// What this connection has to send.
+    /// The requests that this connection has to send.
     pub(super) fn plan(&self, flavour: Flavour, epoch: u64) -> Vec<Step> {
         let leaving =
             self.leaving.iter().filter(|(place, (_, by))| *by == epoch && !self.held.contains_key(*place));
@@ -157,8 +157,8 @@ impl Step {
     }
 }
 
-/// Where an entry listens.
-pub(super) fn place_of(entry: &Entry) -> Place {
+/// The address of an entry.
+pub(super) fn place_of(entry: &RegistryEntry) -> Place {
     (entry.instance.host.clone(), entry.instance.port)
 }
 
@@ -167,9 +167,9 @@ mod tests {
     use super::*;
     use crate::clock;
 
-    fn entry(port: u16, generation: &str) -> Entry {
+    fn entry(port: u16, generation: &str) -> RegistryEntry {
         let instance = Instance::new("orders", port).host("h").weight(5);
-        Entry { instance, generation: generation.into(), health: Health::Unsaid }
+        RegistryEntry { instance, generation: generation.into(), health: ReportedHealth::Unspecified }
     }
 
     fn at(ports: impl IntoIterator<Item = u16>) -> BTreeSet<Place> {
@@ -180,15 +180,15 @@ mod tests {
         ("h".into(), port)
     }
 
-    fn put(ours: &mut Ours, entry: &Entry) {
+    fn put(ours: &mut Ours, entry: &RegistryEntry) {
         ours.put(entry, "now");
     }
 
-    /// As if the server had taken all of it.
+    /// Marks all registrations as accepted by the server.
     fn taken(ours: &mut Ours, epoch: u64) {
         ours.leaving.clear();
         for held in ours.held.values_mut() {
-            let Entry { instance, health, .. } = held.entry.clone();
+            let RegistryEntry { instance, health, .. } = held.entry.clone();
             held.sent = epoch;
             held.written = Some(Written { epoch, instance, health, at: clock::now() });
         }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn nacos_is_told_the_whole_set_whatever_changes() {
+    fn sends_the_whole_set_to_nacos_after_any_change() {
         let mut ours = Ours::default();
         assert!(ours.plan(Flavour::Nacos, 1).is_empty());
         put(&mut ours, &entry(1, "g"));
@@ -217,11 +217,11 @@ mod tests {
         taken(&mut ours, 1);
         ours.strike(&entry(2, "g"));
         assert_eq!(ours.plan(Flavour::Nacos, 1), [Step::Remove(one(2))]);
-        assert!(ours.plan(Flavour::Nacos, 2).is_empty(), "another connection holds nothing of it");
+        assert!(ours.plan(Flavour::Nacos, 2).is_empty(), "another connection holds nothing");
     }
 
     #[test]
-    fn rnacos_is_told_what_is_new_twice_and_what_changed_once() {
+    fn announces_new_instances_to_rnacos_before_registering() {
         let mut ours = holding([1, 2, 3]);
         put(&mut ours, &entry(4, "g"));
         let mut changed = entry(2, "g");
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_has_taken_a_place_is_not_struck_with_whoever_had_it() {
+    fn removal_keeps_a_newer_registration() {
         let mut ours = holding([1]);
         put(&mut ours, &entry(1, "later"));
         ours.strike(&entry(1, "g"));
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_refused_is_left_out_until_it_is_another_or_the_connection_is() {
+    fn skips_rejected_instances_until_they_or_the_connection_change() {
         let mut ours = holding([1]);
         put(&mut ours, &entry(2, "g"));
         ours.held.get_mut(&one(2)).unwrap().refused = Some((1, Error::invalid("too much")));
@@ -257,9 +257,9 @@ mod tests {
     }
 
     #[test]
-    fn health_is_told_like_anything_else() {
+    fn sends_a_change_of_health() {
         let mut ours = holding([1]);
-        put(&mut ours, &Entry { health: Health::Says(false), ..entry(1, "g") });
+        put(&mut ours, &RegistryEntry { health: ReportedHealth::Reported(false), ..entry(1, "g") });
         for flavour in [Flavour::Nacos, Flavour::Rnacos] {
             assert_eq!(ours.plan(flavour, 1), [Step::Tell(at([1]))]);
         }

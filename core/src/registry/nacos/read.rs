@@ -1,4 +1,4 @@
-//! What a server lists: endpoints of a service, and the names of all.
+//! Reads lists of endpoints and service names.
 
 use std::sync::Arc;
 
@@ -9,11 +9,11 @@ use super::names;
 use super::record::Listed;
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
-use crate::registry::web::is_away;
-use crate::registry::{Absence, Listing, RegistryUpdate};
+use crate::registry::http_host::is_outage;
+use crate::registry::types::{Absence, Listing, RegistryUpdate};
 
 impl Hub {
-    /// All endpoints of a service, asked for once; once more where the connection breaks under the question.
+    /// Reads all endpoints of a service; once more if the connection breaks during the request.
     pub(super) async fn read(&self, service: &str) -> Result<RegistryUpdate> {
         let name = names::escape(service)?;
         let look = async |link: Arc<Link>| {
@@ -22,16 +22,16 @@ impl Hub {
             Ok(self.heard(&link, service, listing))
         };
         match look(self.link_again().await?).await {
-            Err(error) if is_away(&error) => look(self.link_again().await?).await,
+            Err(error) if is_outage(&error) => look(self.link_again().await?).await,
             outcome => outcome,
         }
     }
 
-    /// What there is to be told of one service.
+    /// The update for the list of one service.
     pub(super) fn heard(&self, link: &Link, service: &str, listing: Listing) -> RegistryUpdate {
         RegistryUpdate {
             epoch: Some(self.epoch_of(link)),
-            absence: Absence::WhenSettled,
+            absence: Absence::AfterSettling,
             lists: vec![(service.to_owned(), listing)],
             ..RegistryUpdate::default()
         }
@@ -56,10 +56,17 @@ impl Hub {
                 return Ok(all);
             }
         }
-        Err(Error::new(Kind::Protocol, format!("{}: full pages of names, and no end of them", link.label())))
+        Err(Error::new(
+            Kind::Protocol,
+            format!(
+                "{}: the list of service names does not end after {} full pages",
+                link.label(),
+                message::MOST_PAGES
+            ),
+        ))
     }
 
-    /// The endpoints in a list; names become addresses.
+    /// The endpoints in a list. Host names are resolved.
     pub(super) async fn listing(&self, link: &Link, service: &str, info: Info) -> Listing {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         for row in info.hosts.unwrap_or_default() {
@@ -67,7 +74,7 @@ impl Hub {
                 Ok(listed) => listed,
                 Err(error) => {
                     let record = format!("{service} at {}:{}", row["ip"], row["port"]);
-                    self.unreadable.warn(&record, row.to_string().as_bytes(), &error);
+                    self.record_warnings.warn_once(&record, row.to_string().as_bytes(), &error);
                     continue;
                 }
             };
@@ -75,12 +82,12 @@ impl Hub {
             if is_half_told || !listed.is_shown(self.cluster.as_deref()) {
                 continue;
             }
-            match self.names.found(listed.host(), self.timeout).await {
+            match self.names.resolve_async(listed.host(), self.timeout).await {
                 Ok(ips) => {
                     endpoints.extend(ips.into_iter().map(|ip| listed.endpoint(service, ip, &self.source)));
                 }
                 Err(error) => {
-                    tracing::debug!(source = %self.source, service, %error, "left out: its host is not known");
+                    tracing::debug!(source = %self.source, service, %error, "skipped an endpoint: its host cannot be resolved");
                 }
             }
         }

@@ -1,8 +1,8 @@
-//! What a server lists, and what it is to store.
+//! The JSON of an instance, as a server lists and stores it.
 //!
-//! Nacos has fields for address, port, weight and health. Everything else lies in the metadata: the labels, and beside
-//! them `version`, `protocol`, `health`, `created_at`, `updated_at`, `last_check`, `ttl`, `tags`, `zone`. There is no
-//! field for an id: readers know an instance by service, address and port.
+//! Nacos has fields for address, port, weight and health. All other values are in the metadata: the labels, `version`,
+//! `protocol`, `health`, `created_at`, `updated_at`, `last_check`, `ttl`, `tags` and `zone`. There is no field for an id:
+//! readers identify an instance by service, address and port.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -13,15 +13,16 @@ use serde_json::{Value, json};
 
 use super::link::Flavour;
 use crate::model::{Endpoint, Labels, default_instance_id};
-use crate::registry::{DEFAULT_TTL, Entry, carried_labels};
+use crate::registry::labels::encode_labels;
+use crate::registry::types::{DEFAULT_TTL, RegistryEntry};
 
-/// What the metadata says beside the labels.
+/// The metadata keys that are not labels.
 const OWN: [&str; 7] = ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
-/// So many characters of metadata Nacos takes since 2.3, unless it was configured not to check.
+/// The maximum number of characters of metadata since Nacos 2.3, unless the check is disabled.
 const MOST_METADATA: usize = 1024;
-/// Where an instance lies unless it says so.
+/// The default cluster.
 const CLUSTER: &str = "DEFAULT";
-/// A weight of exactly 1 counts as none given at rnacos, and leaves whatever was.
+/// rnacos treats a weight of exactly 1 as not set, and keeps the previous weight.
 const ALMOST_ONE: f64 = 1.000_001;
 
 /// An instance, as a server lists it.
@@ -51,33 +52,34 @@ const fn yes() -> bool {
 }
 
 impl Listed {
-    /// The instance in a row, or why there is none.
+    /// Deserializes an instance, or says what is wrong with it.
     pub(super) fn read(row: &Value) -> Result<Listed, String> {
         let listed = Listed::deserialize(row).map_err(|error| error.to_string())?;
         match (listed.ip.is_empty(), listed.port) {
-            (true, _) => Err("its ip is empty".into()),
-            (_, 0) => Err("its port is 0".into()),
+            (true, _) => Err("the ip is empty".into()),
+            (_, 0) => Err("the port is 0".into()),
             _ => Ok(listed),
         }
     }
 
-    /// Where it listens: a name or an address.
+    /// The host it listens on: a name or an IP address.
     pub(super) fn host(&self) -> &str {
         &self.ip
     }
 
-    /// Which instance it is, within its service.
+    /// The address that identifies the instance within its service.
     pub(super) fn place(&self) -> (String, u16) {
         (self.ip.clone(), self.port)
     }
 
-    /// Whether it is to be seen: not switched off, and in the cluster that is asked for.
+    /// Whether it is enabled and in the requested cluster.
     pub(super) fn is_shown(&self, cluster: Option<&str>) -> bool {
         let own = self.cluster_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(CLUSTER);
         self.enabled && cluster.is_none_or(|cluster| cluster == own)
     }
 
-    /// Whether it is what [`bare`] leaves for a moment. It may be listed as healthy: so are all while none is.
+    /// Whether it is only [`announced`](announcement). It may be listed as healthy: servers list all instances as healthy
+    /// while none is.
     pub(super) fn is_bare(&self) -> bool {
         self.weight == 0.0 && self.metadata.as_ref().is_none_or(BTreeMap::is_empty)
     }
@@ -97,7 +99,7 @@ impl Listed {
             labels,
             weight: weight_of(self.weight),
             healthy: self.healthy && health != "unhealthy",
-            // Some leave the time empty in their way: it tells nothing.
+            // Some programs write the zero time of Go: it identifies nothing.
             generation: if created.starts_with("0001-") { String::new() } else { created },
             source: source.to_owned(),
             ..endpoint
@@ -114,26 +116,26 @@ fn text_of((name, value): (&String, &Value)) -> Option<(String, String)> {
     Some((name.clone(), text))
 }
 
-/// Nacos knows fractions; whoever has any weight gets some calls.
+/// Nacos uses fractional weights. Every positive weight becomes at least 1.
 fn weight_of(weight: f64) -> u32 {
     if weight > 0.0 { weight.round().clamp(1.0, f64::from(u32::MAX)) as u32 } else { 0 }
 }
 
-/// What a server is to store of an entry. `since`: since when it is registered, and since when so.
+/// The JSON of an entry. `since`: when it was registered, and when it was last changed.
 pub(super) fn instance(
-    entry: &Entry,
+    entry: &RegistryEntry,
     since: &(String, String),
     cluster: Option<&str>,
     flavour: Flavour,
 ) -> Value {
     let instance = &entry.instance;
-    let mut metadata = carried_labels(instance);
-    metadata.remove("weight"); // it has a field of its own
+    let mut metadata = encode_labels(instance);
+    metadata.remove("weight"); // the weight has its own field
     let (created, updated) = since.clone();
     let own = [
         instance.version.clone(),
         instance.protocol.clone(),
-        if entry.is_well() { "healthy" } else { "unhealthy" }.into(),
+        if entry.is_healthy() { "healthy" } else { "unhealthy" }.into(),
         created,
         updated.clone(),
         updated,
@@ -145,13 +147,13 @@ pub(super) fn instance(
         (_, weight) => json!(weight),
     };
     json!({
-        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": entry.is_well(),
+        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": entry.is_healthy(),
         "enabled": true, "ephemeral": true, "clusterName": cluster.unwrap_or(CLUSTER), "metadata": metadata
     })
 }
 
-/// What is wrong with a row whose metadata is longer than Nacos takes unless it was told to: names and values
-/// together, counted as Java counts.
+/// Why Nacos rejects an instance with its default settings: the metadata is too long. Keys and values count together, in
+/// UTF-16 units like in Java.
 pub(super) fn too_much(row: &Value) -> Option<String> {
     let metadata = row["metadata"].as_object()?;
     let length = |text: &str| text.encode_utf16().count();
@@ -164,8 +166,8 @@ pub(super) fn too_much(row: &Value) -> Option<String> {
     })
 }
 
-/// The same without a word, and not to be called.
-pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
+/// The JSON of an instance that is announced: without metadata and with weight 0.
+pub(super) fn bare(entry: &RegistryEntry, cluster: Option<&str>) -> Value {
     let instance = &entry.instance;
     json!({
         "ip": instance.host, "port": instance.port, "weight": 0, "healthy": false,
@@ -173,7 +175,7 @@ pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
     })
 }
 
-/// As Go writes durations.
+/// A duration in the syntax of Go.
 fn go_duration(duration: Duration) -> String {
     match (duration.as_secs(), duration.subsec_millis()) {
         (seconds, 0) => format!("{seconds}s"),
@@ -185,12 +187,12 @@ fn go_duration(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::model::Instance;
-    use crate::registry::Health;
+    use crate::registry::types::ReportedHealth;
 
     const SOURCE: &str = "nacos://127.0.0.1:8848";
 
-    fn entry(instance: Instance) -> Entry {
-        Entry { instance, generation: "g".into(), health: Health::Unsaid }
+    fn entry(instance: Instance) -> RegistryEntry {
+        RegistryEntry { instance, generation: "g".into(), health: ReportedHealth::Unspecified }
     }
 
     fn endpoint(row: &Value) -> Endpoint {
@@ -198,7 +200,7 @@ mod tests {
         listed.endpoint("user-service", "127.0.0.1".parse().unwrap(), SOURCE)
     }
 
-    /// What a service of another writer was seen to leave.
+    /// An instance registered by an existing service.
     fn seen() -> Value {
         json!({
             "ip": "127.0.0.1", "port": 8080, "clusterName": "DEFAULT", "weight": 10.0, "healthy": true,
@@ -211,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_existing_service_left_is_read() {
+    fn reads_instances_of_existing_services() {
         let endpoint = endpoint(&seen());
         assert_eq!(
             (endpoint.version.as_str(), endpoint.protocol.as_str(), endpoint.weight),
@@ -224,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_differs_from_theirs_in_nothing_but_the_time() {
+    fn writes_the_same_instance_as_existing_services() {
         let mine = Instance::new("user-service", 8080)
             .host("127.0.0.1")
             .version("1.0.0")
@@ -247,13 +249,13 @@ mod tests {
     }
 
     #[test]
-    fn weight_zone_health_and_generation_come_back() {
+    fn weight_zone_health_and_generation_round_trip() {
         let mine = entry(
             Instance::new("user-service", 80).host("h").weight(7).zone("z").ttl(Duration::from_millis(1500)),
         );
         let at = "2023-11-14T22:13:20Z".to_owned();
         let row = instance(
-            &Entry { health: Health::Says(false), ..mine },
+            &RegistryEntry { health: ReportedHealth::Reported(false), ..mine },
             &(at.clone(), at),
             Some("c"),
             Flavour::Nacos,
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_measured_as_nacos_does() {
+    fn measures_metadata_like_nacos() {
         let row = |text: String| json!({"metadata": {"ab": "c", "note": text}});
         assert_eq!(too_much(&row("x".repeat(1024 - 7))), None);
         let why = too_much(&row("x".repeat(1024 - 6))).unwrap();
@@ -283,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn a_weight_is_rounded_but_never_to_nothing() {
+    fn rounds_weights_to_at_least_1() {
         for (nacos, ours) in
             [(0.0, 0), (-1.0, 0), (0.01, 1), (1.4, 1), (2.5, 3), (1e30, u32::MAX), (f64::NAN, 0)]
         {
@@ -292,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_switched_off_elsewhere_or_no_record_is_left_out() {
+    fn skips_disabled_other_cluster_and_malformed_instances() {
         let shown = |more: Value, cluster| {
             let mut row = json!({"ip": "h", "port": 1});
             row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -320,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bare_is_known_for_it() {
+    fn recognizes_announced_instances() {
         let of_one = |flavour| {
             let at = ("now".into(), "now".into());
             instance(&entry(Instance::new("s", 1).host("h")), &at, None, flavour)

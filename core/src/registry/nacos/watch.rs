@@ -1,8 +1,8 @@
-//! Subscriptions, pushes, and a look now and then.
+//! Watches services: subscriptions, pushes, and regular reads.
 //!
 //! ```text
-//!  connected ─► every wanted service is subscribed to; the answer is its list ─► pushes ─► lost ─► again
-//!                    └─ a look at each, every half a minute, for what a push may have missed
+//!  connected ─► subscribes to every service; the response is its list ─► pushes ─► connection lost ─► again
+//!                    └─ reads each service every 30 s, in case a push was lost
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,38 +21,38 @@ use super::message::{Info, Told};
 use super::names;
 use crate::clock::Tick;
 use crate::error::{Error, Result};
+use crate::registry::async_bridge::{WatchCommand, WatchCommands};
+use crate::registry::http_host::is_outage;
 use crate::registry::polling::jittered;
-use crate::registry::pushed::{Wish, Wishes};
-use crate::registry::web::is_away;
-use crate::registry::{Listing, RegistryUpdate, Sink};
+use crate::registry::types::{Listing, RegistryUpdate, UpdateSink};
 
-/// How often each service is looked at although nothing was pushed.
+/// How often each service is read, even without a push.
 const LOOK: Duration = Duration::from_secs(30);
-/// How often somebody is looked for who is due: each time a part of them.
+/// How often to check which services are due.
 const ROUND: Duration = Duration::from_secs(1);
-/// How often the names of all services are asked for: they are not pushed.
+/// How often the names of all services are read: servers do not push them.
 const NAMES: Duration = Duration::from_secs(3);
-/// A service that could not be asked about is tried again after this,
+/// When a failed request about a service is retried,
 const AGAIN: Duration = Duration::from_secs(1);
-/// and one that the server does not want to tell of after this.
+/// and when it is retried after the server has rejected it.
 const REFUSED: Duration = Duration::from_secs(10);
-/// So many questions are on their way at a time.
+/// How many requests are in flight at the same time.
 const SIDE_BY_SIDE: usize = 64;
 
-/// What is watched, by one client.
+/// Everything that one client watches.
 struct Watching {
     hub: Arc<Hub>,
-    sink: Arc<dyn Sink>,
-    /// A name once seen is followed ever after: its end is to be seen too.
+    sink: Arc<dyn UpdateSink>,
+    /// A name that was listed once is watched from then on, so that its end is noticed too.
     wanted: BTreeSet<String>,
     all: bool,
 }
 
-/// What is known of it on one connection.
+/// The watched services on one connection.
 struct Following {
     link: Arc<Link>,
     topics: BTreeMap<String, Topic>,
-    /// Questions on their way.
+    /// The requests in flight.
     asked: JoinSet<Answer>,
     gate: Arc<Semaphore>,
     names_at: Instant,
@@ -61,17 +61,17 @@ struct Following {
 
 #[derive(Default)]
 struct Topic {
-    /// When what we have was so, by the server's clock.
+    /// The time of the last list, by the clock of the server.
     last_ref: i64,
-    /// Whether the server has taken the subscription.
+    /// Whether the server has accepted the subscription.
     subscribed: bool,
-    /// Whether the server did not want to tell of it when it was asked last.
+    /// Whether the server rejected the last request.
     refused: bool,
-    /// When it is to be asked about next; none: it is being asked.
+    /// When to read it next; `None` while a request is in flight.
     due: Option<Instant>,
 }
 
-/// What comes back of a question, or what a push told.
+/// The result of a request or a push.
 enum Answer {
     Listed { service: String, last_ref: i64, listing: Listing, subscribed: bool },
     Failed { service: String, error: Error },
@@ -84,8 +84,8 @@ impl Drop for Watching {
     }
 }
 
-/// Follows what is wished for until nobody does any more.
-pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
+/// Watches what the commands subscribe to, until the handle is dropped.
+pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn UpdateSink>, mut wishes: WatchCommands) {
     let hub = Arc::clone(&nacos.hub);
     let mut pushes = hub.listen();
     let mut state = hub.state.subscribe();
@@ -98,10 +98,10 @@ pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn Sink>, mut wishes: Wi
                     return;
                 }
             }
-            State::Down(error) => watching.sink.lost(error),
+            State::Down(error) => watching.sink.on_failure(error),
             State::Opening => {}
         }
-        // Until it is another one.
+        // Wait for the next state of the connection.
         loop {
             tokio::select! {
                 changed = state.changed() => match changed {
@@ -118,25 +118,25 @@ pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn Sink>, mut wishes: Wi
 }
 
 impl Watching {
-    /// Notes a wish; the service that is to be asked about.
-    fn note(&mut self, wish: &Wish) -> Option<String> {
+    /// Applies a command. Returns the service to request.
+    fn note(&mut self, wish: &WatchCommand) -> Option<String> {
         match wish {
-            Wish::Want(service) => self.want(service).then(|| service.clone()),
-            Wish::Refresh(service) => Some(service.clone()),
-            Wish::Forget(service) => {
+            WatchCommand::Subscribe(service) => self.want(service).then(|| service.clone()),
+            WatchCommand::Refresh(service) => Some(service.clone()),
+            WatchCommand::Unsubscribe(service) => {
                 if !self.all && self.wanted.remove(service) {
                     self.hub.unfollow(service);
                 }
                 None
             }
-            Wish::All => {
+            WatchCommand::SubscribeAll => {
                 self.all = true;
                 None
             }
         }
     }
 
-    /// Whether it was not wanted before.
+    /// Adds a service; false if it was watched already.
     fn want(&mut self, service: &str) -> bool {
         let is_new = self.wanted.insert(service.to_owned());
         if is_new {
@@ -145,14 +145,14 @@ impl Watching {
         is_new
     }
 
-    /// Follows one connection to its end; false once nobody watches any more.
+    /// Serves one connection until it ends. False once the handle has been dropped.
     async fn follow(
         &mut self,
         link: Arc<Link>,
-        wishes: &mut Wishes,
+        wishes: &mut WatchCommands,
         pushes: &mut UnboundedReceiver<Info>,
     ) -> bool {
-        // What was pushed before belongs to another connection.
+        // Earlier pushes belong to another connection.
         while pushes.try_recv().is_ok() {}
         let now = Instant::now();
         let mut following = Following {
@@ -181,7 +181,7 @@ impl Watching {
                 },
                 Some(answer) = following.asked.join_next() => match answer {
                     Ok(answer) => self.answered(&mut following, answer),
-                    Err(error) => tracing::error!(%error, "a question broke off; please report it"),
+                    Err(error) => tracing::error!(%error, "a request panicked; please report it"),
                 },
                 () = sleep_until(round) => {
                     round = Instant::now() + ROUND;
@@ -191,22 +191,25 @@ impl Watching {
         }
     }
 
-    /// The registry answers, although nothing may be watched yet.
+    /// Reports that the registry answers, even if nothing is watched yet.
     fn say_up(&self, link: &Link) {
-        self.sink.heard(RegistryUpdate { epoch: Some(self.hub.epoch_of(link)), ..RegistryUpdate::default() });
+        self.sink
+            .on_update(RegistryUpdate { epoch: Some(self.hub.epoch_of(link)), ..RegistryUpdate::default() });
     }
 
-    fn wished(&mut self, following: &mut Following, wish: &Wish) {
+    fn wished(&mut self, following: &mut Following, wish: &WatchCommand) {
         let to_ask = self.note(wish);
         match wish {
-            Wish::Want(_) => to_ask.iter().for_each(|service| following.subscribe(&self.hub, service)),
-            Wish::Refresh(_) => to_ask.iter().for_each(|service| following.look(&self.hub, service)),
-            Wish::Forget(service) => {
+            WatchCommand::Subscribe(_) => {
+                to_ask.iter().for_each(|service| following.subscribe(&self.hub, service))
+            }
+            WatchCommand::Refresh(_) => to_ask.iter().for_each(|service| following.look(&self.hub, service)),
+            WatchCommand::Unsubscribe(service) => {
                 if !self.all && following.topics.remove(service).is_some() {
                     following.unsubscribe(&self.hub, service);
                 }
             }
-            Wish::All => following.ask_names(&self.hub),
+            WatchCommand::SubscribeAll => following.ask_names(&self.hub),
         }
     }
 
@@ -219,19 +222,19 @@ impl Watching {
                         topic.subscribed = true;
                         topic.due = Some(Instant::now() + jittered(LOOK));
                     }
-                    // Older than what we have: a push that was overtaken, or a look that is behind.
+                    // Older than the last list: a late push, or a read that is out of date.
                     if last_ref < topic.last_ref {
                         return;
                     }
                     topic.last_ref = last_ref;
                     topic.refused = false;
                 }
-                self.sink.heard(self.hub.heard(&following.link, &service, listing));
+                self.sink.on_update(self.hub.heard(&following.link, &service, listing));
                 self.confirm(following);
             }
             Answer::Failed { service, error } => {
                 if let Some(error) = following.failed(&self.hub, &service, error) {
-                    self.sink.lost(error);
+                    self.sink.on_failure(error);
                 }
             }
             Answer::Names(Ok(names)) => {
@@ -243,19 +246,19 @@ impl Watching {
                 }
             }
             Answer::Names(Err(error)) => {
-                tracing::debug!(source = %self.hub.source, %error, "the names of services were not told");
+                tracing::debug!(source = %self.hub.source, %error, "reading the names of all services failed");
             }
         }
     }
 
-    /// Asks what is due, and says what the connection's being alive confirms.
+    /// Sends the due requests, and confirms the unchanged services while the connection is alive.
     fn look_round(&mut self, following: &mut Following) {
         let now = Instant::now();
         let is_due = |topic: &Topic| topic.due.is_some_and(|due| due <= now);
         let due: Vec<(String, bool)> = following
             .topics
             .iter()
-            .filter(|(service, topic)| is_due(topic) && (!topic.subscribed || self.sink.is_used(service)))
+            .filter(|(service, topic)| is_due(topic) && (!topic.subscribed || self.sink.is_in_use(service)))
             .map(|(service, topic)| (service.clone(), topic.subscribed))
             .collect();
         for (service, subscribed) in due {
@@ -274,8 +277,8 @@ impl Watching {
         self.confirm(following);
     }
 
-    /// What has not been pushed is as it was, once every subscription has been answered: said when that is so, and
-    /// then each time the server gives a sign of life.
+    /// Confirms the services without a push, once every subscription has been accepted, and then again with each sign of
+    /// life of the server.
     fn confirm(&mut self, following: &mut Following) {
         let heard_at = following.link.heard_at();
         let is_news = following.confirmed_at == Tick::ZERO
@@ -283,38 +286,38 @@ impl Watching {
         if is_news && following.topics.values().all(|topic| topic.subscribed) {
             following.confirmed_at = heard_at;
             let epoch = Some(self.hub.epoch_of(&following.link));
-            self.sink.heard(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
+            self.sink.on_update(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
         }
     }
 }
 
 impl Following {
-    /// A service could not be asked about: what is wrong with the registry for it. What the server does not want to
-    /// tell of is that service's affair, as long as it tells of others.
+    /// Handles a failed request about a service. Returns an error if it concerns the whole registry: a rejection concerns
+    /// only its service, unless all services are rejected.
     fn failed(&mut self, hub: &Hub, service: &str, error: Error) -> Option<Error> {
-        let is_refused = !is_away(&error);
+        let is_refused = !is_outage(&error);
         let is_well = |topic: &Topic| topic.subscribed && !topic.refused;
         let are_others_well = self.topics.iter().any(|(name, topic)| name != service && is_well(topic));
         let topic = self.topics.get_mut(service)?;
         topic.due = Some(Instant::now() + jittered(if is_refused { REFUSED } else { AGAIN }));
         if !is_refused {
-            tracing::debug!(source = %hub.source, service, %error, "not answered; asked again");
+            tracing::debug!(source = %hub.source, service, %error, "request failed; retrying");
             return None;
         }
         if !std::mem::replace(&mut topic.refused, true) {
-            tracing::warn!(source = %hub.source, service, %error, "cannot be read");
+            tracing::warn!(source = %hub.source, service, %error, "cannot read this service");
         }
         (!are_others_well).then_some(error)
     }
 
-    /// Subscribes to a service; the answer is its list.
+    /// Subscribes to a service; the response is its list.
     fn subscribe(&mut self, hub: &Arc<Hub>, service: &str) {
         let topic = self.topics.entry(service.to_owned()).or_default();
         topic.due = None;
         self.ask(hub, service, true);
     }
 
-    /// Asks for its list.
+    /// Reads the list of a service.
     fn look(&mut self, hub: &Arc<Hub>, service: &str) {
         self.ask(hub, service, false);
     }
@@ -335,11 +338,11 @@ impl Following {
         });
     }
 
-    /// Reads what was pushed.
+    /// Handles a push.
     fn read(&mut self, hub: &Arc<Hub>, info: Info) {
         let Some(service) = hub.service_of(&info) else { return };
         if !self.topics.contains_key(&service) {
-            // Whoever wanted it may have gone without a word.
+            // The service is not watched any more.
             self.unsubscribe(hub, &service);
             return;
         }
@@ -351,16 +354,16 @@ impl Following {
         });
     }
 
-    /// Ends a subscription, unless another watch goes by it. What is pushed all the same is left out.
+    /// Ends a subscription, unless another watch uses it. Later pushes are ignored.
     fn unsubscribe(&self, hub: &Arc<Hub>, service: &str) {
         if hub.is_followed(service) {
             return;
         }
         let (hub, link, service) = (hub.clone(), self.link.clone(), service.to_owned());
-        // Whoever wants it next counts on it being brought to its end.
+        // Runs to its end, because the next subscription relies on that.
         tokio::spawn(async move {
             if let Err(error) = end(&hub, &link, &service).await {
-                tracing::debug!(source = %hub.source, service, %error, "still subscribed to");
+                tracing::debug!(source = %hub.source, service, %error, "ending the subscription failed");
             }
         });
     }
@@ -379,8 +382,8 @@ async fn ask(hub: &Hub, link: &Link, service: &str, subscribe: bool) -> Result<I
     Ok(told.service_info.unwrap_or_default())
 }
 
-/// Ends a subscription; and begins it anew where a watch has come meanwhile, for nobody knows what the server heard
-/// last. What it answers to that is told as what it pushes.
+/// Ends a subscription. Subscribes again if a watch was added in the meantime, because the order in which the server
+/// handled the requests is unknown. The response is handled like a push.
 async fn end(hub: &Hub, link: &Link, service: &str) -> Result<()> {
     let name = names::escape(service)?;
     hub.ask(link, &hub.space.subscribe(&name, false)).await?;

@@ -1,4 +1,4 @@
-//! One controller: where it is, what it can do, how long it keeps an instance.
+//! One controller: its address, its kind, its TTL.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::sync::Mutex;
 
 use super::wire::epoch_of;
-use crate::registry::DEFAULT_TTL;
-use crate::registry::web::Host;
+use crate::registry::http_host::HttpHost;
+use crate::registry::types::DEFAULT_TTL;
 use crate::transport::Answer;
 
 const UNKNOWN: u8 = 0;
@@ -16,15 +16,15 @@ const OURS: u8 = 2;
 
 /// One controller.
 pub(super) struct Site {
-    pub(super) host: Host,
+    pub(super) host: HttpHost,
     kind: AtomicU8,
     ttl_ms: AtomicU64,
-    /// The state of the first list read from ours: a watch that begins there misses no departure.
+    /// The state of the first list that was read. A watch that starts there misses no removal.
     first_since: Mutex<String>,
 }
 
 impl Site {
-    pub(super) fn new(host: Host) -> Site {
+    pub(super) fn new(host: HttpHost) -> Site {
         Site {
             host,
             kind: AtomicU8::new(UNKNOWN),
@@ -33,12 +33,12 @@ impl Site {
         }
     }
 
-    /// For messages.
+    /// The name of the controller in messages.
     pub(super) fn label(&self) -> String {
         self.host.label()
     }
 
-    /// Learns from an answer what it is. An error may be a proxy's: it says nothing unless it says so.
+    /// Learns the kind of the controller from a response. An error may come from a proxy, so it counts only with the header.
     pub(super) fn learn(&self, answer: &Answer) {
         if answer.headers.get("plum-features").is_some() {
             self.kind.store(OURS, Ordering::Relaxed);
@@ -51,7 +51,7 @@ impl Site {
         }
     }
 
-    /// A list was read as of this state.
+    /// Records the state of a list that was read.
     pub(super) fn note_since(&self, since: &str) {
         let mut first = self.first_since.lock();
         if epoch_of(&first) != epoch_of(since) {
@@ -59,7 +59,7 @@ impl Site {
         }
     }
 
-    /// Where a watch is to begin.
+    /// The state at which a watch starts.
     pub(super) fn first_since(&self) -> String {
         self.first_since.lock().clone()
     }
@@ -76,7 +76,7 @@ impl Site {
         self.kind.load(Ordering::Relaxed) == OURS
     }
 
-    /// It was ours, and does not know what ours knows.
+    /// Marks the controller as an original, because it does not support a request of Plumline controllers.
     pub(super) fn is_the_original(&self) {
         self.kind.store(ORIGINAL, Ordering::Relaxed);
     }

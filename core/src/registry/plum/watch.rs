@@ -1,16 +1,16 @@
-//! Following what happens: waiting for ours to answer, looking again and again at the original.
+//! Watches services: long polls at a Plumline controller, regular reads at an original.
 //!
 //! ```text
-//!            ┌─────────────── appointment (at once, next look, or after a loss) ◄──────────┐
-//!            ▼                                                                             │
-//!  Idle ── Running ── ours ──► ask ──► Parked (no thread) ── readable ──► answer ──────────┤
-//!            │                            └── late, or recalled for a new service ─────────┤
-//!            └── the original ──► look at each service in use, one after the other ────────┘
+//!            ┌────────── scheduled (at once, at the next interval, or after a failure) ◄──────────────┐
+//!            ▼                                                                                        │
+//!  Idle ── Running ── Plumline ──► request ──► Parked (no thread) ── readable ──► response ───────────┤
+//!            │                                     └── timeout, or recalled for a new service ────────┤
+//!            └── original ──► reads each service in use, one after the other ─────────────────────────┘
 //! ```
 //!
-//! One connection waits for all services together. When a service is added while it waits, the wait is
-//! recalled and asked anew with the new name marked as fresh. After a loss the first question does not wait,
-//! so that a registry that answers again is known to within a moment.
+//! One connection waits for all services together. When a service is added while it waits, the request is recalled and
+//! sent again with the new name marked as fresh. After a failure the first request does not wait, so that a recovered
+//! controller is noticed at once.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -25,28 +25,28 @@ use super::{Plum, Site};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Closing;
+use crate::registry::http_host::{self, HttpRequest, MAX_BODY};
 use crate::registry::polling::jittered;
-use crate::registry::reconnect::Reconnect;
-use crate::registry::web::{self, Ask, MAX_BODY};
-use crate::registry::{Registry, Sink, Wait, Watch};
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Registry, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::{Parking, Priority, Woken};
 use crate::transport::longpoll::{LongPoll, Step};
 use crate::transport::{Answer, Failure};
 
-/// How long a watch waits for a change.
+/// How long a request waits for a change.
 const WAIT: Duration = Duration::from_secs(10);
-/// How much longer we wait for the answer before we take the registry for deaf.
+/// How much later the response may arrive before the controller counts as failed.
 const GRACE: Duration = Duration::from_secs(2);
-/// An answer to a wait that comes sooner than this without news did not wait.
+/// A response without changes that arrives sooner than this did not wait.
 const HASTY: Duration = Duration::from_secs(1);
-/// Services are often first used together: this long others may join before a wait is recalled.
+/// How long to collect new services before a request is recalled. Services are often first used together.
 const GATHER: Duration = Duration::from_millis(20);
 
 struct Follower {
     plum: Arc<Plum>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn UpdateSink>,
     state: Mutex<State>,
-    /// Ends requests under way once the watch is dropped.
+    /// Interrupts requests in flight once the watch is dropped.
     closing: Closing,
 }
 
@@ -54,25 +54,25 @@ struct Follower {
 #[allow(clippy::struct_excessive_bools, reason = "each is a question of its own, not a state of one machine")]
 struct State {
     wanted: BTreeSet<String>,
-    /// Wanted, and not yet answered for.
+    /// Subscribed, but not listed yet.
     fresh: BTreeSet<String>,
     all: bool,
-    /// What ours told last, and which site it was.
+    /// The state of the last response, and the controller that sent it.
     since: String,
-    /// Whether the next answer must tell of every service.
+    /// Whether the next response must contain every service.
     everything: bool,
-    /// Whether that was asked for.
+    /// Whether the request in flight asks for every service.
     asked_everything: bool,
     site: Option<Weak<Site>>,
     phase: Phase,
-    /// Something was wanted while a step ran: the next one follows at once.
+    /// A service was added while a step was running: the next request follows at once.
     again: bool,
     recalling: bool,
     asked_at: Tick,
     asked_to_wait: bool,
     kept: Option<LongPoll>,
-    reconnect: Reconnect,
-    /// Counts the appointments made; only the latest is kept.
+    reconnect: ReconnectBackoff,
+    /// Numbers the scheduled steps; only the latest one runs.
     appointment: u64,
 }
 
@@ -85,7 +85,7 @@ enum Phase {
     Parked(Parking),
 }
 
-/// What is asked of ours.
+/// A watch request to a Plumline controller.
 struct Question {
     services: Option<Vec<String>>,
     fresh: Vec<String>,
@@ -95,23 +95,23 @@ struct Question {
 
 struct Handle(Arc<Follower>);
 
-pub(super) fn begin(plum: Arc<Plum>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+pub(super) fn begin(plum: Arc<Plum>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
     Box::new(Handle(Arc::new(Follower { plum, sink, state: Mutex::default(), closing: Closing::default() })))
 }
 
-impl Watch for Handle {
-    fn want(&self, service: &str) {
+impl WatchHandle for Handle {
+    fn subscribe(&self, service: &str) {
         self.0
             .hurry(|state| state.wanted.insert(service.to_owned()) && state.fresh.insert(service.to_owned()));
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         let mut state = self.0.state.lock();
         state.wanted.remove(service);
         state.fresh.remove(service);
     }
 
-    fn want_all(&self) {
+    fn subscribe_all(&self) {
         self.0.hurry(|state| {
             let news = !std::mem::replace(&mut state.all, true);
             state.everything |= news;
@@ -127,7 +127,7 @@ impl Watch for Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.0.closing.close();
-        // The parked job finds nobody and drops the connection.
+        // The parked job no longer finds the watcher, and drops the connection.
         if let Phase::Parked(parking) = self.0.state.lock().phase {
             self.0.plum.runtime.unpark(parking);
         }
@@ -135,17 +135,17 @@ impl Drop for Handle {
 }
 
 impl Follower {
-    // === when ===
+    // === schedule ===
 
-    /// Notes something, and if it was news sees that it is asked for soon.
+    /// Applies a change. If it has an effect, the next request is sent soon.
     fn hurry(self: &Arc<Self>, note: impl FnOnce(&mut State) -> bool) {
         let mut state = self.state.lock();
         if !note(&mut state) {
             return;
         }
         match state.phase {
-            // A registry that is lost is not knocked at more often for having more to ask.
-            Phase::Appointed if state.reconnect.is_lost() => {}
+            // New services do not shorten the backoff after a failure.
+            Phase::Appointed if state.reconnect.is_failing() => {}
             Phase::Idle | Phase::Appointed => self.appoint(&mut state, Duration::ZERO),
             Phase::Running => state.again = true,
             Phase::Parked(_) => self.recall_soon(&mut state),
@@ -156,7 +156,7 @@ impl Follower {
         state.appointment += 1;
         state.phase = Phase::Appointed;
         let (appointment, follower) = (state.appointment, Arc::downgrade(self));
-        self.plum.runtime.after(wait, self.plum.lane(), Priority::Poll, move || {
+        self.plum.runtime.after(wait, self.plum.queue(), Priority::Poll, move || {
             if let Some(follower) = follower.upgrade() {
                 follower.keep_appointment(appointment);
             }
@@ -168,7 +168,7 @@ impl Follower {
             return;
         }
         let follower = Arc::downgrade(self);
-        self.plum.runtime.after(GATHER, self.plum.lane(), Priority::Poll, move || {
+        self.plum.runtime.after(GATHER, self.plum.queue(), Priority::Poll, move || {
             let Some(follower) = follower.upgrade() else { return };
             let phase = {
                 let mut state = follower.state.lock();
@@ -194,36 +194,36 @@ impl Follower {
             state.phase = Phase::Running;
         }
         let site = self.plum.active().clone();
-        match self.plum.meet(&site, &Wait::new(self.plum.timeout, &self.closing)) {
+        match self.plum.meet(&site, &WaitLimit::new(self.plum.timeout, &self.closing)) {
             Err(error) => self.lost(&site, error),
             Ok(()) if site.is_ours() => self.ask(&site),
             Ok(()) => self.look_around(&site),
         }
     }
 
-    /// Ends a step that went well.
+    /// Ends a successful step.
     fn next(self: &Arc<Self>, wait: Duration) {
         let mut state = self.state.lock();
-        state.reconnect.found();
+        state.reconnect.succeeded();
         let wait = if std::mem::take(&mut state.again) { Duration::ZERO } else { wait };
         self.appoint(&mut state, wait);
     }
 
-    /// Ends a step that failed.
+    /// Ends a failed step.
     fn lost(self: &Arc<Self>, site: &Arc<Site>, error: Error) {
         if self.closing.is_closed() {
             return;
         }
         self.plum.leave(site);
-        self.sink.lost(error);
+        self.sink.on_failure(error);
         let mut state = self.state.lock();
         state.kept = None;
         state.again = false;
-        let wait = state.reconnect.lost(site.ttl(), fastrand::f64());
+        let wait = state.reconnect.failed(site.ttl(), fastrand::f64());
         self.appoint(&mut state, wait);
     }
 
-    // === ours ===
+    // === Plumline controller ===
 
     fn ask(self: &Arc<Self>, site: &Arc<Site>) {
         let (question, kept) = self.question(site);
@@ -247,13 +247,13 @@ impl Follower {
             state.kept = None;
         }
         state.asked_everything = state.everything;
-        // What is only to be refreshed is asked for without being followed.
+        // Services that are only refreshed are requested without being watched.
         let named = || state.wanted.union(&state.fresh).cloned().collect();
         let question = Question {
             services: (!state.all).then(named),
             fresh: state.fresh.iter().cloned().collect(),
             since: if state.everything { String::new() } else { state.since.clone() },
-            wait: if state.reconnect.is_lost() { Duration::ZERO } else { WAIT },
+            wait: if state.reconnect.is_failing() { Duration::ZERO } else { WAIT },
         };
         state.asked_at = clock::now();
         state.asked_to_wait = !question.wait.is_zero();
@@ -261,25 +261,25 @@ impl Follower {
     }
 
     fn send(&self, site: &Arc<Site>, question: &Question, kept: Option<LongPoll>) -> Result<LongPoll> {
-        let wait = Wait::new(self.plum.request_timeout(), &self.closing);
+        let wait = WaitLimit::new(self.plum.request_timeout(), &self.closing);
         let connect = || site.host.connect(&self.plum.resolver, &wait);
         let mut connection = kept.map_or_else(connect, Ok)?;
-        let body = web::write(&WatchRequest {
+        let body = http_host::write(&WatchRequest {
             services: question.services.as_ref().map(|names| names.iter().map(Into::into).collect()),
             fresh: question.fresh.iter().map(Into::into).collect(),
             since: question.since.as_str().into(),
             wait: Some(WatchWait::Text(if question.wait.is_zero() { "0s" } else { "10s" }.into())),
         })?;
-        Ask::post("/v1/watch", &body)
-            .with(self.plum.credentials(), |exchange| connection.ask(exchange, MAX_BODY));
+        HttpRequest::post("/v1/watch", &body)
+            .send_with(self.plum.credentials(), |exchange| connection.ask(exchange, MAX_BODY));
         Ok(connection)
     }
 
-    /// Does what can be done at present, and waits for the rest without a thread.
+    /// Makes progress without blocking, and parks the connection until more data arrives.
     fn step(self: &Arc<Self>, site: &Arc<Site>, mut connection: LongPoll, deadline: Tick) {
         match connection.step() {
             Ok(Step::Answered(answer)) => self.answered(site, connection, answer),
-            Err(failure) => self.lost(site, site.host.failed(failure)),
+            Err(failure) => self.lost(site, site.host.error_for(failure)),
             Ok(Step::Waits(interest)) => {
                 let mut state = self.state.lock();
                 let socket = connection.socket().clone();
@@ -289,8 +289,8 @@ impl Follower {
                         follower.woken(&at, connection, deadline, woken);
                     }
                 };
-                let lane = self.plum.lane();
-                state.phase = Phase::Parked(self.plum.runtime.park(socket, interest, deadline, lane, woken));
+                let queue = self.plum.queue();
+                state.phase = Phase::Parked(self.plum.runtime.park(socket, interest, deadline, queue, woken));
                 if std::mem::take(&mut state.again) {
                     self.recall_soon(&mut state);
                 }
@@ -302,8 +302,8 @@ impl Follower {
         self.state.lock().phase = Phase::Running;
         match woken {
             Woken::Ready => self.step(site, connection, deadline),
-            Woken::Late => self.lost(site, site.host.failed(Failure::Timeout)),
-            // The question is asked anew; what was answered meanwhile is answered again.
+            Woken::Late => self.lost(site, site.host.error_for(Failure::Timeout)),
+            // The request is sent again; a response that has arrived in the meantime is repeated.
             Woken::Recalled => self.next(Duration::ZERO),
         }
     }
@@ -319,41 +319,42 @@ impl Follower {
             state.kept = matches!(status, 200 | 204).then_some(connection);
             status == 204 && state.asked_to_wait && clock::now().since(state.asked_at) < HASTY
         };
-        // One that says "nothing new" without having waited is not asked in a circle.
+        // A controller that reports no changes without having waited must not be called in a tight loop.
         self.next(if hasty { HASTY } else { Duration::ZERO });
     }
 
     fn take(&self, site: &Arc<Site>, answer: &Answer) -> Result<()> {
         match answer.status {
             200 => {
-                let told: WatchAnswer = web::read(answer, &site.label())?;
+                let told: WatchAnswer = http_host::read(answer, &site.label())?;
                 let heard =
-                    self.plum.heard(site, &told, &Wait::new(self.plum.request_timeout(), &self.closing));
+                    self.plum.heard(site, &told, &WaitLimit::new(self.plum.request_timeout(), &self.closing));
                 {
                     let mut state = self.state.lock();
                     state.since.clone_from(&told.since);
                     state.everything &= !state.asked_everything;
                     state.fresh.retain(|name| !told.services.contains_key(name));
                 }
-                self.sink.heard(heard);
+                self.sink.on_update(heard);
                 Ok(())
             }
             204 => {
                 let since = self.state.lock().since.clone();
-                self.sink.heard(Plum::heard_nothing(site, &since));
+                self.sink.on_update(Plum::heard_nothing(site, &since));
                 Ok(())
             }
             404 | 405 => {
                 site.is_the_original();
                 Ok(())
             }
-            other => {
-                Err(Error::new(Kind::Protocol, format!("{} answered a watch with {other}", site.label())))
-            }
+            other => Err(Error::new(
+                Kind::Protocol,
+                format!("{} answered the watch request with status {other}", site.label()),
+            )),
         }
     }
 
-    // === the original ===
+    // === original Plum controller ===
 
     fn look_around(self: &Arc<Self>, site: &Arc<Site>) {
         match self.look_at_all(site) {
@@ -365,12 +366,12 @@ impl Follower {
 
     fn look_at_all(&self, site: &Arc<Site>) -> Result<()> {
         for service in self.due(site)? {
-            let wait = Wait::new(self.plum.request_timeout(), &self.closing);
+            let wait = WaitLimit::new(self.plum.request_timeout(), &self.closing);
             let heard = self.plum.read_at(site, &service, &wait)?;
             self.state.lock().fresh.remove(&service);
-            self.sink.heard(heard);
+            self.sink.on_update(heard);
             if site.is_ours() {
-                break; // another kind of controller has taken its place
+                break; // the controller was replaced by a Plumline controller
             }
         }
         Ok(())
@@ -378,15 +379,15 @@ impl Follower {
 
     fn due(&self, site: &Arc<Site>) -> Result<BTreeSet<String>> {
         let names = if self.state.lock().all {
-            self.plum.services_at(site, &Wait::new(self.plum.request_timeout(), &self.closing))?
+            self.plum.services_at(site, &WaitLimit::new(self.plum.request_timeout(), &self.closing))?
         } else {
             Vec::new()
         };
         let mut state = self.state.lock();
-        // A name once seen is asked about ever after: its end is to be seen too.
+        // A name that was listed once is read from then on, so that its end is noticed too.
         state.wanted.extend(names);
         let mut due = state.fresh.clone();
-        let in_use = |service: &&String| state.all || self.sink.is_used(service);
+        let in_use = |service: &&String| state.all || self.sink.is_in_use(service);
         due.extend(state.wanted.iter().filter(in_use).cloned());
         Ok(due)
     }

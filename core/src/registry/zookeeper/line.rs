@@ -1,7 +1,7 @@
-//! One connection of a session, as those see it who ask: every request is sent at once, in the order of the calls,
-//! and its answer is waited for no longer than the line allows.
+//! One connection of a session, from the perspective of its users. Every request is sent at once, in the order of the calls,
+//! and waits for its response at most as long as the connection allows.
 //!
-//! When the connection breaks, whatever was not answered fails; the next line of the same session is another one.
+//! When the connection breaks, all requests in flight fail. The next connection of the same session is a new object.
 
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -14,38 +14,38 @@ use tokio::time::{Instant, timeout_at};
 use super::jute::{Body, Bytes, Malformed, Op, Stat, texts};
 use crate::error::{Error, Kind};
 
-/// So many requests are under way at once for one purpose: each is answered in time if all are.
+/// How many requests one operation has in flight. All of them are answered before the timeout.
 pub(super) const TOGETHER: usize = 250;
 
-/// A request on its way to the connection.
+/// A request that waits to be sent.
 pub(super) struct Request {
     pub(super) op: Op,
     pub(super) body: Body,
     pub(super) answer: oneshot::Sender<Answer>,
 }
 
-/// The server's error code, 0 for none, and what it said.
+/// The error code of the server (0: none), and the body of the response.
 pub(super) type Answer = (i32, Vec<u8>);
 
 /// One connection of a session.
 pub(super) struct Line {
-    /// Whose nodes are ours.
+    /// The session id. Ephemeral nodes with this owner are ours.
     pub(super) session: i64,
-    /// How long the session outlives its last message.
+    /// The session timeout.
     pub(super) timeout: Duration,
-    /// How long an answer may take.
+    /// How long a response may take.
     limit: Duration,
     label: Arc<str>,
     requests: UnboundedSender<Request>,
     broken: OnceLock<Error>,
 }
 
-/// Why something was not done.
+/// Why an operation failed.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     NoNode,
     NodeExists,
-    /// It has changed meanwhile.
+    /// The node was changed in the meantime.
     BadVersion,
     /// The server is too old for the operation.
     Unimplemented,
@@ -54,12 +54,14 @@ pub(super) enum Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Error {
-        let odd = |what: &str| Error::new(Kind::Unavailable, format!("ZooKeeper: {what}, again and again"));
+        let odd = |what: &str| Error::new(Kind::Unavailable, format!("ZooKeeper: {what} repeatedly"));
         match fault {
-            Fault::NoNode => odd("a node disappeared"),
-            Fault::NodeExists => odd("a node of another session appeared"),
+            Fault::NoNode => odd("a node was deleted by another client"),
+            Fault::NodeExists => odd("a node was created by another session"),
             Fault::BadVersion => odd("a node was changed by another session"),
-            Fault::Unimplemented => Error::new(Kind::Unsupported, "this ZooKeeper is too old for that"),
+            Fault::Unimplemented => {
+                Error::new(Kind::Unsupported, "this version of ZooKeeper does not support the operation")
+            }
             Fault::Other(error) => error,
         }
     }
@@ -78,14 +80,14 @@ impl Line {
         Line { session, timeout, limit, label, requests, broken: OnceLock::new() }
     }
 
-    /// For messages.
+    /// The name of the server in messages.
     pub(super) fn label(&self) -> &str {
         &self.label
     }
 
-    /// Why it broke; said before any request learns that it did.
+    /// Sets why the connection broke; before any request fails because of it.
     pub(super) fn broke(&self, why: Error) {
-        // The first reason is the reason.
+        // The first reason stays.
         let _ = self.broken.set(why);
     }
 
@@ -94,7 +96,7 @@ impl Line {
         Fault::Other(self.broken.get().cloned().unwrap_or_else(broke))
     }
 
-    /// Sends a request now; what is returned only waits.
+    /// Sends a request now. The returned future only waits for the response.
     fn ask<T, F>(
         self: &Arc<Self>,
         op: Op,
@@ -106,7 +108,7 @@ impl Line {
         F: FnOnce(&mut Bytes<'_>) -> std::result::Result<T, Malformed> + Send,
     {
         let (answer, answered) = oneshot::channel();
-        // Where the connection is gone, the answer is that it is.
+        // If the connection is closed, the response channel is closed, too.
         let _ = self.requests.send(Request { op, body, answer });
         let deadline = Instant::now() + self.limit;
         let (line, path) = (self.clone(), path.to_owned());
@@ -141,7 +143,7 @@ impl Line {
         self.ask(Op::Delete, path, body, |_| Ok(()))
     }
 
-    /// Its stat, or none where it is not there. A watch tells when it appears, changes or disappears.
+    /// The stat of a node; `None` if it does not exist. A watch fires when the node is created, changed or deleted.
     pub(super) fn exists(
         self: &Arc<Self>,
         path: &str,
@@ -157,7 +159,7 @@ impl Line {
         }
     }
 
-    /// A watch tells when it changes or disappears; there is none where it is not there.
+    /// The data of a node. A watch fires when it is changed or deleted; a missing node gets no watch.
     pub(super) fn data(
         self: &Arc<Self>,
         path: &str,
@@ -177,7 +179,7 @@ impl Line {
         self.ask(Op::SetData, path, body, |_| Ok(()))
     }
 
-    /// The last steps of the paths. A watch tells when there are others; there is none where the node is not there.
+    /// The names of the children. A watch fires when they change; a missing node gets no watch.
     pub(super) fn children(
         self: &Arc<Self>,
         path: &str,
@@ -186,38 +188,38 @@ impl Line {
         self.ask(Op::GetChildren, path, Body::watched(path, watch), texts)
     }
 
-    /// The paths of this session's own nodes that begin so. Known to servers from 3.6 on.
+    /// The paths of the ephemeral nodes of this session below a prefix. Servers before 3.6 do not support this.
     pub(super) fn ephemerals(
         self: &Arc<Self>,
         beginning: &str,
     ) -> impl Future<Output = Result<Vec<String>>> + Send + use<> {
-        // Older ones answer what they do not know with nothing at all.
+        // Older servers answer unknown operations with an empty body.
         let read = |bytes: &mut Bytes<'_>| if bytes.0.is_empty() { Ok(None) } else { texts(bytes).map(Some) };
         let asked = self.ask(Op::GetEphemerals, beginning, Body::default().bytes(beginning.as_bytes()), read);
         async { asked.await?.ok_or(Fault::Unimplemented) }
     }
 
     fn unreadable(&self, op: Op) -> Fault {
-        let message = format!("{}: what it answered to {op:?} cannot be read", self.label);
+        let message = format!("{}: the response to {op:?} is malformed", self.label);
         Fault::Other(Error::new(Kind::Protocol, message))
     }
 
-    /// What a code means (`KeeperException.Code`).
+    /// The error for a code (`KeeperException.Code`).
     fn refused(&self, op: Op, path: &str, code: i32) -> Fault {
         let (kind, what) = match code {
             -101 => return Fault::NoNode,
             -103 => return Fault::BadVersion,
             -110 => return Fault::NodeExists,
             -6 => return Fault::Unimplemented,
-            -102 => (Kind::PermissionDenied, "its access list does not allow it"),
-            -115 | -124 => (Kind::Unauthenticated, "the credentials are not accepted"),
-            -108 => (Kind::InvalidArgument, "it would lie below an ephemeral node"),
-            -8 => (Kind::InvalidArgument, "the server takes no such path"),
+            -102 => (Kind::PermissionDenied, "the access control list of the node does not permit it"),
+            -115 | -124 => (Kind::Unauthenticated, "the credentials were rejected"),
+            -108 => (Kind::InvalidArgument, "an ephemeral node cannot have children"),
+            -8 => (Kind::InvalidArgument, "the server rejects the path"),
             -125 => (Kind::InvalidArgument, "a quota is exceeded"),
             -5 => (Kind::Protocol, "the server could not read the request"),
             -112 => (Kind::Unavailable, "the session has expired"),
             -118 => (Kind::Unavailable, "the session has moved to another server"),
-            _ => (Kind::Unavailable, "the server could not do it"),
+            _ => (Kind::Unavailable, "the operation failed"),
         };
         let message = format!("{}: {op:?} {path:?}: {what} (code {code})", self.label);
         Fault::Other(Error::new(kind, message))
@@ -240,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_refuses_is_named_with_its_path() {
+    fn errors_contain_the_path() {
         let line = line();
         for (code, kind) in [
             (-102, Kind::PermissionDenied),
@@ -257,7 +259,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn on_a_broken_line_everything_fails_with_the_reason() {
+    async fn requests_on_a_broken_connection_fail_with_its_reason() {
         let line = line();
         line.broke(Error::new(Kind::Unavailable, "it was cut"));
         let error = Error::from(line.exists("/a", false).await.unwrap_err());

@@ -1,4 +1,4 @@
-//! Lists of endpoints: the nodes below a service, asked for together, each with its record.
+//! Reads lists of endpoints: the nodes below a service, and the record in each of them.
 
 use std::sync::Arc;
 
@@ -7,29 +7,29 @@ use super::jute::Stat;
 use super::line::{Fault, Line, TOGETHER};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
-use crate::registry::record::{Place, Record, path_of, unescape};
-use crate::registry::{Absence, Listing, RegistryUpdate};
+use crate::registry::json_record::{InstanceKey, JsonRecord, service_path, unescape};
+use crate::registry::types::{Absence, Listing, RegistryUpdate};
 
-/// What lies at a node.
+/// The result of reading a node.
 #[derive(Clone)]
 pub(super) enum Look {
-    /// Nothing: it is gone.
+    /// The node does not exist.
     Gone,
-    /// Something that is no record of an instance.
+    /// The node contains no valid record, or must not be read.
     LeftOut,
     Found(Arc<Found>),
 }
 
-/// An instance that was found.
+/// A node with the record of an instance.
 pub(super) struct Found {
-    place: Place,
-    record: Record,
-    /// Tells one registration from the next: the session that it lives with, or the change that it began with.
+    place: InstanceKey,
+    record: JsonRecord,
+    /// Identifies the registration: the session of the node, or the zxid of its creation.
     generation: String,
 }
 
 impl Found {
-    /// Whether it says where it is by a name.
+    /// Whether its host is a name.
     pub(super) fn has_name(&self) -> bool {
         self.record.host().parse::<std::net::IpAddr>().is_err()
     }
@@ -38,7 +38,7 @@ impl Found {
 impl Core {
     pub(super) async fn read(&self, service: &str) -> Result<RegistryUpdate> {
         let line = self.line().await?;
-        let steps = match line.children(&path_of(&self.prefix, service), false).await {
+        let steps = match line.children(&service_path(&self.prefix, service), false).await {
             Err(Fault::NoNode) => Vec::new(),
             listed => listed?,
         };
@@ -59,7 +59,7 @@ impl Core {
             let path = |step: &String| format!("{}/{step}", self.prefix);
             let asked: Vec<_> = together.iter().map(|step| line.exists(&path(step), false)).collect();
             for (step, stat) in together.iter().zip(asked) {
-                // Parents are left behind by whoever has gone.
+                // Parent nodes stay after their last instance has gone.
                 if stat.await?.is_some_and(|stat| stat.children > 0) {
                     names.push(unescape(step));
                 }
@@ -69,7 +69,7 @@ impl Core {
         Ok(names)
     }
 
-    /// Looks at nodes, each named by its service and its last step; in their order.
+    /// Reads nodes, each given by its service and its last path segment; the results are in the same order.
     pub(super) async fn look(
         &self,
         line: &Arc<Line>,
@@ -78,7 +78,7 @@ impl Core {
     ) -> Result<Vec<Look>> {
         let mut looks = Vec::with_capacity(nodes.len());
         for together in nodes.chunks(TOGETHER) {
-            let path = |service: &str, step: &str| format!("{}/{step}", path_of(&self.prefix, service));
+            let path = |service: &str, step: &str| format!("{}/{step}", service_path(&self.prefix, service));
             let asked: Vec<_> = together.iter().map(|(s, step)| line.data(&path(s, step), watch)).collect();
             for ((service, step), asked) in together.iter().zip(asked) {
                 looks.push(match asked.await {
@@ -96,9 +96,9 @@ impl Core {
 
     fn judge(&self, service: &str, step: &str, data: &[u8], stat: Stat) -> Look {
         let generation = if stat.owner == 0 { stat.created } else { stat.owner };
-        match Record::read(data) {
+        match JsonRecord::read(data) {
             Ok(record) => Look::Found(Arc::new(Found {
-                place: Place { service: service.to_owned(), instance_id: unescape(step) },
+                place: InstanceKey { service: service.to_owned(), instance_id: unescape(step) },
                 record,
                 generation: format!("{generation:x}"),
             })),
@@ -107,30 +107,30 @@ impl Core {
     }
 
     fn leave_out(&self, service: &str, step: &str, data: &[u8], why: &str) -> Look {
-        self.unreadable.warn(&format!("{service}/{}", unescape(step)), data, &why);
+        self.record_warnings.warn_once(&format!("{service}/{}", unescape(step)), data, &why);
         Look::LeftOut
     }
 
-    /// One endpoint per address of each; a name that nobody knows has none.
+    /// The endpoints of these nodes, one per address. A host that cannot be resolved has none.
     pub(super) async fn listing<'a>(&self, looks: impl Iterator<Item = &'a Look>) -> Listing {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         for look in looks {
             let Look::Found(found) = look else { continue };
             let Found { place, record, generation } = &**found;
-            match self.terms.names.found(record.host(), self.terms.request_timeout).await {
+            match self.terms.names.resolve_async(record.host(), self.terms.request_timeout).await {
                 Ok(ips) => {
                     let endpoint = |ip| record.endpoint(place, ip, generation, &self.source);
                     endpoints.extend(ips.into_iter().map(endpoint));
                 }
                 Err(error) => {
-                    tracing::debug!(source = %self.source, id = place.instance_id, %error, "left out: its host is not known");
+                    tracing::debug!(source = %self.source, id = place.instance_id, %error, "skipped an endpoint: its host cannot be resolved");
                 }
             }
         }
         Listing { endpoints, removed: Vec::new() }
     }
 
-    /// What a line has told.
+    /// The update for lists that were read on a connection.
     pub(super) fn heard(
         &self,
         line: &Line,
@@ -140,14 +140,14 @@ impl Core {
         RegistryUpdate {
             epoch: Some(format!("{}#{:x}", self.source, line.session)),
             ttl: Some(line.timeout),
-            absence: Absence::WhenSettled,
+            absence: Absence::AfterSettling,
             lists,
             confirms_all,
         }
     }
 }
 
-/// Whether others would be refused as well.
+/// Whether an error concerns a single service only.
 pub(super) fn is_about_one(error: &Error) -> bool {
     matches!(error.kind(), Kind::PermissionDenied | Kind::InvalidArgument)
 }

@@ -1,4 +1,4 @@
-//! A ZooKeeper that does as it is told, for what a real one does not do on demand.
+//! Tests with a scripted ZooKeeper server, for behavior that a real one does not show on demand.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -9,12 +9,12 @@ use super::jute::{Body, Bytes};
 use super::*;
 use crate::interrupt::Never;
 use crate::model::Instance;
-use crate::registry::Health;
-use crate::registry::open::tests::setup;
+use crate::registry::setup::test_setup;
+use crate::registry::types::ReportedHealth;
 
 const SOON: Duration = Duration::from_secs(10);
 
-/// A connection, as its server sees it.
+/// A connection, from the perspective of the server.
 struct Guest {
     socket: TcpStream,
 }
@@ -28,21 +28,21 @@ impl Guest {
         Some(frame)
     }
 
-    /// A request's id, its operation and its body.
+    /// The xid, the operation and the body of a request.
     fn request(&mut self) -> Option<(i32, i32, Vec<u8>)> {
         let frame = self.frame()?;
         let mut bytes = Bytes(&frame);
         Some((bytes.int().unwrap(), bytes.int().unwrap(), bytes.0.to_owned()))
     }
 
-    /// In pieces of one byte.
+    /// Sends a frame, one byte at a time.
     fn say(&mut self, body: &Body) {
         let mut out = Vec::new();
         body.frame(&mut out);
         out.iter().for_each(|byte| self.socket.write_all(&[*byte]).unwrap());
     }
 
-    /// The session that is asked for; opens this one.
+    /// Returns the requested session, and opens this one.
     fn welcome(&mut self, session: i64) -> i64 {
         let frame = self.frame().unwrap();
         let mut bytes = Bytes(&frame);
@@ -58,7 +58,7 @@ impl Guest {
     }
 }
 
-/// A server that treats each guest so, and a registry that knows it.
+/// A server that handles every connection with `handle`, and a registry that uses it.
 fn server(user: &str, mut treat: impl FnMut(usize, Guest) + Send + 'static) -> ZooKeeper {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("zookeeper://{user}{}/p?session_timeout=1200ms", listener.local_addr().unwrap());
@@ -67,11 +67,11 @@ fn server(user: &str, mut treat: impl FnMut(usize, Guest) + Send + 'static) -> Z
             treat(n, Guest { socket });
         }
     });
-    ZooKeeper::new(&Address::parse(&address).unwrap(), &setup()).unwrap()
+    ZooKeeper::new(&Address::parse(&address).unwrap(), &test_setup()).unwrap()
 }
 
-fn wait() -> Wait<'static> {
-    Wait::new(SOON, &Never)
+fn wait() -> WaitLimit<'static> {
+    WaitLimit::new(SOON, &Never)
 }
 
 fn telling<T>() -> (Sender<T>, Receiver<T>) {
@@ -79,10 +79,10 @@ fn telling<T>() -> (Sender<T>, Receiver<T>) {
 }
 
 #[test]
-fn a_session_is_resumed_and_one_that_is_over_is_made_anew_at_once() {
+fn resumes_a_session_and_replaces_an_expired_one() {
     let (tell, hear) = telling();
     let zoo = server("", move |n, mut guest| {
-        // It hangs up on the first after a question, says of its session that it is over, and opens another.
+        // Closes the first connection after one request, reports its session as expired, then opens another one.
         let asked = guest.welcome([5, 0, 6][n.min(2)]);
         tell.send(asked).unwrap();
         while let Some((xid, op, _)) = guest.request().filter(|_| n != 1) {
@@ -100,7 +100,7 @@ fn a_session_is_resumed_and_one_that_is_over_is_made_anew_at_once() {
 }
 
 #[test]
-fn credentials_are_sent_first_and_a_refusal_says_no_secret() {
+fn sends_credentials_first_and_errors_show_no_secret() {
     let (tell, hear) = telling();
     let zoo = server("me:hush@", move |_, mut guest| {
         guest.welcome(5);
@@ -116,7 +116,7 @@ fn credentials_are_sent_first_and_a_refusal_says_no_secret() {
 }
 
 #[test]
-fn whoever_lets_go_of_it_ends_the_session() {
+fn dropping_the_registry_closes_the_session() {
     let (tell, hear) = telling();
     let zoo = server("", move |_, mut guest| {
         guest.welcome(5);
@@ -132,8 +132,8 @@ fn whoever_lets_go_of_it_ends_the_session() {
 }
 
 #[test]
-fn what_answers_out_of_turn_or_with_too_much_is_no_zookeeper() {
-    // A frame of HTTP/2 is as long as a frame may be, but not as a greeting may be.
+fn rejects_servers_that_do_not_speak_zookeeper() {
+    // The length of an HTTP/2 frame is valid for a frame, but too long for a connect response.
     for said in [&[0, 0, 18, 4, 0, 0, 0, 0][..], b"SSH-2.0-OpenSSH\r\n"] {
         let zoo = server("", move |_, mut guest| {
             guest.frame();
@@ -151,7 +151,7 @@ fn what_answers_out_of_turn_or_with_too_much_is_no_zookeeper() {
 }
 
 #[test]
-fn a_server_that_says_nothing_more_is_left_though_its_connection_stays() {
+fn leaves_a_silent_server_with_an_open_connection() {
     let (tell, hear) = telling();
     let mut kept = Vec::new();
     let zoo = server("", move |n, mut guest| {
@@ -167,13 +167,13 @@ fn a_server_that_says_nothing_more_is_left_though_its_connection_stays() {
         }
     });
     assert_eq!(zoo.services(&wait()).unwrap_err().kind(), Kind::Timeout);
-    // It comes back with its session by itself: nobody asks.
+    // The session is resumed without a request.
     assert_eq!((hear.recv_timeout(SOON), hear.recv_timeout(SOON)), (Ok(0), Ok(5)));
     assert!(zoo.services(&wait()).unwrap().is_empty());
 }
 
 #[test]
-fn what_is_deregistered_while_on_its_way_is_not_created_any_more() {
+fn deregistered_instance_is_not_created_by_a_late_retry() {
     let (tell, hear) = telling();
     let (go, gate) = channel::<()>();
     let zoo = server("", move |_, mut guest| {
@@ -184,7 +184,7 @@ fn what_is_deregistered_while_on_its_way_is_not_created_any_more() {
             if is_node {
                 nodes += 1;
                 tell.send(nodes).unwrap();
-                // Once told to go on: its parent is missing, so that it would be tried again.
+                // Waits for the test. The error says that the parent is missing, so the client would retry.
                 gate.recv_timeout(SOON).unwrap();
                 guest.answer(xid, -101);
             } else {
@@ -194,8 +194,8 @@ fn what_is_deregistered_while_on_its_way_is_not_created_any_more() {
     });
     let zoo = Arc::new(zoo);
     let instance = Instance::new("orders", 1).host("h").instance_id("one");
-    let entry = Entry { instance, generation: "g".into(), health: Health::Unsaid };
-    // A session first, so that the registration is not held up by it.
+    let entry = RegistryEntry { instance, generation: "g".into(), health: ReportedHealth::Unspecified };
+    // Opens the session first, so that it does not delay the registration.
     assert!(zoo.services(&wait()).is_err());
     let registering = std::thread::spawn({
         let (zoo, entry) = (zoo.clone(), entry.clone());
@@ -210,10 +210,10 @@ fn what_is_deregistered_while_on_its_way_is_not_created_any_more() {
 }
 
 #[test]
-fn a_keeper_that_panics_is_begun_anew() {
+fn session_task_restarts_after_a_panic() {
     let zoo = server("", |_, _| {});
     let known = &zoo.core.terms;
-    // Among no servers there is none to begin with.
+    // Without servers, the task panics.
     let terms = session::Terms {
         servers: Vec::new(),
         user: None,
@@ -224,7 +224,7 @@ fn a_keeper_that_panics_is_begun_anew() {
     };
     let session = Session::begin(Arc::new(terms), &zoo.core.runtime).unwrap();
     let mut state = session.state();
-    let seen = ask(&zoo.core.runtime, &wait(), async move {
+    let seen = run(&zoo.core.runtime, &wait(), async move {
         let mut seen = Vec::new();
         for _ in 0..3 {
             state.changed().await.unwrap();

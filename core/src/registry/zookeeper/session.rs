@@ -1,14 +1,14 @@
-//! The session: opened on first use, kept alive by pings, resumed at whichever server answers, and made anew once the
-//! servers say that it is over.
+//! The session: opened on first use, kept alive by pings, resumed at the next server that answers, and replaced once the
+//! servers report that it has expired.
 //!
 //! ```text
-//!  Trying ── a server lets us in ──► Up(line) ── broken, or deaf for two pings ──► Trying ─┐
-//!    ▲                                                                                     │
-//!    ├── a while ── Away ◄── none of the servers does ◄────────────────────────────────────┘
+//!  Connecting ── a server accepts ──► Connected ── broken, or two pings without a response ──► Connecting ─┐
+//!    ▲                                                                                                      │
+//!    ├── backoff ── Failed ◄── no server accepts ◄──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A ping goes out every third of the session's time. Where nothing has come by the next one the connection is given
-//! up, which leaves the last third to reach another server before the session is over.
+//! A ping is sent every third of the session timeout. If nothing has arrived when the next one is due, the connection is
+//! closed. The last third remains to reach another server before the session expires.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -24,57 +24,57 @@ use super::may_pass;
 use super::wire::{Refused, Wire, foreign_answer};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::{HostPort, User};
-use crate::registry::foreign;
-use crate::registry::pushed::caught;
-use crate::registry::reconnect::Reconnect;
-use crate::registry::resolve::Resolver;
+use crate::registry::async_bridge::catch_panic;
+use crate::registry::protocol_probe;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::resolver::Resolver;
 use crate::runtime::{Own, Runtime};
 use crate::sync::Mutex;
 
-/// How long saying goodbye may take.
+/// How long closing the session may take.
 const FAREWELL: Duration = Duration::from_millis(500);
 
-/// Who is asked, and how.
+/// The servers, and the settings of the session.
 pub(super) struct Terms {
     pub(super) servers: Vec<HostPort>,
     pub(super) user: Option<User>,
-    /// How long the session shall outlive its last message; the servers have limits of their own.
+    /// The requested session timeout. The servers have limits of their own.
     pub(super) session_timeout: Duration,
     pub(super) connect_timeout: Duration,
-    /// How long one request may take, at most.
+    /// The maximum time for one request.
     pub(super) request_timeout: Duration,
     pub(super) names: Arc<Resolver>,
 }
 
-/// Where the session stands.
+/// The state of the session.
 #[derive(Clone)]
 pub(super) enum State {
-    /// Being opened, or its connection broke just now.
+    /// Being opened; with an error if its connection has just broken.
     Trying(Option<Error>),
-    /// It can be asked.
+    /// Connected.
     Up(Arc<Line>),
-    /// No server answered; the next try comes later.
+    /// No server answered; another attempt follows.
     Away(Error),
 }
 
-/// What watches hear of beside [`State`].
+/// An event that watches receive, apart from changes of the state.
 pub(super) enum Told {
-    /// A watch has seen something.
+    /// A watch has fired.
     Happened(Event),
-    /// The server answered a ping: whatever it has not told of is as it was.
+    /// The server answered a ping, so all earlier events have been received.
     Answers,
 }
 
 type Listeners = Arc<Mutex<Vec<UnboundedSender<Told>>>>;
 
-/// A session, for those who use it; over once this is dropped.
+/// The handle of a session. The session ends when it is dropped.
 pub(super) struct Session {
     state: Own<watch::Receiver<State>>,
     listeners: Listeners,
 }
 
 impl Session {
-    /// Begins to open one; none where there is no thread for it.
+    /// Starts to open a session; `None` if the runtime has stopped.
     pub(super) fn begin(terms: Arc<Terms>, runtime: &Runtime) -> Option<Session> {
         let (tell, state) = watch::channel(State::Trying(None));
         let listeners = Listeners::default();
@@ -86,7 +86,7 @@ impl Session {
             password: vec![0; 16],
             turn: 0,
         };
-        // It ends by itself, once it has said goodbye.
+        // The task ends by itself after it has closed the session.
         runtime.spawn(keeper.keep())?.leave();
         Some(Session { state: Own::new(state), listeners })
     }
@@ -95,7 +95,7 @@ impl Session {
         self.state.clone()
     }
 
-    /// What is told from now on.
+    /// A receiver of all events from now on.
     pub(super) fn listen(&self) -> UnboundedReceiver<Told> {
         let (tell, hear) = unbounded_channel();
         self.listeners.lock().push(tell);
@@ -103,7 +103,7 @@ impl Session {
     }
 }
 
-/// The line of a session, as soon as there is one; why there is none, where no server answers.
+/// The connection of a session, once it is established; the error if no server answers.
 pub(super) async fn line(mut state: watch::Receiver<State>) -> Result<Arc<Line>> {
     loop {
         match &*state.borrow_and_update() {
@@ -117,31 +117,30 @@ pub(super) async fn line(mut state: watch::Receiver<State>) -> Result<Arc<Line>>
     }
 }
 
-/// Keeps a session.
+/// The task that maintains a session.
 struct Keeper {
     terms: Arc<Terms>,
     state: watch::Sender<State>,
     listeners: Listeners,
-    /// 0 before there is one.
+    /// 0 before the session has been opened.
     id: i64,
     password: Vec<u8>,
-    /// Which server is tried next.
+    /// The index of the server that is tried next.
     turn: usize,
 }
 
 impl Keeper {
-    /// What panics is begun anew, with the session that there is.
+    /// Maintains the session. After a panic it continues with the same session.
     async fn keep(mut self) {
         let unused = self.state.clone();
-        let mut reconnect = Reconnect::default();
-        while caught(self.keep_on()).await.is_none() {
-            let error =
-                Error::new(Kind::Internal, "what keeps the ZooKeeper session panicked; please report it");
-            tracing::error!(session = self.id, %error, "it is begun anew");
+        let mut reconnect = ReconnectBackoff::default();
+        while catch_panic(self.keep_on()).await.is_none() {
+            let error = Error::new(Kind::Internal, "the ZooKeeper session task panicked; please report it");
+            tracing::error!(session = self.id, %error, "restarting the ZooKeeper session task");
             if let State::Up(line) = self.state.send_replace(State::Away(error.clone())) {
                 line.broke(error);
             }
-            let wait = reconnect.lost(self.terms.session_timeout, fastrand::f64());
+            let wait = reconnect.failed(self.terms.session_timeout, fastrand::f64());
             tokio::select! {
                 biased;
                 () = unused.closed() => return,
@@ -152,9 +151,9 @@ impl Keeper {
 
     async fn keep_on(&mut self) {
         let unused = self.state.clone();
-        // Clients that start together do not all go to the first server.
+        // A random first server, so that clients spread over all servers.
         self.turn = fastrand::usize(..self.terms.servers.len());
-        let mut reconnect = Reconnect::default();
+        let mut reconnect = ReconnectBackoff::default();
         loop {
             let opened = tokio::select! {
                 biased;
@@ -163,18 +162,18 @@ impl Keeper {
             };
             let error = match opened {
                 Ok((wire, line)) => {
-                    reconnect.found();
+                    reconnect.succeeded();
                     let line = Arc::new(line);
                     self.state.send_replace(State::Up(line.clone()));
                     let Some(error) = self.serve(wire, &line).await else { return };
                     self.turn += 1;
-                    tracing::debug!(session = self.id, %error, "the connection to ZooKeeper is over");
+                    tracing::debug!(session = self.id, %error, "the connection to ZooKeeper ended");
                     State::Trying(Some(error))
                 }
                 Err(error) => State::Away(error),
             };
             self.state.send_replace(error);
-            let wait = reconnect.lost(self.terms.session_timeout, fastrand::f64());
+            let wait = reconnect.failed(self.terms.session_timeout, fastrand::f64());
             tokio::select! {
                 biased;
                 () = unused.closed() => return,
@@ -183,7 +182,7 @@ impl Keeper {
         }
     }
 
-    /// Asks each server once.
+    /// Tries each server once.
     async fn open(&mut self) -> Result<(Wire, Line)> {
         let mut failed = None;
         for _ in 0..self.terms.servers.len() {
@@ -194,7 +193,7 @@ impl Keeper {
             };
             match opened {
                 Ok(opened) => return Ok(opened),
-                // What a server says tells more than that another one is silent.
+                // An error that a server reports is more useful than a timeout of another one.
                 Err(error) if failed.is_none() || !may_pass(&error) => failed = Some(error),
                 Err(_) => {}
             }
@@ -211,27 +210,27 @@ impl Keeper {
         format!("zookeeper://{}", self.server())
     }
 
-    /// Where it is. A name with several addresses is as good as several servers.
+    /// The address of the server. A host name with several addresses counts as several servers.
     async fn address(&self) -> Result<SocketAddr> {
-        let ips = self.terms.names.found(&self.server().host, self.terms.connect_timeout).await?;
+        let ips = self.terms.names.resolve_async(&self.server().host, self.terms.connect_timeout).await?;
         let ip = ips.get((self.turn / self.terms.servers.len()) % ips.len().max(1));
         let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.server().host));
         ip.map(|ip| (*ip, self.server().port).into()).ok_or_else(none)
     }
 
-    /// What it means that nothing came in time: something else may listen there and wait for more, unless it has let us
-    /// in before.
+    /// The error if a server did not respond in time. Before the first session, probes for a server of another protocol that
+    /// waits for more data.
     async fn silence(&self) -> Error {
         if self.id == 0
             && let Ok(address) = self.address().await
-            && let Some(word) = foreign::introduction(address).await
+            && let Some(word) = protocol_probe::probe_http(address).await
         {
             return foreign_answer(&self.label(), &word);
         }
         Error::new(Kind::Timeout, format!("{}: no answer in time", self.label()))
     }
 
-    /// Opens the session at one server: the old one, or a new one where that is over.
+    /// Connects to one server, and resumes the session, or opens a new one if it has expired.
     async fn open_next(&mut self) -> Result<(Wire, Line)> {
         let (address, label) = (self.address().await?, Arc::<str>::from(self.label()));
         let asked = self.terms.session_timeout;
@@ -240,7 +239,7 @@ impl Keeper {
             let greeting = match wire.greet(asked, self.id, &self.password).await {
                 Ok(greeting) => greeting,
                 Err(Refused::Expired) => {
-                    tracing::info!(session = self.id, "the ZooKeeper session is over; a new one is opened");
+                    tracing::info!(session = self.id, "the ZooKeeper session has expired; opening a new one");
                     (self.id, self.password) = (0, vec![0; 16]);
                     continue;
                 }
@@ -257,7 +256,7 @@ impl Keeper {
         }
     }
 
-    /// Serves until the connection breaks; none where nobody uses the session any more and it was ended.
+    /// Serves the connection until it breaks. `None` if the handle was dropped and the session was closed.
     async fn serve(&self, mut wire: Wire, line: &Line) -> Option<Error> {
         let served = tokio::select! {
             biased;
@@ -266,7 +265,7 @@ impl Keeper {
         };
         match served {
             None => {
-                // Where it is not heard, the session ends by itself after its time.
+                // If this fails, the session ends after its timeout.
                 let _ = timeout(FAREWELL, wire.end_session()).await;
                 None
             }

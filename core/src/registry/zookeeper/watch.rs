@@ -1,13 +1,12 @@
-//! Following what happens: nothing is asked again unless the server said that it changed.
+//! Watches services. Nothing is read again unless the server has reported a change.
 //!
 //! ```text
-//!  event ──► due ──► one look: children and data of what is due, each answer arming the next watch ──► Sink
+//!  event ──► due ──► one read: children and data of everything due; each request sets the next watch ──► UpdateSink
 //! ```
 //!
-//! ZooKeeper's watches tell once. Whoever asks "what is there, and tell me of a change" in one request misses nothing:
-//! what happens before the answer is in it, what happens after it is told. Watches of all versions are used; the
-//! recursive ones of 3.6 would tell of every service to those who want one. A new connection has no watches: what is
-//! wanted is looked at anew.
+//! A ZooKeeper watch fires once. A request that reads and sets a watch misses nothing: changes before the response are part
+//! of it, changes after it fire the watch. Only watches that all versions support are used; the recursive ones of 3.6 would
+//! fire for every service. A new connection has no watches, so everything is read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,23 +21,23 @@ use super::read::{Look, is_about_one};
 use super::session::{Session, State, Told};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::registry::pace::Pace;
-use crate::registry::pushed::{Wish, Wishes};
-use crate::registry::reconnect::Reconnect;
-use crate::registry::record::{path_of, unescape};
-use crate::registry::{Listing, Sink};
+use crate::registry::async_bridge::{WatchCommand, WatchCommands};
+use crate::registry::json_record::{service_path, unescape};
+use crate::registry::rate_limiter::RateLimiter;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Listing, UpdateSink};
 
-/// The time between two looks where much changes: the first changes are told at once, the others together.
+/// The minimum interval between two reads while much changes. The first changes are read at once, the others together.
 const PACE: Duration = Duration::from_millis(10);
-/// Names of hosts are looked up again after this.
+/// How often host names are resolved again.
 const RESOLVED: Duration = Duration::from_secs(30);
 
-/// Follows until the watch is dropped.
-pub(super) async fn follow(core: Arc<Core>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
+/// Watches what the commands subscribe to, until the handle is dropped.
+pub(super) async fn follow(core: Arc<Core>, sink: Arc<dyn UpdateSink>, mut wishes: WatchCommands) {
     let session = core.with_session(|session: &Session| (session.state(), session.listen()));
     let (mut state, mut told) = match session {
         Ok(session) => session,
-        Err(error) => return sink.lost(error),
+        Err(error) => return sink.on_failure(error),
     };
     state.mark_changed();
     let mut follower = Follower::new(core, sink);
@@ -63,44 +62,44 @@ pub(super) async fn follow(core: Arc<Core>, sink: Arc<dyn Sink>, mut wishes: Wis
 
 struct Follower {
     core: Arc<Core>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn UpdateSink>,
     line: Option<Arc<Line>>,
     services: BTreeMap<String, Known>,
     all: bool,
     due: Due,
-    /// What the servers will not show us is asked for with each ping.
+    /// The services without read permission; read again with each ping.
     refused: BTreeSet<String>,
-    /// The last refusal, until it is told or known to concern some services only.
+    /// The last permission error, until it is reported or known to concern single services only.
     refusal: Option<Error>,
     next_look: Instant,
     resolved: Instant,
-    reconnect: Reconnect,
-    pace: Pace,
+    reconnect: ReconnectBackoff,
+    limiter: RateLimiter,
 }
 
-/// A service that is looked at, by the last steps of its nodes' paths.
+/// The nodes of a watched service, by their last path segments.
 #[derive(Default)]
 struct Known {
     nodes: BTreeMap<String, Look>,
-    /// Asked about once, not watched.
+    /// Read once for a refresh, not watched.
     is_passing: bool,
-    /// Whether the servers would not show it when they were asked last.
+    /// Whether the last read failed for lack of permission.
     is_refused: bool,
-    /// Whether they have shown it on this connection.
+    /// Whether it was read successfully on this connection.
     is_shown: bool,
 }
 
-/// What is to be looked at.
+/// Everything that must be read.
 #[derive(Default)]
 struct Due {
     names: bool,
     services: BTreeSet<String>,
-    /// By service and last step.
+    /// By service and last path segment.
     nodes: BTreeSet<(String, String)>,
 }
 
 impl Follower {
-    fn new(core: Arc<Core>, sink: Arc<dyn Sink>) -> Follower {
+    fn new(core: Arc<Core>, sink: Arc<dyn UpdateSink>) -> Follower {
         let now = Instant::now();
         Follower {
             core,
@@ -113,8 +112,8 @@ impl Follower {
             refusal: None,
             next_look: now,
             resolved: now,
-            reconnect: Reconnect::default(),
-            pace: Pace::new(PACE),
+            reconnect: ReconnectBackoff::default(),
+            limiter: RateLimiter::new(PACE),
         }
     }
 
@@ -122,23 +121,23 @@ impl Follower {
         self.due.names || !self.due.services.is_empty() || !self.due.nodes.is_empty()
     }
 
-    // === what comes in ===
+    // === input ===
 
-    fn wished(&mut self, wish: Wish) {
+    fn wished(&mut self, wish: WatchCommand) {
         match wish {
-            Wish::Want(service) => {
+            WatchCommand::Subscribe(service) => {
                 self.services.entry(service.clone()).or_default().is_passing = false;
                 self.due.services.insert(service);
             }
-            Wish::Forget(service) if !self.all => {
+            WatchCommand::Unsubscribe(service) if !self.all => {
                 self.services.remove(&service);
             }
-            Wish::Forget(_) => {}
-            Wish::All => {
+            WatchCommand::Unsubscribe(_) => {}
+            WatchCommand::SubscribeAll => {
                 self.all = true;
                 self.due.names = true;
             }
-            Wish::Refresh(service) => {
+            WatchCommand::Refresh(service) => {
                 let passing = || Known { is_passing: true, ..Known::default() };
                 self.services.entry(service.clone()).or_insert_with(passing).nodes.clear();
                 self.due.services.insert(service);
@@ -151,15 +150,15 @@ impl Follower {
             State::Trying(None) => {}
             State::Trying(Some(error)) | State::Away(error) => {
                 self.line = None;
-                self.sink.lost(error);
+                self.sink.on_failure(error);
             }
             State::Up(line) => {
                 if self.line.take().is_some() {
-                    let message = format!("{}: the connection was another", line.label());
-                    self.sink.lost(Error::new(Kind::Unavailable, message));
+                    let message = format!("{}: the connection was replaced", line.label());
+                    self.sink.on_failure(Error::new(Kind::Unavailable, message));
                 }
                 self.line = Some(line);
-                self.reconnect.found();
+                self.reconnect.succeeded();
                 self.next_look = Instant::now();
                 self.look_at_everything();
             }
@@ -189,7 +188,7 @@ impl Follower {
             None => {}
             Some(None) => {
                 let service = unescape(&below[1..]);
-                // Data of its own a service has none.
+                // A service node has no data of its own.
                 if *what != What::Data && self.services.contains_key(&service) {
                     self.due.services.insert(service);
                 }
@@ -203,7 +202,7 @@ impl Follower {
         }
     }
 
-    /// The server is there, and has told of everything so far.
+    /// The server answered a ping: all events so far have been received.
     fn answers(&mut self) {
         if self.resolved.elapsed() > RESOLVED {
             self.resolved = Instant::now();
@@ -216,42 +215,42 @@ impl Follower {
             }
         }
         if let Some(line) = self.line.as_ref().filter(|_| !self.is_due() && self.refused.is_empty()) {
-            self.sink.heard(self.core.heard(line, Vec::new(), true));
+            self.sink.on_update(self.core.heard(line, Vec::new(), true));
         }
         self.due.services.append(&mut self.refused);
     }
 
-    // === what is looked at ===
+    // === reads ===
 
     async fn look(&mut self) {
         let Some(line) = self.line.clone() else { return };
         match self.look_at_due(&line).await {
             Ok(lists) => {
-                self.reconnect.found();
-                self.next_look = Instant::now() + self.pace.next(clock::now());
+                self.reconnect.succeeded();
+                self.next_look = Instant::now() + self.limiter.next_wait(clock::now());
                 let confirms_all = !self.is_due() && self.refused.is_empty();
-                // What they will not show of one service is that service's affair, as long as they show others.
+                // A permission error concerns only its service, unless no service can be read.
                 let is_well = |known: &Known| known.is_shown && !known.is_refused;
                 let refusal = self.refusal.take().filter(|_| !self.services.values().any(is_well));
                 if confirms_all || !lists.is_empty() || (refusal.is_none() && !self.refused.is_empty()) {
-                    self.sink.heard(self.core.heard(&line, lists, confirms_all));
+                    self.sink.on_update(self.core.heard(&line, lists, confirms_all));
                 }
                 if let Some(error) = refusal {
-                    self.sink.lost(error);
+                    self.sink.on_failure(error);
                 }
                 self.services
                     .retain(|service, known| !known.is_passing || self.due.services.contains(service));
             }
             Err(error) => {
-                // What has been read of it may be half of it.
+                // Some services may have been read partially.
                 self.look_at_everything();
-                self.next_look = Instant::now() + self.reconnect.lost(line.timeout, fastrand::f64());
-                self.sink.lost(error);
+                self.next_look = Instant::now() + self.reconnect.failed(line.timeout, fastrand::f64());
+                self.sink.on_failure(error);
             }
         }
     }
 
-    /// Looks at what is due; the lists of the services that have changed.
+    /// Reads everything that is due. Returns the lists of the services that have changed.
     async fn look_at_due(&mut self, line: &Arc<Line>) -> Result<Vec<(String, Listing)>> {
         if std::mem::take(&mut self.due.names) {
             self.look_at_names(line).await?;
@@ -285,7 +284,7 @@ impl Follower {
         let prefix = &self.core.prefix;
         match line.children(prefix, true).await {
             Err(Fault::NoNode) => {
-                // It may have been created meanwhile; else the watch tells when it is.
+                // The node may have been created in the meantime; otherwise the watch fires when it is.
                 self.due.names = line.exists(prefix, true).await?.is_some();
             }
             listed => {
@@ -308,7 +307,7 @@ impl Follower {
         services: &[String],
         changed: &mut BTreeSet<String>,
     ) -> Result<()> {
-        let path = |service: &String| path_of(&self.core.prefix, service);
+        let path = |service: &String| service_path(&self.core.prefix, service);
         let asked: Vec<_> = services.iter().map(|service| line.children(&path(service), true)).collect();
         let mut missing = Vec::new();
         for (service, asked) in services.iter().zip(asked) {
@@ -325,7 +324,7 @@ impl Follower {
                 Err((true, _)) => missing.push(service),
                 Err((_, error)) if is_about_one(&error) => {
                     if !std::mem::replace(&mut known.is_refused, true) {
-                        tracing::warn!(source = %self.core.source, service, %error, "cannot be read");
+                        tracing::warn!(source = %self.core.source, service, %error, "no permission to read this service");
                     }
                     self.refused.insert(service.clone());
                     self.refusal = Some(error);

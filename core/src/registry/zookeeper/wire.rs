@@ -1,4 +1,4 @@
-//! One connection: greeted, then served by one loop that writes requests, reads answers and pings.
+//! The socket of one connection: the connect handshake, then one loop that writes requests, reads responses and pings.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -18,16 +18,16 @@ use super::line::{Answer, Request};
 use super::session::Told;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::User;
-use crate::registry::foreign::shown;
+use crate::registry::protocol_probe::describe;
 
-/// How long a greeting may be; it is far shorter.
+/// The longest connect response that is accepted. The actual one is far shorter.
 const LONGEST_GREETING: usize = 256;
-/// Read at a time.
+/// How many bytes are read at a time.
 const PIECE: usize = 64 << 10;
 
 /// Why a session was not opened.
 pub(super) enum Refused {
-    /// It is over, or these servers never had it.
+    /// It has expired, or these servers never had it.
     Expired,
     Failed(Error),
 }
@@ -38,15 +38,15 @@ impl From<Error> for Refused {
     }
 }
 
-/// A connection. It writes by `send`, one buffer at a time: a vectored write would raise SIGPIPE where a program has
-/// not ignored it.
+/// A connection. It writes one buffer at a time with `send`: a vectored write would raise SIGPIPE in a program that does not
+/// ignore it.
 pub(super) struct Wire {
     socket: TcpStream,
     label: Arc<str>,
     arrived: Vec<u8>,
     leaving: Vec<u8>,
     xid: i32,
-    /// Answers come in the order of the requests.
+    /// The requests in flight. Responses arrive in the order of the requests.
     waiting: VecDeque<(i32, oneshot::Sender<Answer>)>,
     asks: UnboundedSender<Request>,
     asked: UnboundedReceiver<Request>,
@@ -64,12 +64,12 @@ impl Wire {
         Ok(Wire { socket, label, arrived, leaving, xid: 0, waiting, asks, asked })
     }
 
-    /// Where requests are put.
+    /// The sender for requests on this connection.
     pub(super) fn requests(&self) -> UnboundedSender<Request> {
         self.asks.clone()
     }
 
-    /// Opens a session, or this one again.
+    /// Opens a new session, or resumes this one.
     pub(super) async fn greet(
         &mut self,
         asked: Duration,
@@ -91,18 +91,18 @@ impl Wire {
                 if !self.arrived.is_empty() {
                     return Err(self.foreign().into());
                 }
-                let message = "closed the connection without a word: not ready to serve yet, or no ZooKeeper";
+                let message = "closed the connection without a response; is it still starting, or not a ZooKeeper server?";
                 return Err(self.failed(Kind::Unavailable, message).into());
             }
         };
         if greeting.timeout_ms > 0 && greeting.session != 0 {
             return Ok(greeting);
         }
-        // A new session that is over at once would be asked for again and again.
+        // A new session that has expired at once would be requested in a tight loop.
         if session == 0 { Err(self.foreign().into()) } else { Err(Refused::Expired) }
     }
 
-    /// Says who we are (scheme "digest").
+    /// Sends the credentials (scheme "digest").
     pub(super) async fn authenticate(&mut self, user: &User) -> Result<()> {
         let secret = format!("{}:{}", user.name, user.password);
         Body::default().int(0).bytes(b"digest").bytes(secret.as_bytes()).request(
@@ -119,7 +119,7 @@ impl Wire {
                 match head {
                     Head { xid: AUTH, code: 0 } => return Ok(()),
                     Head { xid: AUTH, .. } => {
-                        return Err(self.failed(Kind::Unauthenticated, "the credentials are not accepted"));
+                        return Err(self.failed(Kind::Unauthenticated, "the credentials were rejected"));
                     }
                     _ => {}
                 }
@@ -129,7 +129,7 @@ impl Wire {
         }
     }
 
-    /// Writes requests, reads answers, pings; until the connection breaks, and why it did.
+    /// Writes requests, reads responses and pings until the connection breaks. Returns the error.
     pub(super) async fn serve(&mut self, keep_alive: Duration, mut tell: impl FnMut(Told)) -> Error {
         let mut ticks = interval_at(Instant::now() + keep_alive, keep_alive);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -153,7 +153,7 @@ impl Wire {
                 },
                 _ = ticks.tick() => {
                     if is_silent {
-                        Err(self.failed(Kind::Timeout, "nothing came back, not even the answer to a ping"))
+                        Err(self.failed(Kind::Timeout, "no data received, not even the response to a ping"))
                     } else {
                         is_silent = true;
                         Body::default().request(PING, Op::Ping, &mut self.leaving);
@@ -167,7 +167,7 @@ impl Wire {
         }
     }
 
-    /// Ends the session, and waits until the server has.
+    /// Closes the session, and waits for the response.
     pub(super) async fn end_session(&mut self) -> Result<()> {
         while let Ok(request) = self.asked.try_recv() {
             self.send(request);
@@ -185,13 +185,13 @@ impl Wire {
     }
 
     fn send(&mut self, Request { op, body, answer }: Request) {
-        // Ids of requests are positive, and come round again after two billion.
+        // The xids of requests are positive, and start again at 1 after two billion.
         self.xid = self.xid.checked_add(1).unwrap_or(1);
         body.request(self.xid, op, &mut self.leaving);
         self.waiting.push_back((self.xid, answer));
     }
 
-    /// Hands out what has arrived.
+    /// Delivers the received frames.
     fn answers(&mut self, tell: &mut impl FnMut(Told)) -> Result<()> {
         let mut taken = 0;
         let outcome = loop {
@@ -201,7 +201,7 @@ impl Wire {
                 Err(_) => break Err(self.foreign()),
             };
             if hand_out(frame, &mut self.waiting, tell).is_err() {
-                break Err(self.failed(Kind::Protocol, "what it sends cannot be read"));
+                break Err(self.failed(Kind::Protocol, "received a malformed response"));
             }
             taken += length;
         };
@@ -209,7 +209,7 @@ impl Wire {
         outcome
     }
 
-    /// Writes what can be written at present.
+    /// Writes as much as possible without blocking.
     fn write(&mut self) -> Result<usize> {
         match self.socket.try_write(&self.leaving) {
             Ok(count) => {
@@ -229,7 +229,7 @@ impl Wire {
         Ok(())
     }
 
-    /// Reads what is there at present, and how much that is; none at the end.
+    /// Reads without blocking. Returns the number of bytes; `None` at the end of the stream.
     fn take(&mut self) -> Result<Option<usize>> {
         let before = self.arrived.len();
         self.arrived.resize(before + PIECE, 0);
@@ -242,7 +242,7 @@ impl Wire {
         }
     }
 
-    /// Waits for something to read; none at the end.
+    /// Waits for data; `None` at the end of the stream.
     async fn read(&mut self) -> Result<Option<()>> {
         loop {
             self.socket.readable().await.map_err(|error| self.broke(&error))?;
@@ -265,19 +265,19 @@ impl Wire {
         self.failed(Kind::Unavailable, "the server closed the connection")
     }
 
-    /// Something else listens there.
+    /// The error for a server of another protocol.
     fn foreign(&self) -> Error {
         foreign_answer(&self.label, &self.arrived)
     }
 }
 
-/// What listens there is something else, which said this.
+/// The error for a server of another protocol that has sent these bytes.
 pub(super) fn foreign_answer(label: &str, said: &[u8]) -> Error {
-    let message = format!("{label}: does not answer as ZooKeeper does; {}", shown(said));
+    let message = format!("{label}: does not answer as ZooKeeper does; {}", describe(said));
     Error::new(Kind::Protocol, message)
 }
 
-/// Gives one frame to whom it is for.
+/// Delivers one frame to its receiver.
 fn hand_out(
     frame: &[u8],
     waiting: &mut VecDeque<(i32, oneshot::Sender<Answer>)>,
@@ -298,7 +298,7 @@ fn hand_out(
             if expected != xid {
                 return Err(Malformed);
             }
-            // Whoever asked may have given up.
+            // The caller may have given up.
             let _ = answer.send((head.code, bytes.0.to_owned()));
         }
     }

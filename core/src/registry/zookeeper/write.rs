@@ -1,8 +1,8 @@
-//! An ephemeral node for each registration: created, kept, deleted.
+//! Registrations: one ephemeral node for each, created, verified and deleted.
 //!
-//! A node is ours if its owner is our present session. One that lies there already is told by that: our own is
-//! written anew; any other, left by a session of ours that is over or by another process of the same instance id, is
-//! deleted and ours created, so that the end of the other session does not take it along.
+//! A node is ours if its owner is our current session. If the node exists already, the owner decides: our own node is
+//! overwritten. Any other one belongs to an expired session of ours, or to another process with the same instance id; it is
+//! deleted and ours is created, so that the end of the other session does not delete it.
 
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
@@ -16,23 +16,24 @@ use tokio::time::{Instant, sleep};
 use super::line::{Fault, Line, TOGETHER};
 use super::{Core, Written, may_pass};
 use crate::error::{Error, Kind, Result};
-use crate::registry::record::{Place, Record, path_of};
-use crate::registry::{Entry, Health, HeartbeatResult, same_for_all, stamp};
+use crate::registry::json_record::{InstanceKey, JsonRecord, service_path};
+use crate::registry::timestamp;
+use crate::registry::types::{HeartbeatResult, RegistryEntry, ReportedHealth, fail_all};
 
-/// How often something that others change at the same time is tried.
+/// How often a change is tried if other clients change the node at the same time.
 const TRIES: usize = 5;
-/// What a server takes in one message (`jute.maxbuffer`), and what beside the record is in it.
+/// The size limit of a server for one message (`jute.maxbuffer`), minus room for everything but the record.
 const LARGEST: usize = 0xf_ffff - 1024;
-/// How long a registration may be on its way.
+/// How long a registration may be in flight.
 const ON_ITS_WAY: Duration = Duration::from_mins(1);
 
 impl Core {
-    pub(super) async fn register(self: Arc<Self>, entries: &[Entry]) -> Vec<Result<()>> {
+    pub(super) async fn register(self: Arc<Self>, entries: &[RegistryEntry]) -> Vec<Result<()>> {
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut away = None;
         for together in entries.chunks(TOGETHER) {
             match away.clone() {
-                Some(error) => outcomes.extend(same_for_all(together, &error)),
+                Some(error) => outcomes.extend(fail_all(together, &error)),
                 None => outcomes.extend(self.register_together(together).await),
             }
             let last = outcomes.last().and_then(|outcome| outcome.as_ref().err());
@@ -41,10 +42,10 @@ impl Core {
         outcomes
     }
 
-    async fn register_together(self: &Arc<Self>, entries: &[Entry]) -> Vec<Result<()>> {
+    async fn register_together(self: &Arc<Self>, entries: &[RegistryEntry]) -> Vec<Result<()>> {
         let line = match self.line().await {
             Ok(line) => line,
-            Err(error) => return same_for_all(entries, &error),
+            Err(error) => return fail_all(entries, &error),
         };
         self.foresee_parents(&line, entries);
         let mut puts = JoinSet::new();
@@ -62,14 +63,14 @@ impl Core {
         outcomes
     }
 
-    /// Sends ahead what creates the parents of these nodes; what becomes of it shows when the nodes are created.
-    fn foresee_parents(&self, line: &Arc<Line>, entries: &[Entry]) {
+    /// Sends requests that create the parents of these nodes. If they fail, creating the nodes fails, too.
+    fn foresee_parents(&self, line: &Arc<Line>, entries: &[RegistryEntry]) {
         let mut made = self.parents.lock();
         if made.0 != line.session {
             *made = (line.session, HashSet::new());
         }
         for entry in entries {
-            let parent = path_of(&self.prefix, &entry.instance.service);
+            let parent = service_path(&self.prefix, &entry.instance.service);
             if !made.1.contains(&parent) {
                 for path in ancestors(&format!("{parent}/")) {
                     if made.1.insert(path.to_owned()) {
@@ -80,13 +81,13 @@ impl Core {
         }
     }
 
-    async fn put(&self, line: &Arc<Line>, entry: &Entry) -> Result<()> {
-        let path = Place::of(entry).path(&self.prefix);
-        let data = Record::of(entry, &stamp::now()).write()?;
+    async fn put(&self, line: &Arc<Line>, entry: &RegistryEntry) -> Result<()> {
+        let path = InstanceKey::of(entry).path(&self.prefix);
+        let data = JsonRecord::of(entry, &timestamp::now()).write()?;
         let size = path.len() + data.len();
         if size > LARGEST {
             return Err(Error::invalid(format!(
-                "{}: the record would take {size} bytes; ZooKeeper takes {LARGEST}",
+                "{}: the record has {size} bytes; ZooKeeper takes {LARGEST}",
                 entry.instance.instance_id
             )));
         }
@@ -97,8 +98,12 @@ impl Core {
         Ok(())
     }
 
-    pub(super) async fn heartbeat(self: Arc<Self>, entries: &[Entry]) -> Vec<Result<HeartbeatResult>> {
-        let paths: Vec<String> = entries.iter().map(|entry| Place::of(entry).path(&self.prefix)).collect();
+    pub(super) async fn heartbeat(
+        self: Arc<Self>,
+        entries: &[RegistryEntry],
+    ) -> Vec<Result<HeartbeatResult>> {
+        let paths: Vec<String> =
+            entries.iter().map(|entry| InstanceKey::of(entry).path(&self.prefix)).collect();
         let owned = async {
             let line = self.line().await?;
             let ours = self.ours(&line, &paths).await?;
@@ -106,7 +111,7 @@ impl Core {
         };
         let (line, ours) = match owned.await {
             Ok(owned) => owned,
-            Err(error) => return same_for_all(entries, &error),
+            Err(error) => return fail_all(entries, &error),
         };
         let mut outcomes = Vec::with_capacity(entries.len());
         for (path, entry) in paths.iter().zip(entries) {
@@ -116,7 +121,7 @@ impl Core {
             let known = self.written.lock().get(path).cloned().filter(is_this);
             outcomes.push(match (known, entry.health) {
                 (None, _) => Ok(HeartbeatResult::Unknown),
-                (Some(known), Health::Says(well)) if well != known.well => {
+                (Some(known), ReportedHealth::Reported(well)) if well != known.well => {
                     self.write_anew(&line, path, entry).await
                 }
                 _ => Ok(HeartbeatResult::Renewed),
@@ -125,7 +130,7 @@ impl Core {
         outcomes
     }
 
-    /// Which of these paths are nodes of this session.
+    /// The paths among these that are nodes of this session.
     async fn ours(&self, line: &Arc<Line>, paths: &[String]) -> Result<HashSet<String>> {
         if self.lists_ephemerals.load(Ordering::Relaxed) {
             match line.ephemerals(&format!("{}/", self.prefix)).await {
@@ -145,9 +150,14 @@ impl Core {
         Ok(ours)
     }
 
-    /// Says in the record of a node of ours what its program says of its health.
-    async fn write_anew(&self, line: &Arc<Line>, path: &str, entry: &Entry) -> Result<HeartbeatResult> {
-        let data = Record::of(entry, &stamp::now()).write()?;
+    /// Writes the record of a node again, with another health.
+    async fn write_anew(
+        &self,
+        line: &Arc<Line>,
+        path: &str,
+        entry: &RegistryEntry,
+    ) -> Result<HeartbeatResult> {
+        let data = JsonRecord::of(entry, &timestamp::now()).write()?;
         match line.set_data(path, &data, -1).await {
             Ok(()) => {
                 self.written.lock().insert(path.to_owned(), Written::of(entry, line.session));
@@ -158,10 +168,10 @@ impl Core {
         }
     }
 
-    /// Its path, unless another registration has taken that; and what may still be on its way to create it there does so
-    /// no more.
-    pub(super) fn forget(&self, entry: &Entry, doubtful: bool) -> Option<String> {
-        let path = Place::of(entry).path(&self.prefix);
+    /// Removes a registration. Returns its path, unless another registration owns the node now. A request in flight does not
+    /// create the node any more.
+    pub(super) fn forget(&self, entry: &RegistryEntry, doubtful: bool) -> Option<String> {
+        let path = InstanceKey::of(entry).path(&self.prefix);
         if doubtful {
             let (now, mut ended) = (Instant::now(), self.ended.lock());
             ended.retain(|_, at| now.duration_since(*at) < ON_ITS_WAY);
@@ -176,8 +186,8 @@ impl Core {
     }
 }
 
-/// Deletes a node of ours. Says what came of the first try; where the servers were away goes on until it is gone, is
-/// registered anew, or the client is.
+/// Deletes a node of this session, and reports the result of the first attempt. While the servers are down, it retries until
+/// the node is deleted or registered again, or the client is closed.
 pub(super) async fn see_off(core: Weak<Core>, path: String, tell: oneshot::Sender<Result<()>>) {
     let mut tell = Some(tell);
     while let Some(core) = core.upgrade() {
@@ -202,14 +212,14 @@ pub(super) async fn see_off(core: Weak<Core>, path: String, tell: oneshot::Sende
     }
 }
 
-/// Creates a node of ours, or writes the one that there is.
+/// Creates a node, or overwrites our own.
 async fn place(line: &Arc<Line>, path: &str, data: &[u8], is_ended: impl Fn() -> bool) -> Result<()> {
     let mut outcome = Error::from(Fault::NoNode);
     for _ in 0..TRIES {
         if is_ended() {
             return Err(Error::new(Kind::Closed, "the registration was closed"));
         }
-        // Sent at once: whoever ends it now deletes what this creates.
+        // The request is sent at once, so a later deregistration deletes the node.
         match line.create(path, data, true).await {
             Ok(()) => return Ok(()),
             Err(Fault::NoNode) => {
@@ -237,13 +247,13 @@ async fn place(line: &Arc<Line>, path: &str, data: &[u8], is_ended: impl Fn() ->
     Err(outcome)
 }
 
-/// Creates what a path lies below; why that was refused, if it was.
+/// Creates the parents of a path. Returns the error of a rejection.
 async fn make_parents(line: &Arc<Line>, path: &str) -> Option<Error> {
     let made: Vec<_> = ancestors(path).map(|path| line.create(path, b"", false)).collect();
     let mut refused = None;
     for made in made {
         match made.await {
-            // Below one that may not be created, others are missing in consequence.
+            // If a parent must not be created, its children fail with NoNode.
             Ok(()) | Err(Fault::NodeExists | Fault::NoNode) => {}
             Err(fault) => refused = Some(fault.into()),
         }
@@ -251,12 +261,12 @@ async fn make_parents(line: &Arc<Line>, path: &str) -> Option<Error> {
     refused
 }
 
-/// The paths above a path, from the top.
+/// The ancestors of a path, from the top.
 fn ancestors(path: &str) -> impl Iterator<Item = &str> {
     path.match_indices('/').skip(1).map(move |(end, _)| &path[..end])
 }
 
-/// Deletes a node if it is ours.
+/// Deletes a node if it belongs to this session.
 async fn remove(line: &Arc<Line>, path: &str) -> std::result::Result<(), Fault> {
     for _ in 0..TRIES {
         let Some(stat) = line.exists(path, false).await?.filter(|stat| stat.owner == line.session) else {
@@ -276,7 +286,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_lies_below_others() {
+    fn ancestors_are_listed_from_the_top() {
         assert_eq!(ancestors("/a/b/c").collect::<Vec<_>>(), ["/a", "/a/b"]);
         assert_eq!(ancestors("/a/b/").collect::<Vec<_>>(), ["/a", "/a/b"]);
         assert_eq!(ancestors("/a").count(), 0);
