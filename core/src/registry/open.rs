@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
-use crate::registry::consul::Consul;
+use crate::registry::consul::ConsulRegistry;
 #[cfg(feature = "etcd")]
 use crate::registry::etcd::Etcd;
 use crate::registry::memory::Memory;
@@ -26,7 +26,7 @@ pub fn open(text: &str, setup: &RegistrySetup) -> Result<OpenedRegistry> {
         "memory" => Ok(OpenedRegistry::one(Memory::shared(&address.name))),
         "static" => Ok(OpenedRegistry::one(Arc::new(fixed::Fixed::new(address, setup)))),
         "file" => Ok(OpenedRegistry::one(Arc::new(file::File::new(&address, setup)?))),
-        "consul" | "consul+tls" => shared(text, setup, |setup| Consul::new(&address, setup)),
+        "consul" | "consul+tls" => shared(text, setup, |setup| ConsulRegistry::new(&address, setup)),
         "dns" | "dns+srv" => dns::open(address, setup),
         #[cfg(feature = "etcd")]
         "etcd" | "etcd+tls" => shared(text, setup, |setup| Etcd::new(&address, setup)),

@@ -12,10 +12,10 @@
 //! The agents of an address belong to one cluster: all requests go to one of them, and to the next when it fails. The
 //! next agent does not know the registrations at the failed one, so they are registered again there.
 
-mod beat;
+mod blocking_query;
 mod read;
 mod record;
-mod topic;
+mod registrations;
 mod watch;
 
 use std::net::IpAddr;
@@ -40,7 +40,7 @@ use crate::transport::Answer;
 const PREFIX: &str = "laravel-go/services";
 
 /// The agents of one Consul cluster.
-pub(super) struct Consul {
+pub(super) struct ConsulRegistry {
     source: Arc<str>,
     agents: Vec<Arc<HttpHost>>,
     /// Changes whenever earlier updates become invalid: by 1 when another agent is used, by the number of agents when an
@@ -59,16 +59,16 @@ pub(super) struct Consul {
     claims: Claims<String>,
 }
 
-impl Consul {
+impl ConsulRegistry {
     /// The registry of the agents that an address names.
-    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<Consul> {
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<ConsulRegistry> {
         let secure = address.scheme == "consul+tls";
         let agent = |name| Ok(Arc::new(HttpHost::new(name, address.scheme, secure, setup)?));
         let dc = address.param("dc").map(|dc| format!("&dc={}", http_host::escape(dc)));
         let tag = address.param("tag").map(|tag| format!("&tag={}", http_host::escape(tag)));
         let prefix = address.param("prefix").unwrap_or(PREFIX).trim_matches('/');
         let source = address.source().into();
-        Ok(Consul {
+        Ok(ConsulRegistry {
             record_warnings: RecordWarnings::new(&source),
             source,
             agents: address.hosts.iter().map(agent).collect::<Result<_>>()?,
@@ -85,20 +85,20 @@ impl Consul {
     }
 
     /// The agent in use, and the epoch of its responses.
-    fn present(&self) -> (u64, &Arc<HttpHost>) {
+    fn current_agent(&self) -> (u64, &Arc<HttpHost>) {
         let epoch = self.epoch.load(Ordering::Relaxed);
         (epoch, &self.agents[(epoch % self.agents.len() as u64) as usize])
     }
 
     /// Switches from the agent of this epoch, which failed, to the next.
-    fn leave(&self, epoch: u64) {
+    fn leave_agent(&self, epoch: u64) {
         if self.agents.len() > 1 {
             self.advance(epoch, 1);
         }
     }
 
     /// An index went backwards: the agent has lost its state.
-    fn forgot(&self, epoch: u64) {
+    fn index_reset(&self, epoch: u64) {
         self.advance(epoch, self.agents.len() as u64);
     }
 
@@ -121,13 +121,13 @@ impl Consul {
     }
 
     /// Sends a request to the agent in use, and to the others if it does not answer.
-    fn on_some_agent<T>(&self, wait: &WaitLimit<'_>, ask: impl Fn(&HttpHost, u64) -> Result<T>) -> Result<T> {
+    fn with_failover<T>(&self, wait: &WaitLimit<'_>, ask: impl Fn(&HttpHost, u64) -> Result<T>) -> Result<T> {
         let mut outcome = Err(Error::new(Kind::Internal, "no agent"));
         for _ in &self.agents {
-            let (epoch, agent) = self.present();
+            let (epoch, agent) = self.current_agent();
             outcome = ask(agent, epoch);
             match &outcome {
-                Err(error) if is_outage(error) && wait.remaining().is_ok() => self.leave(epoch),
+                Err(error) if is_outage(error) && wait.remaining().is_ok() => self.leave_agent(epoch),
                 _ => return outcome,
             }
         }
@@ -137,16 +137,16 @@ impl Consul {
     /// Sends one request; the response has status 200 or 404.
     fn exchange(&self, agent: &HttpHost, ask: &HttpRequest<'_>, wait: &WaitLimit<'_>) -> Result<Answer> {
         let wait = wait.at_most(self.request_timeout());
-        judge(agent, agent.exchange(ask, self.credentials(), &self.resolver, &wait)?)
+        checked_response(agent, agent.exchange(ask, self.credentials(), &self.resolver, &wait)?)
     }
 }
 
 /// The response if its status is usable, otherwise the error that it stands for.
-fn judge(agent: &HttpHost, answer: Answer) -> Result<Answer> {
+fn checked_response(agent: &HttpHost, answer: Answer) -> Result<Answer> {
     match answer.status {
         200 | 404 => Ok(answer),
         // Consul uses one status for an unknown token and for missing permissions.
-        403 if is_about(&answer, "ACL not found") => {
+        403 if body_contains(&answer, "ACL not found") => {
             let message = format!("{}: invalid token (ACL not found)", agent.label());
             Err(Error::new(Kind::Unauthenticated, message))
         }
@@ -160,7 +160,7 @@ fn judge(agent: &HttpHost, answer: Answer) -> Result<Answer> {
 }
 
 /// Whether the body of a response contains this text.
-fn is_about(answer: &Answer, what: &str) -> bool {
+fn body_contains(answer: &Answer, what: &str) -> bool {
     String::from_utf8_lossy(&answer.body).contains(what)
 }
 
@@ -177,7 +177,7 @@ fn index_of(agent: &HttpHost, answer: &Answer) -> Result<u64> {
     })
 }
 
-impl Registry for Consul {
+impl Registry for ConsulRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -195,34 +195,34 @@ impl Registry for Consul {
     }
 
     fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
-        self.on_some_agent(wait, |agent, epoch| self.read_at(agent, service, epoch, wait))
+        self.with_failover(wait, |agent, epoch| self.read_at(agent, service, epoch, wait))
     }
 
     fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
-        self.on_some_agent(wait, |agent, _| self.services_at(agent, wait))
+        self.with_failover(wait, |agent, _| self.services_at(agent, wait))
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        watch::begin(self, sink)
+        watch::start(self, sink)
     }
 
     fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
-        let register = |entry| self.on_some_agent(wait, |agent, _| self.register_at(agent, entry, wait));
+        let register = |entry| self.with_failover(wait, |agent, _| self.register_at(agent, entry, wait));
         entries.iter().map(register).collect()
     }
 
     fn heartbeat(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
-        let beat = |entry| self.on_some_agent(wait, |agent, _| self.beat_at(agent, entry, wait));
-        entries.iter().map(beat).collect()
+        let renew = |entry| self.with_failover(wait, |agent, _| self.heartbeat_at(agent, entry, wait));
+        entries.iter().map(renew).collect()
     }
 
     fn deregister(&self, entry: &RegistryEntry, _doubtful: bool, wait: &WaitLimit<'_>) -> Result<()> {
         // A heartbeat only renews a check: a late one does not register the instance again.
-        self.on_some_agent(wait, |agent, _| self.deregister_at(agent, entry, wait))
+        self.with_failover(wait, |agent, _| self.deregister_at(agent, entry, wait))
     }
 
     fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
-        let (_, agent) = self.present();
+        let (_, agent) = self.current_agent();
         let towards = agent.local_ip(&self.resolver, wait)?;
         // An agent on this machine is reached by loopback; other machines reach this one at the address of the agent.
         if towards.is_loopback() { self.member_ip(agent, wait).or(Some(towards)) } else { Some(towards) }
@@ -237,15 +237,15 @@ mod tests {
     #[test]
     fn switches_once_when_several_callers_see_a_failure() {
         let address = Address::parse("consul://127.0.0.1:1,127.0.0.1:2").unwrap();
-        let consul = Consul::new(&address, &test_setup()).unwrap();
-        let (epoch, first) = consul.present();
-        consul.leave(epoch);
-        consul.leave(epoch);
-        let (later, second) = consul.present();
+        let consul = ConsulRegistry::new(&address, &test_setup()).unwrap();
+        let (epoch, first) = consul.current_agent();
+        consul.leave_agent(epoch);
+        consul.leave_agent(epoch);
+        let (later, second) = consul.current_agent();
         assert!(!Arc::ptr_eq(first, second) && later != epoch);
-        consul.forgot(later);
-        consul.forgot(later);
-        let (last, same) = consul.present();
+        consul.index_reset(later);
+        consul.index_reset(later);
+        let (last, same) = consul.current_agent();
         assert!(Arc::ptr_eq(second, same) && last == later + 2);
     }
 }

@@ -8,8 +8,8 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::record::{Aside, Listed, Standing, check_name};
-use super::{Consul, index_of};
+use super::record::{CheckStatus, KvMetadata, ListedService, check_name};
+use super::{ConsulRegistry, index_of};
 use crate::error::{Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
@@ -18,7 +18,7 @@ use crate::registry::types::{
 };
 use crate::transport::Answer;
 
-impl Consul {
+impl ConsulRegistry {
     /// The query for all instances of a service, including the unhealthy ones: an instance that reports itself as
     /// unhealthy must not look like one that is silent after an outage.
     pub(super) fn path_of(&self, service: &str) -> String {
@@ -35,7 +35,7 @@ impl Consul {
         check_name(service)?;
         let answer = self.exchange(agent, &HttpRequest::get(&self.path_of(service)), wait)?;
         index_of(agent, &answer)?;
-        self.heard(agent, service, &answer, epoch, wait)
+        self.update_for(agent, service, &answer, epoch, wait)
     }
 
     pub(super) fn services_at(&self, agent: &HttpHost, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
@@ -50,7 +50,7 @@ impl Consul {
     }
 
     /// The update for a list of instances.
-    pub(super) fn heard(
+    pub(super) fn update_for(
         &self,
         agent: &HttpHost,
         service: &str,
@@ -59,23 +59,24 @@ impl Consul {
         wait: &WaitLimit<'_>,
     ) -> Result<RegistryUpdate> {
         let rows: Vec<Value> = http_host::read(answer, &agent.label())?;
-        let listed: Vec<Listed> = rows.iter().filter_map(|row| self.record(service, row)).collect();
-        let aside = if listed.iter().any(Listed::is_incomplete) {
-            self.kept_aside(agent, service, wait)?
+        let listed: Vec<ListedService> = rows.iter().filter_map(|row| self.record(service, row)).collect();
+        let metadata = if listed.iter().any(ListedService::is_incomplete) {
+            self.kv_metadata(agent, service, wait)?
         } else {
             HashMap::new()
         };
-        let (silent, heard): (Vec<&Listed>, Vec<&Listed>) =
-            listed.iter().partition(|listed| listed.standing() == Standing::Silent);
-        let all = |some: Vec<&Listed>| -> Vec<Endpoint> {
-            let endpoints = |one: &Listed| self.endpoints_of(one, aside.get(one.id()), wait);
+        let (unconfirmed, heard): (Vec<&ListedService>, Vec<&ListedService>) =
+            listed.iter().partition(|listed| listed.check_status() == CheckStatus::Unconfirmed);
+        let all = |some: Vec<&ListedService>| -> Vec<Endpoint> {
+            let endpoints = |one: &ListedService| self.endpoints_of(one, metadata.get(one.id()), wait);
             some.into_iter().flat_map(endpoints).collect()
         };
         let expired = |endpoint: &Endpoint| RemovedRecord {
             id: RecordId::of(endpoint),
             reason: RemovalReason::Expired,
         };
-        let listing = Listing { endpoints: all(heard), removed: all(silent).iter().map(expired).collect() };
+        let listing =
+            Listing { endpoints: all(heard), removed: all(unconfirmed).iter().map(expired).collect() };
         Ok(RegistryUpdate {
             epoch: Some(self.epoch_name(epoch)),
             ttl: None,
@@ -86,8 +87,8 @@ impl Consul {
     }
 
     /// Deserializes one instance. A malformed one is skipped with a warning.
-    fn record(&self, service: &str, row: &Value) -> Option<Listed> {
-        let listed = Listed::deserialize(row).inspect_err(|error| {
+    fn record(&self, service: &str, row: &Value) -> Option<ListedService> {
+        let listed = ListedService::deserialize(row).inspect_err(|error| {
             let record = &row["Service"];
             let content = record.to_string();
             self.record_warnings.warn_once(&format!("{service}/{}", record["ID"]), content.as_bytes(), error);
@@ -97,14 +98,14 @@ impl Consul {
 
     /// The metadata that older writers keep in the key-value store, by instance id. Without permission to read it, the
     /// endpoints are listed without it. Any other failure fails the read, because version and protocol must not come and go.
-    fn kept_aside(
+    fn kv_metadata(
         &self,
         agent: &HttpHost,
         service: &str,
         wait: &WaitLimit<'_>,
-    ) -> Result<HashMap<String, Aside>> {
+    ) -> Result<HashMap<String, KvMetadata>> {
         let path = format!("/v1/kv/{}/{}/?recurse=true", self.prefix_path(), escape(service));
-        let pairs: Vec<Pair> = match self.exchange(agent, &HttpRequest::get(&path), wait) {
+        let pairs: Vec<KvPair> = match self.exchange(agent, &HttpRequest::get(&path), wait) {
             Ok(answer) if answer.status == 404 => Vec::new(),
             Ok(answer) => http_host::read(&answer, &agent.label())?,
             Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::Unauthenticated) => {
@@ -114,14 +115,14 @@ impl Consul {
             Err(error) => return Err(error),
         };
         let within = format!("{}/{service}/", self.prefix);
-        let aside = |pair: &Pair| {
+        let metadata = |pair: &KvPair| {
             let id = pair.key.strip_prefix(&within)?.strip_suffix("/metadata")?;
             let value = BASE64.decode(pair.value.as_ref()?).ok()?;
-            let aside = serde_json::from_slice(&value)
+            let metadata = serde_json::from_slice(&value)
                 .inspect_err(|error| self.record_warnings.warn_once(&pair.key, &value, error));
-            Some((id.to_owned(), aside.ok()?))
+            Some((id.to_owned(), metadata.ok()?))
         };
-        Ok(pairs.iter().filter_map(aside).collect())
+        Ok(pairs.iter().filter_map(metadata).collect())
     }
 
     fn prefix_path(&self) -> String {
@@ -129,9 +130,14 @@ impl Consul {
     }
 
     /// One endpoint per address of the host; none if the host cannot be resolved.
-    fn endpoints_of(&self, listed: &Listed, aside: Option<&Aside>, wait: &WaitLimit<'_>) -> Vec<Endpoint> {
+    fn endpoints_of(
+        &self,
+        listed: &ListedService,
+        metadata: Option<&KvMetadata>,
+        wait: &WaitLimit<'_>,
+    ) -> Vec<Endpoint> {
         match self.resolver.resolve(listed.host(), wait) {
-            Ok(ips) => ips.into_iter().map(|ip| listed.endpoint(ip, aside, &self.source)).collect(),
+            Ok(ips) => ips.into_iter().map(|ip| listed.endpoint(ip, metadata, &self.source)).collect(),
             Err(error) => {
                 tracing::debug!(source = %self.source, id = listed.id(), %error, "skipped an endpoint: its host cannot be resolved");
                 Vec::new()
@@ -143,16 +149,16 @@ impl Consul {
     pub(super) fn member_ip(&self, agent: &HttpHost, wait: &WaitLimit<'_>) -> Option<IpAddr> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Itself {
-            member: Member,
+        struct AgentSelf {
+            member: AgentMember,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Member {
+        struct AgentMember {
             addr: IpAddr,
         }
         let answer = self.exchange(agent, &HttpRequest::get("/v1/agent/self"), wait).ok()?;
-        http_host::read::<Itself>(&answer, &agent.label()).ok().map(|itself| itself.member.addr)
+        http_host::read::<AgentSelf>(&answer, &agent.label()).ok().map(|agent| agent.member.addr)
     }
 }
 
@@ -165,7 +171,7 @@ pub(super) fn names(agent: &HttpHost, answer: &Answer) -> Result<Vec<String>> {
 /// An entry of the key-value store.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Pair {
+struct KvPair {
     key: String,
     value: Option<String>,
 }

@@ -16,26 +16,26 @@ use crate::registry::labels::{decode_labels, encode_labels};
 use crate::registry::types::{DEFAULT_TTL, RegistryEntry};
 
 /// When Consul removes a critical service. This is the minimum that Consul allows.
-const REMOVED_AFTER: &str = "1m";
+const DEREGISTER_AFTER: &str = "1m";
 /// The limits of Consul for `Meta`.
-const MOST_PAIRS: usize = 64;
-const LONGEST_KEY: usize = 128;
-const LONGEST_VALUE: usize = 512;
+const MAX_PAIRS: usize = 64;
+const MAX_KEY_LENGTH: usize = 128;
+const MAX_VALUE_LENGTH: usize = 512;
 
 /// An instance of a service, as `/v1/health/service` lists it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
-    node: Node,
-    service: Service,
+pub(super) struct ListedService {
+    node: NodeRow,
+    service: ServiceRow,
     #[serde(default)]
-    checks: Vec<Checked>,
+    checks: Vec<CheckRow>,
 }
 
 /// The last status of a check of an instance or of its node.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Checked {
+struct CheckRow {
     status: String,
     #[serde(rename = "ServiceID", default)]
     service_id: String,
@@ -43,14 +43,14 @@ struct Checked {
     output: String,
 }
 
-impl Checked {
+impl CheckRow {
     fn is_passing(&self) -> bool {
         self.status == "passing"
     }
 
     /// Whether the status says nothing about the instance: its TTL expired, the check has no output since the agent
     /// started, or the check belongs to the node. After an outage, such a check reflects the outage.
-    fn is_silence(&self) -> bool {
+    fn is_unconfirmed(&self) -> bool {
         let says_nothing = self.output.is_empty() || self.output.starts_with("TTL expired");
         !self.is_passing() && (self.service_id.is_empty() || says_nothing)
     }
@@ -58,25 +58,25 @@ impl Checked {
 
 /// The health of an instance according to its checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CheckStatus {
     /// All of them pass.
     Healthy,
     /// A check reports a problem of the instance.
     Unhealthy,
     /// A check failed without saying anything about the instance.
-    Silent,
+    Unconfirmed,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Node {
+struct NodeRow {
     node: String,
     address: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Service {
+struct ServiceRow {
     #[serde(rename = "ID")]
     id: String,
     #[serde(rename = "Service")]
@@ -89,12 +89,12 @@ struct Service {
     #[serde(default)]
     meta: Option<Labels>,
     #[serde(default)]
-    weights: Option<Weights>,
+    weights: Option<ConsulWeights>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Weights {
+struct ConsulWeights {
     passing: u32,
     #[serde(default)]
     warning: u32,
@@ -103,26 +103,26 @@ struct Weights {
 /// The metadata of existing programs in the key-value store.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Aside {
+pub(super) struct KvMetadata {
     version: String,
     protocol: String,
 }
 
-impl Listed {
+impl ListedService {
     /// The instance id.
     pub(super) fn id(&self) -> &str {
         &self.service.id
     }
 
     /// The health according to the checks.
-    pub(super) fn standing(&self) -> Standing {
+    pub(super) fn check_status(&self) -> CheckStatus {
         let failing = || self.checks.iter().filter(|check| !check.is_passing());
         if failing().next().is_none() {
-            Standing::Healthy
-        } else if failing().any(Checked::is_silence) {
-            Standing::Silent
+            CheckStatus::Healthy
+        } else if failing().any(CheckRow::is_unconfirmed) {
+            CheckStatus::Unconfirmed
         } else {
-            Standing::Unhealthy
+            CheckStatus::Unhealthy
         }
     }
 
@@ -138,13 +138,15 @@ impl Listed {
     }
 
     /// The endpoint at one of its addresses.
-    pub(super) fn endpoint(&self, ip: IpAddr, aside: Option<&Aside>, source: &str) -> Endpoint {
-        let Service { id, name, tags, port, meta, weights, .. } = &self.service;
+    pub(super) fn endpoint(&self, ip: IpAddr, metadata: Option<&KvMetadata>, source: &str) -> Endpoint {
+        let ServiceRow { id, name, tags, port, meta, weights, .. } = &self.service;
         let mut labels = meta.clone().unwrap_or_default();
-        let aside = aside
-            .map_or((String::new(), String::new()), |aside| (aside.version.clone(), aside.protocol.clone()));
-        let version = labels.remove("version").unwrap_or(aside.0);
-        let protocol = labels.remove("protocol").filter(|protocol| !protocol.is_empty()).unwrap_or(aside.1);
+        let metadata = metadata.map_or((String::new(), String::new()), |metadata| {
+            (metadata.version.clone(), metadata.protocol.clone())
+        });
+        let version = labels.remove("version").unwrap_or(metadata.0);
+        let protocol =
+            labels.remove("protocol").filter(|protocol| !protocol.is_empty()).unwrap_or(metadata.1);
         if let Some(tags) = tags.as_ref().filter(|tags| !tags.is_empty()) {
             labels.insert("tags".into(), serde_json::json!(tags).to_string());
         }
@@ -156,7 +158,7 @@ impl Listed {
             version,
             labels,
             weight: weights.map_or(1, |weights| weights.passing),
-            healthy: self.standing() == Standing::Healthy,
+            healthy: self.check_status() == CheckStatus::Healthy,
             source: source.to_owned(),
             ..Endpoint::new(name, ip, *port)
         };
@@ -168,7 +170,7 @@ impl Listed {
 /// The body of `/v1/agent/service/register`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Registration<'a> {
+pub(super) struct RegisterBody<'a> {
     #[serde(rename = "ID")]
     id: &'a str,
     name: &'a str,
@@ -177,13 +179,13 @@ pub(super) struct Registration<'a> {
     tags: &'a [String],
     meta: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    weights: Option<Weights>,
-    check: Check,
+    weights: Option<ConsulWeights>,
+    check: TtlCheck,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Check {
+struct TtlCheck {
     #[serde(rename = "CheckID")]
     id: String,
     name: &'static str,
@@ -193,9 +195,9 @@ struct Check {
     deregister_critical_service_after: &'static str,
 }
 
-impl<'a> Registration<'a> {
+impl<'a> RegisterBody<'a> {
     /// The body for an entry, or an error that names the part that Consul would reject.
-    pub(super) fn of(entry: &'a RegistryEntry) -> Result<Registration<'a>> {
+    pub(super) fn of(entry: &'a RegistryEntry) -> Result<RegisterBody<'a>> {
         check_name(&entry.instance.service)?;
         check_name(&entry.instance.instance_id)?;
         let instance = &entry.instance;
@@ -205,21 +207,21 @@ impl<'a> Registration<'a> {
         meta.insert("version".into(), instance.version.clone());
         meta.insert("protocol".into(), instance.protocol.clone());
         meta.insert("weight".into(), weight.to_string());
-        check(&meta)?;
-        Ok(Registration {
+        check_meta(&meta)?;
+        Ok(RegisterBody {
             id: instance_id,
             name: service,
             address: host,
             port: *port,
             tags,
             meta,
-            weights: (*weight > 0).then_some(Weights { passing: *weight, warning: 1 }),
-            check: Check {
+            weights: (*weight > 0).then_some(ConsulWeights { passing: *weight, warning: 1 }),
+            check: TtlCheck {
                 id: check_id(instance_id),
                 name: "heartbeat",
                 ttl: go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
                 status: if entry.is_healthy() { "passing" } else { "critical" },
-                deregister_critical_service_after: REMOVED_AFTER,
+                deregister_critical_service_after: DEREGISTER_AFTER,
             },
         })
     }
@@ -240,24 +242,24 @@ pub(super) fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn check(meta: &Labels) -> Result<()> {
-    if meta.len() > MOST_PAIRS {
+fn check_meta(meta: &Labels) -> Result<()> {
+    if meta.len() > MAX_PAIRS {
         let message = format!(
-            "{} labels are too many: Consul allows {MOST_PAIRS}, including version, protocol, weight and zone",
+            "{} labels are too many: Consul allows {MAX_PAIRS}, including version, protocol, weight and zone",
             meta.len()
         );
         return Err(Error::invalid(message));
     }
     for (name, value) in meta {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > LONGEST_KEY || !name.chars().all(is_name) {
+        if name.is_empty() || name.len() > MAX_KEY_LENGTH || !name.chars().all(is_name) {
             return Err(Error::invalid(format!(
-                "label {name:?}: Consul allows names of 1 to {LONGEST_KEY} letters, digits, - and _"
+                "label {name:?}: Consul allows names of 1 to {MAX_KEY_LENGTH} letters, digits, - and _"
             )));
         }
-        if value.len() > LONGEST_VALUE {
+        if value.len() > MAX_VALUE_LENGTH {
             return Err(Error::invalid(format!(
-                "label {name}: the value has {} bytes; Consul allows {LONGEST_VALUE}",
+                "label {name}: the value has {} bytes; Consul allows {MAX_VALUE_LENGTH}",
                 value.len()
             )));
         }
@@ -277,34 +279,34 @@ mod tests {
 
     const SOURCE: &str = "consul://127.0.0.1:8500";
 
-    fn standing(checks: &serde_json::Value) -> Standing {
+    fn check_status(checks: &serde_json::Value) -> CheckStatus {
         let node = serde_json::json!({"Node": "n", "Address": "10.0.0.1"});
         let service = serde_json::json!({"ID": "a", "Service": "s", "Port": 80});
-        listed(serde_json::json!({"Node": node, "Service": service, "Checks": checks})).standing()
+        listed(serde_json::json!({"Node": node, "Service": service, "Checks": checks})).check_status()
     }
 
     #[test]
     fn distinguishes_unhealthy_from_unconfirmed_instances() {
         let check = |of: &str, status: &str, output: &str| serde_json::json!({"ServiceID": of, "Status": status, "Output": output});
         let alive = check("", "passing", "Agent alive");
-        let of = |check| standing(&serde_json::json!([alive, check]));
-        assert_eq!(of(check("a", "passing", "")), Standing::Healthy);
-        assert_eq!(of(check("a", "critical", "HTTP GET: 500")), Standing::Unhealthy);
-        assert_eq!(of(check("a", "warning", "slow")), Standing::Unhealthy);
+        let of = |check| check_status(&serde_json::json!([alive, check]));
+        assert_eq!(of(check("a", "passing", "")), CheckStatus::Healthy);
+        assert_eq!(of(check("a", "critical", "HTTP GET: 500")), CheckStatus::Unhealthy);
+        assert_eq!(of(check("a", "warning", "slow")), CheckStatus::Unhealthy);
         assert_eq!(
             of(check("a", "critical", "")),
-            Standing::Silent,
+            CheckStatus::Unconfirmed,
             "loaded by an agent that has just started"
         );
         assert_eq!(
             of(check("a", "critical", "TTL expired (last output before timeout follows): ")),
-            Standing::Silent
+            CheckStatus::Unconfirmed
         );
-        assert_eq!(of(check("", "critical", "Agent not live or unreachable")), Standing::Silent);
-        assert_eq!(standing(&serde_json::json!([])), Standing::Healthy);
+        assert_eq!(of(check("", "critical", "Agent not live or unreachable")), CheckStatus::Unconfirmed);
+        assert_eq!(check_status(&serde_json::json!([])), CheckStatus::Healthy);
     }
 
-    fn listed(json: serde_json::Value) -> Listed {
+    fn listed(json: serde_json::Value) -> ListedService {
         serde_json::from_value(json).unwrap()
     }
 
@@ -319,9 +321,9 @@ mod tests {
             }
         }));
         assert!(entry.is_incomplete());
-        let aside = r#"{"created_at":"0001-01-01T00:00:00Z","health":"healthy","protocol":"grpc","ttl":"30s","version":"1.0.0"}"#;
-        let aside: Aside = serde_json::from_str(aside).unwrap();
-        let endpoint = entry.endpoint("127.0.0.1".parse().unwrap(), Some(&aside), SOURCE);
+        let metadata = r#"{"created_at":"0001-01-01T00:00:00Z","health":"healthy","protocol":"grpc","ttl":"30s","version":"1.0.0"}"#;
+        let metadata: KvMetadata = serde_json::from_str(metadata).unwrap();
+        let endpoint = entry.endpoint("127.0.0.1".parse().unwrap(), Some(&metadata), SOURCE);
         assert_eq!(
             (endpoint.version.as_str(), endpoint.protocol.as_str(), endpoint.weight),
             ("1.0.0", "grpc", 1)
@@ -338,8 +340,8 @@ mod tests {
             "Service": {"ID": "a", "Service": "s", "Port": 80, "Meta": {"version": "v2", "weight": "7", "zone": "z"}}
         }));
         assert!(!entry.is_incomplete());
-        let aside = Aside { version: "v1".into(), protocol: "tcp".into() };
-        let endpoint = entry.endpoint("10.0.0.1".parse().unwrap(), Some(&aside), SOURCE);
+        let metadata = KvMetadata { version: "v1".into(), protocol: "tcp".into() };
+        let endpoint = entry.endpoint("10.0.0.1".parse().unwrap(), Some(&metadata), SOURCE);
         assert_eq!((endpoint.host.as_str(), endpoint.version.as_str()), ("10.0.0.1", "v2"));
         assert_eq!((endpoint.weight, endpoint.zone.as_str(), endpoint.protocol.as_str()), (7, "z", "tcp"));
     }
@@ -351,7 +353,7 @@ mod tests {
             generation: String::new(),
             health: ReportedHealth::Unspecified,
         };
-        let refused = |instance: Instance| Registration::of(&entry(instance)).unwrap_err().to_string();
+        let refused = |instance: Instance| RegisterBody::of(&entry(instance)).unwrap_err().to_string();
         let orders = || Instance::new("orders", 80).host("10.0.0.7");
         assert!(
             refused(orders().label("huge", "x".repeat(1 << 20)))
@@ -361,13 +363,13 @@ mod tests {
         let many = (0..80).fold(orders(), |orders, n| orders.label(format!("l{n}"), "x"));
         assert!(refused(many).contains("too many"));
         let fine = entry(orders().version("v2").weight(0).ttl(Duration::from_millis(1500)));
-        let body = serde_json::to_value(Registration::of(&fine).unwrap()).unwrap();
+        let body = serde_json::to_value(RegisterBody::of(&fine).unwrap()).unwrap();
         assert_eq!(body["Check"]["TTL"], "1500ms");
         assert_eq!(body["Meta"]["weight"], "0");
         assert!(body.get("Weights").is_none(), "Consul rejects a weight of 0; it is in Meta");
         assert_eq!(body["Check"]["Status"], "passing");
         let unwell = RegistryEntry { health: ReportedHealth::Reported(false), ..fine };
-        let body = serde_json::to_value(Registration::of(&unwell).unwrap()).unwrap();
+        let body = serde_json::to_value(RegisterBody::of(&unwell).unwrap()).unwrap();
         assert_eq!(body["Check"]["Status"], "critical", "it receives no calls in the meantime");
     }
 }

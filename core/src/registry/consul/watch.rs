@@ -15,8 +15,8 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use serde::Deserialize;
 
-use super::topic::{Subject, Topic};
-use super::{Consul, read};
+use super::blocking_query::{BlockingQuery, QueryTarget};
+use super::{ConsulRegistry, read};
 use crate::clock::{self, Tick};
 use crate::error::Result;
 use crate::interrupt::Closing;
@@ -27,28 +27,28 @@ use crate::runtime::Priority;
 use crate::transport::Answer;
 
 /// How many services have their own connection.
-const MOST_TOPICS: usize = 100;
+const MAX_QUERIES: usize = 100;
 /// When a failed read is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// How long to collect changes, which often come together.
-const GATHER: Duration = Duration::from_millis(50);
+const COLLECT_DELAY: Duration = Duration::from_millis(50);
 /// The minimum interval between two reads of all services, per service. Reading one takes about a tenth of it.
-const SWEEP_PACE: Duration = Duration::from_millis(10);
+const SWEEP_INTERVAL_PER_SERVICE: Duration = Duration::from_millis(10);
 
 /// Everything that one client watches at one Consul cluster.
-pub(super) struct Hub {
-    pub(super) consul: Arc<Consul>,
+pub(super) struct ConsulWatcher {
+    pub(super) consul: Arc<ConsulRegistry>,
     pub(super) sink: Arc<dyn UpdateSink>,
     /// Interrupts requests in flight once the watch is dropped.
     pub(super) closing: Closing,
-    state: Mutex<State>,
+    state: Mutex<ConsulWatcherState>,
 }
 
 #[derive(Default)]
-struct State {
-    wanted: BTreeSet<String>,
+struct ConsulWatcherState {
+    subscribed: BTreeSet<String>,
     all: bool,
-    topics: HashMap<Subject, Arc<Topic>>,
+    queries: HashMap<QueryTarget, Arc<BlockingQuery>>,
     /// A hash of the checks of each service, while two queries cover all services.
     checks: HashMap<String, u64>,
     /// The services to read, and whether a job is reading them.
@@ -60,33 +60,38 @@ struct State {
     swept_at: Tick,
 }
 
-struct Handle(Arc<Hub>);
+struct ConsulWatchHandle(Arc<ConsulWatcher>);
 
-pub(super) fn begin(consul: Arc<Consul>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-    Box::new(Handle(Arc::new(Hub { consul, sink, closing: Closing::default(), state: Mutex::default() })))
+pub(super) fn start(consul: Arc<ConsulRegistry>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
+    Box::new(ConsulWatchHandle(Arc::new(ConsulWatcher {
+        consul,
+        sink,
+        closing: Closing::default(),
+        state: Mutex::default(),
+    })))
 }
 
-impl WatchHandle for Handle {
+impl WatchHandle for ConsulWatchHandle {
     fn subscribe(&self, service: &str) {
-        let is_news = self.0.state.lock().wanted.insert(service.to_owned());
+        let is_news = self.0.state.lock().subscribed.insert(service.to_owned());
         if is_news {
-            self.0.arrange([service.to_owned()]);
+            self.0.update_queries([service.to_owned()]);
         }
     }
 
     fn unsubscribe(&self, service: &str) {
         let mut state = self.0.state.lock();
         if !state.all {
-            state.wanted.remove(service);
-            if let Some(topic) = state.topics.remove(&Subject::Service(service.to_owned())) {
-                topic.end();
+            state.subscribed.remove(service);
+            if let Some(query) = state.queries.remove(&QueryTarget::Service(service.to_owned())) {
+                query.stop();
             }
         }
     }
 
     fn subscribe_all(&self) {
         self.0.state.lock().all = true;
-        self.0.arrange([]);
+        self.0.update_queries([]);
     }
 
     fn refresh(&self, service: &str) {
@@ -94,34 +99,34 @@ impl WatchHandle for Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for ConsulWatchHandle {
     fn drop(&mut self) {
         self.0.closing.close();
-        self.0.state.lock().topics.drain().for_each(|(_, topic)| topic.end());
+        self.0.state.lock().queries.drain().for_each(|(_, query)| query.stop());
     }
 }
 
-impl Hub {
+impl ConsulWatcher {
     /// Starts the queries that the watched services need, and ends the others.
-    fn arrange(self: &Arc<Self>, new: impl IntoIterator<Item = String>) {
+    fn update_queries(self: &Arc<Self>, new: impl IntoIterator<Item = String>) {
         let mut state = self.state.lock();
-        let are_many = state.wanted.len() > MOST_TOPICS;
-        let mut needed: BTreeSet<Subject> = BTreeSet::new();
+        let are_many = state.subscribed.len() > MAX_QUERIES;
+        let mut needed: BTreeSet<QueryTarget> = BTreeSet::new();
         if are_many {
-            needed.extend([Subject::Names, Subject::Checks]);
+            needed.extend([QueryTarget::Names, QueryTarget::Checks]);
         } else {
-            needed.extend(state.all.then_some(Subject::Names));
-            needed.extend(state.wanted.iter().cloned().map(Subject::Service));
+            needed.extend(state.all.then_some(QueryTarget::Names));
+            needed.extend(state.subscribed.iter().cloned().map(QueryTarget::Service));
         }
-        state.topics.retain(|subject, topic| {
-            needed.contains(subject) || {
-                topic.end();
+        state.queries.retain(|target, query| {
+            needed.contains(target) || {
+                query.stop();
                 false
             }
         });
-        for subject in needed {
-            let make = || Topic::begin(self, subject.clone());
-            state.topics.entry(subject.clone()).or_insert_with(make);
+        for target in needed {
+            let make = || BlockingQuery::start(self, target.clone());
+            state.queries.entry(target.clone()).or_insert_with(make);
         }
         let has_all_checks = !state.checks.is_empty();
         drop(state);
@@ -132,56 +137,56 @@ impl Hub {
     }
 
     /// Whether the query of any other service has succeeded or not failed yet.
-    pub(super) fn has_well(&self, but: &Subject) -> bool {
-        let topics: Vec<_> = {
+    pub(super) fn others_succeed(&self, but: &QueryTarget) -> bool {
+        let queries: Vec<_> = {
             let state = self.state.lock();
-            let is_other = |subject: &Subject| matches!(subject, Subject::Service(_)) && subject != but;
+            let is_other = |target: &QueryTarget| matches!(target, QueryTarget::Service(_)) && target != but;
             state
-                .topics
+                .queries
                 .iter()
-                .filter(|(subject, _)| is_other(subject))
-                .map(|(_, topic)| topic.clone())
+                .filter(|(target, _)| is_other(target))
+                .map(|(_, query)| query.clone())
                 .collect()
         };
-        topics.iter().any(|topic| topic.is_well())
+        queries.iter().any(|query| query.is_healthy())
     }
 
     /// Handles the response to a query.
-    pub(super) fn answered(
+    pub(super) fn on_response(
         self: &Arc<Self>,
-        subject: &Subject,
+        target: &QueryTarget,
         agent: &HttpHost,
         answer: &Answer,
         epoch: u64,
     ) -> Result<()> {
-        match subject {
-            Subject::Service(service) => {
+        match target {
+            QueryTarget::Service(service) => {
                 let wait = WaitLimit::new(self.consul.request_timeout(), &self.closing);
-                self.sink.on_update(self.consul.heard(agent, service, answer, epoch, &wait)?);
+                self.sink.on_update(self.consul.update_for(agent, service, answer, epoch, &wait)?);
             }
-            Subject::Names => self.names_are(read::names(agent, answer)?, epoch),
-            Subject::Checks => {
-                self.checks_are(&http_host::read::<Vec<Check>>(answer, &agent.label())?, epoch)
+            QueryTarget::Names => self.on_names(read::names(agent, answer)?, epoch),
+            QueryTarget::Checks => {
+                self.on_checks(&http_host::read::<Vec<StateCheck>>(answer, &agent.label())?, epoch)
             }
         }
         Ok(())
     }
 
     /// Handles a list of names. A name that was listed once is watched from then on, so that its end is noticed too.
-    fn names_are(self: &Arc<Self>, names: Vec<String>, epoch: u64) {
+    fn on_names(self: &Arc<Self>, names: Vec<String>, epoch: u64) {
         let mut state = self.state.lock();
         let mut news = Vec::new();
         if state.all {
-            news = names.into_iter().filter(|name| !state.wanted.contains(name)).collect();
-            state.wanted.extend(news.iter().cloned());
+            news = names.into_iter().filter(|name| !state.subscribed.contains(name)).collect();
+            state.subscribed.extend(news.iter().cloned());
         }
-        let are_many = state.topics.contains_key(&Subject::Checks);
+        let are_many = state.queries.contains_key(&QueryTarget::Checks);
         drop(state);
         self.sink.on_update(RegistryUpdate {
             epoch: Some(self.consul.epoch_name(epoch)),
             ..RegistryUpdate::default()
         });
-        self.arrange(news);
+        self.update_queries(news);
         if are_many {
             self.sweep_soon();
         }
@@ -194,51 +199,51 @@ impl Hub {
         if std::mem::replace(&mut state.sweep_due, true) {
             return;
         }
-        let at = state.swept_at.after(SWEEP_PACE * state.wanted.len() as u32);
-        let wait = at.remaining(clock::now()).max(GATHER);
-        let hub = Arc::downgrade(self);
+        let at = state.swept_at.after(SWEEP_INTERVAL_PER_SERVICE * state.subscribed.len() as u32);
+        let wait = at.remaining(clock::now()).max(COLLECT_DELAY);
+        let watcher = Arc::downgrade(self);
         self.consul.runtime.after(wait, self.consul.queue(), Priority::Poll, move || {
-            let Some(hub) = hub.upgrade() else { return };
-            let mut state = hub.state.lock();
+            let Some(watcher) = watcher.upgrade() else { return };
+            let mut state = watcher.state.lock();
             state.sweep_due = false;
             state.swept_at = clock::now();
-            let used = state.wanted.iter().filter(|service| hub.sink.is_in_use(service)).cloned();
+            let used = state.subscribed.iter().filter(|service| watcher.sink.is_in_use(service)).cloned();
             let used: Vec<String> = used.collect();
             state.due.extend(used);
-            hub.begin_reading(&mut state);
+            watcher.start_reading(&mut state);
         });
     }
 
-    fn checks_are(self: &Arc<Self>, checks: &[Check], epoch: u64) {
+    fn on_checks(self: &Arc<Self>, checks: &[StateCheck], epoch: u64) {
         let mut now: BTreeMap<&str, DefaultHasher> = BTreeMap::new();
         for check in checks.iter().filter(|check| !check.service_name.is_empty()) {
-            let seen = now.entry(&check.service_name).or_default();
-            (&check.service_id, &check.status, check.modify_index).hash(seen);
+            let hasher = now.entry(&check.service_name).or_default();
+            (&check.service_id, &check.status, check.modify_index).hash(hasher);
         }
         let now: HashMap<String, u64> =
             now.into_iter().map(|(name, hasher)| (name.to_owned(), hasher.finish())).collect();
         let mut state = self.state.lock();
         // A service without any check appears in the names only.
         let is_changed = |name: &&String| now.get(*name) != state.checks.get(*name);
-        let changed: Vec<String> = state.wanted.iter().filter(is_changed).cloned().collect();
+        let changed: Vec<String> = state.subscribed.iter().filter(is_changed).cloned().collect();
         let is_first = std::mem::replace(&mut state.checks, now).is_empty();
         if is_first {
-            let all = state.wanted.clone();
+            let all = state.subscribed.clone();
             state.due.extend(all);
         }
         state.due.extend(changed);
         state.confirms = Some(epoch);
-        self.begin_reading(&mut state);
+        self.start_reading(&mut state);
     }
 
     /// Reads these services in the background.
     fn read_soon(self: &Arc<Self>, services: impl IntoIterator<Item = String>) {
         let mut state = self.state.lock();
         state.due.extend(services);
-        self.begin_reading(&mut state);
+        self.start_reading(&mut state);
     }
 
-    fn begin_reading(self: &Arc<Self>, state: &mut State) {
+    fn start_reading(self: &Arc<Self>, state: &mut ConsulWatcherState) {
         let is_wanted = !state.due.is_empty() || state.confirms.is_some();
         if !is_wanted || std::mem::replace(&mut state.is_reading, true) {
             return;
@@ -247,10 +252,10 @@ impl Hub {
     }
 
     fn read_after(self: &Arc<Self>, wait: Duration) {
-        let hub = Arc::downgrade(self);
+        let watcher = Arc::downgrade(self);
         self.consul.runtime.after(wait, self.consul.queue(), Priority::Poll, move || {
-            if let Some(hub) = hub.upgrade() {
-                hub.read_due();
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.read_due();
             }
         });
     }
@@ -266,7 +271,7 @@ impl Hub {
                     self.state.lock().due.insert(service);
                     if !self.closing.is_closed() {
                         self.sink.on_failure(error);
-                        self.read_after(jittered(AGAIN));
+                        self.read_after(jittered(RETRY_DELAY));
                     }
                     return;
                 }
@@ -302,7 +307,7 @@ impl Hub {
 /// A check, as `/v1/health/state/any` lists it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Check {
+struct StateCheck {
     #[serde(default)]
     status: String,
     #[serde(rename = "ServiceID", default)]

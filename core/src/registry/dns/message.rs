@@ -16,17 +16,17 @@ use crate::error::{Error, Kind, Result};
 /// The largest datagram that all networks forward without fragmentation (DNS flag day 2020).
 pub(super) const MAX_DATAGRAM: u16 = 1_232;
 /// How long a negative reply is valid if it contains no SOA record.
-const NOTHING_TTL: Duration = Duration::from_secs(5);
+const DEFAULT_NEGATIVE_TTL: Duration = Duration::from_secs(5);
 
 /// A name and the type of the records to find.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Question {
+pub(super) struct DnsQuestion {
     pub(super) name: Name,
     pub(super) kind: RecordType,
 }
 
 /// An encoded question.
-pub(super) struct Asking {
+pub(super) struct EncodedQuestion {
     /// Random; the response carries the same id.
     pub(super) id: u16,
     pub(super) bytes: Vec<u8>,
@@ -34,41 +34,41 @@ pub(super) struct Asking {
 
 /// What a received datagram is.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reading {
+pub(super) enum DnsDatagram {
     /// Not the response to this question.
-    Foreign,
+    Unrelated,
     /// The response, but truncated.
     Truncated,
     /// The response.
-    Reply(Reply),
+    Reply(DnsReply),
 }
 
 /// The reply of a name server.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum DnsReply {
     /// There are such records.
-    Found(Found),
+    Records(RecordSet),
     /// The name does not exist or has no such records; valid this long.
-    Nothing(Duration),
+    NoRecords(Duration),
     /// The server did not resolve the name; the reason.
     Refused(String),
 }
 
 /// The records that answer a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct RecordSet {
     pub(super) data: Vec<RData>,
     /// The shortest TTL of these records and the CNAMEs that lead to them.
     pub(super) ttl: Duration,
     /// Whether the server is authoritative for the zone, so that its additional records are complete.
     pub(super) is_authoritative: bool,
     /// The addresses in the additional section.
-    pub(super) beside: Vec<(Name, IpAddr, Duration)>,
+    pub(super) additional: Vec<(Name, IpAddr, Duration)>,
 }
 
-impl Question {
+impl DnsQuestion {
     /// Encodes the question, with a random id.
-    pub(super) fn asking(&self) -> Result<Asking> {
+    pub(super) fn encode(&self) -> Result<EncodedQuestion> {
         let mut message = Message::query();
         message.metadata.recursion_desired = true;
         message.add_query(self.query());
@@ -76,7 +76,7 @@ impl Question {
         edns.set_max_payload(MAX_DATAGRAM);
         message.set_edns(edns);
         let bytes = message.to_vec().map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
-        Ok(Asking { id: message.metadata.id, bytes })
+        Ok(EncodedQuestion { id: message.metadata.id, bytes })
     }
 
     fn query(&self) -> Query {
@@ -84,57 +84,62 @@ impl Question {
     }
 
     /// Decodes a datagram that was received after this question was sent with this id.
-    pub(super) fn read(&self, id: u16, bytes: &[u8]) -> Reading {
+    pub(super) fn decode(&self, id: u16, bytes: &[u8]) -> DnsDatagram {
         let mut decoder = BinDecoder::new(bytes);
-        let Ok(header) = Header::read(&mut decoder) else { return Reading::Foreign };
+        let Ok(header) = Header::read(&mut decoder) else { return DnsDatagram::Unrelated };
         let head = header.metadata;
         if head.id != id || head.message_type != MessageType::Response || head.op_code != OpCode::Query {
-            return Reading::Foreign;
+            return DnsDatagram::Unrelated;
         }
         let Ok(queries) = Message::read_queries(&mut decoder, header.counts.queries.into()) else {
-            return Reading::Foreign;
+            return DnsDatagram::Unrelated;
         };
         // Some servers omit the question in an error response.
         let is_bare_refusal = queries.is_empty() && is_refusal(head.response_code);
         if queries != [self.query()] && !is_bare_refusal {
-            return Reading::Foreign;
+            return DnsDatagram::Unrelated;
         }
         if head.truncation {
-            return Reading::Truncated;
+            return DnsDatagram::Truncated;
         }
         match Message::from_vec(bytes) {
-            Ok(message) => Reading::Reply(self.reply(&message)),
-            Err(_) => Reading::Foreign,
+            Ok(message) => DnsDatagram::Reply(self.reply(&message)),
+            Err(_) => DnsDatagram::Unrelated,
         }
     }
 
-    fn reply(&self, message: &Message) -> Reply {
+    fn reply(&self, message: &Message) -> DnsReply {
         let code = message.metadata.response_code;
         if is_refusal(code) {
-            return Reply::Refused(code.to_string());
+            return DnsReply::Refused(code.to_string());
         }
-        let Some((name, ttl)) = self.follow(&message.answers) else {
-            return Reply::Refused("a CNAME loop".into());
+        let Some((name, ttl)) = self.resolve_cnames(&message.answers) else {
+            return DnsReply::Refused("a CNAME loop".into());
         };
-        let wanted = |record: &&Record| record.name == name && record.record_type() == self.kind;
+        let query_name = |record: &&Record| record.name == name && record.record_type() == self.kind;
         let records: Vec<&Record> =
-            message.answers.iter().filter(|r| is_internet(r)).filter(wanted).collect();
+            message.answers.iter().filter(|r| is_internet(r)).filter(query_name).collect();
         if !records.is_empty() {
-            return Reply::Found(Found {
+            return DnsReply::Records(RecordSet {
                 ttl: records.iter().map(|record| ttl_of(record)).fold(ttl, Duration::min),
                 data: records.into_iter().map(|record| record.data.clone()).collect(),
                 is_authoritative: message.metadata.authoritative,
-                beside: message.additionals.iter().filter(|r| is_internet(r)).filter_map(address).collect(),
+                additional: message
+                    .additionals
+                    .iter()
+                    .filter(|r| is_internet(r))
+                    .filter_map(address)
+                    .collect(),
             });
         }
         if code == ResponseCode::NoError && is_referral(message) {
-            return Reply::Refused("a referral to other servers: the server is not recursive".into());
+            return DnsReply::Refused("a referral to other servers: the server is not recursive".into());
         }
-        Reply::Nothing(nothing_ttl(&message.authorities))
+        DnsReply::NoRecords(negative_ttl(&message.authorities))
     }
 
     /// The end of the CNAME chain, and how long the chain is valid; `None` if it is a loop.
-    fn follow(&self, answers: &[Record]) -> Option<(Name, Duration)> {
+    fn resolve_cnames(&self, answers: &[Record]) -> Option<(Name, Duration)> {
         let mut name = self.name.clone();
         let mut ttl = Duration::MAX;
         for _ in 0..=answers.len() {
@@ -143,22 +148,22 @@ impl Question {
                 RData::CNAME(target) => Some((target.0.clone(), ttl_of(record))),
                 _ => None,
             });
-            let Some((target, lasts)) = next else { return Some((name, ttl)) };
+            let Some((target, valid_for)) = next else { return Some((name, ttl)) };
             name = target;
-            ttl = ttl.min(lasts);
+            ttl = ttl.min(valid_for);
         }
         None
     }
 }
 
-impl Found {
+impl RecordSet {
     /// The addresses among the records.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.data.iter().filter_map(ip)
     }
 
     /// The SRV records.
-    pub(super) fn servers(&self) -> impl Iterator<Item = &SRV> {
+    pub(super) fn srv_records(&self) -> impl Iterator<Item = &SRV> {
         self.data.iter().filter_map(|data| if let RData::SRV(server) = data { Some(server) } else { None })
     }
 }
@@ -197,12 +202,12 @@ fn ttl_of(record: &Record) -> Duration {
 }
 
 /// How long a negative reply is valid (RFC 2308, section 5).
-fn nothing_ttl(authorities: &[Record]) -> Duration {
+fn negative_ttl(authorities: &[Record]) -> Duration {
     let soa = authorities.iter().find_map(|record| match &record.data {
         RData::SOA(soa) => Some(ttl_of(record).min(Duration::from_secs(soa.minimum.into()))),
         _ => None,
     });
-    soa.unwrap_or(NOTHING_TTL)
+    soa.unwrap_or(DEFAULT_NEGATIVE_TTL)
 }
 
 #[cfg(test)]
@@ -216,8 +221,8 @@ mod tests {
         Name::from_ascii(text).unwrap()
     }
 
-    fn question() -> Question {
-        Question { name: name("orders.test."), kind: RecordType::A }
+    fn question() -> DnsQuestion {
+        DnsQuestion { name: name("orders.test."), kind: RecordType::A }
     }
 
     fn a(of: &str, ttl: u32, last: u8) -> Record {
@@ -236,9 +241,9 @@ mod tests {
         message.to_vec().unwrap()
     }
 
-    fn reply(change: impl FnOnce(&mut Message)) -> Reply {
-        match question().read(7, &answer(change)) {
-            Reading::Reply(reply) => reply,
+    fn reply(change: impl FnOnce(&mut Message)) -> DnsReply {
+        match question().decode(7, &answer(change)) {
+            DnsDatagram::Reply(reply) => reply,
             other => panic!("{other:?}"),
         }
     }
@@ -249,9 +254,9 @@ mod tests {
 
     #[test]
     fn question_requests_recursion_and_limits_datagram_size() {
-        let asking = question().asking().unwrap();
-        let message = Message::from_vec(&asking.bytes).unwrap();
-        assert_eq!((message.metadata.id, message.max_payload()), (asking.id, MAX_DATAGRAM));
+        let encoded = question().encode().unwrap();
+        let message = Message::from_vec(&encoded.bytes).unwrap();
+        assert_eq!((message.metadata.id, message.max_payload()), (encoded.id, MAX_DATAGRAM));
         assert!(message.metadata.recursion_desired && message.queries == [question().query()]);
     }
 
@@ -263,7 +268,7 @@ mod tests {
             message.add_answer(cname("Orders.test.", 60, "b.test."));
             message.add_answer(a("other.test.", 1, 9));
         });
-        let Reply::Found(found) = reply else { panic!("{reply:?}") };
+        let DnsReply::Records(found) = reply else { panic!("{reply:?}") };
         assert_eq!(found.addresses().collect::<Vec<_>>(), ["10.0.0.2".parse::<IpAddr>().unwrap()]);
         assert_eq!(found.ttl, secs(9));
     }
@@ -274,7 +279,7 @@ mod tests {
             message.add_answer(cname("orders.test.", 9, "b.test."));
             message.add_answer(cname("b.test.", 9, "orders.test."));
         });
-        assert!(matches!(reply, Reply::Refused(_)));
+        assert!(matches!(reply, DnsReply::Refused(_)));
     }
 
     #[test]
@@ -289,22 +294,22 @@ mod tests {
                 message.add_authorities(record);
             })
         };
-        assert_eq!(nothing(ResponseCode::NXDomain, Some(soa(60, 3))), Reply::Nothing(secs(3)));
-        assert_eq!(nothing(ResponseCode::NoError, Some(soa(2, 60))), Reply::Nothing(secs(2)));
-        assert_eq!(nothing(ResponseCode::NXDomain, None), Reply::Nothing(NOTHING_TTL));
+        assert_eq!(nothing(ResponseCode::NXDomain, Some(soa(60, 3))), DnsReply::NoRecords(secs(3)));
+        assert_eq!(nothing(ResponseCode::NoError, Some(soa(2, 60))), DnsReply::NoRecords(secs(2)));
+        assert_eq!(nothing(ResponseCode::NXDomain, None), DnsReply::NoRecords(DEFAULT_NEGATIVE_TTL));
         // A TTL with its highest bit set counts as 0.
-        assert_eq!(nothing(ResponseCode::NXDomain, Some(soa(u32::MAX, 60))), Reply::Nothing(secs(0)));
+        assert_eq!(nothing(ResponseCode::NXDomain, Some(soa(u32::MAX, 60))), DnsReply::NoRecords(secs(0)));
     }
 
     #[test]
     fn server_failure_is_not_a_negative_reply() {
         for code in [ResponseCode::ServFail, ResponseCode::Refused, ResponseCode::NotImp] {
-            assert!(matches!(reply(|message| message.metadata.response_code = code), Reply::Refused(_)));
+            assert!(matches!(reply(|message| message.metadata.response_code = code), DnsReply::Refused(_)));
         }
         let referral = reply(|message| {
             message.add_authority(Record::from_rdata(name("test."), 60, RData::NS(NS(name("ns.test.")))));
         });
-        assert!(matches!(referral, Reply::Refused(what) if what.contains("referral")));
+        assert!(matches!(referral, DnsReply::Refused(what) if what.contains("referral")));
     }
 
     #[test]
@@ -312,24 +317,24 @@ mod tests {
         let right = answer(|message| {
             message.add_answer(a("orders.test.", 9, 1));
         });
-        assert!(matches!(question().read(7, &right), Reading::Reply(Reply::Found(_))));
-        assert_eq!(question().read(8, &right), Reading::Foreign, "another id");
-        assert_eq!(question().read(7, &right[..right.len() - 1]), Reading::Foreign, "cut off");
+        assert!(matches!(question().decode(7, &right), DnsDatagram::Reply(DnsReply::Records(_))));
+        assert_eq!(question().decode(8, &right), DnsDatagram::Unrelated, "another id");
+        assert_eq!(question().decode(7, &right[..right.len() - 1]), DnsDatagram::Unrelated, "cut off");
         let mut other = question();
         other.kind = RecordType::AAAA;
-        assert_eq!(other.read(7, &right), Reading::Foreign, "another kind");
+        assert_eq!(other.decode(7, &right), DnsDatagram::Unrelated, "another kind");
         other = question();
         other.name = name("billing.test.");
-        assert_eq!(other.read(7, &right), Reading::Foreign, "another name");
+        assert_eq!(other.decode(7, &right), DnsDatagram::Unrelated, "another name");
         let query = answer(|message| message.metadata.message_type = MessageType::Query);
-        assert_eq!(question().read(7, &query), Reading::Foreign, "a question");
+        assert_eq!(question().decode(7, &query), DnsDatagram::Unrelated, "a question");
         let unasked = answer(|message| message.queries.clear());
-        assert_eq!(question().read(7, &unasked), Reading::Foreign, "no question");
+        assert_eq!(question().decode(7, &unasked), DnsDatagram::Unrelated, "no question");
         let refusal = answer(|message| {
             message.queries.clear();
             message.metadata.response_code = ResponseCode::Refused;
         });
-        assert!(matches!(question().read(7, &refusal), Reading::Reply(Reply::Refused(_))));
+        assert!(matches!(question().decode(7, &refusal), DnsDatagram::Reply(DnsReply::Refused(_))));
     }
 
     #[test]
@@ -338,8 +343,8 @@ mod tests {
             message.metadata.truncation = true;
             message.add_answer(a("orders.test.", 9, 1));
         });
-        assert_eq!(question().read(7, &whole), Reading::Truncated);
-        assert_eq!(question().read(7, &whole[..whole.len() - 3]), Reading::Truncated);
+        assert_eq!(question().decode(7, &whole), DnsDatagram::Truncated);
+        assert_eq!(question().decode(7, &whole[..whole.len() - 3]), DnsDatagram::Truncated);
     }
 
     #[test]
@@ -349,7 +354,7 @@ mod tests {
         });
         let at = 12 + question().name.len() + 4;
         bytes.splice(at..at + 2, [0xc0, at as u8]);
-        assert_eq!(question().read(7, &bytes), Reading::Foreign);
+        assert_eq!(question().decode(7, &bytes), DnsDatagram::Unrelated);
     }
 
     proptest! {
@@ -358,7 +363,7 @@ mod tests {
         #[test]
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let id = bytes.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
-            let _ = question().read(id, &bytes);
+            let _ = question().decode(id, &bytes);
         }
 
         #[test]
@@ -370,7 +375,7 @@ mod tests {
             let at = at % bytes.len();
             bytes[at] = with;
             bytes.truncate(length.max(12));
-            let _ = question().read(7, &bytes);
+            let _ = question().decode(7, &bytes);
         }
     }
 }

@@ -16,8 +16,8 @@
 mod exchange;
 mod lookup;
 mod message;
-mod system;
-mod template;
+mod name_template;
+mod resolver_config;
 mod watch;
 
 use std::net::{IpAddr, SocketAddr};
@@ -25,10 +25,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use self::exchange::{Asked, Servers};
-use self::lookup::{Look, Outcome, Place};
-use self::system::System;
-use self::template::{Template, Wanted};
+use self::exchange::{DnsResult, NameServers};
+use self::lookup::{Lookup, LookupResult, ServiceAddress};
+use self::name_template::{NameTemplate, QueryName};
+use self::resolver_config::ResolverConfig;
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::address::Address;
@@ -40,11 +40,11 @@ use crate::registry::types::{
 use crate::runtime::{Runtime, TaskQueue};
 
 /// Name servers as a registry.
-pub(super) struct Dns {
+pub(super) struct DnsRegistry {
     source: Arc<str>,
     /// The address, with the name servers it contains.
     address: Address,
-    template: Template,
+    template: NameTemplate,
     protocol: String,
     /// The index of the server that answered last.
     first: AtomicUsize,
@@ -56,14 +56,14 @@ pub(super) struct Dns {
 
 /// Opens the registry of a `dns` or `dns+srv` address.
 pub(super) fn open(address: Address, setup: &RegistrySetup) -> Result<OpenedRegistry> {
-    Ok(OpenedRegistry::one(Arc::new(Dns::new(address, setup)?)))
+    Ok(OpenedRegistry::one(Arc::new(DnsRegistry::new(address, setup)?)))
 }
 
-impl Dns {
-    fn new(address: Address, setup: &RegistrySetup) -> Result<Dns> {
-        let template = Template::new(address.scheme, &address.path, address.scheme == "dns")?;
+impl DnsRegistry {
+    fn new(address: Address, setup: &RegistrySetup) -> Result<DnsRegistry> {
+        let template = NameTemplate::new(address.scheme, &address.path, address.scheme == "dns")?;
         let protocol = address.param("protocol").unwrap_or_else(|| template.protocol()).to_owned();
-        Ok(Dns {
+        Ok(DnsRegistry {
             source: address.source().into(),
             template,
             protocol,
@@ -77,29 +77,29 @@ impl Dns {
     }
 
     /// Looks up a service. Returns its endpoints, and how long they are valid.
-    fn look(&self, service: &str, wait: &WaitLimit<'_>) -> Asked<(RegistryUpdate, Duration)> {
-        let wanted = self.template.wanted(service)?;
+    fn lookup(&self, service: &str, wait: &WaitLimit<'_>) -> DnsResult<(RegistryUpdate, Duration)> {
+        let query_name = self.template.query_name(service)?;
         let wait = wait.at_most(self.timeout);
-        let system = System::now()?;
-        let names = system.candidates(&wanted);
-        let servers = Servers {
+        let system = ResolverConfig::load()?;
+        let names = system.search_names(&query_name);
+        let servers = NameServers {
             list: self.servers(&system, &wait)?,
             first: &self.first,
             attempts: system.attempts,
-            patience: system.patience,
+            try_timeout: system.try_timeout,
             only_tcp: system.only_tcp,
         };
-        let look = Look { servers, has_ipv6: system.has_ipv6, wait };
+        let lookup = Lookup { servers, has_ipv6: system.has_ipv6, wait };
         let outcome = match self.template.port {
-            Some(port) => look.addresses(&names, port)?,
-            None => look.servers(&names)?,
+            Some(port) => lookup.find_addresses(&names, port)?,
+            None => lookup.find_servers(&names)?,
         };
-        let lasts = outcome.lasts;
-        Ok((self.heard(service, &wanted, outcome), lasts))
+        let valid_for = outcome.valid_for;
+        Ok((self.update_for(service, &query_name, outcome), valid_for))
     }
 
     /// The name servers of the address, or those of the system.
-    fn servers(&self, system: &System, wait: &WaitLimit<'_>) -> Result<Vec<SocketAddr>> {
+    fn servers(&self, system: &ResolverConfig, wait: &WaitLimit<'_>) -> Result<Vec<SocketAddr>> {
         if self.address.hosts.is_empty() {
             return Ok(system.servers.clone());
         }
@@ -117,10 +117,10 @@ impl Dns {
         }
     }
 
-    fn heard(&self, service: &str, wanted: &Wanted, outcome: Outcome) -> RegistryUpdate {
-        let name = template::host(&wanted.name).unwrap_or_default();
+    fn update_for(&self, service: &str, query_name: &QueryName, outcome: LookupResult) -> RegistryUpdate {
+        let name = name_template::host_name(&query_name.name).unwrap_or_default();
         let endpoints =
-            outcome.places.into_iter().map(|place| self.endpoint(service, &name, place)).collect();
+            outcome.addresses.into_iter().map(|place| self.endpoint(service, &name, place)).collect();
         let listing = Listing { endpoints, removed: Vec::new() };
         RegistryUpdate {
             epoch: Some(self.source.to_string()),
@@ -130,7 +130,7 @@ impl Dns {
         }
     }
 
-    fn endpoint(&self, service: &str, name: &str, place: Place) -> Endpoint {
+    fn endpoint(&self, service: &str, name: &str, place: ServiceAddress) -> Endpoint {
         let mut endpoint = Endpoint::new(service, place.ip, place.port);
         endpoint.host = place.host.unwrap_or_else(|| name.to_owned());
         endpoint.weight = place.weight;
@@ -140,7 +140,7 @@ impl Dns {
     }
 }
 
-impl Registry for Dns {
+impl Registry for DnsRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -154,8 +154,8 @@ impl Registry for Dns {
     }
 
     fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
-        match self.look(service, wait) {
-            Ok((heard, _)) => Ok(heard),
+        match self.lookup(service, wait) {
+            Ok((update, _)) => Ok(update),
             Err(failure) => Err(failure.error),
         }
     }
@@ -166,7 +166,7 @@ impl Registry for Dns {
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        watch::begin(self, sink)
+        watch::start(self, sink)
     }
 
     fn local_ip(&self, _: &WaitLimit<'_>) -> Option<IpAddr> {

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
-use super::watch::Hub;
-use super::{index_of, judge};
+use super::watch::ConsulWatcher;
+use super::{checked_response, index_of};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::registry::http_host::{HttpHost, HttpRequest, MAX_BODY, is_outage};
@@ -32,13 +32,13 @@ const WAIT: Duration = Duration::from_secs(10);
 /// How much later the response may arrive before the agent counts as failed. Consul itself adds one sixteenth.
 const GRACE: Duration = Duration::from_millis(2_625);
 /// The minimum interval between two queries while there are many changes.
-const PACE: Duration = Duration::from_millis(20);
+const MIN_INTERVAL: Duration = Duration::from_millis(20);
 /// A response without changes that arrives sooner than this did not wait.
-const HASTY: Duration = Duration::from_secs(1);
+const MIN_WAIT: Duration = Duration::from_secs(1);
 
 /// The subject of a query.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) enum Subject {
+pub(super) enum QueryTarget {
     /// The instances of a service.
     Service(String),
     /// The names of all services.
@@ -48,114 +48,123 @@ pub(super) enum Subject {
 }
 
 /// One blocking query.
-pub(super) struct Topic {
-    hub: Weak<Hub>,
-    subject: Subject,
-    state: Mutex<State>,
+pub(super) struct BlockingQuery {
+    watcher: Weak<ConsulWatcher>,
+    target: QueryTarget,
+    state: Mutex<QueryState>,
 }
 
-struct State {
+struct QueryState {
     ended: bool,
     /// The largest index received so far; 0: none.
     index: u64,
     epoch: u64,
     agent: Option<Weak<HttpHost>>,
-    asked_at: Tick,
+    sent_at: Tick,
     parking: Option<Parking>,
-    kept: Option<LongPoll>,
+    idle: Option<LongPoll>,
     reconnect: ReconnectBackoff,
     limiter: RateLimiter,
     /// Whether a warning about missing permissions was logged.
     is_warned: bool,
 }
 
-impl State {
-    fn new() -> State {
-        State {
+impl QueryState {
+    fn new() -> QueryState {
+        QueryState {
             ended: false,
             index: 0,
             epoch: 0,
             agent: None,
-            asked_at: Tick::ZERO,
+            sent_at: Tick::ZERO,
             parking: None,
-            kept: None,
+            idle: None,
             reconnect: ReconnectBackoff::default(),
-            limiter: RateLimiter::new(PACE),
+            limiter: RateLimiter::new(MIN_INTERVAL),
             is_warned: false,
         }
     }
 }
 
-impl Topic {
+impl BlockingQuery {
     /// Starts the query.
-    pub(super) fn begin(hub: &Arc<Hub>, subject: Subject) -> Arc<Topic> {
-        let topic = Arc::new(Topic { hub: Arc::downgrade(hub), subject, state: Mutex::new(State::new()) });
-        topic.appoint(hub, Duration::ZERO);
-        topic
+    pub(super) fn start(watcher: &Arc<ConsulWatcher>, target: QueryTarget) -> Arc<BlockingQuery> {
+        let query = Arc::new(BlockingQuery {
+            watcher: Arc::downgrade(watcher),
+            target,
+            state: Mutex::new(QueryState::new()),
+        });
+        query.schedule(watcher, Duration::ZERO);
+        query
     }
 
     /// Ends the query, and closes its connection.
-    pub(super) fn end(&self) {
+    pub(super) fn stop(&self) {
         let mut state = self.state.lock();
         state.ended = true;
-        state.kept = None;
-        if let (Some(parking), Some(hub)) = (state.parking.take(), self.hub.upgrade()) {
-            hub.consul.runtime.unpark(parking);
+        state.idle = None;
+        if let (Some(parking), Some(watcher)) = (state.parking.take(), self.watcher.upgrade()) {
+            watcher.consul.runtime.unpark(parking);
         }
     }
 
-    fn appoint(self: &Arc<Self>, hub: &Hub, wait: Duration) {
-        let topic = Arc::downgrade(self);
-        hub.consul.runtime.after(wait, hub.consul.queue(), Priority::Poll, move || {
-            if let Some((topic, hub)) = topic.upgrade().and_then(Topic::with_hub) {
-                topic.ask(&hub);
+    fn schedule(self: &Arc<Self>, watcher: &ConsulWatcher, wait: Duration) {
+        let query = Arc::downgrade(self);
+        watcher.consul.runtime.after(wait, watcher.consul.queue(), Priority::Poll, move || {
+            if let Some((query, watcher)) = query.upgrade().and_then(BlockingQuery::with_watcher) {
+                query.start_request(&watcher);
             }
         });
     }
 
     /// The query with its watcher, unless either has ended.
-    fn with_hub(self: Arc<Self>) -> Option<(Arc<Topic>, Arc<Hub>)> {
-        let hub = self.hub.upgrade().filter(|hub| !hub.closing.is_closed())?;
+    fn with_watcher(self: Arc<Self>) -> Option<(Arc<BlockingQuery>, Arc<ConsulWatcher>)> {
+        let watcher = self.watcher.upgrade().filter(|watcher| !watcher.closing.is_closed())?;
         let ended = self.state.lock().ended;
-        (!ended).then_some((self, hub))
+        (!ended).then_some((self, watcher))
     }
 
-    fn ask(self: &Arc<Self>, hub: &Arc<Hub>) {
-        let (epoch, agent) = hub.consul.present();
+    fn start_request(self: &Arc<Self>, watcher: &Arc<ConsulWatcher>) {
+        let (epoch, agent) = watcher.consul.current_agent();
         let agent = agent.clone();
-        match self.send(hub, &agent, epoch) {
+        match self.send(watcher, &agent, epoch) {
             Ok((connection, patience)) => {
-                self.step(hub, &agent, connection, clock::now().after(patience));
+                self.step(watcher, &agent, connection, clock::now().after(patience));
             }
-            Err(error) => self.lost(hub, error),
+            Err(error) => self.on_failure(watcher, error),
         }
     }
 
     /// Sends the query. Returns the connection for the response, and how long that may take.
-    fn send(&self, hub: &Hub, agent: &Arc<HttpHost>, epoch: u64) -> Result<(LongPoll, Duration)> {
-        let consul = &hub.consul;
-        let (index, kept, is_lost) = {
+    fn send(
+        &self,
+        watcher: &ConsulWatcher,
+        agent: &Arc<HttpHost>,
+        epoch: u64,
+    ) -> Result<(LongPoll, Duration)> {
+        let consul = &watcher.consul;
+        let (index, idle, is_lost) = {
             let mut state = self.state.lock();
             let is_same = state.agent.as_ref().is_some_and(|known| known.as_ptr() == Arc::as_ptr(agent));
             if state.epoch != epoch {
                 state.index = 0;
-                state.kept = state.kept.take().filter(|_| is_same);
+                state.idle = state.idle.take().filter(|_| is_same);
             }
             state.agent = Some(Arc::downgrade(agent));
             state.epoch = epoch;
-            state.asked_at = clock::now();
-            (state.index, state.kept.take(), state.reconnect.is_failing())
+            state.sent_at = clock::now();
+            (state.index, state.idle.take(), state.reconnect.is_failing())
         };
-        let path = match &self.subject {
-            Subject::Service(service) => consul.path_of(service),
-            Subject::Names => consul.names_path(),
-            Subject::Checks => format!("/v1/health/state/any?{}", consul.filters.trim_start_matches('&')),
+        let path = match &self.target {
+            QueryTarget::Service(service) => consul.path_of(service),
+            QueryTarget::Names => consul.names_path(),
+            QueryTarget::Checks => format!("/v1/health/state/any?{}", consul.filters.trim_start_matches('&')),
         };
         // After a failure the first query does not wait, so that a recovered agent is noticed at once.
         let waits = index > 0 && !is_lost;
         let path = if waits { format!("{path}&index={index}&wait={}s", WAIT.as_secs()) } else { path };
-        let wait = WaitLimit::new(consul.request_timeout(), &hub.closing);
-        let mut connection = kept.map_or_else(|| agent.connect(&consul.resolver, &wait), Ok)?;
+        let wait = WaitLimit::new(consul.request_timeout(), &watcher.closing);
+        let mut connection = idle.map_or_else(|| agent.connect(&consul.resolver, &wait), Ok)?;
         HttpRequest::get(&path)
             .send_with(consul.credentials(), |exchange| connection.ask(exchange, MAX_BODY));
         Ok((connection, if waits { WAIT + GRACE } else { consul.request_timeout() }))
@@ -164,35 +173,36 @@ impl Topic {
     /// Makes progress without blocking, and parks the connection until more data arrives.
     fn step(
         self: &Arc<Self>,
-        hub: &Arc<Hub>,
+        watcher: &Arc<ConsulWatcher>,
         agent: &Arc<HttpHost>,
         mut connection: LongPoll,
         deadline: Tick,
     ) {
         match connection.step() {
-            Ok(Step::Answered(answer)) => self.answered(hub, agent, connection, answer),
-            Err(failure) => self.lost(hub, agent.error_for(failure)),
+            Ok(Step::Answered(answer)) => self.on_response(watcher, agent, connection, answer),
+            Err(failure) => self.on_failure(watcher, agent.error_for(failure)),
             Ok(Step::Waits(interest)) => {
                 let mut state = self.state.lock();
                 if state.ended {
                     return;
                 }
                 let socket = connection.socket().clone();
-                let (topic, at) = (Arc::downgrade(self), agent.clone());
-                let woken = move |woken| {
-                    if let Some((topic, hub)) = topic.upgrade().and_then(Topic::with_hub) {
-                        topic.woken(&hub, &at, connection, deadline, woken);
+                let (query, at) = (Arc::downgrade(self), agent.clone());
+                let woken_job = move |woken| {
+                    if let Some((query, watcher)) = query.upgrade().and_then(BlockingQuery::with_watcher) {
+                        query.on_woken(&watcher, &at, connection, deadline, woken);
                     }
                 };
-                let queue = hub.consul.queue();
-                state.parking = Some(hub.consul.runtime.park(socket, interest, deadline, queue, woken));
+                let queue = watcher.consul.queue();
+                state.parking =
+                    Some(watcher.consul.runtime.park(socket, interest, deadline, queue, woken_job));
             }
         }
     }
 
-    fn woken(
+    fn on_woken(
         self: &Arc<Self>,
-        hub: &Arc<Hub>,
+        watcher: &Arc<ConsulWatcher>,
         agent: &Arc<HttpHost>,
         connection: LongPoll,
         deadline: Tick,
@@ -200,52 +210,52 @@ impl Topic {
     ) {
         self.state.lock().parking = None;
         match woken {
-            Woken::Ready => self.step(hub, agent, connection, deadline),
-            Woken::Late => self.lost(hub, agent.error_for(Failure::Timeout)),
+            Woken::Ready => self.step(watcher, agent, connection, deadline),
+            Woken::Late => self.on_failure(watcher, agent.error_for(Failure::Timeout)),
             Woken::Recalled => {}
         }
     }
 
-    fn answered(
+    fn on_response(
         self: &Arc<Self>,
-        hub: &Arc<Hub>,
+        watcher: &Arc<ConsulWatcher>,
         agent: &Arc<HttpHost>,
         connection: LongPoll,
         answer: Answer,
     ) {
-        let told = judge(agent, answer).and_then(|answer| {
+        let outcome = checked_response(agent, answer).and_then(|answer| {
             let index = index_of(agent, &answer)?;
-            let (asked, epoch, took) = {
+            let (sent_index, epoch, took) = {
                 let state = self.state.lock();
-                (state.index, state.epoch, clock::now().since(state.asked_at))
+                (state.index, state.epoch, clock::now().since(state.sent_at))
             };
-            if index < asked {
+            if index < sent_index {
                 // The list belongs to another epoch: start again from index 0.
-                hub.consul.forgot(epoch);
+                watcher.consul.index_reset(epoch);
                 self.state.lock().index = 0;
-                return Ok(if took < HASTY { HASTY } else { PACE });
+                return Ok(if took < MIN_WAIT { MIN_WAIT } else { MIN_INTERVAL });
             }
-            hub.answered(&self.subject, agent, &answer, epoch)?;
+            watcher.on_response(&self.target, agent, &answer, epoch)?;
             let mut state = self.state.lock();
             state.index = index.max(1);
-            let is_hasty = index == asked && took < HASTY;
-            Ok(if is_hasty { HASTY } else { state.limiter.next_wait(clock::now()) })
+            let is_too_soon = index == sent_index && took < MIN_WAIT;
+            Ok(if is_too_soon { MIN_WAIT } else { state.limiter.next_wait(clock::now()) })
         });
-        match told {
-            Err(error) => self.lost(hub, error),
+        match outcome {
+            Err(error) => self.on_failure(watcher, error),
             Ok(wait) => {
                 let mut state = self.state.lock();
-                state.kept = Some(connection);
+                state.idle = Some(connection);
                 state.reconnect.succeeded();
                 state.is_warned = false;
                 drop(state);
-                self.appoint(hub, wait);
+                self.schedule(watcher, wait);
             }
         }
     }
 
-    fn lost(self: &Arc<Self>, hub: &Arc<Hub>, error: Error) {
-        if hub.closing.is_closed() {
+    fn on_failure(self: &Arc<Self>, watcher: &Arc<ConsulWatcher>, error: Error) {
+        if watcher.closing.is_closed() {
             return;
         }
         let is_refused = error.kind() == Kind::PermissionDenied;
@@ -253,26 +263,26 @@ impl Topic {
             let mut state = self.state.lock();
             // Other agents would answer a refusal in the same way.
             if is_outage(&error) {
-                hub.consul.leave(state.epoch);
+                watcher.consul.leave_agent(state.epoch);
             }
-            state.kept = None;
+            state.idle = None;
             let is_news = is_refused && !std::mem::replace(&mut state.is_warned, true);
-            (state.reconnect.failed(hub.consul.ttl(), fastrand::f64()), is_news)
+            (state.reconnect.failed(watcher.consul.ttl(), fastrand::f64()), is_news)
         };
         // Missing permissions for one service concern only that service, unless all services fail.
-        match &self.subject {
-            Subject::Service(service) if is_refused && hub.has_well(&self.subject) => {
+        match &self.target {
+            QueryTarget::Service(service) if is_refused && watcher.others_succeed(&self.target) => {
                 if is_news {
-                    tracing::warn!(source = %hub.consul.source, service, %error, "no permission to read this service");
+                    tracing::warn!(source = %watcher.consul.source, service, %error, "no permission to read this service");
                 }
             }
-            _ => hub.sink.on_failure(error),
+            _ => watcher.sink.on_failure(error),
         }
-        self.appoint(hub, wait);
+        self.schedule(watcher, wait);
     }
 
     /// Whether the last query succeeded, or none has failed yet.
-    pub(super) fn is_well(&self) -> bool {
+    pub(super) fn is_healthy(&self) -> bool {
         !self.state.lock().reconnect.is_failing()
     }
 }

@@ -10,7 +10,7 @@ const MAX_LABEL: usize = 63;
 
 /// The template of an address for the names of services.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Template {
+pub(super) struct NameTemplate {
     /// Contains `{service}` in place of the service name. Without it, all services have the same DNS name.
     text: String,
     /// The port of every endpoint; `None` if SRV records contain the ports.
@@ -20,15 +20,15 @@ pub(super) struct Template {
 
 /// The DNS name of a service.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Wanted {
+pub(super) struct QueryName {
     pub(super) name: Name,
     /// Whether it ended with a dot: then no search domain is appended.
     pub(super) is_absolute: bool,
 }
 
-impl Template {
+impl NameTemplate {
     /// Parses the path of an address, with its leading slash. `has_port`: whether it must end with a port.
-    pub(super) fn new(scheme: &str, path: &str, has_port: bool) -> Result<Template> {
+    pub(super) fn new(scheme: &str, path: &str, has_port: bool) -> Result<NameTemplate> {
         let example = if has_port {
             "dns:///{service}.default.svc.cluster.local:8080"
         } else {
@@ -59,7 +59,7 @@ impl Template {
                 "has the IP address {text:?} instead of a name: use static:// for IP addresses"
             )));
         }
-        let template = Template { text: text.to_owned(), port, example };
+        let template = NameTemplate { text: text.to_owned(), port, example };
         let sample = template.text.replace(PLACEHOLDER, "service");
         if let Some(open) = sample.find(['{', '}']) {
             return Err(refuse(format!(
@@ -72,7 +72,7 @@ impl Template {
     }
 
     /// The DNS name of a service; an error if it is not valid.
-    pub(super) fn wanted(&self, service: &str) -> Result<Wanted> {
+    pub(super) fn query_name(&self, service: &str) -> Result<QueryName> {
         let own = |what| Error::invalid(format!("the service name {service:?} is not valid in DNS: {what}"));
         if self.text.contains(PLACEHOLDER) && (service.starts_with('.') || service.ends_with('.')) {
             return Err(own("a label is empty".to_owned()));
@@ -89,7 +89,7 @@ impl Template {
 }
 
 /// Parses a name. Non-ASCII names are converted to their ASCII form.
-fn read(text: &str) -> std::result::Result<Wanted, String> {
+fn read(text: &str) -> std::result::Result<QueryName, String> {
     let (body, is_absolute) = match text.strip_suffix('.') {
         Some(body) => (body, true),
         None => (text, false),
@@ -108,7 +108,7 @@ fn read(text: &str) -> std::result::Result<Wanted, String> {
     let parse = if body.is_ascii() { Name::from_ascii::<&str> } else { Name::from_utf8::<&str> };
     let mut name = parse(body).map_err(|error| error.to_string())?;
     name.set_fqdn(true);
-    Ok(Wanted { name, is_absolute })
+    Ok(QueryName { name, is_absolute })
 }
 
 fn is_allowed(c: char) -> bool {
@@ -116,7 +116,7 @@ fn is_allowed(c: char) -> bool {
 }
 
 /// A name without its final dot. `None` if it contains characters that are not valid in a host name.
-pub(super) fn host(name: &Name) -> Option<String> {
+pub(super) fn host_name(name: &Name) -> Option<String> {
     let text = name.to_ascii();
     let host = text.trim_end_matches('.');
     let is_clean = !host.is_empty() && host.chars().all(|c| is_allowed(c) || c == '.');
@@ -129,21 +129,24 @@ mod tests {
     use proptest::prelude::*;
     use proptest::test_runner::RngSeed;
 
-    fn dns(path: &str) -> Result<Template> {
-        Template::new("dns", path, true)
+    fn dns(path: &str) -> Result<NameTemplate> {
+        NameTemplate::new("dns", path, true)
     }
 
     fn name_of(path: &str, service: &str) -> Result<String> {
-        dns(path)?.wanted(service).map(|wanted| host(&wanted.name).unwrap())
+        dns(path)?.query_name(service).map(|query_name| host_name(&query_name.name).unwrap())
     }
 
     #[test]
     fn service_name_replaces_the_placeholder() {
         let template = dns("/{service}.ns.svc.cluster.local:8080").unwrap();
         assert_eq!(template.port, Some(8080));
-        assert_eq!(host(&template.wanted("orders").unwrap().name).unwrap(), "orders.ns.svc.cluster.local");
-        assert!(!template.wanted("orders").unwrap().is_absolute);
-        assert!(dns("/{service}.example.:80").unwrap().wanted("orders").unwrap().is_absolute);
+        assert_eq!(
+            host_name(&template.query_name("orders").unwrap().name).unwrap(),
+            "orders.ns.svc.cluster.local"
+        );
+        assert!(!template.query_name("orders").unwrap().is_absolute);
+        assert!(dns("/{service}.example.:80").unwrap().query_name("orders").unwrap().is_absolute);
         assert_eq!(name_of("/{service}.svc:80", "orders.prod").unwrap(), "orders.prod.svc");
         assert_eq!(name_of("/{service}-{service}.svc:80", "a").unwrap(), "a-a.svc");
         assert_eq!(name_of("/fixed.example:80", "anything at all").unwrap(), "fixed.example");
@@ -152,8 +155,11 @@ mod tests {
     #[test]
     fn converts_non_ascii_names_to_their_ascii_form() {
         assert_eq!(name_of("/{service}.example:80", "bücher").unwrap(), "xn--bcher-kva.example");
-        let srv = Template::new("dns+srv", "/_http._tcp.{service}.example", false).unwrap();
-        assert_eq!(host(&srv.wanted("订单").unwrap().name).unwrap(), "_http._tcp.xn--4kr132k.example");
+        let srv = NameTemplate::new("dns+srv", "/_http._tcp.{service}.example", false).unwrap();
+        assert_eq!(
+            host_name(&srv.query_name("订单").unwrap().name).unwrap(),
+            "_http._tcp.xn--4kr132k.example"
+        );
     }
 
     #[test]
@@ -192,7 +198,7 @@ mod tests {
             assert!(error.message().contains(says), "{path}: {error}");
             assert!(error.message().contains("write for example dns:///"), "{error}");
         }
-        let error = Template::new("dns+srv", "/_http._tcp.{service}.example:80", false).unwrap_err();
+        let error = NameTemplate::new("dns+srv", "/_http._tcp.{service}.example:80", false).unwrap_err();
         assert!(error.message().contains("SRV records contain the ports"), "{error}");
     }
 
@@ -204,7 +210,7 @@ mod tests {
             ("/_web._tcp.x", "http"),
             ("/https.x", "http"),
         ] {
-            assert_eq!(Template::new("dns+srv", path, false).unwrap().protocol(), protocol);
+            assert_eq!(NameTemplate::new("dns+srv", path, false).unwrap().protocol(), protocol);
         }
     }
 
@@ -214,11 +220,11 @@ mod tests {
         #[test]
         fn template_never_panics(path in ".{0,80}", service in ".{0,80}") {
             for has_port in [true, false] {
-                if let Ok(template) = Template::new("dns", &path, has_port) {
-                    let _ = template.wanted(&service);
+                if let Ok(template) = NameTemplate::new("dns", &path, has_port) {
+                    let _ = template.query_name(&service);
                 }
             }
-            let _ = dns("/{service}.example:80").unwrap().wanted(&service);
+            let _ = dns("/{service}.example:80").unwrap().query_name(&service);
         }
     }
 }

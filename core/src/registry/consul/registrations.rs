@@ -3,20 +3,20 @@
 //! The status of the check is the health of the instance: without a heartbeat it becomes critical after the TTL, and the
 //! instance is not listed any more.
 
-use super::record::{Registration, check_id};
-use super::{Consul, is_about, judge};
+use super::record::{RegisterBody, check_id};
+use super::{ConsulRegistry, body_contains, checked_response};
 use crate::error::{Error, Kind, Result};
 use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
 use crate::registry::types::{HeartbeatResult, RegistryEntry, ReportedHealth, WaitLimit};
 
-impl Consul {
+impl ConsulRegistry {
     pub(super) fn register_at(
         &self,
         agent: &HttpHost,
         entry: &RegistryEntry,
         wait: &WaitLimit<'_>,
     ) -> Result<()> {
-        let body = http_host::write(&Registration::of(entry)?)?;
+        let body = http_host::write(&RegisterBody::of(entry)?)?;
         let answer = self.exchange(
             agent,
             &HttpRequest::put("/v1/agent/service/register?replace-existing-checks=true", &body),
@@ -27,7 +27,7 @@ impl Consul {
                 self.claims.claim(entry.instance.instance_id.clone(), entry);
                 // An agent keeps the status of a check that it already has. Without this heartbeat, an instance that had
                 // missed heartbeats, or was just loaded by a starting agent, would stay critical until the next one.
-                self.beat_at(agent, entry, wait).map(drop)
+                self.heartbeat_at(agent, entry, wait).map(drop)
             }
             status => {
                 let message = format!("{} answered the registration with status {status}", agent.label());
@@ -36,7 +36,7 @@ impl Consul {
         }
     }
 
-    pub(super) fn beat_at(
+    pub(super) fn heartbeat_at(
         &self,
         agent: &HttpHost,
         entry: &RegistryEntry,
@@ -55,11 +55,11 @@ impl Consul {
         let answer =
             agent.exchange(&HttpRequest::put(&path, b""), self.credentials(), &self.resolver, &wait)?;
         // Agents before 1.13 answer 500 for an unknown check.
-        let is_unknown = answer.status == 404 || is_about(&answer, "does not have associated TTL");
+        let is_unknown = answer.status == 404 || body_contains(&answer, "does not have associated TTL");
         if is_unknown {
             Ok(HeartbeatResult::Unknown)
         } else {
-            judge(agent, answer).map(|_| HeartbeatResult::Renewed)
+            checked_response(agent, answer).map(|_| HeartbeatResult::Renewed)
         }
     }
 
