@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use crate::config::parse_duration;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
-use crate::registry::scheme::{Hosts, Path, SCHEMES, Scheme};
+use crate::registry::scheme::{AddressScheme, HostsRule, PathRule, SCHEMES};
 
 /// Parameters whose values are secret.
 const SECRETS: [&str; 3] = ["token", "password", "secret"];
@@ -24,7 +24,7 @@ pub struct Address {
     /// The name in `memory://name`; otherwise empty.
     pub name: String,
     /// The user to log in as.
-    pub user: Option<User>,
+    pub user: Option<Credentials>,
     /// The hosts, in the order of the address.
     pub hosts: Vec<HostPort>,
     /// The path after the hosts, with its leading slash and without a trailing one; the default of the scheme, if it
@@ -35,7 +35,7 @@ pub struct Address {
 
 /// A user name and a password. Neither is ever shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct User {
+pub struct Credentials {
     /// The name.
     pub name: String,
     /// The password.
@@ -119,7 +119,7 @@ impl fmt::Debug for Address {
     }
 }
 
-fn find_scheme(name: &str) -> Result<&'static Scheme> {
+fn find_scheme(name: &str) -> Result<&'static AddressScheme> {
     if let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) {
         return Ok(scheme);
     }
@@ -131,7 +131,7 @@ fn find_scheme(name: &str) -> Result<&'static Scheme> {
     }))
 }
 
-fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
+fn read_params(scheme: &AddressScheme, query: &str) -> Result<Vec<(String, String)>> {
     let mut params: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -142,7 +142,7 @@ fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
             };
             let hint = match nearest(name, scheme.params.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None if nearest(name, ["prefix"]).is_some() && matches!(scheme.path, Path::Prefix(_)) => {
+                None if nearest(name, ["prefix"]).is_some() && matches!(scheme.path, PathRule::Prefix(_)) => {
                     format!("write the prefix after the hosts: {}/prefix", scheme.example)
                 }
                 None => format!("{}:// {}", scheme.name, known()),
@@ -165,7 +165,7 @@ fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
 
 /// Finds a password that is not percent-encoded. It would be parsed as hosts, path and parameters, and errors about
 /// them would show it.
-fn check_secret(scheme: &Scheme, rest: &str) -> Result<()> {
+fn check_secret(scheme: &AddressScheme, rest: &str) -> Result<()> {
     let is_split = |at: usize| rest.find(['/', '?']).is_some_and(|end| end < at);
     if scheme.has_user && rest.rfind('@').is_some_and(is_split) {
         return Err(refuse(format!(
@@ -177,7 +177,7 @@ fn check_secret(scheme: &Scheme, rest: &str) -> Result<()> {
 }
 
 /// Splits an authority into the user with password, and the hosts.
-fn read_user<'a>(scheme: &Scheme, authority: &'a str) -> Result<(Option<User>, &'a str)> {
+fn read_user<'a>(scheme: &AddressScheme, authority: &'a str) -> Result<(Option<Credentials>, &'a str)> {
     let Some((user, hosts)) = authority.rsplit_once('@') else { return Ok((None, authority)) };
     if !scheme.has_user {
         let instead = if scheme.params.contains(&"token") { "; use ?token=" } else { "" };
@@ -189,26 +189,28 @@ fn read_user<'a>(scheme: &Scheme, authority: &'a str) -> Result<(Option<User>, &
             scheme.name
         )));
     };
-    let user = User { name: decode(name, "user")?, password: decode(password, "password")? };
+    let user = Credentials { name: decode(name, "user")?, password: decode(password, "password")? };
     Ok((Some(user), hosts))
 }
 
-fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
+fn read_authority(scheme: &AddressScheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
     match scheme.hosts {
-        Hosts::Empty | Hosts::MaybePorts(_) if authority.is_empty() => Ok((String::new(), Vec::new())),
-        Hosts::Empty => Err(example(scheme, &format!("has a host, {authority:?}"))),
-        Hosts::Name => Ok((decode(authority, "name")?, Vec::new())),
-        Hosts::MaybePorts(default) => read_hosts(scheme, authority, Some(default)),
-        Hosts::Ports(default) => read_hosts(scheme, authority, default),
+        HostsRule::Empty | HostsRule::MaybePorts(_) if authority.is_empty() => {
+            Ok((String::new(), Vec::new()))
+        }
+        HostsRule::Empty => Err(example(scheme, &format!("has a host, {authority:?}"))),
+        HostsRule::Name => Ok((decode(authority, "name")?, Vec::new())),
+        HostsRule::MaybePorts(default) => read_hosts(scheme, authority, Some(default)),
+        HostsRule::Ports(default) => read_hosts(scheme, authority, default),
     }
 }
 
-fn read_hosts(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<(String, Vec<HostPort>)> {
+fn read_hosts(scheme: &AddressScheme, text: &str, default: Option<u16>) -> Result<(String, Vec<HostPort>)> {
     let hosts: Result<_> = text.split(',').map(|part| read_host(scheme, part.trim(), default)).collect();
     Ok((String::new(), hosts?))
 }
 
-fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPort> {
+fn read_host(scheme: &AddressScheme, text: &str, default: Option<u16>) -> Result<HostPort> {
     let malformed = |what: &str| example(scheme, &format!("has the host {text:?}: {what}"));
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -238,14 +240,14 @@ fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPo
     Ok(HostPort { host: host.to_owned(), port })
 }
 
-fn read_path(scheme: &Scheme, path: &str) -> Result<String> {
+fn read_path(scheme: &AddressScheme, path: &str) -> Result<String> {
     match (scheme.path, path) {
-        (Path::None, "" | "/") => Ok(String::new()),
-        (Path::None, path) => Err(example(scheme, &format!("has a path, {path:?}"))),
-        (Path::Required, "") => Err(example(scheme, "has no path")),
-        (Path::Required, path) => decode(path, "path"),
-        (Path::Prefix(default), "" | "/") => Ok(default.to_owned()),
-        (Path::Prefix(_), path) => {
+        (PathRule::None, "" | "/") => Ok(String::new()),
+        (PathRule::None, path) => Err(example(scheme, &format!("has a path, {path:?}"))),
+        (PathRule::Required, "") => Err(example(scheme, "has no path")),
+        (PathRule::Required, path) => decode(path, "path"),
+        (PathRule::Prefix(default), "" | "/") => Ok(default.to_owned()),
+        (PathRule::Prefix(_), path) => {
             let path = decode(path.trim_end_matches('/'), "path")?;
             if path.contains("//") || path.chars().any(char::is_control) || path.is_empty() {
                 let what =
@@ -270,7 +272,7 @@ fn redact(text: &str) -> &str {
     text.rsplit('@').next().unwrap_or_default()
 }
 
-fn example(scheme: &Scheme, what: &str) -> Error {
+fn example(scheme: &AddressScheme, what: &str) -> Error {
     refuse(format!("the {}:// address {what}; write for example {}", scheme.name, scheme.example))
 }
 

@@ -53,17 +53,17 @@ impl Failover {
     }
 
     /// Tries the registries in order; the ones that are down come last.
-    fn ask<T>(
+    fn try_each<T>(
         &self,
         wait: &WaitLimit<'_>,
-        question: impl Fn(usize, &dyn Registry) -> Result<T>,
+        request: impl Fn(usize, &dyn Registry) -> Result<T>,
     ) -> Result<T> {
         let mut order: Vec<usize> = (0..self.registries.len()).collect();
         let down = self.down.lock().clone();
         order.sort_by_key(|index| down[*index]);
         let mut outcome = Err(Error::new(Kind::Internal, "no registry"));
         for index in order {
-            outcome = question(index, &*self.registries[index]);
+            outcome = request(index, &*self.registries[index]);
             match &outcome {
                 Err(error) if is_outage(error) && wait.remaining().is_ok() => self.set_down(index, true),
                 Err(_) => return outcome,
@@ -79,11 +79,11 @@ impl Failover {
 
 /// The update of one registry as an update of the failover. Even a registry that cannot lose registrations does not
 /// know the ones that went only to another registry.
-fn under_its_name(index: usize, heard: RegistryUpdate) -> RegistryUpdate {
-    let epoch = format!("{index} {}", heard.epoch.unwrap_or_default());
+fn as_failover_update(index: usize, update: RegistryUpdate) -> RegistryUpdate {
+    let epoch = format!("{index} {}", update.epoch.unwrap_or_default());
     let absence =
-        if heard.absence == Absence::Authoritative { Absence::AfterSettling } else { heard.absence };
-    RegistryUpdate { epoch: Some(epoch), absence, ..heard }
+        if update.absence == Absence::Authoritative { Absence::AfterSettling } else { update.absence };
+    RegistryUpdate { epoch: Some(epoch), absence, ..update }
 }
 
 impl Registry for Failover {
@@ -104,23 +104,27 @@ impl Registry for Failover {
     }
 
     fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
-        self.ask(wait, |index, registry| Ok(under_its_name(index, registry.read(service, wait)?)))
+        self.try_each(wait, |index, registry| Ok(as_failover_update(index, registry.read(service, wait)?)))
     }
 
     fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
-        self.ask(wait, |_, registry| registry.services(wait))
+        self.try_each(wait, |_, registry| registry.services(wait))
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        let wishes = WatchCommands {
+        let state = WatchCommands {
             watches: self.registries.iter().map(|_| None).collect(),
             ..WatchCommands::default()
         };
-        let hub =
-            Arc::new(Hub { failover: self, sink, wishes: Mutex::new(wishes), speaking: Mutex::new(()) });
-        let active = hub.failover.active();
-        hub.turn_to(active);
-        Box::new(Following(hub))
+        let watcher = Arc::new(FailoverWatcher {
+            failover: self,
+            sink,
+            state: Mutex::new(state),
+            forwarding: Mutex::new(()),
+        });
+        let active = watcher.failover.active();
+        watcher.watch_up_to(active);
+        Box::new(FailoverWatchHandle(watcher))
     }
 
     fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
@@ -129,156 +133,156 @@ impl Registry for Failover {
 }
 
 /// The watch on one of them; empty until it has been started.
-type Begun = OnceLock<Box<dyn WatchHandle>>;
+type StartedWatch = OnceLock<Box<dyn WatchHandle>>;
 
 /// The handle of the watch on the registry in use.
-struct Following(Arc<Hub>);
+struct FailoverWatchHandle(Arc<FailoverWatcher>);
 
-struct Hub {
+struct FailoverWatcher {
     failover: Arc<Failover>,
     sink: Arc<dyn UpdateSink>,
-    wishes: Mutex<WatchCommands>,
+    state: Mutex<WatchCommands>,
     /// Held while the catalog is notified, so that updates of two registries cannot overtake each other.
-    speaking: Mutex<()>,
+    forwarding: Mutex<()>,
 }
 
 #[derive(Default)]
 struct WatchCommands {
-    watches: Vec<Option<Arc<Begun>>>,
+    watches: Vec<Option<Arc<StartedWatch>>>,
     /// The registry whose update was forwarded last.
-    told: Option<usize>,
-    wanted: BTreeSet<String>,
+    forwarded: Option<usize>,
+    subscribed: BTreeSet<String>,
     all: bool,
 }
 
-impl Hub {
+impl FailoverWatcher {
     /// Watches this registry and the ones before it, which may answer again, and ends the watches on the ones after it.
-    fn turn_to(self: &Arc<Self>, active: usize) {
+    fn watch_up_to(self: &Arc<Self>, active: usize) {
         let mut released = Vec::new();
         for index in 0..self.failover.registries.len() {
-            let begun = {
-                let mut wishes = self.wishes.lock();
-                match (&wishes.watches[index], index <= active) {
+            let new_watch = {
+                let mut state = self.state.lock();
+                match (&state.watches[index], index <= active) {
                     (None, true) => {
                         let watch = Arc::new(OnceLock::new());
-                        wishes.watches[index] = Some(watch.clone());
+                        state.watches[index] = Some(watch.clone());
                         Some(watch)
                     }
                     (Some(_), false) => {
-                        released.push(wishes.watches[index].take());
+                        released.push(state.watches[index].take());
                         None
                     }
                     _ => None,
                 }
             };
-            if let Some(watch) = begun {
-                self.begin(index, &watch);
+            if let Some(watch) = new_watch {
+                self.start_watch(index, &watch);
             }
         }
         drop(released); // outside the lock: ending a watch may take other locks
     }
 
-    fn begin(self: &Arc<Self>, index: usize, watch: &Begun) {
-        let ear = Arc::new(Ear { hub: Arc::downgrade(self), index });
-        let watch = watch.get_or_init(|| self.failover.registries[index].clone().watch(ear));
+    fn start_watch(self: &Arc<Self>, index: usize, watch: &StartedWatch) {
+        let sink = Arc::new(FailoverSink { watcher: Arc::downgrade(self), index });
+        let watch = watch.get_or_init(|| self.failover.registries[index].clone().watch(sink));
         // Read only after the watch was stored: a later subscription finds it there.
-        let (wanted, all) = {
-            let wishes = self.wishes.lock();
-            (wishes.wanted.clone(), wishes.all)
+        let (subscribed, all) = {
+            let state = self.state.lock();
+            (state.subscribed.clone(), state.all)
         };
-        wanted.iter().for_each(|service| watch.subscribe(service));
+        subscribed.iter().for_each(|service| watch.subscribe(service));
         if all {
             watch.subscribe_all();
         }
     }
 
-    fn each(&self, tell: impl Fn(&(dyn WatchHandle + 'static))) {
-        let watches: Vec<_> = self.wishes.lock().watches.iter().flatten().cloned().collect();
-        watches.iter().filter_map(|watch| watch.get()).for_each(|watch| tell(&**watch));
+    fn for_each_watch(&self, apply: impl Fn(&(dyn WatchHandle + 'static))) {
+        let watches: Vec<_> = self.state.lock().watches.iter().flatten().cloned().collect();
+        watches.iter().filter_map(|watch| watch.get()).for_each(|watch| apply(&**watch));
     }
 
-    fn heard(self: &Arc<Self>, index: usize, heard: RegistryUpdate) {
+    fn on_update(self: &Arc<Self>, index: usize, update: RegistryUpdate) {
         self.failover.set_down(index, false);
         let active = self.failover.active();
         if index != active {
             return;
         }
-        self.turn_to(active);
-        let speaking = self.speaking.lock();
+        self.watch_up_to(active);
+        let forwarding = self.forwarding.lock();
         if index != self.failover.active() {
             return; // a preferred registry has answered in the meantime
         }
         let is_switch = {
-            let mut wishes = self.wishes.lock();
+            let mut state = self.state.lock();
             // A name that was reported once is watched from then on, so that its end is noticed too.
-            wishes.wanted.extend(heard.lists.iter().map(|(service, _)| service.clone()));
-            wishes.told.replace(index).is_some_and(|told| told != index)
+            state.subscribed.extend(update.lists.iter().map(|(service, _)| service.clone()));
+            state.forwarded.replace(index).is_some_and(|forwarded| forwarded != index)
         };
         // This registry does not confirm what another one reported.
-        let confirms_all = heard.confirms_all && !is_switch;
-        self.sink.on_update(under_its_name(index, RegistryUpdate { confirms_all, ..heard }));
-        drop(speaking);
+        let confirms_all = update.confirms_all && !is_switch;
+        self.sink.on_update(as_failover_update(index, RegistryUpdate { confirms_all, ..update }));
+        drop(forwarding);
         if is_switch {
             tracing::warn!(source = %self.failover.registries[index].source(), "switched to this registry");
             // It may not send again what was ignored while another registry was in use.
-            let wanted = self.wishes.lock().wanted.clone();
-            self.each(|watch| wanted.iter().for_each(|service| watch.refresh(service)));
+            let subscribed = self.state.lock().subscribed.clone();
+            self.for_each_watch(|watch| subscribed.iter().for_each(|service| watch.refresh(service)));
         }
     }
 
-    fn lost(self: &Arc<Self>, index: usize, error: Error) {
+    fn on_failure(self: &Arc<Self>, index: usize, error: Error) {
         self.failover.set_down(index, true);
         if self.failover.is_all_down() {
             // The first one that answers is used.
-            self.turn_to(self.failover.registries.len() - 1);
+            self.watch_up_to(self.failover.registries.len() - 1);
             self.sink.on_failure(error);
         } else {
-            self.turn_to(self.failover.active());
+            self.watch_up_to(self.failover.active());
         }
     }
 }
 
-impl WatchHandle for Following {
+impl WatchHandle for FailoverWatchHandle {
     fn subscribe(&self, service: &str) {
-        self.0.wishes.lock().wanted.insert(service.to_owned());
-        self.0.each(|watch| watch.subscribe(service));
+        self.0.state.lock().subscribed.insert(service.to_owned());
+        self.0.for_each_watch(|watch| watch.subscribe(service));
     }
 
     fn unsubscribe(&self, service: &str) {
-        self.0.wishes.lock().wanted.remove(service);
-        self.0.each(|watch| watch.unsubscribe(service));
+        self.0.state.lock().subscribed.remove(service);
+        self.0.for_each_watch(|watch| watch.unsubscribe(service));
     }
 
     fn subscribe_all(&self) {
-        self.0.wishes.lock().all = true;
-        self.0.each(WatchHandle::subscribe_all);
+        self.0.state.lock().all = true;
+        self.0.for_each_watch(WatchHandle::subscribe_all);
     }
 
     fn refresh(&self, service: &str) {
-        self.0.each(|watch| watch.refresh(service));
+        self.0.for_each_watch(|watch| watch.refresh(service));
     }
 }
 
 /// Receives the updates of one registry.
-struct Ear {
-    hub: Weak<Hub>,
+struct FailoverSink {
+    watcher: Weak<FailoverWatcher>,
     index: usize,
 }
 
-impl UpdateSink for Ear {
+impl UpdateSink for FailoverSink {
     fn on_update(&self, update: RegistryUpdate) {
-        if let Some(hub) = self.hub.upgrade() {
-            hub.heard(self.index, update);
+        if let Some(watcher) = self.watcher.upgrade() {
+            watcher.on_update(self.index, update);
         }
     }
 
     fn on_failure(&self, error: Error) {
-        if let Some(hub) = self.hub.upgrade() {
-            hub.lost(self.index, error);
+        if let Some(watcher) = self.watcher.upgrade() {
+            watcher.on_failure(self.index, error);
         }
     }
 
     fn is_in_use(&self, service: &str) -> bool {
-        self.hub.upgrade().is_some_and(|hub| hub.sink.is_in_use(service))
+        self.watcher.upgrade().is_some_and(|watcher| watcher.sink.is_in_use(service))
     }
 }

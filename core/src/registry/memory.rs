@@ -22,24 +22,24 @@ use crate::runtime::{self, TaskQueue};
 pub struct Memory {
     source: Arc<str>,
     queue: Arc<TaskQueue>,
-    book: Mutex<Book>,
+    store: Mutex<MemoryStore>,
     /// Held while subscribers are notified, so that they receive the changes in order.
-    telling: Mutex<()>,
+    notifying: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Book {
+struct MemoryStore {
     services: BTreeMap<String, BTreeMap<RecordId, Endpoint>>,
-    listeners: Vec<Weak<Listener>>,
+    subscribers: Vec<Weak<MemorySubscriber>>,
 }
 
-struct Listener {
+struct MemorySubscriber {
     sink: Arc<dyn UpdateSink>,
-    interest: Mutex<Interest>,
+    subscribed: Mutex<SubscribedServices>,
 }
 
 #[derive(Default)]
-struct Interest {
+struct SubscribedServices {
     services: BTreeSet<String>,
     all: bool,
 }
@@ -76,33 +76,33 @@ impl Memory {
         Arc::new(Memory {
             source: format!("memory://{name}").into(),
             queue: TaskQueue::new(1),
-            book: Mutex::default(),
-            telling: Mutex::default(),
+            store: Mutex::default(),
+            notifying: Mutex::default(),
         })
     }
 
     /// Replaces all endpoints of a service.
     pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) {
         let source = self.source.to_string();
-        let own = |mut endpoint: Endpoint| {
+        let owned = |mut endpoint: Endpoint| {
             service.clone_into(&mut endpoint.service);
             endpoint.source.clone_from(&source);
             (RecordId::of(&endpoint), endpoint)
         };
-        self.book.lock().services.insert(service.to_owned(), endpoints.into_iter().map(own).collect());
-        self.tell(service);
+        self.store.lock().services.insert(service.to_owned(), endpoints.into_iter().map(owned).collect());
+        self.notify(service);
     }
 
-    fn tell(&self, service: &str) {
-        let _telling = self.telling.lock();
-        let (heard, listeners) = {
-            let mut book = self.book.lock();
-            book.listeners.retain(|listener| listener.strong_count() > 0);
-            (book.heard(service), book.listeners.clone())
+    fn notify(&self, service: &str) {
+        let _notifying = self.notifying.lock();
+        let (update, subscribers) = {
+            let mut store = self.store.lock();
+            store.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+            (store.update_for(service), store.subscribers.clone())
         };
-        for listener in listeners.iter().filter_map(Weak::upgrade) {
-            if listener.interest.lock().includes(service) {
-                listener.sink.on_update(heard.clone());
+        for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
+            if subscriber.subscribed.lock().includes(service) {
+                subscriber.sink.on_update(update.clone());
             }
         }
     }
@@ -110,13 +110,13 @@ impl Memory {
     fn write(&self, entry: &RegistryEntry) {
         let endpoint = self.endpoint(entry);
         let service = endpoint.service.clone();
-        self.book
+        self.store
             .lock()
             .services
             .entry(service.clone())
             .or_default()
             .insert(RecordId::of(&endpoint), endpoint);
-        self.tell(&service);
+        self.notify(&service);
     }
 
     fn endpoint(&self, entry: &RegistryEntry) -> Endpoint {
@@ -138,8 +138,8 @@ impl Memory {
     }
 }
 
-impl Book {
-    fn heard(&self, service: &str) -> RegistryUpdate {
+impl MemoryStore {
+    fn update_for(&self, service: &str) -> RegistryUpdate {
         let records = self.services.get(service).into_iter().flat_map(BTreeMap::values);
         RegistryUpdate {
             absence: Absence::Authoritative,
@@ -152,7 +152,7 @@ impl Book {
     }
 }
 
-impl Interest {
+impl SubscribedServices {
     fn includes(&self, service: &str) -> bool {
         self.all || self.services.contains(service)
     }
@@ -172,19 +172,19 @@ impl Registry for Memory {
     }
 
     fn read(&self, service: &str, _: &WaitLimit<'_>) -> Result<RegistryUpdate> {
-        Ok(self.book.lock().heard(service))
+        Ok(self.store.lock().update_for(service))
     }
 
     fn services(&self, _: &WaitLimit<'_>) -> Result<Vec<String>> {
-        let book = self.book.lock();
-        let offered = book.services.iter().filter(|(_, records)| !records.is_empty());
+        let store = self.store.lock();
+        let offered = store.services.iter().filter(|(_, records)| !records.is_empty());
         Ok(offered.map(|(name, _)| name.clone()).collect())
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        let listener = Arc::new(Listener { sink, interest: Mutex::default() });
-        self.book.lock().listeners.push(Arc::downgrade(&listener));
-        Box::new(Watching { memory: self, listener })
+        let subscriber = Arc::new(MemorySubscriber { sink, subscribed: Mutex::default() });
+        self.store.lock().subscribers.push(Arc::downgrade(&subscriber));
+        Box::new(MemoryWatchHandle { memory: self, subscriber })
     }
 
     fn register(&self, entries: &[RegistryEntry], _: &WaitLimit<'_>) -> Vec<Result<()>> {
@@ -196,24 +196,24 @@ impl Registry for Memory {
     }
 
     fn heartbeat(&self, entries: &[RegistryEntry], _: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
-        let book = self.book.lock();
-        let kept = |entry: &RegistryEntry| {
+        let store = self.store.lock();
+        let renew = |entry: &RegistryEntry| {
             let wanted = self.endpoint(entry);
-            let known = book.services.get(&wanted.service).and_then(|all| all.get(&RecordId::of(&wanted)));
+            let known = store.services.get(&wanted.service).and_then(|all| all.get(&RecordId::of(&wanted)));
             Ok(if known == Some(&wanted) { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
         };
-        entries.iter().map(kept).collect()
+        entries.iter().map(renew).collect()
     }
 
     fn deregister(&self, entry: &RegistryEntry, _doubtful: bool, _: &WaitLimit<'_>) -> Result<()> {
         let gone = self.endpoint(entry);
-        if let Some(records) = self.book.lock().services.get_mut(&gone.service) {
+        if let Some(records) = self.store.lock().services.get_mut(&gone.service) {
             let id = RecordId::of(&gone);
             if records.get(&id).is_some_and(|record| record.generation == entry.generation) {
                 records.remove(&id);
             }
         }
-        self.tell(&gone.service);
+        self.notify(&gone.service);
         Ok(())
     }
 
@@ -222,32 +222,32 @@ impl Registry for Memory {
     }
 }
 
-struct Watching {
+struct MemoryWatchHandle {
     memory: Arc<Memory>,
-    listener: Arc<Listener>,
+    subscriber: Arc<MemorySubscriber>,
 }
 
-impl WatchHandle for Watching {
+impl WatchHandle for MemoryWatchHandle {
     fn subscribe(&self, service: &str) {
-        self.listener.interest.lock().services.insert(service.to_owned());
+        self.subscriber.subscribed.lock().services.insert(service.to_owned());
         self.refresh(service);
     }
 
     fn unsubscribe(&self, service: &str) {
-        self.listener.interest.lock().services.remove(service);
+        self.subscriber.subscribed.lock().services.remove(service);
     }
 
     fn subscribe_all(&self) {
-        self.listener.interest.lock().all = true;
-        let names: Vec<String> = self.memory.book.lock().services.keys().cloned().collect();
+        self.subscriber.subscribed.lock().all = true;
+        let names: Vec<String> = self.memory.store.lock().services.keys().cloned().collect();
         for service in &names {
             self.refresh(service);
         }
     }
 
     fn refresh(&self, service: &str) {
-        let _telling = self.memory.telling.lock();
-        let heard = self.memory.book.lock().heard(service);
-        self.listener.sink.on_update(heard);
+        let _notifying = self.memory.notifying.lock();
+        let update = self.memory.store.lock().update_for(service);
+        self.subscriber.sink.on_update(update);
     }
 }

@@ -27,7 +27,6 @@ mod dns;
 mod etcd;
 mod failover;
 mod file;
-mod fixed;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod http_host;
@@ -48,6 +47,7 @@ mod record_warnings;
 pub mod resolver;
 mod scheme;
 mod setup;
+mod static_list;
 #[cfg(any(feature = "etcd", feature = "nacos", feature = "zookeeper"))]
 mod timestamp;
 mod types;

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
 use crate::registry::consul::ConsulRegistry;
 #[cfg(feature = "etcd")]
-use crate::registry::etcd::Etcd;
+use crate::registry::etcd::EtcdRegistry;
 use crate::registry::memory::Memory;
 #[cfg(feature = "nacos")]
 use crate::registry::nacos::Nacos;
@@ -14,7 +14,7 @@ use crate::registry::setup::{OpenedRegistry, RegistrySetup};
 use crate::registry::types::Registry;
 #[cfg(feature = "zookeeper")]
 use crate::registry::zookeeper::ZooKeeper;
-use crate::registry::{dns, file, fixed, plum};
+use crate::registry::{dns, file, plum, static_list};
 
 /// Opens the registry that an address names. Does not connect yet.
 ///
@@ -24,12 +24,12 @@ pub fn open(text: &str, setup: &RegistrySetup) -> Result<OpenedRegistry> {
     let address = Address::parse(text)?;
     match address.scheme {
         "memory" => Ok(OpenedRegistry::one(Memory::shared(&address.name))),
-        "static" => Ok(OpenedRegistry::one(Arc::new(fixed::Fixed::new(address, setup)))),
-        "file" => Ok(OpenedRegistry::one(Arc::new(file::File::new(&address, setup)?))),
+        "static" => Ok(OpenedRegistry::one(Arc::new(static_list::StaticRegistry::new(address, setup)))),
+        "file" => Ok(OpenedRegistry::one(Arc::new(file::FileRegistry::new(&address, setup)?))),
         "consul" | "consul+tls" => shared(text, setup, |setup| ConsulRegistry::new(&address, setup)),
         "dns" | "dns+srv" => dns::open(address, setup),
         #[cfg(feature = "etcd")]
-        "etcd" | "etcd+tls" => shared(text, setup, |setup| Etcd::new(&address, setup)),
+        "etcd" | "etcd+tls" => shared(text, setup, |setup| EtcdRegistry::new(&address, setup)),
         #[cfg(feature = "nacos")]
         "nacos" => shared(text, setup, |setup| Nacos::new(&address, setup)),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),

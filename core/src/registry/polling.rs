@@ -16,34 +16,34 @@ use crate::registry::types::{Registry, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::{Priority, Runtime};
 
 /// The handle of a watch by polling.
-pub struct Polling {
-    rounds: Arc<Rounds>,
+pub struct PollingWatch {
+    poll_loop: Arc<PollLoop>,
 }
 
-struct Rounds {
+struct PollLoop {
     registry: Arc<dyn Registry>,
     sink: Arc<dyn UpdateSink>,
     runtime: Runtime,
     interval: Duration,
     timeout: Duration,
-    state: Mutex<State>,
+    state: Mutex<PollState>,
     /// Interrupts requests in flight once the watch is dropped.
     closing: Closing,
 }
 
 #[derive(Default)]
-struct State {
-    wanted: BTreeSet<String>,
+struct PollState {
+    subscribed: BTreeSet<String>,
     /// To be read at once, whether in use or not.
     urgent: BTreeSet<String>,
     all: bool,
     /// Numbers the scheduled rounds; only the latest one runs.
-    appointment: u64,
+    round_id: u64,
     running: bool,
     reconnect: ReconnectBackoff,
 }
 
-impl Polling {
+impl PollingWatch {
     /// Polls `registry` every `interval` ±20 %, with `timeout` for each request.
     pub fn new(
         registry: Arc<dyn Registry>,
@@ -51,9 +51,9 @@ impl Polling {
         runtime: Runtime,
         interval: Duration,
         timeout: Duration,
-    ) -> Polling {
-        Polling {
-            rounds: Arc::new(Rounds {
+    ) -> PollingWatch {
+        PollingWatch {
+            poll_loop: Arc::new(PollLoop {
                 registry,
                 sink,
                 runtime,
@@ -66,73 +66,74 @@ impl Polling {
     }
 }
 
-impl WatchHandle for Polling {
+impl WatchHandle for PollingWatch {
     fn subscribe(&self, service: &str) {
-        self.rounds.hurry(|state| {
-            state.wanted.insert(service.to_owned()) && state.urgent.insert(service.to_owned())
+        self.poll_loop.schedule_now(|state| {
+            state.subscribed.insert(service.to_owned()) && state.urgent.insert(service.to_owned())
         });
     }
 
     fn unsubscribe(&self, service: &str) {
-        self.rounds.state.lock().wanted.remove(service);
+        self.poll_loop.state.lock().subscribed.remove(service);
     }
 
     fn subscribe_all(&self) {
-        self.rounds.hurry(|state| !std::mem::replace(&mut state.all, true));
+        self.poll_loop.schedule_now(|state| !std::mem::replace(&mut state.all, true));
     }
 
     fn refresh(&self, service: &str) {
-        self.rounds.hurry(|state| state.urgent.insert(service.to_owned()));
+        self.poll_loop.schedule_now(|state| state.urgent.insert(service.to_owned()));
     }
 }
 
-impl Drop for Polling {
+impl Drop for PollingWatch {
     fn drop(&mut self) {
-        self.rounds.closing.close();
+        self.poll_loop.closing.close();
     }
 }
 
-impl Rounds {
+impl PollLoop {
     /// Applies a change. If it has an effect, starts a round at once, unless one is running or the registry has failed.
-    fn hurry(self: &Arc<Self>, note: impl FnOnce(&mut State) -> bool) {
+    fn schedule_now(self: &Arc<Self>, change: impl FnOnce(&mut PollState) -> bool) {
         let mut state = self.state.lock();
-        if note(&mut state) && !state.running && !state.reconnect.is_failing() {
-            self.appoint(&mut state, Duration::ZERO);
+        if change(&mut state) && !state.running && !state.reconnect.is_failing() {
+            self.schedule(&mut state, Duration::ZERO);
         }
     }
 
-    fn appoint(self: &Arc<Self>, state: &mut State, wait: Duration) {
-        state.appointment += 1;
-        let (appointment, rounds) = (state.appointment, Arc::downgrade(self));
-        self.runtime
-            .after(wait, self.registry.queue(), Priority::Poll, move || Rounds::begin(&rounds, appointment));
+    fn schedule(self: &Arc<Self>, state: &mut PollState, wait: Duration) {
+        state.round_id += 1;
+        let (round_id, poll_loop) = (state.round_id, Arc::downgrade(self));
+        self.runtime.after(wait, self.registry.queue(), Priority::Poll, move || {
+            PollLoop::run_round(&poll_loop, round_id)
+        });
     }
 
-    fn begin(rounds: &Weak<Rounds>, appointment: u64) {
-        let Some(rounds) = rounds.upgrade() else { return };
+    fn run_round(poll_loop: &Weak<PollLoop>, round_id: u64) {
+        let Some(poll_loop) = poll_loop.upgrade() else { return };
         {
-            let mut state = rounds.state.lock();
-            if state.appointment != appointment || state.running {
+            let mut state = poll_loop.state.lock();
+            if state.round_id != round_id || state.running {
                 return;
             }
             state.running = true;
         }
-        let outcome = rounds.round();
-        let mut state = rounds.state.lock();
+        let outcome = poll_loop.read_due();
+        let mut state = poll_loop.state.lock();
         state.running = false;
         let wait = match outcome {
             Ok(()) => {
                 state.reconnect.succeeded();
-                if state.urgent.is_empty() { jittered(rounds.interval) } else { Duration::ZERO }
+                if state.urgent.is_empty() { jittered(poll_loop.interval) } else { Duration::ZERO }
             }
-            Err(_) => state.reconnect.failed(rounds.registry.ttl(), fastrand::f64()),
+            Err(_) => state.reconnect.failed(poll_loop.registry.ttl(), fastrand::f64()),
         };
-        rounds.appoint(&mut state, wait);
+        poll_loop.schedule(&mut state, wait);
     }
 
-    fn round(&self) -> Result<()> {
+    fn read_due(&self) -> Result<()> {
         let outcome =
-            self.services().and_then(|due| due.iter().try_for_each(|service| self.look_at(service)));
+            self.due_services().and_then(|due| due.iter().try_for_each(|service| self.read_service(service)));
         if let Err(error) = &outcome
             && !self.closing.is_closed()
         {
@@ -141,26 +142,26 @@ impl Rounds {
         outcome
     }
 
-    fn services(&self) -> Result<BTreeSet<String>> {
+    fn due_services(&self) -> Result<BTreeSet<String>> {
         let (mut due, all) = {
             let mut state = self.state.lock();
             let mut due = std::mem::take(&mut state.urgent);
-            due.extend(state.wanted.iter().filter(|service| self.sink.is_in_use(service)).cloned());
+            due.extend(state.subscribed.iter().filter(|service| self.sink.is_in_use(service)).cloned());
             (due, state.all)
         };
         if all {
             let names = self.registry.services(&WaitLimit::new(self.timeout, &self.closing))?;
             // A name that was listed once is read from then on, so that its end is noticed too.
             let mut state = self.state.lock();
-            state.wanted.extend(names);
-            due.extend(state.wanted.iter().cloned());
+            state.subscribed.extend(names);
+            due.extend(state.subscribed.iter().cloned());
         }
         Ok(due)
     }
 
-    fn look_at(&self, service: &str) -> Result<()> {
-        let heard = self.registry.read(service, &WaitLimit::new(self.timeout, &self.closing))?;
-        self.sink.on_update(heard);
+    fn read_service(&self, service: &str) -> Result<()> {
+        let update = self.registry.read(service, &WaitLimit::new(self.timeout, &self.closing))?;
+        self.sink.on_update(update);
         Ok(())
     }
 }

@@ -13,8 +13,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::Inner;
-use super::line::Connected;
+use super::EtcdClient;
+use super::connection::EtcdConnection;
 use super::proto::compare::{CompareResult, CompareTarget, TargetUnion};
 use super::proto::request_op::Request as Op;
 use super::proto::{
@@ -28,54 +28,54 @@ use crate::registry::timestamp;
 use crate::registry::types::{DEFAULT_TTL, HeartbeatResult, RegistryEntry, fail_all};
 
 /// How many records share a lease.
-const SHARED_BY: usize = 200;
+const RECORDS_PER_LEASE: usize = 200;
 /// The limits for one transaction; those of etcd are 128 operations and 1.5 MiB.
-const MOST_OPERATIONS: usize = 100;
-const MOST_BYTES: usize = 1 << 20;
+const MAX_OPERATIONS: usize = 100;
+const MAX_BYTES: usize = 1 << 20;
 
 /// The registered records, and their leases.
-pub(super) struct Leases {
+pub(super) struct EtcdLeases {
     prefix: String,
-    granted: BTreeMap<i64, Lease>,
-    written: HashMap<InstanceKey, Written>,
+    granted: BTreeMap<i64, GrantedLease>,
+    written: HashMap<InstanceKey, LeasedRecord>,
 }
 
-struct Lease {
+struct GrantedLease {
     /// In seconds, as requested.
     ttl: i64,
     records: usize,
 }
 
 /// A record that was written.
-struct Written {
+struct LeasedRecord {
     lease: i64,
-    well: bool,
+    is_healthy: bool,
 }
 
 /// A record to be written.
-struct Put<'a> {
+struct PendingPut<'a> {
     index: usize,
     entry: &'a RegistryEntry,
-    place: InstanceKey,
+    instance: InstanceKey,
     key: Vec<u8>,
     value: Vec<u8>,
 }
 
-impl Leases {
-    pub(super) fn new(prefix: &str) -> Leases {
-        Leases { prefix: prefix.to_owned(), granted: BTreeMap::new(), written: HashMap::new() }
+impl EtcdLeases {
+    pub(super) fn new(prefix: &str) -> EtcdLeases {
+        EtcdLeases { prefix: prefix.to_owned(), granted: BTreeMap::new(), written: HashMap::new() }
     }
 
-    fn wrote(&mut self, place: InstanceKey, lease: i64, entry: &RegistryEntry) {
-        self.forget(&place);
+    fn record_written(&mut self, instance: InstanceKey, lease: i64, entry: &RegistryEntry) {
+        self.forget_record(&instance);
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records += 1;
         }
-        self.written.insert(place, Written { lease, well: entry.is_healthy() });
+        self.written.insert(instance, LeasedRecord { lease, is_healthy: entry.is_healthy() });
     }
 
-    fn forget(&mut self, place: &InstanceKey) -> Option<i64> {
-        let lease = self.written.remove(place)?.lease;
+    fn forget_record(&mut self, instance: &InstanceKey) -> Option<i64> {
+        let lease = self.written.remove(instance)?.lease;
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records -= 1;
         }
@@ -83,14 +83,14 @@ impl Leases {
     }
 
     /// Forgets a lease that is gone, and all its records.
-    fn lost(&mut self, lease: i64) {
+    fn lease_lost(&mut self, lease: i64) {
         self.granted.remove(&lease);
         self.written.retain(|_, written| written.lease != lease);
     }
 
     /// A lease with this TTL and room for another record, and how many records fit.
     fn with_room(&self, ttl: i64) -> Option<(i64, usize)> {
-        let room = |lease: &Lease| SHARED_BY.saturating_sub(lease.records);
+        let room = |lease: &GrantedLease| RECORDS_PER_LEASE.saturating_sub(lease.records);
         self.granted
             .iter()
             .find(|(_, lease)| lease.ttl == ttl && room(lease) > 0)
@@ -98,17 +98,17 @@ impl Leases {
     }
 
     /// The write for an entry; an error if it can never succeed.
-    fn put<'a>(&self, index: usize, entry: &'a RegistryEntry) -> Result<Put<'a>> {
-        let place = InstanceKey::of(entry);
+    fn put<'a>(&self, index: usize, entry: &'a RegistryEntry) -> Result<PendingPut<'a>> {
+        let instance = InstanceKey::of(entry);
         let value = JsonRecord::of(entry, &timestamp::now()).write()?;
-        if value.len() > MOST_BYTES {
+        if value.len() > MAX_BYTES {
             return Err(Error::invalid(format!(
-                "the record of {} has {} bytes, but etcd allows {MOST_BYTES}: its labels are too long",
-                place.instance_id,
+                "the record of {} has {} bytes, but etcd allows {MAX_BYTES}: its labels are too long",
+                instance.instance_id,
                 value.len()
             )));
         }
-        Ok(Put { index, entry, key: place.path(&self.prefix).into_bytes(), place, value })
+        Ok(PendingPut { index, entry, key: instance.path(&self.prefix).into_bytes(), instance, value })
     }
 }
 
@@ -118,11 +118,11 @@ fn seconds(ttl: Option<Duration>) -> i64 {
     i64::try_from(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).unwrap_or(i64::MAX).max(1)
 }
 
-impl Inner {
+impl EtcdClient {
     pub(super) async fn register(&self, entries: &[RegistryEntry]) -> Vec<Result<()>> {
         let mut leases = self.leases.lock().await;
         let mut outcomes: Vec<Result<()>> = entries.iter().map(|_| Ok(())).collect();
-        let mut by_ttl: BTreeMap<i64, Vec<Put<'_>>> = BTreeMap::new();
+        let mut by_ttl: BTreeMap<i64, Vec<PendingPut<'_>>> = BTreeMap::new();
         for (index, entry) in entries.iter().enumerate() {
             if !self.claims.is_claimed_by(&InstanceKey::of(entry), entry) {
                 outcomes[index] = Err(Error::new(Kind::Closed, "the registration was closed"));
@@ -141,34 +141,34 @@ impl Inner {
                 }
             }
         }
-        self.note_ttl(&leases);
+        self.update_ttl(&leases);
         outcomes
     }
 
     /// Writes as many records as fit into one transaction and one lease. An error concerns all that remain.
     async fn write_some(
         &self,
-        leases: &mut Leases,
+        leases: &mut EtcdLeases,
         ttl: i64,
-        puts: &mut Vec<Put<'_>>,
+        puts: &mut Vec<PendingPut<'_>>,
         outcomes: &mut [Result<()>],
     ) -> Result<()> {
         let (lease, room) = match leases.with_room(ttl) {
             Some(found) => found,
-            None => (self.grant(leases, ttl).await?, SHARED_BY),
+            None => (self.grant(leases, ttl).await?, RECORDS_PER_LEASE),
         };
         let (mut bytes, mut keys) = (0, HashSet::new());
-        let fits = |put: &&Put<'_>| {
+        let fits = |put: &&PendingPut<'_>| {
             bytes += put.key.len() + put.value.len();
             // A transaction may write each key only once.
-            bytes <= MOST_BYTES + SHARED_BY * 1_024 && keys.insert(put.key.clone())
+            bytes <= MAX_BYTES + RECORDS_PER_LEASE * 1_024 && keys.insert(put.key.clone())
         };
-        let count = puts.iter().take(room.min(MOST_OPERATIONS)).take_while(fits).count().max(1);
-        let batch: Vec<Put<'_>> = puts.drain(..count).collect();
+        let count = puts.iter().take(room.min(MAX_OPERATIONS)).take_while(fits).count().max(1);
+        let batch: Vec<PendingPut<'_>> = puts.drain(..count).collect();
         match self.write(lease, &batch).await {
             Ok(()) => {}
             Err(error) if is_lease_lost(&error) => {
-                leases.lost(lease);
+                leases.lease_lost(lease);
                 puts.splice(..0, batch);
                 return Ok(());
             }
@@ -177,7 +177,7 @@ impl Inner {
                 for put in batch {
                     let outcome = self.write(lease, std::slice::from_ref(&put)).await;
                     match &outcome {
-                        Ok(()) => leases.wrote(put.place, lease, put.entry),
+                        Ok(()) => leases.record_written(put.instance, lease, put.entry),
                         Err(error) if is_outage(error) => return outcome,
                         Err(_) => {}
                     }
@@ -191,12 +191,12 @@ impl Inner {
                 return if is_over { Err(error) } else { Ok(()) };
             }
         }
-        batch.into_iter().for_each(|put| leases.wrote(put.place, lease, put.entry));
+        batch.into_iter().for_each(|put| leases.record_written(put.instance, lease, put.entry));
         Ok(())
     }
 
-    async fn write(&self, lease: i64, puts: &[Put<'_>]) -> Result<()> {
-        let put = |put: &Put<'_>| {
+    async fn write(&self, lease: i64, puts: &[PendingPut<'_>]) -> Result<()> {
+        let put = |put: &PendingPut<'_>| {
             Op::RequestPut(PutRequest { key: put.key.clone(), value: put.value.clone(), lease })
         };
         let success = puts.iter().map(|one| RequestOp { request: Some(put(one)) }).collect();
@@ -204,25 +204,25 @@ impl Inner {
     }
 
     async fn transact(&self, request: TxnRequest) -> Result<TxnResponse> {
-        let question = |connected: Connected| {
+        let question = |connection: EtcdConnection| {
             let request = request.clone();
-            async move { connected.kv().txn(connected.request(request)).await }
+            async move { connection.kv().txn(connection.request(request)).await }
         };
-        self.lines.ask_in_time(question).await
+        self.cluster.request_within_ttl(question).await
     }
 
-    async fn grant(&self, leases: &mut Leases, ttl: i64) -> Result<i64> {
-        let question = |connected: Connected| async move {
-            connected.lease().lease_grant(connected.request(LeaseGrantRequest { ttl })).await
+    async fn grant(&self, leases: &mut EtcdLeases, ttl: i64) -> Result<i64> {
+        let question = |connection: EtcdConnection| async move {
+            connection.lease().lease_grant(connection.request(LeaseGrantRequest { ttl })).await
         };
-        let granted = self.lines.ask_in_time(question).await?;
+        let granted = self.cluster.request_within_ttl(question).await?;
         if granted.id == 0 || !granted.error.is_empty() {
             return Err(Error::new(
                 Kind::Unavailable,
                 format!("etcd did not grant a lease: {}", granted.error),
             ));
         }
-        leases.granted.insert(granted.id, Lease { ttl, records: 0 });
+        leases.granted.insert(granted.id, GrantedLease { ttl, records: 0 });
         Ok(granted.id)
     }
 
@@ -231,7 +231,7 @@ impl Inner {
         let ids: Vec<i64> = leases.granted.keys().copied().collect();
         let claimed = self.claims.keys();
         for lease in ids {
-            if let Err(error) = self.see_to(&mut leases, lease, &claimed).await {
+            if let Err(error) = self.renew_and_verify(&mut leases, lease, &claimed).await {
                 return fail_all(entries, &error);
             }
         }
@@ -239,31 +239,36 @@ impl Inner {
         for entry in entries {
             outcomes.push(self.confirm(&mut leases, entry).await);
         }
-        self.note_ttl(&leases);
+        self.update_ttl(&leases);
         outcomes
     }
 
     /// Renews a lease, and compares its keys with the registered records.
-    async fn see_to(&self, leases: &mut Leases, lease: i64, claimed: &HashSet<InstanceKey>) -> Result<()> {
+    async fn renew_and_verify(
+        &self,
+        leases: &mut EtcdLeases,
+        lease: i64,
+        claimed: &HashSet<InstanceKey>,
+    ) -> Result<()> {
         if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
-            leases.lost(lease);
+            leases.lease_lost(lease);
             return self.revoke(lease).await;
         }
         let Some(keys) = self.renew(lease).await? else {
-            leases.lost(lease);
+            leases.lease_lost(lease);
             return Ok(());
         };
         let mut keys: HashSet<Vec<u8>> = keys.into_iter().collect();
         let ours = leases.written.iter().filter(|(_, written)| written.lease == lease);
-        let places: Vec<InstanceKey> = ours.map(|(place, _)| place.clone()).collect();
-        for place in places {
-            if !claimed.contains(&place) || !keys.contains(place.path(&leases.prefix).as_bytes()) {
-                leases.forget(&place);
+        let instances: Vec<InstanceKey> = ours.map(|(instance, _)| instance.clone()).collect();
+        for instance in instances {
+            if !claimed.contains(&instance) || !keys.contains(instance.path(&leases.prefix).as_bytes()) {
+                leases.forget_record(&instance);
             }
         }
-        for place in claimed {
+        for instance in claimed {
             // A write without a response is repeated by its registration.
-            keys.remove(place.path(&leases.prefix).as_bytes());
+            keys.remove(instance.path(&leases.prefix).as_bytes());
         }
         for key in keys {
             self.delete(lease, key).await?;
@@ -273,60 +278,61 @@ impl Inner {
 
     /// Renews a lease and returns its keys; `None` if it is gone.
     async fn renew(&self, lease: i64) -> Result<Option<Vec<Vec<u8>>>> {
-        let question = |connected: Connected| async move {
+        let question = |connection: EtcdConnection| async move {
             let once = tokio_stream::once(LeaseKeepAliveRequest { id: lease });
-            let mut answers = connected.lease().lease_keep_alive(connected.request(once)).await?.into_inner();
+            let mut answers =
+                connection.lease().lease_keep_alive(connection.request(once)).await?.into_inner();
             answers.message().await.map(tonic::Response::new)
         };
-        let renewed = self.lines.ask_in_time(question).await?;
+        let renewed = self.cluster.request_within_ttl(question).await?;
         if renewed.is_none_or(|renewed| renewed.ttl <= 0) {
             return Ok(None);
         }
-        let question = |connected: Connected| async move {
+        let question = |connection: EtcdConnection| async move {
             let request = LeaseTimeToLiveRequest { id: lease, keys: true };
-            connected.lease().lease_time_to_live(connected.request(request)).await
+            connection.lease().lease_time_to_live(connection.request(request)).await
         };
-        let held = self.lines.ask_in_time(question).await?;
+        let held = self.cluster.request_within_ttl(question).await?;
         Ok((held.ttl > 0).then_some(held.keys))
     }
 
     /// Whether the record of an entry exists. Writes it again if its health has changed.
-    async fn confirm(&self, leases: &mut Leases, entry: &RegistryEntry) -> Result<HeartbeatResult> {
+    async fn confirm(&self, leases: &mut EtcdLeases, entry: &RegistryEntry) -> Result<HeartbeatResult> {
         let written = leases
             .written
             .get(&InstanceKey::of(entry))
             .filter(|_| self.claims.is_claimed_by(&InstanceKey::of(entry), entry));
         let Some(written) = written else { return Ok(HeartbeatResult::Unknown) };
-        let (lease, well) = (written.lease, entry.is_healthy());
-        if written.well != well {
+        let (lease, is_healthy) = (written.lease, entry.is_healthy());
+        if written.is_healthy != is_healthy {
             let put = leases.put(0, entry)?;
             self.write(lease, std::slice::from_ref(&put)).await?;
-            leases.wrote(put.place, lease, entry);
+            leases.record_written(put.instance, lease, entry);
         }
         Ok(HeartbeatResult::Renewed)
     }
 
     pub(super) async fn deregister(&self, entry: &RegistryEntry) -> Result<()> {
         let mut leases = self.leases.lock().await;
-        let place = InstanceKey::of(entry);
-        if self.claims.is_claimed(&place) {
+        let instance = InstanceKey::of(entry);
+        if self.claims.is_claimed(&instance) {
             // Another registration owns the record now.
             return Ok(());
         }
-        let key = place.path(&leases.prefix).into_bytes();
-        let under = leases.forget(&place);
+        let key = instance.path(&leases.prefix).into_bytes();
+        let under = leases.forget_record(&instance);
         // After a write without a response, the record may be under any lease.
         let possible: Vec<i64> =
             under.map_or_else(|| leases.granted.keys().copied().collect(), |lease| vec![lease]);
         for lease in possible {
             if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
-                leases.lost(lease);
+                leases.lease_lost(lease);
                 self.revoke(lease).await?;
             } else {
                 self.delete(lease, key.clone()).await?;
             }
         }
-        self.note_ttl(&leases);
+        self.update_ttl(&leases);
         Ok(())
     }
 
@@ -344,17 +350,17 @@ impl Inner {
     }
 
     async fn revoke(&self, lease: i64) -> Result<()> {
-        let question = |connected: Connected| async move {
-            connected.lease().lease_revoke(connected.request(LeaseRevokeRequest { id: lease })).await
+        let question = |connection: EtcdConnection| async move {
+            connection.lease().lease_revoke(connection.request(LeaseRevokeRequest { id: lease })).await
         };
-        match self.lines.ask_in_time(question).await {
+        match self.cluster.request_within_ttl(question).await {
             Err(error) if !is_lease_lost(&error) => Err(error),
             _ => Ok(()),
         }
     }
 
     /// The shortest TTL decides how often heartbeats are due, and how long requests may take.
-    fn note_ttl(&self, leases: &Leases) {
+    fn update_ttl(&self, leases: &EtcdLeases) {
         let shortest = leases.granted.values().map(|lease| lease.ttl).min();
         let ttl = shortest.map_or(DEFAULT_TTL, |ttl| Duration::from_secs(ttl.unsigned_abs()));
         self.ttl.store(ttl.as_millis() as u64, Ordering::Relaxed);

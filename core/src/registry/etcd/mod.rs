@@ -13,9 +13,9 @@
 //!
 //! The members of an address belong to one cluster: all requests go to one of them, and to the next when it fails.
 
-mod followed;
+mod connection;
 mod leases;
-mod line;
+mod watched_scope;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod proto;
@@ -28,9 +28,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use self::leases::Leases;
-use self::line::Lines;
-use self::read::Reader;
+use self::connection::EtcdCluster;
+use self::leases::EtcdLeases;
+use self::read::EtcdReader;
 use crate::error::Result;
 use crate::registry::address::Address;
 use crate::registry::async_bridge::{run, run_for_each, start_watch};
@@ -44,49 +44,49 @@ use crate::registry::types::{
 use crate::runtime::{Own, Runtime, TaskQueue};
 
 /// An etcd cluster as a registry.
-pub(super) struct Etcd {
+pub(super) struct EtcdRegistry {
     source: Arc<str>,
     queue: Arc<TaskQueue>,
     runtime: Runtime,
-    inner: Own<Arc<Inner>>,
+    client: Own<Arc<EtcdClient>>,
 }
 
 /// The part that runs on the tokio thread.
-struct Inner {
-    lines: Lines,
-    reader: Reader,
+struct EtcdClient {
+    cluster: EtcdCluster,
+    reader: EtcdReader,
     claims: Claims<InstanceKey>,
-    leases: tokio::sync::Mutex<Leases>,
+    leases: tokio::sync::Mutex<EtcdLeases>,
     /// The shortest TTL of our registrations, in milliseconds.
     ttl: Arc<AtomicU64>,
 }
 
-impl Etcd {
+impl EtcdRegistry {
     /// The registry of the cluster that an address names.
-    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<Etcd> {
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<EtcdRegistry> {
         let queue = TaskQueue::new(2);
         let source: Arc<str> = address.source().into();
         let names = Arc::new(Resolver::new(setup));
         let ttl = Arc::new(AtomicU64::new(DEFAULT_TTL.as_millis() as u64));
-        let inner = Inner {
-            lines: Lines::new(address, setup, &names, ttl.clone())?,
-            reader: Reader::new(source.clone(), &address.path, names, setup.connect_timeout),
+        let client = EtcdClient {
+            cluster: EtcdCluster::new(address, setup, &names, ttl.clone())?,
+            reader: EtcdReader::new(source.clone(), &address.path, names, setup.connect_timeout),
             claims: Claims::new(),
-            leases: tokio::sync::Mutex::new(Leases::new(&address.path)),
+            leases: tokio::sync::Mutex::new(EtcdLeases::new(&address.path)),
             ttl,
         };
-        Ok(Etcd { source, queue, runtime: setup.runtime.clone(), inner: Own::new(Arc::new(inner)) })
+        Ok(EtcdRegistry { source, queue, runtime: setup.runtime.clone(), client: Own::new(Arc::new(client)) })
     }
 }
 
-impl Inner {
+impl EtcdClient {
     /// The shortest TTL of our registrations.
     fn ttl(&self) -> Duration {
         Duration::from_millis(self.ttl.load(Ordering::Relaxed))
     }
 }
 
-impl Registry for Etcd {
+impl Registry for EtcdRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -96,7 +96,7 @@ impl Registry for Etcd {
     }
 
     fn ttl(&self) -> Duration {
-        self.inner.ttl()
+        self.client.ttl()
     }
 
     fn queue(&self) -> &Arc<TaskQueue> {
@@ -104,42 +104,42 @@ impl Registry for Etcd {
     }
 
     fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
-        let (inner, service) = (self.inner.clone(), service.to_owned());
-        run(&self.runtime, wait, async move { inner.reader.read(&inner.lines, &service).await })
+        let (client, service) = (self.client.clone(), service.to_owned());
+        run(&self.runtime, wait, async move { client.reader.read(&client.cluster, &service).await })
     }
 
     fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
-        let inner = self.inner.clone();
-        run(&self.runtime, wait, async move { inner.reader.names(&inner.lines).await })
+        let client = self.client.clone();
+        run(&self.runtime, wait, async move { client.reader.service_names(&client.cluster).await })
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        let (inner, ear) = (self.inner.clone(), sink.clone());
-        start_watch(&self.runtime, &sink, |wishes| watch::follow(inner, ear, wishes))
+        let (client, watch_sink) = (self.client.clone(), sink.clone());
+        start_watch(&self.runtime, &sink, |commands| watch::follow(client, watch_sink, commands))
     }
 
     fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
-        entries.iter().for_each(|entry| self.inner.claims.claim(InstanceKey::of(entry), entry));
-        let (inner, own) = (self.inner.clone(), entries.to_vec());
-        run_for_each(&self.runtime, wait, entries, async move { Ok(inner.register(&own).await) })
+        entries.iter().for_each(|entry| self.client.claims.claim(InstanceKey::of(entry), entry));
+        let (client, own) = (self.client.clone(), entries.to_vec());
+        run_for_each(&self.runtime, wait, entries, async move { Ok(client.register(&own).await) })
     }
 
     fn heartbeat(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
-        let (inner, own) = (self.inner.clone(), entries.to_vec());
-        run_for_each(&self.runtime, wait, entries, async move { Ok(inner.heartbeat(&own).await) })
+        let (client, own) = (self.client.clone(), entries.to_vec());
+        run_for_each(&self.runtime, wait, entries, async move { Ok(client.heartbeat(&own).await) })
     }
 
     fn deregister(&self, entry: &RegistryEntry, _doubtful: bool, wait: &WaitLimit<'_>) -> Result<()> {
         // If another registration owns the record now, it stays. If this deletion is late or given up, the next heartbeat
         // of a registration under the same leases removes the record; without a heartbeat the leases expire.
-        if !self.inner.claims.release(&InstanceKey::of(entry), entry) {
+        if !self.client.claims.release(&InstanceKey::of(entry), entry) {
             return Ok(());
         }
-        let (inner, entry) = (self.inner.clone(), entry.clone());
-        run(&self.runtime, wait, async move { inner.deregister(&entry).await })
+        let (client, entry) = (self.client.clone(), entry.clone());
+        run(&self.runtime, wait, async move { client.deregister(&entry).await })
     }
 
     fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
-        self.inner.lines.local_ip(wait)
+        self.client.cluster.local_ip(wait)
     }
 }

@@ -17,7 +17,7 @@ use super::message::{self, Info, Message, Space};
 use super::{names, request_timeout};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
-use crate::registry::address::{HostPort, User};
+use crate::registry::address::{Credentials, HostPort};
 use crate::registry::grpc::GrpcServer;
 use crate::registry::http_host::HttpHost;
 use crate::registry::record_warnings::RecordWarnings;
@@ -62,7 +62,7 @@ pub(super) struct Hub {
     pub(super) setup: RegistrySetup,
     pub(super) names: Arc<Resolver>,
     pub(super) timeout: Duration,
-    pub(super) user: Option<User>,
+    pub(super) user: Option<Credentials>,
     pub(super) token: Mutex<Option<Token>>,
     pub(super) logging_in: tokio::sync::Mutex<()>,
     /// Heartbeats wait for a login, so logins have their own queue.

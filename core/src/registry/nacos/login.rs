@@ -10,7 +10,7 @@ use super::hub::Hub;
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Never;
-use crate::registry::address::User;
+use crate::registry::address::Credentials;
 use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
 use crate::registry::types::WaitLimit;
 use crate::runtime::Priority;
@@ -112,7 +112,7 @@ impl Hub {
 /// Sends one login request.
 fn log_in(
     host: &HttpHost,
-    user: &User,
+    user: &Credentials,
     resolver: &crate::registry::resolver::Resolver,
     wait: &WaitLimit<'_>,
 ) -> Result<LoggedIn> {

@@ -23,7 +23,7 @@ use super::line::Line;
 use super::may_pass;
 use super::wire::{Refused, Wire, foreign_answer};
 use crate::error::{Error, Kind, Result};
-use crate::registry::address::{HostPort, User};
+use crate::registry::address::{Credentials, HostPort};
 use crate::registry::async_bridge::catch_panic;
 use crate::registry::protocol_probe;
 use crate::registry::reconnect::ReconnectBackoff;
@@ -37,7 +37,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// The servers, and the settings of the session.
 pub(super) struct Terms {
     pub(super) servers: Vec<HostPort>,
-    pub(super) user: Option<User>,
+    pub(super) user: Option<Credentials>,
     /// The requested session timeout. The servers have limits of their own.
     pub(super) session_timeout: Duration,
     pub(super) connect_timeout: Duration,

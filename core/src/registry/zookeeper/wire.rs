@@ -17,7 +17,7 @@ use super::jute::{
 use super::line::{Answer, Request};
 use super::session::Told;
 use crate::error::{Error, Kind, Result};
-use crate::registry::address::User;
+use crate::registry::address::Credentials;
 use crate::registry::protocol_probe::describe;
 
 /// The longest connect response that is accepted. The actual one is far shorter.
@@ -103,7 +103,7 @@ impl Wire {
     }
 
     /// Sends the credentials (scheme "digest").
-    pub(super) async fn authenticate(&mut self, user: &User) -> Result<()> {
+    pub(super) async fn authenticate(&mut self, user: &Credentials) -> Result<()> {
         let secret = format!("{}:{}", user.name, user.password);
         Body::default().int(0).bytes(b"digest").bytes(secret.as_bytes()).request(
             AUTH,

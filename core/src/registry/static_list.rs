@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::address::Address;
-use crate::registry::polling::Polling;
+use crate::registry::polling::PollingWatch;
 use crate::registry::resolver::Resolver;
 use crate::registry::setup::RegistrySetup;
 use crate::registry::types::{
@@ -19,7 +19,7 @@ use crate::runtime::{Runtime, TaskQueue};
 const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 
 /// A registry with a fixed list of endpoints.
-pub(super) struct Fixed {
+pub(super) struct StaticRegistry {
     source: Arc<str>,
     address: Address,
     queue: Arc<TaskQueue>,
@@ -28,10 +28,10 @@ pub(super) struct Fixed {
     timeout: Duration,
 }
 
-impl Fixed {
+impl StaticRegistry {
     /// The registry of this address.
-    pub(super) fn new(address: Address, setup: &RegistrySetup) -> Fixed {
-        Fixed {
+    pub(super) fn new(address: Address, setup: &RegistrySetup) -> StaticRegistry {
+        StaticRegistry {
             source: address.source().into(),
             queue: TaskQueue::new(1),
             resolver: Resolver::new(setup),
@@ -70,7 +70,7 @@ impl Fixed {
     }
 }
 
-impl Registry for Fixed {
+impl Registry for StaticRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -101,7 +101,7 @@ impl Registry for Fixed {
         // There is nothing to resolve again if every host is an IP address.
         let interval = if names { RESOLVE_INTERVAL } else { Duration::from_hours(365 * 24) };
         let (runtime, timeout) = (self.runtime.clone(), self.timeout);
-        Box::new(Polling::new(self, sink, runtime, interval, timeout))
+        Box::new(PollingWatch::new(self, sink, runtime, interval, timeout))
     }
 
     fn read_only_error(&self) -> Error {

@@ -16,7 +16,7 @@ use super::proto::lease_client::LeaseClient;
 use super::proto::watch_client::WatchClient;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
-use crate::registry::address::User;
+use crate::registry::address::Credentials;
 use crate::registry::grpc::{GrpcConnection, GrpcServer};
 use crate::registry::http_host::is_outage;
 use crate::registry::resolver::Resolver;
@@ -26,20 +26,20 @@ use crate::registry::types::WaitLimit;
 /// A ping is sent after this long without traffic. The connection is broken if there is no response for as long again.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// The largest response. Lists of services can be long.
-const MOST_BYTES: usize = 64 << 20;
+const MAX_BYTES: usize = 64 << 20;
 
 /// The members of the cluster, and the connection to one of them.
-pub(super) struct Lines {
-    doors: Vec<GrpcServer>,
-    user: Option<User>,
+pub(super) struct EtcdCluster {
+    servers: Vec<GrpcServer>,
+    user: Option<Credentials>,
     timeout: Duration,
     ttl: Arc<AtomicU64>,
-    present: tokio::sync::Mutex<Present>,
+    current: tokio::sync::Mutex<CurrentConnection>,
 }
 
 #[derive(Default)]
-struct Present {
-    connected: Option<Connected>,
+struct CurrentConnection {
+    connection: Option<EtcdConnection>,
     /// The index of the member that is tried next.
     turn: usize,
     /// The number of the last connection.
@@ -48,33 +48,33 @@ struct Present {
 
 /// A connection with the token of its login.
 #[derive(Clone)]
-pub(super) struct Connected {
-    line: GrpcConnection,
+pub(super) struct EtcdConnection {
+    grpc: GrpcConnection,
     token: Option<AsciiMetadataValue>,
     number: u64,
 }
 
-impl Lines {
+impl EtcdCluster {
     pub(super) fn new(
         address: &Address,
         setup: &RegistrySetup,
         names: &Arc<Resolver>,
         ttl: Arc<AtomicU64>,
-    ) -> Result<Lines> {
+    ) -> Result<EtcdCluster> {
         let secure = address.scheme == "etcd+tls";
-        let door = |host| GrpcServer::new(host, address.scheme, secure, setup, names.clone());
-        Ok(Lines {
-            doors: address.hosts.iter().map(door).collect::<Result<_>>()?,
+        let server = |host| GrpcServer::new(host, address.scheme, secure, setup, names.clone());
+        Ok(EtcdCluster {
+            servers: address.hosts.iter().map(server).collect::<Result<_>>()?,
             user: address.user.clone(),
             timeout: setup.timeout,
             ttl,
-            present: tokio::sync::Mutex::default(),
+            current: tokio::sync::Mutex::default(),
         })
     }
 
     /// The address of this machine on the route to the cluster.
     pub(super) fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<std::net::IpAddr> {
-        self.doors.iter().find_map(|door| door.local_ip(wait))
+        self.servers.iter().find_map(|server| server.local_ip(wait))
     }
 
     /// How long one request may take.
@@ -83,57 +83,61 @@ impl Lines {
     }
 
     /// The timeout for requests that keep a registration alive: much less than its TTL.
-    fn beat_timeout(&self) -> Duration {
+    fn heartbeat_timeout(&self) -> Duration {
         self.timeout.min(Duration::from_millis(self.ttl.load(Ordering::Relaxed)) / 6)
     }
 
     /// The current connection. Without one, connects to the first member that answers.
-    pub(super) async fn connected(&self) -> Result<Connected> {
-        let mut present = self.present.lock().await;
-        if let Some(connected) = &present.connected {
-            return Ok(connected.clone());
+    pub(super) async fn connection(&self) -> Result<EtcdConnection> {
+        let mut current = self.current.lock().await;
+        if let Some(connection) = &current.connection {
+            return Ok(connection.clone());
         }
         let mut outcome = Err(Error::new(Kind::Internal, "no member"));
-        for _ in &self.doors {
-            let door = &self.doors[present.turn % self.doors.len()];
-            outcome = self.connect(door, present.number + 1).await;
+        for _ in &self.servers {
+            let server = &self.servers[current.turn % self.servers.len()];
+            outcome = self.connect(server, current.number + 1).await;
             match &outcome {
-                Err(error) if is_outage(error) => present.turn += 1,
+                Err(error) if is_outage(error) => current.turn += 1,
                 _ => break,
             }
         }
-        let connected = outcome?;
-        present.number = connected.number;
-        present.connected = Some(connected.clone());
-        Ok(connected)
+        let connection = outcome?;
+        current.number = connection.number;
+        current.connection = Some(connection.clone());
+        Ok(connection)
     }
 
-    async fn connect(&self, door: &GrpcServer, number: u64) -> Result<Connected> {
-        let line = door.connect(KEEP_ALIVE).await?;
+    async fn connect(&self, server: &GrpcServer, number: u64) -> Result<EtcdConnection> {
+        let grpc = server.connect(KEEP_ALIVE).await?;
         let token = match &self.user {
-            Some(user) => self.authenticate(&line, user).await?,
+            Some(user) => self.authenticate(&grpc, user).await?,
             None => None,
         };
-        Ok(Connected { line, token, number })
+        Ok(EtcdConnection { grpc, token, number })
     }
 
     /// Logs in. Returns the token; `None` if the cluster does not use authentication.
-    async fn authenticate(&self, line: &GrpcConnection, user: &User) -> Result<Option<AsciiMetadataValue>> {
+    async fn authenticate(
+        &self,
+        grpc: &GrpcConnection,
+        user: &Credentials,
+    ) -> Result<Option<AsciiMetadataValue>> {
         let request = AuthenticateRequest { name: user.name.clone(), password: user.password.clone() };
-        let mut client = AuthClient::new(line.channel.clone());
-        match line.request(self.timeout, client.authenticate(request)).await {
+        let mut client = AuthClient::new(grpc.channel.clone());
+        match grpc.request(self.timeout, client.authenticate(request)).await {
             Ok(answer) => answer.token.parse().map(Some).map_err(|_| {
-                Error::new(Kind::Protocol, format!("{} returned an invalid token", line.label()))
+                Error::new(Kind::Protocol, format!("{} returned an invalid token", grpc.label()))
             }),
             Err(error) if error.message().contains("authentication is not enabled") => {
                 tracing::debug!(
-                    member = line.label(),
+                    member = grpc.label(),
                     "a user and a password are given, but authentication is not enabled"
                 );
                 Ok(None)
             }
             Err(error) if error.kind() == Kind::InvalidArgument => {
-                let message = format!("{}: invalid user or password", line.label());
+                let message = format!("{}: invalid user or password", grpc.label());
                 Err(Error::new(Kind::Unauthenticated, message))
             }
             Err(error) => Err(error),
@@ -141,44 +145,48 @@ impl Lines {
     }
 
     /// Sends a request. It is sent to the next member if one fails, and again after a new login if the token is invalid.
-    pub(super) async fn ask<T, F>(&self, question: impl Fn(Connected) -> F) -> Result<T>
+    pub(super) async fn request<T, F>(&self, question: impl Fn(EtcdConnection) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
     {
-        self.ask_within(self.timeout, question).await
+        self.request_with_timeout(self.timeout, question).await
     }
 
     /// Like `request`, for requests that keep a registration alive.
-    pub(super) async fn ask_in_time<T, F>(&self, question: impl Fn(Connected) -> F) -> Result<T>
+    pub(super) async fn request_within_ttl<T, F>(&self, question: impl Fn(EtcdConnection) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
     {
-        self.ask_within(self.beat_timeout(), question).await
+        self.request_with_timeout(self.heartbeat_timeout(), question).await
     }
 
-    async fn ask_within<T, F>(&self, limit: Duration, question: impl Fn(Connected) -> F) -> Result<T>
+    async fn request_with_timeout<T, F>(
+        &self,
+        limit: Duration,
+        question: impl Fn(EtcdConnection) -> F,
+    ) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
     {
         let mut logins = 1;
-        let mut tries = self.doors.len().max(2);
+        let mut tries = self.servers.len().max(2);
         loop {
             tries -= 1;
-            let connected = self.connected().await?;
-            let error = match connected.line.request(limit, question(connected.clone())).await {
+            let connection = self.connection().await?;
+            let error = match connection.grpc.request(limit, question(connection.clone())).await {
                 Ok(answer) => return Ok(answer),
-                Err(error) => connected.explained(error),
+                Err(error) => connection.refine_error(error),
             };
             if is_outage(&error) {
-                self.broken(&connected).await;
+                self.connection_failed(&connection).await;
                 // A timeout has used up the available time.
-                if tries > 0 && (error.kind() != Kind::Timeout || self.doors.len() > 1) {
+                if tries > 0 && (error.kind() != Kind::Timeout || self.servers.len() > 1) {
                     continue;
                 }
             } else if error.kind() == Kind::Unauthenticated && self.user.is_some() && logins > 0 {
                 logins -= 1;
                 tries += 1;
-                self.log_in_again(&connected).await;
+                self.force_login(&connection).await;
                 continue;
             }
             return Err(error);
@@ -186,24 +194,24 @@ impl Lines {
     }
 
     /// Drops this connection after a failure; the next one goes to the next member.
-    pub(super) async fn broken(&self, connected: &Connected) {
-        let mut present = self.present.lock().await;
-        if present.connected.as_ref().is_some_and(|known| known.number == connected.number) {
-            present.connected = None;
-            present.turn += 1;
+    pub(super) async fn connection_failed(&self, connection: &EtcdConnection) {
+        let mut current = self.current.lock().await;
+        if current.connection.as_ref().is_some_and(|known| known.number == connection.number) {
+            current.connection = None;
+            current.turn += 1;
         }
     }
 
     /// Drops this connection; the next one goes to the same member and logs in again.
-    pub(super) async fn log_in_again(&self, connected: &Connected) {
-        let mut present = self.present.lock().await;
-        if present.connected.as_ref().is_some_and(|known| known.number == connected.number) {
-            present.connected = None;
+    pub(super) async fn force_login(&self, connection: &EtcdConnection) {
+        let mut current = self.current.lock().await;
+        if current.connection.as_ref().is_some_and(|known| known.number == connection.number) {
+            current.connection = None;
         }
     }
 }
 
-impl Connected {
+impl EtcdConnection {
     /// A request with the token. Only a member with a leader may answer it.
     pub(super) fn request<M>(&self, message: M) -> Request<M> {
         let mut request = Request::new(message);
@@ -216,29 +224,29 @@ impl Connected {
     }
 
     pub(super) fn kv(&self) -> KvClient<Channel> {
-        KvClient::new(self.line.channel.clone()).max_decoding_message_size(MOST_BYTES)
+        KvClient::new(self.grpc.channel.clone()).max_decoding_message_size(MAX_BYTES)
     }
 
     pub(super) fn lease(&self) -> LeaseClient<Channel> {
-        LeaseClient::new(self.line.channel.clone())
+        LeaseClient::new(self.grpc.channel.clone())
     }
 
     pub(super) fn watch(&self) -> WatchClient<Channel> {
-        WatchClient::new(self.line.channel.clone()).max_decoding_message_size(MOST_BYTES)
+        WatchClient::new(self.grpc.channel.clone()).max_decoding_message_size(MAX_BYTES)
     }
 
     /// For messages.
     pub(super) fn label(&self) -> &str {
-        self.line.label()
+        self.grpc.label()
     }
 
     /// The error for the status of a stream.
-    pub(super) fn failed(&self, status: &Status) -> Error {
-        self.explained(self.line.error_for(status))
+    pub(super) fn error_for(&self, status: &Status) -> Error {
+        self.refine_error(self.grpc.error_for(status))
     }
 
     /// Refines an error: etcd uses one status code for invalid requests and for missing credentials.
-    fn explained(&self, error: Error) -> Error {
+    fn refine_error(&self, error: Error) -> Error {
         let says = |text| error.message().contains(text);
         if says("user name is empty") {
             let message =
