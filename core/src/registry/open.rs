@@ -9,7 +9,7 @@ use crate::registry::consul::ConsulRegistry;
 use crate::registry::etcd::EtcdRegistry;
 use crate::registry::memory::Memory;
 #[cfg(feature = "nacos")]
-use crate::registry::nacos::Nacos;
+use crate::registry::nacos::NacosRegistry;
 use crate::registry::setup::{OpenedRegistry, RegistrySetup};
 use crate::registry::types::Registry;
 #[cfg(feature = "zookeeper")]
@@ -31,7 +31,7 @@ pub fn open(text: &str, setup: &RegistrySetup) -> Result<OpenedRegistry> {
         #[cfg(feature = "etcd")]
         "etcd" | "etcd+tls" => shared(text, setup, |setup| EtcdRegistry::new(&address, setup)),
         #[cfg(feature = "nacos")]
-        "nacos" => shared(text, setup, |setup| Nacos::new(&address, setup)),
+        "nacos" => shared(text, setup, |setup| NacosRegistry::new(&address, setup)),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         #[cfg(feature = "zookeeper")]
         "zookeeper" => shared(text, setup, |setup| ZooKeeper::new(&address, setup)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::hub::Hub;
+use super::client::NacosClient;
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Never;
@@ -17,15 +17,15 @@ use crate::runtime::Priority;
 use crate::transport::Answer;
 
 /// The login endpoints: up to 2.x, and from 3.x on.
-const PATHS: [&str; 2] = ["/nacos/v1/auth/login", "/nacos/v3/auth/user/login"];
+const LOGIN_PATHS: [&str; 2] = ["/nacos/v1/auth/login", "/nacos/v3/auth/user/login"];
 /// A rejection this soon after a login is not caused by the token.
-const FRESH: Duration = Duration::from_secs(2);
+const MIN_TOKEN_AGE: Duration = Duration::from_secs(2);
 /// When a failed renewal is retried.
-const AGAIN: Duration = Duration::from_secs(5);
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
 /// An access token.
 #[derive(Clone)]
-pub(super) struct Token {
+pub(super) struct AccessToken {
     pub(super) text: Arc<str>,
     since: Tick,
     renew_at: Tick,
@@ -33,14 +33,14 @@ pub(super) struct Token {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct LoggedIn {
+struct LoginResponse {
     access_token: String,
     /// In seconds.
     #[serde(default)]
     token_ttl: u64,
 }
 
-impl Hub {
+impl NacosClient {
     /// The token to send; `None` without a login.
     pub(super) fn token(&self) -> Option<Arc<str>> {
         self.token.lock().as_ref().map(|token| token.text.clone())
@@ -48,7 +48,7 @@ impl Hub {
 
     /// Logs in if there is a user and no valid token.
     pub(super) async fn log_in(&self) -> Result<()> {
-        let is_due = |token: &Token| token.renew_at <= clock::now();
+        let is_due = |token: &AccessToken| token.renew_at <= clock::now();
         if self.user.is_none() || self.token.lock().as_ref().is_some_and(|token| !is_due(token)) {
             return Ok(());
         }
@@ -56,41 +56,43 @@ impl Hub {
     }
 
     /// Requests a new token after one was rejected. False if a new one cannot help.
-    pub(super) async fn log_in_again(&self, refused: Option<&str>) -> Result<bool> {
+    pub(super) async fn log_in_again(&self, rejected: Option<&str>) -> Result<bool> {
         if self.user.is_none() {
             return Ok(false);
         }
-        let is_fresh =
-            self.token.lock().as_ref().is_some_and(|token| {
-                Some(&*token.text) == refused && clock::now().since(token.since) < FRESH
-            });
+        let is_fresh = self.token.lock().as_ref().is_some_and(|token| {
+            Some(&*token.text) == rejected && clock::now().since(token.since) < MIN_TOKEN_AGE
+        });
         if is_fresh {
             return Ok(false);
         }
-        self.fetch(refused).await.map(|()| true)
+        self.fetch(rejected).await.map(|()| true)
     }
 
-    /// Requests a token, unless another task has replaced `refused` in the meantime.
-    async fn fetch(&self, refused: Option<&str>) -> Result<()> {
+    /// Requests a token, unless another task has replaced `rejected` in the meantime.
+    async fn fetch(&self, rejected: Option<&str>) -> Result<()> {
         let Some(user) = self.user.clone() else { return Ok(()) };
         let _turn = self.logging_in.lock().await;
         let known = self.token();
-        if refused.is_some() && known.is_some() && known.as_deref() != refused {
+        if rejected.is_some() && known.is_some() && known.as_deref() != rejected {
             return Ok(());
         }
-        let (tell, hear) = oneshot::channel();
-        let (host, resolver, timeout) = (self.site().host.clone(), self.names.clone(), self.timeout);
+        let (sender, receiver) = oneshot::channel();
+        let (host, resolver, timeout) = (self.server().host.clone(), self.names.clone(), self.timeout);
         self.setup.runtime.post(&self.logins, Priority::Heartbeat, move || {
             let outcome = log_in(&host, &user, &resolver, &WaitLimit::new(timeout, &Never));
             // The caller may have given up.
-            let _ = tell.send(outcome);
+            let _ = sender.send(outcome);
         });
         let closed = || Error::new(Kind::Closed, "the client was closed");
-        let logged_in = hear.await.unwrap_or_else(|_| Err(closed()))?;
+        let logged_in = receiver.await.unwrap_or_else(|_| Err(closed()))?;
         let now = clock::now();
         let life = Duration::from_secs(logged_in.token_ttl.clamp(1, 1 << 30));
-        let token =
-            Token { text: logged_in.access_token.into(), since: now, renew_at: now.after(life.mul_f64(0.9)) };
+        let token = AccessToken {
+            text: logged_in.access_token.into(),
+            since: now,
+            renew_at: now.after(life.mul_f64(0.9)),
+        };
         *self.token.lock() = Some(token);
         Ok(())
     }
@@ -103,7 +105,7 @@ impl Hub {
             tokio::time::sleep(renew_at.remaining(clock::now())).await;
             if let Err(error) = self.log_in().await {
                 tracing::warn!(source = %self.source, %error, "renewing the access token failed; retrying");
-                tokio::time::sleep(AGAIN).await;
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
@@ -115,10 +117,10 @@ fn log_in(
     user: &Credentials,
     resolver: &crate::registry::resolver::Resolver,
     wait: &WaitLimit<'_>,
-) -> Result<LoggedIn> {
+) -> Result<LoginResponse> {
     let form = format!("username={}&password={}", escape(&user.name), escape(&user.password));
     let mut answer = None;
-    for path in PATHS {
+    for path in LOGIN_PATHS {
         let given = host.exchange(&HttpRequest::form(path, form.as_bytes()), None, resolver, wait)?;
         let is_elsewhere = matches!(given.status, 404 | 405 | 410 | 501);
         answer = Some(given);
@@ -126,10 +128,10 @@ fn log_in(
             break;
         }
     }
-    judge(host, &answer.ok_or_else(|| Error::new(Kind::Internal, "no path"))?)
+    read_login(host, &answer.ok_or_else(|| Error::new(Kind::Internal, "no path"))?)
 }
 
-fn judge(host: &HttpHost, answer: &Answer) -> Result<LoggedIn> {
+fn read_login(host: &HttpHost, answer: &Answer) -> Result<LoginResponse> {
     match answer.status {
         200 => http_host::read(answer, &host.label()),
         // Nacos 3 answers 500 for a wrong password.

@@ -12,20 +12,20 @@ use crate::error::{Error, Kind, Result};
 /// The client version that the server receives.
 const VERSION: &str = concat!("Plumline:v", env!("CARGO_PKG_VERSION"));
 /// The number of names on one page of a list.
-pub(super) const PAGE: usize = 500;
+pub(super) const PAGE_SIZE: usize = 500;
 /// The largest number of pages. A server with more pages of names never ends the list.
-pub(super) const MOST_PAGES: usize = 200;
+pub(super) const MAX_PAGES: usize = 200;
 
 /// A message before it is sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Message {
+pub(super) struct NacosMessage {
     pub(super) kind: &'static str,
     pub(super) body: Value,
 }
 
-impl Message {
-    fn new(kind: &'static str, body: Value) -> Message {
-        Message { kind, body }
+impl NacosMessage {
+    fn new(kind: &'static str, body: Value) -> NacosMessage {
+        NacosMessage { kind, body }
     }
 
     /// Its envelope. The token is a header.
@@ -58,74 +58,77 @@ fn shown(kind: &str) -> &str {
 
 // === the connection ===
 
-pub(super) fn server_check() -> Message {
-    Message::new("ServerCheckRequest", json!({"module": "internal"}))
+pub(super) fn server_check() -> NacosMessage {
+    NacosMessage::new("ServerCheckRequest", json!({"module": "internal"}))
 }
 
 /// Without a table of abilities, so that the server does not ask about them.
-pub(super) fn connection_setup(namespace: &str) -> Message {
+pub(super) fn connection_setup(namespace: &str) -> NacosMessage {
     let labels = json!({"source": "sdk", "module": "naming"});
-    let tenant = if namespace == super::hub::PUBLIC { "" } else { namespace };
-    Message::new(
+    let tenant = if namespace == super::client::PUBLIC { "" } else { namespace };
+    NacosMessage::new(
         "ConnectionSetupRequest",
         json!({"clientVersion": VERSION, "labels": labels, "tenant": tenant, "module": "internal"}),
     )
 }
 
-pub(super) fn health_check() -> Message {
-    Message::new("HealthCheckRequest", json!({"module": "internal"}))
+pub(super) fn health_check() -> NacosMessage {
+    NacosMessage::new("HealthCheckRequest", json!({"module": "internal"}))
 }
 
 /// The response to a request of the server.
-pub(super) fn answer(kind: &'static str, request_id: &str) -> Message {
-    Message::new(kind, json!({"requestId": request_id, "resultCode": 200, "errorCode": 0, "success": true}))
+pub(super) fn answer(kind: &'static str, request_id: &str) -> NacosMessage {
+    NacosMessage::new(
+        kind,
+        json!({"requestId": request_id, "resultCode": 200, "errorCode": 0, "success": true}),
+    )
 }
 
 // === services ===
 
 /// The namespace and group of all requests about services.
 #[derive(Clone, Debug)]
-pub(super) struct Space {
+pub(super) struct ServiceScope {
     pub(super) namespace: String,
     pub(super) group: String,
 }
 
-impl Space {
-    fn about(&self, kind: &'static str, name: &str, more: Value) -> Message {
+impl ServiceScope {
+    fn about(&self, kind: &'static str, name: &str, more: Value) -> NacosMessage {
         let mut body = json!({"module": "naming", "namespace": self.namespace, "groupName": self.group,
                               "serviceName": name});
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
             body.extend(more);
         }
-        Message::new(kind, body)
+        NacosMessage::new(kind, body)
     }
 
-    pub(super) fn register(&self, name: &str, instance: &Value) -> Message {
+    pub(super) fn register(&self, name: &str, instance: &Value) -> NacosMessage {
         self.about("InstanceRequest", name, json!({"type": "registerInstance", "instance": instance}))
     }
 
-    pub(super) fn deregister(&self, name: &str, instance: &Value) -> Message {
+    pub(super) fn deregister(&self, name: &str, instance: &Value) -> NacosMessage {
         self.about("InstanceRequest", name, json!({"type": "deregisterInstance", "instance": instance}))
     }
 
-    pub(super) fn batch(&self, name: &str, instances: &[Value]) -> Message {
+    pub(super) fn batch(&self, name: &str, instances: &[Value]) -> NacosMessage {
         let more = json!({"type": "batchRegisterInstance", "instances": instances});
         self.about("BatchInstanceRequest", name, more)
     }
 
     /// Subscribes to all clusters. The client filters by cluster, because not every server filters its pushes.
-    pub(super) fn subscribe(&self, name: &str, subscribe: bool) -> Message {
+    pub(super) fn subscribe(&self, name: &str, subscribe: bool) -> NacosMessage {
         self.about("SubscribeServiceRequest", name, json!({"clusters": "", "subscribe": subscribe}))
     }
 
-    pub(super) fn query(&self, name: &str) -> Message {
+    pub(super) fn query(&self, name: &str) -> NacosMessage {
         let more = json!({"cluster": "", "healthyOnly": false, "udpPort": 0});
         self.about("ServiceQueryRequest", name, more)
     }
 
     /// Requests a page of names, counted from 1.
-    pub(super) fn list(&self, page: usize) -> Message {
-        self.about("ServiceListRequest", "", json!({"pageNo": page, "pageSize": PAGE}))
+    pub(super) fn list(&self, page: usize) -> NacosMessage {
+        self.about("ServiceListRequest", "", json!({"pageNo": page, "pageSize": PAGE_SIZE}))
     }
 }
 
@@ -134,7 +137,7 @@ impl Space {
 /// The status in every response.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Outcome {
+pub(super) struct ResponseStatus {
     #[serde(default)]
     pub(super) result_code: i64,
     #[serde(default)]
@@ -149,7 +152,7 @@ pub(super) struct Outcome {
 /// A request of the server.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Asked {
+pub(super) struct ServerRequest {
     #[serde(default)]
     pub(super) request_id: Option<String>,
     /// The server to move to.
@@ -159,21 +162,21 @@ pub(super) struct Asked {
     #[serde(default)]
     pub(super) server_port: Value,
     #[serde(default)]
-    pub(super) service_info: Option<Info>,
+    pub(super) service_info: Option<ServiceInfo>,
 }
 
 /// A response about one service.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Told {
+pub(super) struct ServiceInfoResponse {
     #[serde(default)]
-    pub(super) service_info: Option<Info>,
+    pub(super) service_info: Option<ServiceInfo>,
 }
 
 /// The instances of a service.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Info {
+pub(super) struct ServiceInfo {
     #[serde(default)]
     pub(super) name: Option<String>,
     #[serde(default)]
@@ -188,7 +191,7 @@ pub(super) struct Info {
 /// A page of names.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Page {
+pub(super) struct NamesPage {
     #[serde(default)]
     pub(super) count: usize,
     #[serde(default)]
@@ -199,12 +202,12 @@ pub(super) struct Page {
 mod tests {
     use super::*;
 
-    fn space() -> Space {
-        Space { namespace: "public".into(), group: "DEFAULT_GROUP".into() }
+    fn scope() -> ServiceScope {
+        ServiceScope { namespace: "public".into(), group: "DEFAULT_GROUP".into() }
     }
 
     /// Checks against a message of an official Nacos client, without the keys that do not matter.
-    fn is(message: &Message, kind: &str, seen: &str) {
+    fn is(message: &NacosMessage, kind: &str, seen: &str) {
         assert_eq!(message.kind, kind);
         assert_eq!(message.body, serde_json::from_str::<Value>(seen).unwrap());
     }
@@ -221,27 +224,27 @@ mod tests {
             r#"{"labels": {"module": "naming", "source": "sdk"}, "module": "internal", "tenant": ""}"#,
         );
         is(
-            &space().subscribe("orders", true),
+            &scope().subscribe("orders", true),
             "SubscribeServiceRequest",
             r#"{"clusters": "", "groupName": "DEFAULT_GROUP", "module": "naming", "namespace": "public", "serviceName": "orders", "subscribe": true}"#,
         );
         is(
-            &space().query("orders"),
+            &scope().query("orders"),
             "ServiceQueryRequest",
             r#"{"cluster": "", "groupName": "DEFAULT_GROUP", "healthyOnly": false, "module": "naming", "namespace": "public", "serviceName": "orders", "udpPort": 0}"#,
         );
         is(
-            &space().list(1),
+            &scope().list(1),
             "ServiceListRequest",
             r#"{"groupName": "DEFAULT_GROUP", "module": "naming", "namespace": "public", "pageNo": 1, "pageSize": 500, "serviceName": ""}"#,
         );
         is(
-            &space().register("orders", &json!({"ip": "127.0.0.1"})),
+            &scope().register("orders", &json!({"ip": "127.0.0.1"})),
             "InstanceRequest",
             r#"{"groupName": "DEFAULT_GROUP", "instance": {"ip": "127.0.0.1"}, "module": "naming", "namespace": "public", "serviceName": "orders", "type": "registerInstance"}"#,
         );
         is(
-            &space().batch("billing", &[json!({}), json!({})]),
+            &scope().batch("billing", &[json!({}), json!({})]),
             "BatchInstanceRequest",
             r#"{"groupName": "DEFAULT_GROUP", "instances": [{}, {}], "module": "naming", "namespace": "public", "serviceName": "billing", "type": "batchRegisterInstance"}"#,
         );
@@ -254,7 +257,7 @@ mod tests {
 
     #[test]
     fn token_is_sent_in_the_headers_only() {
-        let payload = space().query("orders").payload(Some("hush"));
+        let payload = scope().query("orders").payload(Some("hush"));
         assert_eq!(payload.metadata.as_ref().unwrap().headers["accessToken"], "hush");
         assert_eq!(kind_of(&payload), "ServiceQueryRequest");
         assert!(!String::from_utf8(payload.body.unwrap().value).unwrap().contains("hush"));
@@ -266,13 +269,13 @@ mod tests {
             r#"{"errorCode": 0, "message": "success", "resultCode": 200, "serviceInfo": {"allIps": false, "hosts": [], "lastRefTime": 7, "name": "orders", "valid": true}, "success": true}"#,
             r#"{"errorCode": 0, "message": null, "requestId": null, "resultCode": 200, "serviceInfo": {"allIPs": false, "hosts": [], "lastRefTime": 7, "name": "orders"}}"#,
         ] {
-            let mut payload = space().query("orders").payload(None);
+            let mut payload = scope().query("orders").payload(None);
             payload.body.as_mut().unwrap().value = seen.into();
-            let told: Told = read(&payload, "nacos://a").unwrap();
+            let told: ServiceInfoResponse = read(&payload, "nacos://a").unwrap();
             assert_eq!(told.service_info.unwrap().last_ref_time, 7);
-            assert_eq!(read::<Outcome>(&payload, "nacos://a").unwrap().result_code, 200);
+            assert_eq!(read::<ResponseStatus>(&payload, "nacos://a").unwrap().result_code, 200);
             payload.body.as_mut().unwrap().value.truncate(9);
-            let error = read::<Told>(&payload, "nacos://a").unwrap_err();
+            let error = read::<ServiceInfoResponse>(&payload, "nacos://a").unwrap_err();
             assert_eq!(error.kind(), Kind::Protocol);
             assert!(error.message().contains("nacos://a sent a malformed ServiceQueryRequest"), "{error}");
         }

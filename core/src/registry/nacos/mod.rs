@@ -19,14 +19,14 @@
 //! Each registry uses one connection: the registered instances exist as long as the connection. The gRPC port is the HTTP
 //! port plus 1000.
 
-mod book;
-mod hub;
-mod keeper;
-mod link;
+mod client;
+mod connection;
+mod connection_task;
 mod login;
 mod message;
 mod names;
 mod plan;
+mod registrations;
 #[rustfmt::skip]
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod proto;
@@ -41,7 +41,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use self::hub::Hub;
+use self::client::NacosClient;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
 use crate::registry::async_bridge::{run, run_for_each, start_watch};
@@ -53,71 +53,71 @@ use crate::runtime::{Own, Runtime, Task, TaskQueue};
 use crate::sync::Mutex;
 
 /// A Nacos cluster as a registry.
-pub(super) struct Nacos {
+pub(super) struct NacosRegistry {
     source: Arc<str>,
     runtime: Runtime,
     queue: Arc<TaskQueue>,
     /// A forked child neither uses nor drops the connection.
-    hub: Own<Arc<Hub>>,
+    client: Own<Arc<NacosClient>>,
     /// The task that maintains the connection, from the first request on.
-    keeper: Mutex<Option<Task>>,
+    task: Mutex<Option<Task>>,
 }
 
-impl Nacos {
+impl NacosRegistry {
     /// The registry of the servers that an address names.
-    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<Nacos> {
-        let hub = Hub::new(address, setup)?;
-        Ok(Nacos {
-            source: hub.source.clone(),
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<NacosRegistry> {
+        let client = NacosClient::new(address, setup)?;
+        Ok(NacosRegistry {
+            source: client.source.clone(),
             runtime: setup.runtime.clone(),
             queue: TaskQueue::new(2),
-            hub: Own::new(Arc::new(hub)),
-            keeper: Mutex::default(),
+            client: Own::new(Arc::new(client)),
+            task: Mutex::default(),
         })
     }
 
     /// Starts the task that maintains the connection, unless it is running.
-    fn wake(&self) {
-        if !self.hub.is_own() {
+    fn ensure_running(&self) {
+        if !self.client.is_own() {
             return;
         }
-        let mut keeper = self.keeper.lock();
-        if keeper.is_none() {
-            *keeper = self.runtime.spawn(keeper::keep(Arc::clone(&self.hub)));
+        let mut task = self.task.lock();
+        if task.is_none() {
+            *task = self.runtime.spawn(connection_task::run(Arc::clone(&self.client)));
         }
     }
 
     /// Runs a request on the tokio thread, until it is ready or the deadline of the caller has passed.
-    fn ask<T: Send + 'static, F>(
+    fn run<T: Send + 'static, F>(
         &self,
         wait: &WaitLimit<'_>,
-        question: impl FnOnce(Arc<Hub>) -> F,
+        question: impl FnOnce(Arc<NacosClient>) -> F,
     ) -> Result<T>
     where
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        self.wake();
-        run(&self.runtime, wait, question(Arc::clone(&self.hub)))
+        self.ensure_running();
+        run(&self.runtime, wait, question(Arc::clone(&self.client)))
     }
 
     /// Like `run`, for many entries with one result each. The request is completed even if the caller gives up: otherwise
     /// it could overtake the next request about the same service.
-    fn ask_each<T: Send + 'static, F>(
+    fn run_each<T: Send + 'static, F>(
         &self,
         entries: &[RegistryEntry],
         wait: &WaitLimit<'_>,
-        question: impl FnOnce(Arc<Hub>, Vec<RegistryEntry>) -> F,
+        question: impl FnOnce(Arc<NacosClient>, Vec<RegistryEntry>) -> F,
     ) -> Vec<Result<T>>
     where
         F: Future<Output = Vec<Result<T>>> + Send + 'static,
     {
-        self.wake();
-        let answered = question(Arc::clone(&self.hub), entries.to_vec());
-        run_for_each(&self.runtime, wait, entries, hub::to_its_end(answered))
+        self.ensure_running();
+        let answered = question(Arc::clone(&self.client), entries.to_vec());
+        run_for_each(&self.runtime, wait, entries, client::run_to_end(answered))
     }
 }
 
-impl Registry for Nacos {
+impl Registry for NacosRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -132,44 +132,49 @@ impl Registry for Nacos {
 
     fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
         let service = service.to_owned();
-        self.ask(wait, |hub| async move { hub.read(&service).await })
+        self.run(wait, |client| async move { client.read(&service).await })
     }
 
     fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
-        self.ask(wait, |hub| async move { hub.services().await })
+        self.run(wait, |client| async move { client.services().await })
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        self.wake();
+        self.ensure_running();
         let (runtime, heard) = (self.runtime.clone(), sink.clone());
-        start_watch(&runtime, &sink, |wishes| watch::drive(self, heard, wishes))
+        start_watch(&runtime, &sink, |wishes| watch::follow_commands(self, heard, wishes))
     }
 
     fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
-        self.ask_each(entries, wait, |hub, entries| async move { book::register(&hub, entries).await })
+        self.run_each(entries, wait, |client, entries| async move {
+            registrations::register(&client, entries).await
+        })
     }
 
     fn heartbeat(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
-        self.ask_each(entries, wait, |hub, entries| async move { book::heartbeat(&hub, entries).await })
+        self.run_each(entries, wait, |client, entries| async move {
+            registrations::heartbeat(&client, entries).await
+        })
     }
 
     fn deregister(&self, entry: &RegistryEntry, _doubtful: bool, wait: &WaitLimit<'_>) -> Result<()> {
         // Removed from the set first, so that no later request contains it. This also waits for requests in flight, so a
         // late heartbeat does not register it again.
-        if self.hub.is_own() {
-            self.hub.book.strike(entry);
+        if self.client.is_own() {
+            self.client.registrations.remove(entry);
         }
         let (tell, told) = oneshot::channel();
-        let hub = Arc::downgrade(&self.hub);
-        let task = self.runtime.spawn(book::see_off(hub, entry.instance.service.clone(), tell));
+        let client = Arc::downgrade(&self.client);
+        let task =
+            self.runtime.spawn(registrations::deregister(client, entry.instance.service.clone(), tell));
         let closed = || Error::new(Kind::Closed, "the client was closed");
         // Goes on if the caller gives up: the connection keeps its registrations.
         task.ok_or_else(closed)?.leave();
-        self.ask(wait, |_| async move { told.await.unwrap_or_else(|_| Err(closed())) })
+        self.run(wait, |_| async move { told.await.unwrap_or_else(|_| Err(closed())) })
     }
 
     fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
-        self.hub.is_own().then(|| self.hub.site())?.door.local_ip(wait)
+        self.client.is_own().then(|| self.client.server())?.grpc.local_ip(wait)
     }
 }
 

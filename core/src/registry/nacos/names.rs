@@ -9,29 +9,29 @@ use percent_encoding::percent_decode_str;
 use crate::error::{Error, Result};
 
 /// The longest name.
-const LONGEST: usize = 512;
+const MAX_LENGTH: usize = 512;
 
 /// Encodes the name of a service.
 pub(super) fn escape(service: &str) -> Result<String> {
     let mut name = String::with_capacity(service.len());
     let mut before = '@';
     for (at, c) in service.char_indices() {
-        let is_taken = match c {
+        let is_allowed = match c {
             '@' => before != '@',
             // Only a sequence that looks like an escape must be encoded.
             '%' => !begins_escape(&service[at..]),
             c => c.is_ascii_graphic(),
         };
-        if is_taken {
+        if is_allowed {
             name.push(c);
         } else {
             c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}")));
         }
         before = c;
     }
-    if name.is_empty() || name.len() > LONGEST {
+    if name.is_empty() || name.len() > MAX_LENGTH {
         let message = format!(
-            "{service:?} is not a valid name for Nacos: 1 to {LONGEST} characters after percent-encoding"
+            "{service:?} is not a valid name for Nacos: 1 to {MAX_LENGTH} characters after percent-encoding"
         );
         return Err(Error::invalid(message));
     }

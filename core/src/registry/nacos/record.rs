@@ -11,15 +11,16 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::link::Flavour;
+use super::connection::ServerKind;
 use crate::model::{Endpoint, Labels, default_instance_id};
 use crate::registry::labels::encode_labels;
 use crate::registry::types::{DEFAULT_TTL, RegistryEntry};
 
 /// The metadata keys that are not labels.
-const OWN: [&str; 7] = ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
+const METADATA_KEYS: [&str; 7] =
+    ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
 /// The maximum number of characters of metadata since Nacos 2.3, unless the check is disabled.
-const MOST_METADATA: usize = 1024;
+const MAX_METADATA: usize = 1024;
 /// The default cluster.
 const CLUSTER: &str = "DEFAULT";
 /// rnacos treats a weight of exactly 1 as not set, and keeps the previous weight.
@@ -68,19 +69,19 @@ impl Listed {
     }
 
     /// The address that identifies the instance within its service.
-    pub(super) fn place(&self) -> (String, u16) {
+    pub(super) fn address(&self) -> (String, u16) {
         (self.ip.clone(), self.port)
     }
 
     /// Whether it is enabled and in the requested cluster.
-    pub(super) fn is_shown(&self, cluster: Option<&str>) -> bool {
+    pub(super) fn is_visible(&self, cluster: Option<&str>) -> bool {
         let own = self.cluster_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(CLUSTER);
         self.enabled && cluster.is_none_or(|cluster| cluster == own)
     }
 
     /// Whether it is only [`announced`](announcement). It may be listed as healthy: servers list all instances as healthy
     /// while none is.
-    pub(super) fn is_bare(&self) -> bool {
+    pub(super) fn is_announcement(&self) -> bool {
         self.weight == 0.0 && self.metadata.as_ref().is_none_or(BTreeMap::is_empty)
     }
 
@@ -88,7 +89,7 @@ impl Listed {
     pub(super) fn endpoint(&self, service: &str, ip: IpAddr, source: &str) -> Endpoint {
         let mut labels: Labels = self.metadata.iter().flatten().filter_map(text_of).collect();
         let [version, protocol, health, created, ..] =
-            OWN.map(|name| labels.remove(name).unwrap_or_default());
+            METADATA_KEYS.map(|name| labels.remove(name).unwrap_or_default());
         let endpoint = Endpoint::new(service, ip, self.port);
         Endpoint {
             instance_id: default_instance_id(service, &self.ip, self.port),
@@ -126,7 +127,7 @@ pub(super) fn instance(
     entry: &RegistryEntry,
     since: &(String, String),
     cluster: Option<&str>,
-    flavour: Flavour,
+    server_kind: ServerKind,
 ) -> Value {
     let instance = &entry.instance;
     let mut metadata = encode_labels(instance);
@@ -141,9 +142,9 @@ pub(super) fn instance(
         updated,
         go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
     ];
-    metadata.extend(OWN.iter().map(ToString::to_string).zip(own));
-    let weight = match (flavour, instance.weight) {
-        (Flavour::Rnacos, 1) => json!(ALMOST_ONE),
+    metadata.extend(METADATA_KEYS.iter().map(ToString::to_string).zip(own));
+    let weight = match (server_kind, instance.weight) {
+        (ServerKind::Rnacos, 1) => json!(ALMOST_ONE),
         (_, weight) => json!(weight),
     };
     json!({
@@ -154,20 +155,20 @@ pub(super) fn instance(
 
 /// Why Nacos rejects an instance with its default settings: the metadata is too long. Keys and values count together, in
 /// UTF-16 units like in Java.
-pub(super) fn too_much(row: &Value) -> Option<String> {
+pub(super) fn metadata_too_long(row: &Value) -> Option<String> {
     let metadata = row["metadata"].as_object()?;
     let length = |text: &str| text.encode_utf16().count();
     let value_of = |value: &Value| value.as_str().map_or(0, length);
     let all: usize = metadata.iter().map(|(name, value)| length(name) + value_of(value)).sum();
     let (name, longest) = metadata.iter().max_by_key(|(_, value)| value_of(value))?;
-    (all > MOST_METADATA).then(|| {
+    (all > MAX_METADATA).then(|| {
         let longest = value_of(longest);
-        format!("the metadata is {all} characters long, {longest} of them the label {name:?}; Nacos takes {MOST_METADATA}")
+        format!("the metadata is {all} characters long, {longest} of them the label {name:?}; Nacos takes {MAX_METADATA}")
     })
 }
 
 /// The JSON of an instance that is announced: without metadata and with weight 0.
-pub(super) fn bare(entry: &RegistryEntry, cluster: Option<&str>) -> Value {
+pub(super) fn announcement(entry: &RegistryEntry, cluster: Option<&str>) -> Value {
     let instance = &entry.instance;
     json!({
         "ip": instance.host, "port": instance.port, "weight": 0, "healthy": false,
@@ -237,15 +238,15 @@ mod tests {
             .tag("user")
             .ttl(Duration::from_secs(30));
         let at = "2023-11-14T22:13:20.000000005Z".to_owned();
-        let mut ours = instance(&entry(mine), &(at.clone(), at), None, Flavour::Nacos);
+        let mut set = instance(&entry(mine), &(at.clone(), at), None, ServerKind::Nacos);
         let mut theirs = seen();
         theirs.as_object_mut().unwrap().remove("instanceId");
         theirs["weight"] = 10.into();
         for time in ["created_at", "updated_at", "last_check"] {
-            assert_eq!(ours["metadata"][time], "2023-11-14T22:13:20.000000005Z");
-            ours["metadata"][time] = theirs["metadata"][time].clone();
+            assert_eq!(set["metadata"][time], "2023-11-14T22:13:20.000000005Z");
+            set["metadata"][time] = theirs["metadata"][time].clone();
         }
-        assert_eq!(ours, theirs);
+        assert_eq!(set, theirs);
     }
 
     #[test]
@@ -258,7 +259,7 @@ mod tests {
             &RegistryEntry { health: ReportedHealth::Reported(false), ..mine },
             &(at.clone(), at),
             Some("c"),
-            Flavour::Nacos,
+            ServerKind::Nacos,
         );
         assert_eq!(
             (row["metadata"]["ttl"].as_str(), row["clusterName"].as_str()),
@@ -277,19 +278,19 @@ mod tests {
     #[test]
     fn measures_metadata_like_nacos() {
         let row = |text: String| json!({"metadata": {"ab": "c", "note": text}});
-        assert_eq!(too_much(&row("x".repeat(1024 - 7))), None);
-        let why = too_much(&row("x".repeat(1024 - 6))).unwrap();
+        assert_eq!(metadata_too_long(&row("x".repeat(1024 - 7))), None);
+        let why = metadata_too_long(&row("x".repeat(1024 - 6))).unwrap();
         assert!(why.contains("1025 characters long, 1018 of them the label \"note\""), "{why}");
-        assert_eq!(too_much(&row("🦀".repeat(508))), None);
-        assert!(too_much(&row("🦀".repeat(509))).is_some());
+        assert_eq!(metadata_too_long(&row("🦀".repeat(508))), None);
+        assert!(metadata_too_long(&row("🦀".repeat(509))).is_some());
     }
 
     #[test]
     fn rounds_weights_to_at_least_1() {
-        for (nacos, ours) in
+        for (nacos, set) in
             [(0.0, 0), (-1.0, 0), (0.01, 1), (1.4, 1), (2.5, 3), (1e30, u32::MAX), (f64::NAN, 0)]
         {
-            assert_eq!(weight_of(nacos), ours, "{nacos}");
+            assert_eq!(weight_of(nacos), set, "{nacos}");
         }
     }
 
@@ -298,7 +299,7 @@ mod tests {
         let shown = |more: Value, cluster| {
             let mut row = json!({"ip": "h", "port": 1});
             row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            Listed::read(&row).unwrap().is_shown(cluster)
+            Listed::read(&row).unwrap().is_visible(cluster)
         };
         assert!(shown(json!({}), None) && shown(json!({}), Some("DEFAULT")));
         assert!(!shown(json!({"enabled": false}), None));
@@ -323,18 +324,22 @@ mod tests {
 
     #[test]
     fn recognizes_announced_instances() {
-        let of_one = |flavour| {
+        let of_one = |server_kind| {
             let at = ("now".into(), "now".into());
-            instance(&entry(Instance::new("s", 1).host("h")), &at, None, flavour)
+            instance(&entry(Instance::new("s", 1).host("h")), &at, None, server_kind)
         };
-        assert_eq!(of_one(Flavour::Nacos)["weight"], 1);
-        let of_one = of_one(Flavour::Rnacos);
+        assert_eq!(of_one(ServerKind::Nacos)["weight"], 1);
+        let of_one = of_one(ServerKind::Rnacos);
         assert_eq!((of_one["weight"].as_f64(), endpoint(&of_one).weight), (Some(ALMOST_ONE), 1));
-        let mut saved = bare(&entry(Instance::new("s", 1).host("h")), None);
+        let mut saved = announcement(&entry(Instance::new("s", 1).host("h")), None);
         saved["healthy"] = true.into();
-        assert!(Listed::read(&saved).unwrap().is_bare());
-        assert!(Listed::read(&bare(&entry(Instance::new("s", 1).host("h")), None)).unwrap().is_bare());
-        assert!(!Listed::read(&seen()).unwrap().is_bare());
-        assert!(!Listed::read(&json!({"ip": "h", "port": 1})).unwrap().is_bare());
+        assert!(Listed::read(&saved).unwrap().is_announcement());
+        assert!(
+            Listed::read(&announcement(&entry(Instance::new("s", 1).host("h")), None))
+                .unwrap()
+                .is_announcement()
+        );
+        assert!(!Listed::read(&seen()).unwrap().is_announcement());
+        assert!(!Listed::read(&json!({"ip": "h", "port": 1})).unwrap().is_announcement());
     }
 }

@@ -14,10 +14,10 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::Nacos;
-use super::hub::{Hub, State};
-use super::link::{KEEP_ALIVE, Link};
-use super::message::{Info, Told};
+use super::NacosRegistry;
+use super::client::{ConnectionState, NacosClient};
+use super::connection::{KEEP_ALIVE, NacosConnection};
+use super::message::{ServiceInfo, ServiceInfoResponse};
 use super::names;
 use crate::clock::Tick;
 use crate::error::{Error, Result};
@@ -27,79 +27,83 @@ use crate::registry::polling::jittered;
 use crate::registry::types::{Listing, RegistryUpdate, UpdateSink};
 
 /// How often each service is read, even without a push.
-const LOOK: Duration = Duration::from_secs(30);
+const READ_INTERVAL: Duration = Duration::from_secs(30);
 /// How often to check which services are due.
-const ROUND: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often the names of all services are read: servers do not push them.
-const NAMES: Duration = Duration::from_secs(3);
+const NAMES_INTERVAL: Duration = Duration::from_secs(3);
 /// When a failed request about a service is retried,
-const AGAIN: Duration = Duration::from_secs(1);
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 /// and when it is retried after the server has rejected it.
-const REFUSED: Duration = Duration::from_secs(10);
+const REJECTED_DELAY: Duration = Duration::from_secs(10);
 /// How many requests are in flight at the same time.
-const SIDE_BY_SIDE: usize = 64;
+const MAX_IN_FLIGHT: usize = 64;
 
 /// Everything that one client watches.
-struct Watching {
-    hub: Arc<Hub>,
+struct NacosWatcher {
+    client: Arc<NacosClient>,
     sink: Arc<dyn UpdateSink>,
     /// A name that was listed once is watched from then on, so that its end is noticed too.
-    wanted: BTreeSet<String>,
+    subscribed: BTreeSet<String>,
     all: bool,
 }
 
 /// The watched services on one connection.
-struct Following {
-    link: Arc<Link>,
-    topics: BTreeMap<String, Topic>,
+struct ConnectionWatch {
+    connection: Arc<NacosConnection>,
+    services: BTreeMap<String, WatchedService>,
     /// The requests in flight.
-    asked: JoinSet<Answer>,
+    requests: JoinSet<WatchResult>,
     gate: Arc<Semaphore>,
-    names_at: Instant,
+    names_due: Instant,
     confirmed_at: Tick,
 }
 
 #[derive(Default)]
-struct Topic {
+struct WatchedService {
     /// The time of the last list, by the clock of the server.
     last_ref: i64,
     /// Whether the server has accepted the subscription.
     subscribed: bool,
     /// Whether the server rejected the last request.
-    refused: bool,
+    rejected: bool,
     /// When to read it next; `None` while a request is in flight.
     due: Option<Instant>,
 }
 
 /// The result of a request or a push.
-enum Answer {
+enum WatchResult {
     Listed { service: String, last_ref: i64, listing: Listing, subscribed: bool },
     Failed { service: String, error: Error },
     Names(Result<Vec<String>>),
 }
 
-impl Drop for Watching {
+impl Drop for NacosWatcher {
     fn drop(&mut self) {
-        self.wanted.iter().for_each(|service| self.hub.unfollow(service));
+        self.subscribed.iter().for_each(|service| self.client.remove_watch(service));
     }
 }
 
 /// Watches what the commands subscribe to, until the handle is dropped.
-pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn UpdateSink>, mut wishes: WatchCommands) {
-    let hub = Arc::clone(&nacos.hub);
-    let mut pushes = hub.listen();
-    let mut state = hub.state.subscribe();
-    let mut watching = Watching { hub, sink, wanted: BTreeSet::new(), all: false };
+pub(super) async fn follow_commands(
+    registry: Arc<NacosRegistry>,
+    sink: Arc<dyn UpdateSink>,
+    mut commands: WatchCommands,
+) {
+    let client = Arc::clone(&registry.client);
+    let mut pushes = client.subscribe_pushes();
+    let mut state = client.state.subscribe();
+    let mut watcher = NacosWatcher { client, sink, subscribed: BTreeSet::new(), all: false };
     loop {
         let now = state.borrow_and_update().clone();
         match now {
-            State::Up(link) => {
-                if !watching.follow(link, &mut wishes, &mut pushes).await {
+            ConnectionState::Connected(connection) => {
+                if !watcher.follow(connection, &mut commands, &mut pushes).await {
                     return;
                 }
             }
-            State::Down(error) => watching.sink.on_failure(error),
-            State::Opening => {}
+            ConnectionState::Failed(error) => watcher.sink.on_failure(error),
+            ConnectionState::Connecting => {}
         }
         // Wait for the next state of the connection.
         loop {
@@ -108,8 +112,8 @@ pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn UpdateSink>, mut wish
                     Ok(()) => break,
                     Err(_) => return,
                 },
-                wish = wishes.recv() => match wish {
-                    Some(wish) => { watching.note(&wish); }
+                command = commands.recv() => match command {
+                    Some(command) => { watcher.apply(&command); }
                     None => return,
                 },
             }
@@ -117,15 +121,15 @@ pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn UpdateSink>, mut wish
     }
 }
 
-impl Watching {
+impl NacosWatcher {
     /// Applies a command. Returns the service to request.
-    fn note(&mut self, wish: &WatchCommand) -> Option<String> {
-        match wish {
-            WatchCommand::Subscribe(service) => self.want(service).then(|| service.clone()),
+    fn apply(&mut self, command: &WatchCommand) -> Option<String> {
+        match command {
+            WatchCommand::Subscribe(service) => self.add(service).then(|| service.clone()),
             WatchCommand::Refresh(service) => Some(service.clone()),
             WatchCommand::Unsubscribe(service) => {
-                if !self.all && self.wanted.remove(service) {
-                    self.hub.unfollow(service);
+                if !self.all && self.subscribed.remove(service) {
+                    self.client.remove_watch(service);
                 }
                 None
             }
@@ -137,10 +141,10 @@ impl Watching {
     }
 
     /// Adds a service; false if it was watched already.
-    fn want(&mut self, service: &str) -> bool {
-        let is_new = self.wanted.insert(service.to_owned());
+    fn add(&mut self, service: &str) -> bool {
+        let is_new = self.subscribed.insert(service.to_owned());
         if is_new {
-            self.hub.follow(service);
+            self.client.add_watch(service);
         }
         is_new
     }
@@ -148,248 +152,261 @@ impl Watching {
     /// Serves one connection until it ends. False once the handle has been dropped.
     async fn follow(
         &mut self,
-        link: Arc<Link>,
-        wishes: &mut WatchCommands,
-        pushes: &mut UnboundedReceiver<Info>,
+        connection: Arc<NacosConnection>,
+        commands: &mut WatchCommands,
+        pushes: &mut UnboundedReceiver<ServiceInfo>,
     ) -> bool {
         // Earlier pushes belong to another connection.
         while pushes.try_recv().is_ok() {}
         let now = Instant::now();
-        let mut following = Following {
-            link: link.clone(),
-            topics: BTreeMap::new(),
-            asked: JoinSet::new(),
-            gate: Arc::new(Semaphore::new(SIDE_BY_SIDE)),
-            names_at: now,
+        let mut watch = ConnectionWatch {
+            connection: connection.clone(),
+            services: BTreeMap::new(),
+            requests: JoinSet::new(),
+            gate: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            names_due: now,
             confirmed_at: Tick::ZERO,
         };
-        self.say_up(&link);
-        self.wanted.iter().for_each(|service| following.subscribe(&self.hub, service));
-        let mut round = now + ROUND;
-        let gone = link.gone();
-        tokio::pin!(gone);
+        self.report_up(&connection);
+        self.subscribed.iter().for_each(|service| watch.subscribe(&self.client, service));
+        let mut round = now + CHECK_INTERVAL;
+        let broken = connection.wait_broken();
+        tokio::pin!(broken);
         loop {
             tokio::select! {
-                _ = &mut gone => return true,
-                wish = wishes.recv() => match wish {
-                    Some(wish) => self.wished(&mut following, &wish),
+                _ = &mut broken => return true,
+                command = commands.recv() => match command {
+                    Some(command) => self.on_command(&mut watch, &command),
                     None => return false,
                 },
                 push = pushes.recv() => match push {
-                    Some(info) => following.read(&self.hub, info),
+                    Some(info) => watch.on_push(&self.client, info),
                     None => return false,
                 },
-                Some(answer) = following.asked.join_next() => match answer {
-                    Ok(answer) => self.answered(&mut following, answer),
+                Some(answer) = watch.requests.join_next() => match answer {
+                    Ok(answer) => self.on_result(&mut watch, answer),
                     Err(error) => tracing::error!(%error, "a request panicked; please report it"),
                 },
                 () = sleep_until(round) => {
-                    round = Instant::now() + ROUND;
-                    self.look_round(&mut following);
+                    round = Instant::now() + CHECK_INTERVAL;
+                    self.read_due(&mut watch);
                 }
             }
         }
     }
 
     /// Reports that the registry answers, even if nothing is watched yet.
-    fn say_up(&self, link: &Link) {
-        self.sink
-            .on_update(RegistryUpdate { epoch: Some(self.hub.epoch_of(link)), ..RegistryUpdate::default() });
+    fn report_up(&self, connection: &NacosConnection) {
+        self.sink.on_update(RegistryUpdate {
+            epoch: Some(self.client.epoch_of(connection)),
+            ..RegistryUpdate::default()
+        });
     }
 
-    fn wished(&mut self, following: &mut Following, wish: &WatchCommand) {
-        let to_ask = self.note(wish);
-        match wish {
+    fn on_command(&mut self, watch: &mut ConnectionWatch, command: &WatchCommand) {
+        let service_to_request = self.apply(command);
+        match command {
             WatchCommand::Subscribe(_) => {
-                to_ask.iter().for_each(|service| following.subscribe(&self.hub, service))
+                service_to_request.iter().for_each(|service| watch.subscribe(&self.client, service))
             }
-            WatchCommand::Refresh(_) => to_ask.iter().for_each(|service| following.look(&self.hub, service)),
+            WatchCommand::Refresh(_) => {
+                service_to_request.iter().for_each(|service| watch.read(&self.client, service))
+            }
             WatchCommand::Unsubscribe(service) => {
-                if !self.all && following.topics.remove(service).is_some() {
-                    following.unsubscribe(&self.hub, service);
+                if !self.all && watch.services.remove(service).is_some() {
+                    watch.unsubscribe(&self.client, service);
                 }
             }
-            WatchCommand::SubscribeAll => following.ask_names(&self.hub),
+            WatchCommand::SubscribeAll => watch.read_names(&self.client),
         }
     }
 
-    fn answered(&mut self, following: &mut Following, answer: Answer) {
+    fn on_result(&mut self, watch: &mut ConnectionWatch, answer: WatchResult) {
         match answer {
-            Answer::Listed { service, last_ref, listing, subscribed } => {
-                let topic = following.topics.get_mut(&service);
-                if let Some(topic) = topic {
+            WatchResult::Listed { service, last_ref, listing, subscribed } => {
+                let watched = watch.services.get_mut(&service);
+                if let Some(watched) = watched {
                     if subscribed {
-                        topic.subscribed = true;
-                        topic.due = Some(Instant::now() + jittered(LOOK));
+                        watched.subscribed = true;
+                        watched.due = Some(Instant::now() + jittered(READ_INTERVAL));
                     }
                     // Older than the last list: a late push, or a read that is out of date.
-                    if last_ref < topic.last_ref {
+                    if last_ref < watched.last_ref {
                         return;
                     }
-                    topic.last_ref = last_ref;
-                    topic.refused = false;
+                    watched.last_ref = last_ref;
+                    watched.rejected = false;
                 }
-                self.sink.on_update(self.hub.heard(&following.link, &service, listing));
-                self.confirm(following);
+                self.sink.on_update(self.client.update_for(&watch.connection, &service, listing));
+                self.confirm(watch);
             }
-            Answer::Failed { service, error } => {
-                if let Some(error) = following.failed(&self.hub, &service, error) {
+            WatchResult::Failed { service, error } => {
+                if let Some(error) = watch.on_failure(&self.client, &service, error) {
                     self.sink.on_failure(error);
                 }
             }
-            Answer::Names(Ok(names)) => {
+            WatchResult::Names(Ok(names)) => {
                 let news: Vec<String> =
-                    names.into_iter().filter(|name| !self.wanted.contains(name)).collect();
+                    names.into_iter().filter(|name| !self.subscribed.contains(name)).collect();
                 for name in news {
-                    following.subscribe(&self.hub, &name);
-                    self.want(&name);
+                    watch.subscribe(&self.client, &name);
+                    self.add(&name);
                 }
             }
-            Answer::Names(Err(error)) => {
-                tracing::debug!(source = %self.hub.source, %error, "reading the names of all services failed");
+            WatchResult::Names(Err(error)) => {
+                tracing::debug!(source = %self.client.source, %error, "reading the names of all services failed");
             }
         }
     }
 
     /// Sends the due requests, and confirms the unchanged services while the connection is alive.
-    fn look_round(&mut self, following: &mut Following) {
+    fn read_due(&mut self, watch: &mut ConnectionWatch) {
         let now = Instant::now();
-        let is_due = |topic: &Topic| topic.due.is_some_and(|due| due <= now);
-        let due: Vec<(String, bool)> = following
-            .topics
+        let is_due = |watched: &WatchedService| watched.due.is_some_and(|due| due <= now);
+        let due: Vec<(String, bool)> = watch
+            .services
             .iter()
-            .filter(|(service, topic)| is_due(topic) && (!topic.subscribed || self.sink.is_in_use(service)))
-            .map(|(service, topic)| (service.clone(), topic.subscribed))
+            .filter(|(service, watched)| {
+                is_due(watched) && (!watched.subscribed || self.sink.is_in_use(service))
+            })
+            .map(|(service, watched)| (service.clone(), watched.subscribed))
             .collect();
         for (service, subscribed) in due {
             if subscribed {
-                if let Some(topic) = following.topics.get_mut(&service) {
-                    topic.due = Some(now + jittered(LOOK));
+                if let Some(watched) = watch.services.get_mut(&service) {
+                    watched.due = Some(now + jittered(READ_INTERVAL));
                 }
-                following.look(&self.hub, &service);
+                watch.read(&self.client, &service);
             } else {
-                following.subscribe(&self.hub, &service);
+                watch.subscribe(&self.client, &service);
             }
         }
-        if self.all && following.names_at <= now {
-            following.ask_names(&self.hub);
+        if self.all && watch.names_due <= now {
+            watch.read_names(&self.client);
         }
-        self.confirm(following);
+        self.confirm(watch);
     }
 
     /// Confirms the services without a push, once every subscription has been accepted, and then again with each sign of
     /// life of the server.
-    fn confirm(&mut self, following: &mut Following) {
-        let heard_at = following.link.heard_at();
-        let is_news = following.confirmed_at == Tick::ZERO
-            || heard_at.since(following.confirmed_at) + ROUND >= KEEP_ALIVE;
-        if is_news && following.topics.values().all(|topic| topic.subscribed) {
-            following.confirmed_at = heard_at;
-            let epoch = Some(self.hub.epoch_of(&following.link));
+    fn confirm(&mut self, watch: &mut ConnectionWatch) {
+        let last_received = watch.connection.last_received();
+        let is_due = watch.confirmed_at == Tick::ZERO
+            || last_received.since(watch.confirmed_at) + CHECK_INTERVAL >= KEEP_ALIVE;
+        if is_due && watch.services.values().all(|watched| watched.subscribed) {
+            watch.confirmed_at = last_received;
+            let epoch = Some(self.client.epoch_of(&watch.connection));
             self.sink.on_update(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
         }
     }
 }
 
-impl Following {
+impl ConnectionWatch {
     /// Handles a failed request about a service. Returns an error if it concerns the whole registry: a rejection concerns
     /// only its service, unless all services are rejected.
-    fn failed(&mut self, hub: &Hub, service: &str, error: Error) -> Option<Error> {
+    fn on_failure(&mut self, client: &NacosClient, service: &str, error: Error) -> Option<Error> {
         let is_refused = !is_outage(&error);
-        let is_well = |topic: &Topic| topic.subscribed && !topic.refused;
-        let are_others_well = self.topics.iter().any(|(name, topic)| name != service && is_well(topic));
-        let topic = self.topics.get_mut(service)?;
-        topic.due = Some(Instant::now() + jittered(if is_refused { REFUSED } else { AGAIN }));
+        let has_succeeded = |watched: &WatchedService| watched.subscribed && !watched.rejected;
+        let others_succeed =
+            self.services.iter().any(|(name, watched)| name != service && has_succeeded(watched));
+        let watched = self.services.get_mut(service)?;
+        watched.due = Some(Instant::now() + jittered(if is_refused { REJECTED_DELAY } else { RETRY_DELAY }));
         if !is_refused {
-            tracing::debug!(source = %hub.source, service, %error, "request failed; retrying");
+            tracing::debug!(source = %client.source, service, %error, "request failed; retrying");
             return None;
         }
-        if !std::mem::replace(&mut topic.refused, true) {
-            tracing::warn!(source = %hub.source, service, %error, "cannot read this service");
+        if !std::mem::replace(&mut watched.rejected, true) {
+            tracing::warn!(source = %client.source, service, %error, "cannot read this service");
         }
-        (!are_others_well).then_some(error)
+        (!others_succeed).then_some(error)
     }
 
     /// Subscribes to a service; the response is its list.
-    fn subscribe(&mut self, hub: &Arc<Hub>, service: &str) {
-        let topic = self.topics.entry(service.to_owned()).or_default();
-        topic.due = None;
-        self.ask(hub, service, true);
+    fn subscribe(&mut self, client: &Arc<NacosClient>, service: &str) {
+        let watched = self.services.entry(service.to_owned()).or_default();
+        watched.due = None;
+        self.start_request(client, service, true);
     }
 
     /// Reads the list of a service.
-    fn look(&mut self, hub: &Arc<Hub>, service: &str) {
-        self.ask(hub, service, false);
+    fn read(&mut self, client: &Arc<NacosClient>, service: &str) {
+        self.start_request(client, service, false);
     }
 
-    fn ask(&mut self, hub: &Arc<Hub>, service: &str, subscribe: bool) {
-        let (hub, link, gate, service) =
-            (hub.clone(), self.link.clone(), self.gate.clone(), service.to_owned());
-        self.asked.spawn(async move {
+    fn start_request(&mut self, client: &Arc<NacosClient>, service: &str, subscribe: bool) {
+        let (client, connection, gate, service) =
+            (client.clone(), self.connection.clone(), self.gate.clone(), service.to_owned());
+        self.requests.spawn(async move {
             let _place = gate.acquire_owned().await;
-            match ask(&hub, &link, &service, subscribe).await {
+            match request(&client, &connection, &service, subscribe).await {
                 Ok(info) => {
                     let last_ref = info.last_ref_time;
-                    let listing = hub.listing(&link, &service, info).await;
-                    Answer::Listed { service, last_ref, listing, subscribed: subscribe }
+                    let listing = client.listing(&connection, &service, info).await;
+                    WatchResult::Listed { service, last_ref, listing, subscribed: subscribe }
                 }
-                Err(error) => Answer::Failed { service, error },
+                Err(error) => WatchResult::Failed { service, error },
             }
         });
     }
 
     /// Handles a push.
-    fn read(&mut self, hub: &Arc<Hub>, info: Info) {
-        let Some(service) = hub.service_of(&info) else { return };
-        if !self.topics.contains_key(&service) {
+    fn on_push(&mut self, client: &Arc<NacosClient>, info: ServiceInfo) {
+        let Some(service) = client.service_of(&info) else { return };
+        if !self.services.contains_key(&service) {
             // The service is not watched any more.
-            self.unsubscribe(hub, &service);
+            self.unsubscribe(client, &service);
             return;
         }
-        let (hub, link) = (hub.clone(), self.link.clone());
-        self.asked.spawn(async move {
+        let (client, connection) = (client.clone(), self.connection.clone());
+        self.requests.spawn(async move {
             let last_ref = info.last_ref_time;
-            let listing = hub.listing(&link, &service, info).await;
-            Answer::Listed { service, last_ref, listing, subscribed: false }
+            let listing = client.listing(&connection, &service, info).await;
+            WatchResult::Listed { service, last_ref, listing, subscribed: false }
         });
     }
 
     /// Ends a subscription, unless another watch uses it. Later pushes are ignored.
-    fn unsubscribe(&self, hub: &Arc<Hub>, service: &str) {
-        if hub.is_followed(service) {
+    fn unsubscribe(&self, client: &Arc<NacosClient>, service: &str) {
+        if client.is_watched(service) {
             return;
         }
-        let (hub, link, service) = (hub.clone(), self.link.clone(), service.to_owned());
+        let (client, connection, service) = (client.clone(), self.connection.clone(), service.to_owned());
         // Runs to its end, because the next subscription relies on that.
         tokio::spawn(async move {
-            if let Err(error) = end(&hub, &link, &service).await {
-                tracing::debug!(source = %hub.source, service, %error, "ending the subscription failed");
+            if let Err(error) = end_subscription(&client, &connection, &service).await {
+                tracing::debug!(source = %client.source, service, %error, "ending the subscription failed");
             }
         });
     }
 
-    fn ask_names(&mut self, hub: &Arc<Hub>) {
-        self.names_at = Instant::now() + jittered(NAMES);
-        let (hub, link) = (hub.clone(), self.link.clone());
-        self.asked.spawn(async move { Answer::Names(hub.services_of(&link).await) });
+    fn read_names(&mut self, client: &Arc<NacosClient>) {
+        self.names_due = Instant::now() + jittered(NAMES_INTERVAL);
+        let (client, connection) = (client.clone(), self.connection.clone());
+        self.requests.spawn(async move { WatchResult::Names(client.services_of(&connection).await) });
     }
 }
 
-async fn ask(hub: &Hub, link: &Link, service: &str, subscribe: bool) -> Result<Info> {
+async fn request(
+    client: &NacosClient,
+    connection: &NacosConnection,
+    service: &str,
+    subscribe: bool,
+) -> Result<ServiceInfo> {
     let name = names::escape(service)?;
-    let question = if subscribe { hub.space.subscribe(&name, true) } else { hub.space.query(&name) };
-    let told: Told = hub.ask_for(link, &question).await?;
-    Ok(told.service_info.unwrap_or_default())
+    let question = if subscribe { client.scope.subscribe(&name, true) } else { client.scope.query(&name) };
+    let response: ServiceInfoResponse = client.request_as(connection, &question).await?;
+    Ok(response.service_info.unwrap_or_default())
 }
 
 /// Ends a subscription. Subscribes again if a watch was added in the meantime, because the order in which the server
 /// handled the requests is unknown. The response is handled like a push.
-async fn end(hub: &Hub, link: &Link, service: &str) -> Result<()> {
+async fn end_subscription(client: &NacosClient, connection: &NacosConnection, service: &str) -> Result<()> {
     let name = names::escape(service)?;
-    hub.ask(link, &hub.space.subscribe(&name, false)).await?;
-    if hub.is_followed(service) {
-        let told: Told = hub.ask_for(link, &hub.space.subscribe(&name, true)).await?;
-        told.service_info.iter().for_each(|info| hub.pushed(info));
+    client.request(connection, &client.scope.subscribe(&name, false)).await?;
+    if client.is_watched(service) {
+        let response: ServiceInfoResponse =
+            client.request_as(connection, &client.scope.subscribe(&name, true)).await?;
+        response.service_info.iter().for_each(|info| client.forward_push(info));
     }
     Ok(())
 }

@@ -10,14 +10,14 @@
 //!  registrations  register, heartbeat, deregister
 //! ```
 //!
-//! A Plumline controller sends the header `Plum-Features` with every response; any other one is treated as an original.
+//! A Plumline controller sends the header `PlumRegistry-Features` with every response; any other one is treated as an original.
 //! Several hosts are independent stores. Reads use one of them, and move to the next when it fails, which starts a new
 //! epoch. Registrations go to each of them, so every host is a registry of its own for registrations.
 
-mod beat;
+mod controller;
 mod digest;
 mod read;
-mod site;
+mod registrations;
 mod watch;
 mod wire;
 
@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use self::site::Site;
+use self::controller::PlumController;
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
 use crate::registry::http_host::{HttpHost, HttpRequest, is_outage};
@@ -41,9 +41,9 @@ use crate::transport::Answer;
 pub use digest::digest;
 
 /// Plum controllers as one registry.
-pub(super) struct Plum {
+pub(super) struct PlumRegistry {
     source: Arc<str>,
-    sites: Vec<Arc<Site>>,
+    controllers: Vec<Arc<PlumController>>,
     /// The index of the controller in use.
     active: AtomicUsize,
     queue: Arc<TaskQueue>,
@@ -59,12 +59,13 @@ pub(super) fn open(address: &Address, setup: &RegistrySetup) -> Result<OpenedReg
     let secure = matches!(address.scheme, "plum+tls" | "https");
     let resolver = Arc::new(Resolver::new(setup));
     let scheme = if secure { "plum+tls" } else { "plum" };
-    let site = |name| Ok(Arc::new(Site::new(HttpHost::new(name, scheme, secure, setup)?)));
-    let sites: Vec<Arc<Site>> = address.hosts.iter().map(site).collect::<Result<_>>()?;
-    let plum = |source: String, sites: Vec<Arc<Site>>, limit: usize| -> Arc<dyn Registry> {
-        Arc::new(Plum {
+    let controller = |name| Ok(Arc::new(PlumController::new(HttpHost::new(name, scheme, secure, setup)?)));
+    let controllers: Vec<Arc<PlumController>> =
+        address.hosts.iter().map(controller).collect::<Result<_>>()?;
+    let plum = |source: String, controllers: Vec<Arc<PlumController>>, limit: usize| -> Arc<dyn Registry> {
+        Arc::new(PlumRegistry {
             source: source.into(),
-            sites,
+            controllers,
             active: AtomicUsize::new(0),
             queue: TaskQueue::new(limit),
             authorization: address.param("token").map(|token| format!("Bearer {token}")),
@@ -74,25 +75,27 @@ pub(super) fn open(address: &Address, setup: &RegistrySetup) -> Result<OpenedReg
             timeout: setup.timeout,
         })
     };
-    let reader = plum(address.source(), sites.clone(), 2);
-    if sites.len() == 1 {
+    let reader = plum(address.source(), controllers.clone(), 2);
+    if controllers.len() == 1 {
         return Ok(OpenedRegistry::one(reader));
     }
     // A stalled store occupies one worker, so it does not delay the heartbeats of the others.
-    let alone =
-        |site: &Arc<Site>| plum(format!("{}://{}", address.scheme, site.host.name), vec![site.clone()], 1);
-    Ok(OpenedRegistry { writers: sites.iter().map(alone).collect(), reader })
+    let single = |controller: &Arc<PlumController>| {
+        plum(format!("{}://{}", address.scheme, controller.host.name), vec![controller.clone()], 1)
+    };
+    Ok(OpenedRegistry { writers: controllers.iter().map(single).collect(), reader })
 }
 
-impl Plum {
-    fn active(&self) -> &Arc<Site> {
-        &self.sites[self.active.load(Ordering::Relaxed) % self.sites.len()]
+impl PlumRegistry {
+    fn active(&self) -> &Arc<PlumController> {
+        &self.controllers[self.active.load(Ordering::Relaxed) % self.controllers.len()]
     }
 
     /// Moves to the next controller after a failure, unless another caller has done so.
-    fn leave(&self, failed: &Arc<Site>) {
+    fn leave_controller(&self, failed: &Arc<PlumController>) {
         let turn = self.active.load(Ordering::Relaxed);
-        if self.sites.len() > 1 && Arc::ptr_eq(&self.sites[turn % self.sites.len()], failed) {
+        if self.controllers.len() > 1 && Arc::ptr_eq(&self.controllers[turn % self.controllers.len()], failed)
+        {
             // If this fails, another caller has moved already.
             let _ = self.active.compare_exchange(turn, turn + 1, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -104,13 +107,19 @@ impl Plum {
     }
 
     /// Sends a request to the controller in use, and to the others if it does not answer.
-    fn on_some_site<T>(&self, wait: &WaitLimit<'_>, ask: impl Fn(&Arc<Site>) -> Result<T>) -> Result<T> {
+    fn with_failover<T>(
+        &self,
+        wait: &WaitLimit<'_>,
+        request: impl Fn(&Arc<PlumController>) -> Result<T>,
+    ) -> Result<T> {
         let mut outcome = Err(Error::new(Kind::Internal, "no controller"));
-        for _ in &self.sites {
-            let site = self.active().clone();
-            outcome = ask(&site);
+        for _ in &self.controllers {
+            let controller = self.active().clone();
+            outcome = request(&controller);
             match &outcome {
-                Err(error) if is_outage(error) && wait.remaining().is_ok() => self.leave(&site),
+                Err(error) if is_outage(error) && wait.remaining().is_ok() => {
+                    self.leave_controller(&controller)
+                }
                 _ => return outcome,
             }
         }
@@ -118,17 +127,22 @@ impl Plum {
     }
 
     /// Sends one request; the response has a status below 400, or 404, 405 or 409.
-    fn exchange(&self, site: &Site, ask: &HttpRequest<'_>, wait: &WaitLimit<'_>) -> Result<Answer> {
+    fn exchange(
+        &self,
+        controller: &PlumController,
+        request: &HttpRequest<'_>,
+        wait: &WaitLimit<'_>,
+    ) -> Result<Answer> {
         let wait = wait.at_most(self.request_timeout());
-        let answer = site.host.exchange(ask, self.credentials(), &self.resolver, &wait)?;
-        Plum::judge(site, answer)
+        let answer = controller.host.exchange(request, self.credentials(), &self.resolver, &wait)?;
+        PlumRegistry::checked_response(controller, answer)
     }
 
-    fn judge(site: &Site, answer: Answer) -> Result<Answer> {
-        site.learn(&answer);
+    fn checked_response(controller: &PlumController, answer: Answer) -> Result<Answer> {
+        controller.learn_kind(&answer);
         match answer.status {
             200..=399 | 404 | 405 | 409 => Ok(answer),
-            _ => Err(site.host.status_error(&answer)),
+            _ => Err(controller.host.status_error(&answer)),
         }
     }
 
@@ -137,15 +151,15 @@ impl Plum {
     }
 
     /// Detects the kind of a controller, if it is unknown.
-    fn meet(&self, site: &Site, wait: &WaitLimit<'_>) -> Result<()> {
-        if site.is_known() {
+    fn detect_kind(&self, controller: &PlumController, wait: &WaitLimit<'_>) -> Result<()> {
+        if controller.is_known() {
             return Ok(());
         }
-        self.exchange(site, &HttpRequest::get("/healthz"), wait).map(|_| ())
+        self.exchange(controller, &HttpRequest::get("/healthz"), wait).map(|_| ())
     }
 }
 
-impl Registry for Plum {
+impl Registry for PlumRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -159,7 +173,7 @@ impl Registry for Plum {
     }
 
     fn batch_size(&self) -> usize {
-        if self.active().is_ours() { plumline_wire::MAX_BATCH } else { 1 }
+        if self.active().is_plumline() { plumline_wire::MAX_BATCH } else { 1 }
     }
 
     fn queue(&self) -> &Arc<TaskQueue> {
@@ -167,15 +181,15 @@ impl Registry for Plum {
     }
 
     fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
-        self.on_some_site(wait, |site| self.read_at(site, service, wait))
+        self.with_failover(wait, |controller| self.read_at(controller, service, wait))
     }
 
     fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
-        self.on_some_site(wait, |site| self.services_at(site, wait))
+        self.with_failover(wait, |controller| self.services_at(controller, wait))
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        watch::begin(self, sink)
+        watch::start(self, sink)
     }
 
     fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
@@ -183,7 +197,7 @@ impl Registry for Plum {
     }
 
     fn heartbeat(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
-        self.beat_at(self.active(), entries, wait)
+        self.heartbeat_at(self.active(), entries, wait)
     }
 
     fn deregister(&self, entry: &RegistryEntry, doubtful: bool, wait: &WaitLimit<'_>) -> Result<()> {

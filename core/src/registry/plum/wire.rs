@@ -15,7 +15,7 @@ use crate::registry::types::{Listing, RecordId, RegistryEntry, RemovalReason, Re
 /// An endpoint as a controller lists it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Row {
+pub(super) struct EndpointRow {
     #[serde(deserialize_with = "null_as_default")]
     service_name: String,
     #[serde(deserialize_with = "null_as_default")]
@@ -40,7 +40,7 @@ pub(super) struct Row {
     generation: String,
 }
 
-impl Row {
+impl EndpointRow {
     /// The endpoint at one of its addresses; `None` if its port is invalid.
     pub(super) fn endpoint(&self, ip: IpAddr, source: &str) -> Option<Endpoint> {
         let port = u16::try_from(self.port).ok().filter(|port| *port != 0)?;
@@ -77,13 +77,13 @@ impl Row {
 
 /// The response to a watch request.
 #[derive(Debug, Deserialize)]
-pub(super) struct WatchAnswer {
+pub(super) struct PlumWatchResponse {
     pub(super) since: String,
     #[serde(default)]
-    pub(super) services: BTreeMap<String, Watched>,
+    pub(super) services: BTreeMap<String, WatchedListing>,
 }
 
-impl WatchAnswer {
+impl PlumWatchResponse {
     /// The part of `since` that changes whenever the controller starts.
     pub(super) fn epoch(&self) -> &str {
         epoch_of(&self.since)
@@ -96,14 +96,14 @@ pub(super) fn epoch_of(since: &str) -> &str {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Watched {
+pub(super) struct WatchedListing {
     #[serde(deserialize_with = "null_as_default")]
-    pub(super) endpoints: Vec<Row>,
+    pub(super) endpoints: Vec<EndpointRow>,
     #[serde(deserialize_with = "null_as_default")]
     removed: Vec<RemovedRow>,
 }
 
-impl Watched {
+impl WatchedListing {
     /// The listing, with the endpoints of these rows.
     pub(super) fn listing(&self, endpoints: Vec<Endpoint>) -> Listing {
         Listing { endpoints, removed: self.removed.iter().filter_map(RemovedRow::removed).collect() }

@@ -12,10 +12,10 @@ use crate::transport::Answer;
 
 const UNKNOWN: u8 = 0;
 const ORIGINAL: u8 = 1;
-const OURS: u8 = 2;
+const PLUMLINE: u8 = 2;
 
 /// One controller.
-pub(super) struct Site {
+pub(super) struct PlumController {
     pub(super) host: HttpHost,
     kind: AtomicU8,
     ttl_ms: AtomicU64,
@@ -23,9 +23,9 @@ pub(super) struct Site {
     first_since: Mutex<String>,
 }
 
-impl Site {
-    pub(super) fn new(host: HttpHost) -> Site {
-        Site {
+impl PlumController {
+    pub(super) fn new(host: HttpHost) -> PlumController {
+        PlumController {
             host,
             kind: AtomicU8::new(UNKNOWN),
             ttl_ms: AtomicU64::new(DEFAULT_TTL.as_millis() as u64),
@@ -39,9 +39,9 @@ impl Site {
     }
 
     /// Learns the kind of the controller from a response. An error may come from a proxy, so it counts only with the header.
-    pub(super) fn learn(&self, answer: &Answer) {
+    pub(super) fn learn_kind(&self, answer: &Answer) {
         if answer.headers.get("plum-features").is_some() {
-            self.kind.store(OURS, Ordering::Relaxed);
+            self.kind.store(PLUMLINE, Ordering::Relaxed);
         } else if matches!(answer.status, 200..=299 | 404 | 405) {
             self.kind.store(ORIGINAL, Ordering::Relaxed);
         }
@@ -52,7 +52,7 @@ impl Site {
     }
 
     /// Records the state of a list that was read.
-    pub(super) fn note_since(&self, since: &str) {
+    pub(super) fn record_since(&self, since: &str) {
         let mut first = self.first_since.lock();
         if epoch_of(&first) != epoch_of(since) {
             since.clone_into(&mut first);
@@ -72,12 +72,12 @@ impl Site {
         self.kind.load(Ordering::Relaxed) != UNKNOWN
     }
 
-    pub(super) fn is_ours(&self) -> bool {
-        self.kind.load(Ordering::Relaxed) == OURS
+    pub(super) fn is_plumline(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) == PLUMLINE
     }
 
     /// Marks the controller as an original, because it does not support a request of Plumline controllers.
-    pub(super) fn is_the_original(&self) {
+    pub(super) fn set_original(&self) {
         self.kind.store(ORIGINAL, Ordering::Relaxed);
     }
 

@@ -10,10 +10,10 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 
-use super::book::Book;
-use super::link::Link;
-use super::login::Token;
-use super::message::{self, Info, Message, Space};
+use super::connection::NacosConnection;
+use super::login::AccessToken;
+use super::message::{self, NacosMessage, ServiceInfo, ServiceScope};
+use super::registrations::NacosRegistrations;
 use super::{names, request_timeout};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
@@ -30,75 +30,75 @@ use crate::sync::Mutex;
 pub(super) const PUBLIC: &str = "public";
 const GROUP: &str = "DEFAULT_GROUP";
 /// The offset of the gRPC port from the HTTP port.
-const OFFSET: u16 = 1000;
+const GRPC_PORT_OFFSET: u16 = 1000;
 
 /// One server: its gRPC port, and its HTTP port for logins.
-pub(super) struct Site {
-    pub(super) door: GrpcServer,
+pub(super) struct NacosServer {
+    pub(super) grpc: GrpcServer,
     pub(super) host: Arc<HttpHost>,
     pub(super) name: HostPort,
 }
 
 /// The state of the connection.
 #[derive(Clone)]
-pub(super) enum State {
+pub(super) enum ConnectionState {
     /// Being opened.
-    Opening,
+    Connecting,
     /// Established.
-    Up(Arc<Link>),
+    Connected(Arc<NacosConnection>),
     /// Failed; another attempt follows.
-    Down(Error),
+    Failed(Error),
 }
 
 /// Everything that the parts of one registry share.
-pub(super) struct Hub {
+pub(super) struct NacosClient {
     pub(super) source: Arc<str>,
-    pub(super) space: Space,
+    pub(super) scope: ServiceScope,
     /// The cluster to register in. Only instances of this cluster are read.
     pub(super) cluster: Option<String>,
-    sites: Mutex<Vec<Arc<Site>>>,
+    servers: Mutex<Vec<Arc<NacosServer>>>,
     /// The index of the server in use.
     pub(super) turn: AtomicUsize,
     pub(super) setup: RegistrySetup,
     pub(super) names: Arc<Resolver>,
     pub(super) timeout: Duration,
     pub(super) user: Option<Credentials>,
-    pub(super) token: Mutex<Option<Token>>,
+    pub(super) token: Mutex<Option<AccessToken>>,
     pub(super) logging_in: tokio::sync::Mutex<()>,
     /// Heartbeats wait for a login, so logins have their own queue.
     pub(super) logins: Arc<TaskQueue>,
-    pub(super) state: watch::Sender<State>,
-    pub(super) book: Book,
+    pub(super) state: watch::Sender<ConnectionState>,
+    pub(super) registrations: NacosRegistrations,
     /// The receivers of pushes.
-    ears: Mutex<Vec<UnboundedSender<Info>>>,
+    push_receivers: Mutex<Vec<UnboundedSender<ServiceInfo>>>,
     /// How many watches subscribe to each service.
-    followed: Mutex<HashMap<String, usize>>,
+    watch_counts: Mutex<HashMap<String, usize>>,
     pub(super) record_warnings: RecordWarnings,
 }
 
-impl Hub {
-    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<Hub> {
+impl NacosClient {
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<NacosClient> {
         let param = |name: &str, default: &str| address.param(name).unwrap_or(default).to_owned();
-        let space = Space { namespace: param("namespace", PUBLIC), group: param("group", GROUP) };
+        let scope = ServiceScope { namespace: param("namespace", PUBLIC), group: param("group", GROUP) };
         for (what, value) in [
-            ("namespace", Some(&space.namespace)),
-            ("group", Some(&space.group)),
+            ("namespace", Some(&scope.namespace)),
+            ("group", Some(&scope.group)),
             ("cluster", address.param("cluster").map(str::to_owned).as_ref()),
         ] {
             check(what, value.map_or("", String::as_str))?;
         }
         let names = Arc::new(Resolver::new(setup));
-        let sites: Vec<Arc<Site>> =
-            address.hosts.iter().map(|name| site(name, setup, &names)).collect::<Result<_>>()?;
+        let servers: Vec<Arc<NacosServer>> =
+            address.hosts.iter().map(|name| server(name, setup, &names)).collect::<Result<_>>()?;
         let source = address.source().into();
-        Ok(Hub {
+        Ok(NacosClient {
             record_warnings: RecordWarnings::new(&source),
             source,
-            space,
+            scope,
             cluster: address.param("cluster").map(str::to_owned),
             // A random first server, so that clients spread over all servers.
-            turn: AtomicUsize::new(fastrand::usize(..sites.len().max(1))),
-            sites: Mutex::new(sites),
+            turn: AtomicUsize::new(fastrand::usize(..servers.len().max(1))),
+            servers: Mutex::new(servers),
             setup: setup.clone(),
             names,
             timeout: request_timeout(setup),
@@ -106,39 +106,39 @@ impl Hub {
             token: Mutex::default(),
             logging_in: tokio::sync::Mutex::default(),
             logins: TaskQueue::new(1),
-            state: watch::Sender::new(State::Opening),
-            book: Book::default(),
-            ears: Mutex::default(),
-            followed: Mutex::default(),
+            state: watch::Sender::new(ConnectionState::Connecting),
+            registrations: NacosRegistrations::default(),
+            push_receivers: Mutex::default(),
+            watch_counts: Mutex::default(),
         })
     }
 
     // === servers ===
 
     /// The server in use.
-    pub(super) fn site(&self) -> Arc<Site> {
-        let sites = self.sites.lock();
-        sites[self.turn.load(Ordering::Relaxed) % sites.len()].clone()
+    pub(super) fn server(&self) -> Arc<NacosServer> {
+        let servers = self.servers.lock();
+        servers[self.turn.load(Ordering::Relaxed) % servers.len()].clone()
     }
 
     /// The number of servers.
-    pub(super) fn count(&self) -> usize {
-        self.sites.lock().len()
+    pub(super) fn server_count(&self) -> usize {
+        self.servers.lock().len()
     }
 
     /// Selects the next server.
-    pub(super) fn turn_on(&self) {
+    pub(super) fn select_next(&self) {
         self.turn.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Selects this server, which may be unknown so far.
-    pub(super) fn turn_to(&self, name: &HostPort) -> Result<()> {
-        let mut sites = self.sites.lock();
-        let known = sites.iter().position(|site| site.name == *name);
+    pub(super) fn select(&self, name: &HostPort) -> Result<()> {
+        let mut servers = self.servers.lock();
+        let known = servers.iter().position(|server| server.name == *name);
         if known.is_none() {
-            sites.push(site(name, &self.setup, &self.names)?);
+            servers.push(server(name, &self.setup, &self.names)?);
         }
-        self.turn.store(known.unwrap_or(sites.len() - 1), Ordering::Relaxed);
+        self.turn.store(known.unwrap_or(servers.len() - 1), Ordering::Relaxed);
         Ok(())
     }
 
@@ -146,24 +146,24 @@ impl Hub {
 
     /// The connection, or the error of the last attempt. Waits while it is being opened, but not for long, because the
     /// caller blocks a thread.
-    pub(super) async fn link(&self) -> Result<Arc<Link>> {
+    pub(super) async fn connection(&self) -> Result<Arc<NacosConnection>> {
         let mut state = self.state.subscribe();
-        let found = state.wait_for(|state| !matches!(state, State::Opening));
+        let found = state.wait_for(|state| !matches!(state, ConnectionState::Connecting));
         let Ok(found) = tokio::time::timeout(self.timeout, found).await else {
             return Err(Error::new(Kind::Timeout, format!("{}: could not connect in time", self.source)));
         };
         match found.as_deref() {
-            Ok(State::Up(link)) => Ok(link.clone()),
-            Ok(State::Down(error)) => Err(error.clone()),
+            Ok(ConnectionState::Connected(connection)) => Ok(connection.clone()),
+            Ok(ConnectionState::Failed(error)) => Err(error.clone()),
             _ => Err(Error::new(Kind::Closed, "the client was closed")),
         }
     }
 
     /// The connection. After a failure, waits for the next attempt.
-    pub(super) async fn link_again(&self) -> Result<Arc<Link>> {
+    pub(super) async fn connection_after_failure(&self) -> Result<Arc<NacosConnection>> {
         let mut state = self.state.subscribe();
         let lost = match &*state.borrow_and_update() {
-            State::Down(error) => Some(error.clone()),
+            ConnectionState::Failed(error) => Some(error.clone()),
             _ => None,
         };
         if let Some(error) = lost {
@@ -172,18 +172,22 @@ impl Hub {
                 return Err(error);
             }
         }
-        self.link().await
+        self.connection().await
     }
 
     /// The epoch of the responses on a connection.
-    pub(super) fn epoch_of(&self, link: &Link) -> String {
-        format!("{}#{}", self.source, link.epoch)
+    pub(super) fn epoch_of(&self, connection: &NacosConnection) -> String {
+        format!("{}#{}", self.source, connection.epoch)
     }
 
     /// Sends one request. If the token is rejected, logs in again, once.
-    pub(super) async fn ask(&self, link: &Link, message: &Message) -> Result<super::proto::Payload> {
+    pub(super) async fn request(
+        &self,
+        connection: &NacosConnection,
+        message: &NacosMessage,
+    ) -> Result<super::proto::Payload> {
         let token = self.token();
-        let outcome = link.ask(message, token.as_deref(), self.timeout).await;
+        let outcome = connection.request(message, token.as_deref(), self.timeout).await;
         let Err(error) = outcome else { return outcome };
         if error.kind() != Kind::PermissionDenied {
             return Err(error);
@@ -195,54 +199,58 @@ impl Hub {
         if !self.log_in_again(token.as_deref()).await? {
             return Err(error);
         }
-        link.ask(message, self.token().as_deref(), self.timeout).await
+        connection.request(message, self.token().as_deref(), self.timeout).await
     }
 
     /// Sends one request, and deserializes the response.
-    pub(super) async fn ask_for<T: DeserializeOwned>(&self, link: &Link, message: &Message) -> Result<T> {
-        let answer = self.ask(link, message).await?;
-        message::read(&answer, link.label())
+    pub(super) async fn request_as<T: DeserializeOwned>(
+        &self,
+        connection: &NacosConnection,
+        message: &NacosMessage,
+    ) -> Result<T> {
+        let answer = self.request(connection, message).await?;
+        message::read(&answer, connection.label())
     }
 
     // === pushes ===
 
     /// A receiver of all pushes from now on.
-    pub(super) fn listen(&self) -> UnboundedReceiver<Info> {
-        let (tell, hear) = unbounded_channel();
-        self.ears.lock().push(tell);
-        hear
+    pub(super) fn subscribe_pushes(&self) -> UnboundedReceiver<ServiceInfo> {
+        let (sender, receiver) = unbounded_channel();
+        self.push_receivers.lock().push(sender);
+        receiver
     }
 
     /// Forwards a push to the watches.
-    pub(super) fn pushed(&self, info: &Info) {
-        self.ears.lock().retain(|ear| ear.send(info.clone()).is_ok());
+    pub(super) fn forward_push(&self, info: &ServiceInfo) {
+        self.push_receivers.lock().retain(|receiver| receiver.send(info.clone()).is_ok());
     }
 
     /// Counts another watch of a service.
-    pub(super) fn follow(&self, service: &str) {
-        *self.followed.lock().entry(service.to_owned()).or_default() += 1;
+    pub(super) fn add_watch(&self, service: &str) {
+        *self.watch_counts.lock().entry(service.to_owned()).or_default() += 1;
     }
 
     /// Counts one watch of a service less.
-    pub(super) fn unfollow(&self, service: &str) {
-        let mut followed = self.followed.lock();
-        if let Some(count) = followed.get_mut(service) {
+    pub(super) fn remove_watch(&self, service: &str) {
+        let mut counts = self.watch_counts.lock();
+        if let Some(count) = counts.get_mut(service) {
             *count -= 1;
             if *count == 0 {
-                followed.remove(service);
+                counts.remove(service);
             }
         }
     }
 
     /// Whether any watch subscribes to the service. All watches share one subscription per connection.
-    pub(super) fn is_followed(&self, service: &str) -> bool {
-        self.followed.lock().contains_key(service)
+    pub(super) fn is_watched(&self, service: &str) -> bool {
+        self.watch_counts.lock().contains_key(service)
     }
 
     /// The service of a push; `None` if it belongs to another group.
-    pub(super) fn service_of(&self, info: &Info) -> Option<String> {
+    pub(super) fn service_of(&self, info: &ServiceInfo) -> Option<String> {
         let group = info.group_name.as_deref().filter(|group| !group.is_empty());
-        if group.is_some_and(|group| group != self.space.group) {
+        if group.is_some_and(|group| group != self.scope.group) {
             return None;
         }
         let name = info.name.as_deref()?;
@@ -251,23 +259,23 @@ impl Hub {
     }
 }
 
-fn site(name: &HostPort, setup: &RegistrySetup, names: &Arc<Resolver>) -> Result<Arc<Site>> {
-    let port = name.port.checked_add(OFFSET).ok_or_else(|| {
+fn server(name: &HostPort, setup: &RegistrySetup, names: &Arc<Resolver>) -> Result<Arc<NacosServer>> {
+    let port = name.port.checked_add(GRPC_PORT_OFFSET).ok_or_else(|| {
         Error::invalid(format!(
-            "nacos://{name}: the gRPC port would be this port plus {OFFSET}, which exceeds 65535"
+            "nacos://{name}: the gRPC port would be this port plus {GRPC_PORT_OFFSET}, which exceeds 65535"
         ))
     })?;
     let grpc = HostPort { host: name.host.clone(), port };
-    let door = GrpcServer::new(&grpc, "nacos", false, setup, names.clone())?
+    let grpc = GrpcServer::new(&grpc, "nacos", false, setup, names.clone())?
         .with_label(format!("nacos://{name} (gRPC port {port})"));
     let host = Arc::new(HttpHost::new(name, "nacos", false, setup)?);
-    Ok(Arc::new(Site { door, host, name: name.clone() }))
+    Ok(Arc::new(NacosServer { grpc, host, name: name.clone() }))
 }
 
 /// Checks the name of a namespace, a group or a cluster.
 fn check(what: &str, name: &str) -> Result<()> {
-    let is_taken = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
-    if let Some(c) = name.chars().find(|c| !is_taken(*c)) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || "-_.:".contains(c);
+    if let Some(c) = name.chars().find(|c| !is_allowed(*c)) {
         let message = format!("the {what} {name:?} contains {c:?}: Nacos allows letters, digits and -_.:");
         return Err(Error::invalid(message));
     }
@@ -275,7 +283,7 @@ fn check(what: &str, name: &str) -> Result<()> {
 }
 
 /// Runs a future to its end, even if the caller gives up.
-pub(super) async fn to_its_end<T: Send + 'static>(
+pub(super) async fn run_to_end<T: Send + 'static>(
     what: impl Future<Output = T> + Send + 'static,
 ) -> Result<T> {
     tokio::spawn(what).await.map_err(|error| {
@@ -291,8 +299,8 @@ mod tests {
     use super::*;
     use crate::registry::setup::test_setup;
 
-    fn hub(address: &str) -> Result<Hub> {
-        Hub::new(&Address::parse(address)?, &test_setup())
+    fn client(address: &str) -> Result<NacosClient> {
+        NacosClient::new(&Address::parse(address)?, &test_setup())
     }
 
     #[test]
@@ -303,7 +311,7 @@ mod tests {
             ("nacos://a?namespace=a%40%40b", "the namespace"),
             ("nacos://a?cluster=a,b", "the cluster"),
         ] {
-            let error = hub(address).err().expect(address);
+            let error = client(address).err().expect(address);
             assert_eq!(error.kind(), Kind::InvalidArgument);
             assert!(error.message().contains(says), "{error}");
         }
@@ -311,23 +319,23 @@ mod tests {
 
     #[test]
     fn selects_a_named_server_even_if_it_is_unknown() {
-        let hub = hub("nacos://10.0.0.1,10.0.0.2").unwrap();
+        let client = client("nacos://10.0.0.1,10.0.0.2").unwrap();
         let named = |host: &str| HostPort { host: host.into(), port: 8848 };
         for host in ["10.0.0.2", "10.0.0.9", "10.0.0.1", "10.0.0.9"] {
-            hub.turn_to(&named(host)).unwrap();
-            assert_eq!(hub.site().name.host, host);
+            client.select(&named(host)).unwrap();
+            assert_eq!(client.server().name.host, host);
         }
-        assert_eq!(hub.count(), 3);
+        assert_eq!(client.server_count(), 3);
     }
 
     #[test]
     fn ignores_pushes_of_other_groups() {
-        let hub = hub("nacos://a?group=g").unwrap();
+        let client = client("nacos://a?group=g").unwrap();
         let of = |name: &str, group: Option<&str>| {
-            hub.service_of(&Info {
+            client.service_of(&ServiceInfo {
                 name: Some(name.into()),
                 group_name: group.map(Into::into),
-                ..Info::default()
+                ..ServiceInfo::default()
             })
         };
         assert_eq!(of("orders", Some("g")).unwrap(), "orders");

@@ -15,56 +15,56 @@ use plumline_wire::body::{
 };
 
 use super::digest::digest;
-use super::wire::{Row, health_of, register_request};
-use super::{Plum, Site};
+use super::wire::{EndpointRow, health_of, register_request};
+use super::{PlumController, PlumRegistry};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::registry::http_host::{self, HttpRequest, escape};
 use crate::registry::types::{HeartbeatResult, RegistryEntry, ReportedHealth, WaitLimit, fail_all};
 
-impl Plum {
+impl PlumRegistry {
     pub(super) fn register_at(
         &self,
-        site: &Site,
+        controller: &PlumController,
         entries: &[RegistryEntry],
         wait: &WaitLimit<'_>,
     ) -> Vec<Result<()>> {
-        if let Err(error) = self.meet(site, wait) {
+        if let Err(error) = self.detect_kind(controller, wait) {
             return fail_all(entries, &error);
         }
-        if site.is_ours() {
-            return in_batches(entries, |batch| self.register_batch(site, batch, wait));
+        if controller.is_plumline() {
+            return in_batches(entries, |batch| self.register_batch(controller, batch, wait));
         }
-        one_by_one(entries, |entry| self.register_one(site, entry, wait))
+        one_by_one(entries, |entry| self.register_one(controller, entry, wait))
     }
 
-    pub(super) fn beat_at(
+    pub(super) fn heartbeat_at(
         &self,
-        site: &Site,
+        controller: &PlumController,
         entries: &[RegistryEntry],
         wait: &WaitLimit<'_>,
     ) -> Vec<Result<HeartbeatResult>> {
-        if let Err(error) = self.meet(site, wait) {
+        if let Err(error) = self.detect_kind(controller, wait) {
             return fail_all(entries, &error);
         }
-        if site.is_ours() {
-            return in_batches(entries, |batch| self.beat_batch(site, batch, wait));
+        if controller.is_plumline() {
+            return in_batches(entries, |batch| self.heartbeat_batch(controller, batch, wait));
         }
-        one_by_one(entries, |entry| self.beat_one(site, entry, wait))
+        one_by_one(entries, |entry| self.heartbeat_one(controller, entry, wait))
     }
 
     pub(super) fn deregister_at(
         &self,
-        site: &Site,
+        controller: &PlumController,
         entry: &RegistryEntry,
         doubtful: bool,
         wait: &WaitLimit<'_>,
     ) -> Result<()> {
-        self.delete(site, entry, wait)?;
-        if doubtful && !site.is_ours() {
+        self.delete(controller, entry, wait)?;
+        if doubtful && !controller.is_plumline() {
             // The controller may handle the heartbeat in flight after this deletion: wait a moment, then delete again.
             std::thread::sleep(SLICE.min(wait.remaining().unwrap_or(Duration::ZERO)));
-            self.delete(site, entry, wait)?;
+            self.delete(controller, entry, wait)?;
         }
         Ok(())
     }
@@ -73,36 +73,37 @@ impl Plum {
 
     fn register_batch(
         &self,
-        site: &Site,
+        controller: &PlumController,
         entries: &[RegistryEntry],
         wait: &WaitLimit<'_>,
     ) -> Result<Vec<Result<()>>> {
         let body = http_host::write(&RegistrationsRequest {
             registrations: entries.iter().map(register_request).collect(),
         })?;
-        let answer = self.exchange(site, &HttpRequest::post("/v1/services/registrations", &body), wait)?;
+        let answer =
+            self.exchange(controller, &HttpRequest::post("/v1/services/registrations", &body), wait)?;
         if answer.status != 200 {
-            site.is_the_original();
-            return Ok(one_by_one(entries, |entry| self.register_one(site, entry, wait)));
+            controller.set_original();
+            return Ok(one_by_one(entries, |entry| self.register_one(controller, entry, wait)));
         }
-        let refused: RegistrationsResponse<'_> = http_host::read(&answer, &site.label())?;
+        let refused: RegistrationsResponse<'_> = http_host::read(&answer, &controller.label())?;
         let refused: HashSet<&str> = refused.refused.iter().map(|id| &**id).collect();
-        let unwell: Vec<RegistryEntry> =
+        let unhealthy: Vec<RegistryEntry> =
             entries.iter().filter(|entry| !entry.is_healthy()).cloned().collect();
-        if !unwell.is_empty() {
+        if !unhealthy.is_empty() {
             // A registration always means healthy; the health that the program reported follows at once.
-            self.beat_batch(site, &unwell, wait)?;
+            self.heartbeat_batch(controller, &unhealthy, wait)?;
         }
-        let verdict = |entry: &RegistryEntry| {
+        let result_for = |entry: &RegistryEntry| {
             let is_refused = refused.contains(&*entry.instance.instance_id);
-            if is_refused { Err(closed_elsewhere(site, entry)) } else { Ok(()) }
+            if is_refused { Err(closed_error(controller, entry)) } else { Ok(()) }
         };
-        Ok(entries.iter().map(verdict).collect())
+        Ok(entries.iter().map(result_for).collect())
     }
 
-    fn beat_batch(
+    fn heartbeat_batch(
         &self,
-        site: &Site,
+        controller: &PlumController,
         entries: &[RegistryEntry],
         wait: &WaitLimit<'_>,
     ) -> Result<Vec<Result<HeartbeatResult>>> {
@@ -111,69 +112,84 @@ impl Plum {
         for entry in entries {
             instances.entry(&entry.instance.instance_id).or_default().push(entry);
         }
-        let beats = instances.iter().map(|(id, entries)| heartbeat_of(id, entries));
-        let body = http_host::write(&HeartbeatsRequest { instances: beats.collect() })?;
-        let answer = self.exchange(site, &HttpRequest::post("/v1/services/heartbeats", &body), wait)?;
+        let heartbeats = instances.iter().map(|(id, entries)| heartbeat_of(id, entries));
+        let body = http_host::write(&HeartbeatsRequest { instances: heartbeats.collect() })?;
+        let answer = self.exchange(controller, &HttpRequest::post("/v1/services/heartbeats", &body), wait)?;
         if answer.status != 200 {
-            site.is_the_original();
-            return Ok(one_by_one(entries, |entry| self.beat_one(site, entry, wait)));
+            controller.set_original();
+            return Ok(one_by_one(entries, |entry| self.heartbeat_one(controller, entry, wait)));
         }
-        let beaten: HeartbeatsResponse<'_> = http_host::read(&answer, &site.label())?;
-        let unknown: HashSet<&str> = beaten.unknown.iter().map(|id| &**id).collect();
-        let verdict = |entry: &RegistryEntry| {
+        let renewed: HeartbeatsResponse<'_> = http_host::read(&answer, &controller.label())?;
+        let unknown: HashSet<&str> = renewed.unknown.iter().map(|id| &**id).collect();
+        let result_for = |entry: &RegistryEntry| {
             let is_unknown = unknown.contains(&*entry.instance.instance_id);
             Ok(if is_unknown { HeartbeatResult::Unknown } else { HeartbeatResult::Renewed })
         };
-        Ok(entries.iter().map(verdict).collect())
+        Ok(entries.iter().map(result_for).collect())
     }
 
     // === original Plum controller ===
 
-    fn register_one(&self, site: &Site, entry: &RegistryEntry, wait: &WaitLimit<'_>) -> Result<()> {
+    fn register_one(
+        &self,
+        controller: &PlumController,
+        entry: &RegistryEntry,
+        wait: &WaitLimit<'_>,
+    ) -> Result<()> {
         let body = http_host::write(&register_request(entry))?;
         let answer =
-            self.exchange(site, &HttpRequest::post("/v1/services/register?replace=true", &body), wait)?;
-        accepted(site, entry, answer.status)?;
-        if entry.is_healthy() { Ok(()) } else { self.say_health(site, entry, false, wait) }
+            self.exchange(controller, &HttpRequest::post("/v1/services/register?replace=true", &body), wait)?;
+        check_accepted(controller, entry, answer.status)?;
+        if entry.is_healthy() { Ok(()) } else { self.send_health(controller, entry, false, wait) }
     }
 
-    fn beat_one(&self, site: &Site, entry: &RegistryEntry, wait: &WaitLimit<'_>) -> Result<HeartbeatResult> {
+    fn heartbeat_one(
+        &self,
+        controller: &PlumController,
+        entry: &RegistryEntry,
+        wait: &WaitLimit<'_>,
+    ) -> Result<HeartbeatResult> {
         if entry.is_healthy() {
-            return self.register_one(site, entry, wait).map(|()| HeartbeatResult::Renewed);
+            return self.register_one(controller, entry, wait).map(|()| HeartbeatResult::Renewed);
         }
-        self.say_health(site, entry, false, wait)?;
-        let is_listed = self.is_listed(site, entry, wait)?;
+        self.send_health(controller, entry, false, wait)?;
+        let is_listed = self.is_listed(controller, entry, wait)?;
         Ok(if is_listed { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
     }
 
-    fn say_health(
+    fn send_health(
         &self,
-        site: &Site,
+        controller: &PlumController,
         entry: &RegistryEntry,
         healthy: bool,
         wait: &WaitLimit<'_>,
     ) -> Result<()> {
         let health = vec![health_of(entry, healthy)];
-        let beat = HeartbeatRequest {
+        let heartbeat = HeartbeatRequest {
             instance_id: entry.instance.instance_id.as_str().into(),
             health,
             ..HeartbeatRequest::default()
         };
-        let body = http_host::write(&beat)?;
-        let answer = self.exchange(site, &HttpRequest::post("/v1/services/heartbeat", &body), wait)?;
-        accepted(site, entry, answer.status)
+        let body = http_host::write(&heartbeat)?;
+        let answer = self.exchange(controller, &HttpRequest::post("/v1/services/heartbeat", &body), wait)?;
+        check_accepted(controller, entry, answer.status)
     }
 
-    fn is_listed(&self, site: &Site, entry: &RegistryEntry, wait: &WaitLimit<'_>) -> Result<bool> {
+    fn is_listed(
+        &self,
+        controller: &PlumController,
+        entry: &RegistryEntry,
+        wait: &WaitLimit<'_>,
+    ) -> Result<bool> {
         let path = format!("/v1/discovery?service={}&all=true", escape(&entry.instance.service));
-        let answer = self.exchange(site, &HttpRequest::get(&path), wait)?;
-        let rows: Option<Vec<Row>> = http_host::read(&answer, &site.label())?;
+        let answer = self.exchange(controller, &HttpRequest::get(&path), wait)?;
+        let rows: Option<Vec<EndpointRow>> = http_host::read(&answer, &controller.label())?;
         Ok(rows.unwrap_or_default().iter().any(|row| row.is_of(entry)))
     }
 
     // === both ===
 
-    fn delete(&self, site: &Site, entry: &RegistryEntry, wait: &WaitLimit<'_>) -> Result<()> {
+    fn delete(&self, controller: &PlumController, entry: &RegistryEntry, wait: &WaitLimit<'_>) -> Result<()> {
         let instance = &entry.instance;
         let path = format!(
             "/v1/services/endpoint?serviceName={}&instanceId={}&ip={}&port={}&protocol={}&generation={}",
@@ -184,35 +200,37 @@ impl Plum {
             escape(&instance.protocol),
             escape(&entry.generation),
         );
-        let answer = self.exchange(site, &HttpRequest::delete(&path), wait)?;
+        let answer = self.exchange(controller, &HttpRequest::delete(&path), wait)?;
         // The record is gone already.
-        if answer.status == 404 { Ok(()) } else { accepted(site, entry, answer.status) }
+        if answer.status == 404 { Ok(()) } else { check_accepted(controller, entry, answer.status) }
     }
 }
 
 fn heartbeat_of<'a>(id: &'a str, entries: &[&'a RegistryEntry]) -> HeartbeatRequest<'a> {
-    let says_something = entries.iter().any(|entry| entry.health != ReportedHealth::Unspecified);
+    let has_health = entries.iter().any(|entry| entry.health != ReportedHealth::Unspecified);
     let health = |entry: &&'a RegistryEntry| health_of(entry, entry.is_healthy());
     HeartbeatRequest {
         instance_id: id.into(),
         digest: digest(entries.iter().map(|entry| &entry.instance)).into(),
         // With any health given only those rows are touched, so all of them are named.
-        health: if says_something { entries.iter().map(health).collect() } else { Vec::new() },
+        health: if has_health { entries.iter().map(health).collect() } else { Vec::new() },
     }
 }
 
-fn accepted(site: &Site, entry: &RegistryEntry, status: u16) -> Result<()> {
+fn check_accepted(controller: &PlumController, entry: &RegistryEntry, status: u16) -> Result<()> {
     match status {
         200..=299 => Ok(()),
-        409 => Err(closed_elsewhere(site, entry)),
-        other => Err(Error::new(Kind::Protocol, format!("{} answered with status {other}", site.label()))),
+        409 => Err(closed_error(controller, entry)),
+        other => {
+            Err(Error::new(Kind::Protocol, format!("{} answered with status {other}", controller.label())))
+        }
     }
 }
 
-fn closed_elsewhere(site: &Site, entry: &RegistryEntry) -> Error {
+fn closed_error(controller: &PlumController, entry: &RegistryEntry) -> Error {
     let message = format!(
         "{} rejected {:?}: it was deregistered before with this generation",
-        site.label(),
+        controller.label(),
         entry.instance.instance_id
     );
     Error::new(Kind::Protocol, message).for_service(&entry.instance.service)

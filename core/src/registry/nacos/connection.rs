@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use super::message::{self, Message, Outcome};
+use super::message::{self, NacosMessage, ResponseStatus};
 use super::proto::Payload;
 use super::proto::bi_request_stream_client::BiRequestStreamClient;
 use super::proto::request_client::RequestClient;
@@ -23,13 +23,13 @@ use crate::registry::http_host::MAX_BODY;
 /// long again.
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long the server has for its response.
-const ANSWER: Duration = Duration::from_secs(3);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(3);
 /// The interval between checks whether the server has registered the connection.
-const SOON: Duration = Duration::from_millis(10);
+const SETUP_CHECK_INTERVAL: Duration = Duration::from_millis(10);
 
 /// The implementation of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flavour {
+pub(super) enum ServerKind {
     /// Nacos: the instances that a connection registers for a service are one set, which is replaced as a whole.
     Nacos,
     /// rnacos: each instance is independent, and its first metadata outlives it.
@@ -37,54 +37,59 @@ pub(super) enum Flavour {
 }
 
 /// A connection that a server has accepted.
-pub(super) struct Link {
+pub(super) struct NacosConnection {
     /// The number of the connection, from 1.
     pub(super) epoch: u64,
-    pub(super) flavour: Flavour,
-    line: GrpcConnection,
+    pub(super) server_kind: ServerKind,
+    grpc: GrpcConnection,
     /// The messages to send on the stream.
-    said: UnboundedSender<Payload>,
-    heard_at: AtomicU64,
+    outgoing: UnboundedSender<Payload>,
+    last_received: AtomicU64,
     /// Signals that a response has timed out.
-    pub(super) doubt: Notify,
-    gone: watch::Sender<Option<Error>>,
+    pub(super) response_timed_out: Notify,
+    broken: watch::Sender<Option<Error>>,
 }
 
 /// The stream of the server's own requests. It opens once the server has something to send.
-pub(super) type Inbox =
+pub(super) type PushStream =
     tokio::task::JoinHandle<std::result::Result<tonic::Response<Streaming<Payload>>, tonic::Status>>;
 
 /// Opens a connection: requests the kind of server, then sends the connection setup.
-pub(super) async fn open(door: &GrpcServer, namespace: &str, epoch: u64) -> Result<(Arc<Link>, Inbox)> {
-    let line = door.connect(KEEP_ALIVE).await?;
-    let checked = exchange(&line, &message::server_check(), None, ANSWER).await?;
-    let outcome: Outcome = message::read(&checked, line.label())?;
-    if message::kind_of(&checked) != "ServerCheckResponse" {
-        return Err(refusal(line.label(), &outcome));
+pub(super) async fn open(
+    grpc: &GrpcServer,
+    namespace: &str,
+    epoch: u64,
+) -> Result<(Arc<NacosConnection>, PushStream)> {
+    let grpc = grpc.connect(KEEP_ALIVE).await?;
+    let identity = exchange(&grpc, &message::server_check(), None, RESPONSE_TIMEOUT).await?;
+    let outcome: ResponseStatus = message::read(&identity, grpc.label())?;
+    if message::kind_of(&identity) != "ServerCheckResponse" {
+        return Err(refusal(grpc.label(), &outcome));
     }
-    let flavour = if outcome.success.is_some() { Flavour::Nacos } else { Flavour::Rnacos };
-    let (said, saying) = unbounded_channel();
+    let server_kind = if outcome.success.is_some() { ServerKind::Nacos } else { ServerKind::Rnacos };
+    let (outgoing, outgoing_messages) = unbounded_channel();
     let mut stream =
-        BiRequestStreamClient::new(line.channel.clone()).max_decoding_message_size(MAX_BODY as usize);
+        BiRequestStreamClient::new(grpc.channel.clone()).max_decoding_message_size(MAX_BODY as usize);
     // The server does not even send the response headers before its first message.
-    let inbox =
-        tokio::spawn(async move { stream.request_bi_stream(UnboundedReceiverStream::new(saying)).await });
-    let link = Arc::new(Link {
-        epoch,
-        flavour,
-        line,
-        said,
-        heard_at: AtomicU64::new(clock::now().nanos()),
-        doubt: Notify::new(),
-        gone: watch::Sender::new(None),
+    let pushes = tokio::spawn(async move {
+        stream.request_bi_stream(UnboundedReceiverStream::new(outgoing_messages)).await
     });
-    link.say(&message::connection_setup(namespace));
+    let connection = Arc::new(NacosConnection {
+        epoch,
+        server_kind,
+        grpc,
+        outgoing,
+        last_received: AtomicU64::new(clock::now().nanos()),
+        response_timed_out: Notify::new(),
+        broken: watch::Sender::new(None),
+    });
+    connection.send(&message::connection_setup(namespace));
     // The setup has no response, and requests that arrive before it are rejected.
-    let accepted = timeout(ANSWER, async {
+    let accepted = timeout(RESPONSE_TIMEOUT, async {
         loop {
-            let answer = exchange(&link.line, &message::health_check(), None, ANSWER).await?;
-            match judged(link.label(), answer)? {
-                Err(refusal) if is_unregistered(&refusal) => sleep(SOON).await,
+            let answer = exchange(&connection.grpc, &message::health_check(), None, RESPONSE_TIMEOUT).await?;
+            match checked(connection.label(), answer)? {
+                Err(refusal) if is_unregistered(&refusal) => sleep(SETUP_CHECK_INTERVAL).await,
                 _ => return Ok(()),
             }
         }
@@ -92,103 +97,103 @@ pub(super) async fn open(door: &GrpcServer, namespace: &str, epoch: u64) -> Resu
     let late = || {
         Error::new(
             Kind::Timeout,
-            format!("{}: the server did not accept the connection in time", link.label()),
+            format!("{}: the server did not accept the connection in time", connection.label()),
         )
     };
     accepted.await.unwrap_or_else(|_| Err(late()))?;
-    Ok((link, inbox))
+    Ok((connection, pushes))
 }
 
-impl Link {
+impl NacosConnection {
     /// The name of the server in messages.
     pub(super) fn label(&self) -> &str {
-        self.line.label()
+        self.grpc.label()
     }
 
     /// Sends a message on the stream.
-    pub(super) fn say(&self, message: &Message) {
+    pub(super) fn send(&self, message: &NacosMessage) {
         // The reader of the stream notices if it has ended.
-        let _ = self.said.send(message.payload(None));
+        let _ = self.outgoing.send(message.payload(None));
     }
 
     /// Sends one request and waits for the response; fails once the connection is closed.
-    pub(super) async fn ask(
+    pub(super) async fn request(
         &self,
-        message: &Message,
+        message: &NacosMessage,
         token: Option<&str>,
         at_most: Duration,
     ) -> Result<Payload> {
         let answered = tokio::select! {
             biased;
-            error = self.gone() => return Err(error),
-            answered = exchange(&self.line, message, token, at_most) => answered,
+            error = self.wait_broken() => return Err(error),
+            answered = exchange(&self.grpc, message, token, at_most) => answered,
         };
         match &answered {
-            Ok(_) => self.heard(),
-            Err(error) if error.kind() == Kind::Timeout => self.doubt.notify_one(),
+            Ok(_) => self.mark_alive(),
+            Err(error) if error.kind() == Kind::Timeout => self.response_timed_out.notify_one(),
             Err(_) => {}
         }
-        let answer = judged(self.label(), answered?)?;
+        let answer = checked(self.label(), answered?)?;
         answer.inspect_err(|refusal| {
             if is_unregistered(refusal) {
-                self.lose(refusal.clone());
+                self.mark_broken(refusal.clone());
             }
         })
     }
 
     /// Whether the server still responds. A rejection is a response, too.
     pub(super) async fn check(&self) -> Result<()> {
-        match self.ask(&message::health_check(), None, ANSWER).await {
+        match self.request(&message::health_check(), None, RESPONSE_TIMEOUT).await {
             Err(error) if matches!(error.kind(), Kind::Unavailable | Kind::Timeout) => Err(error),
             _ => Ok(()),
         }
     }
 
     /// Records that the server has sent a message.
-    pub(super) fn heard(&self) {
-        self.heard_at.store(clock::now().nanos(), Ordering::Relaxed);
+    pub(super) fn mark_alive(&self) {
+        self.last_received.store(clock::now().nanos(), Ordering::Relaxed);
     }
 
     /// When the server last sent a message.
-    pub(super) fn heard_at(&self) -> Tick {
-        Tick::from_nanos(self.heard_at.load(Ordering::Relaxed))
+    pub(super) fn last_received(&self) -> Tick {
+        Tick::from_nanos(self.last_received.load(Ordering::Relaxed))
     }
 
     /// Marks the connection as broken.
-    pub(super) fn lose(&self, error: Error) {
-        self.gone.send_if_modified(|gone| {
-            let is_news = gone.is_none();
-            *gone = gone.take().or(Some(error));
+    pub(super) fn mark_broken(&self, error: Error) {
+        self.broken.send_if_modified(|broken| {
+            let is_news = broken.is_none();
+            *broken = broken.take().or(Some(error));
             is_news
         });
     }
 
     /// Waits until the connection is broken, and returns the reason.
-    pub(super) async fn gone(&self) -> Error {
-        let mut gone = self.gone.subscribe();
-        let lost = gone.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
+    pub(super) async fn wait_broken(&self) -> Error {
+        let mut broken = self.broken.subscribe();
+        let lost = broken.wait_for(Option::is_some).await.ok().and_then(|error| error.clone());
         lost.unwrap_or_else(|| Error::new(Kind::Unavailable, format!("{}: connection broke", self.label())))
     }
 
     /// The error for the status of the stream.
-    pub(super) fn broken(&self, status: &tonic::Status) -> Error {
-        self.line.error_for(status)
+    pub(super) fn error_for(&self, status: &tonic::Status) -> Error {
+        self.grpc.error_for(status)
     }
 }
 
 async fn exchange(
-    line: &GrpcConnection,
-    message: &Message,
+    grpc: &GrpcConnection,
+    message: &NacosMessage,
     token: Option<&str>,
     at_most: Duration,
 ) -> Result<Payload> {
-    let mut client = RequestClient::new(line.channel.clone()).max_decoding_message_size(MAX_BODY as usize);
-    line.request(at_most, async move { client.request(message.payload(token)).await }).await
+    let mut client = RequestClient::new(grpc.channel.clone()).max_decoding_message_size(MAX_BODY as usize);
+    grpc.request(at_most, async move { client.request(message.payload(token)).await }).await
 }
 
 /// The response, or the rejection that it contains.
-fn judged(label: &str, answer: Payload) -> Result<Result<Payload>> {
-    let outcome: Outcome = message::read(&answer, label)?;
+fn checked(label: &str, answer: Payload) -> Result<Result<Payload>> {
+    let outcome: ResponseStatus = message::read(&answer, label)?;
     Ok(if outcome.result_code == 200 { Ok(answer) } else { Err(refusal(label, &outcome)) })
 }
 
@@ -200,7 +205,7 @@ fn is_unregistered(error: &Error) -> bool {
 }
 
 /// The error for a rejection.
-fn refusal(label: &str, outcome: &Outcome) -> Error {
+fn refusal(label: &str, outcome: &ResponseStatus) -> Error {
     let kind = match outcome.error_code {
         UNREGISTERED | 429 | 500 | 502 | 503 => Kind::Unavailable,
         401 => Kind::Unauthenticated,
@@ -225,8 +230,12 @@ mod tests {
             (-400, Kind::InvalidArgument),
             (302, Kind::Protocol),
         ] {
-            let outcome =
-                Outcome { result_code: 500, error_code: code, message: Some("why".into()), success: None };
+            let outcome = ResponseStatus {
+                result_code: 500,
+                error_code: code,
+                message: Some("why".into()),
+                success: None,
+            };
             let error = refusal("nacos://a:1", &outcome);
             assert_eq!(error.kind(), kind);
             assert_eq!(error.message(), format!("nacos://a:1 rejected the request: why ({code})"));
