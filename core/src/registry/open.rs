@@ -13,7 +13,7 @@ use crate::registry::nacos::NacosRegistry;
 use crate::registry::setup::{OpenedRegistry, RegistrySetup};
 use crate::registry::types::Registry;
 #[cfg(feature = "zookeeper")]
-use crate::registry::zookeeper::ZooKeeper;
+use crate::registry::zookeeper::ZooKeeperRegistry;
 use crate::registry::{dns, file, plum, static_list};
 
 /// Opens the registry that an address names. Does not connect yet.
@@ -34,7 +34,7 @@ pub fn open(text: &str, setup: &RegistrySetup) -> Result<OpenedRegistry> {
         "nacos" => shared(text, setup, |setup| NacosRegistry::new(&address, setup)),
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         #[cfg(feature = "zookeeper")]
-        "zookeeper" => shared(text, setup, |setup| ZooKeeper::new(&address, setup)),
+        "zookeeper" => shared(text, setup, |setup| ZooKeeperRegistry::new(&address, setup)),
         other => Err(left_out(other)),
     }
 }

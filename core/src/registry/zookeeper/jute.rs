@@ -13,7 +13,7 @@ use std::str;
 /// The code of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-pub(super) enum Op {
+pub(super) enum OpCode {
     Create = 1,
     Delete = 2,
     Exists = 3,
@@ -32,59 +32,59 @@ pub(super) const PING: i32 = -2;
 pub(super) const AUTH: i32 = -4;
 
 /// The longest frame. Four ASCII characters read as a length exceed it, so a server of another protocol is detected.
-pub(super) const LONGEST: usize = 64 << 20;
+pub(super) const MAX_FRAME: usize = 64 << 20;
 
 /// The bytes are not valid jute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Malformed;
+pub(super) struct MalformedJute;
 
-type Result<T> = std::result::Result<T, Malformed>;
+type Result<T> = std::result::Result<T, MalformedJute>;
 
 /// The body of a request.
 #[derive(Default)]
-pub(super) struct Body(Vec<u8>);
+pub(super) struct RequestBody(Vec<u8>);
 
-impl Body {
-    pub(super) fn int(mut self, value: i32) -> Body {
+impl RequestBody {
+    pub(super) fn int(mut self, value: i32) -> RequestBody {
         self.0.extend_from_slice(&value.to_be_bytes());
         self
     }
 
-    pub(super) fn long(mut self, value: i64) -> Body {
+    pub(super) fn long(mut self, value: i64) -> RequestBody {
         self.0.extend_from_slice(&value.to_be_bytes());
         self
     }
 
-    pub(super) fn flag(mut self, value: bool) -> Body {
+    pub(super) fn flag(mut self, value: bool) -> RequestBody {
         self.0.push(u8::from(value));
         self
     }
 
     /// Appends bytes or a string. No value that is sent is long enough to overflow the length.
-    pub(super) fn bytes(self, value: &[u8]) -> Body {
+    pub(super) fn bytes(self, value: &[u8]) -> RequestBody {
         let mut body = self.int(value.len() as i32);
         body.0.extend_from_slice(value);
         body
     }
 
     /// A path, with or without a watch.
-    pub(super) fn watched(path: &str, watch: bool) -> Body {
-        Body::default().bytes(path.as_bytes()).flag(watch)
+    pub(super) fn watched(path: &str, watch: bool) -> RequestBody {
+        RequestBody::default().bytes(path.as_bytes()).flag(watch)
     }
 
     /// A node that everyone may read and change.
-    pub(super) fn node(path: &str, data: &[u8], ephemeral: bool) -> Body {
+    pub(super) fn node(path: &str, data: &[u8], ephemeral: bool) -> RequestBody {
         const EVERYTHING: i32 = 0x1f;
-        let body = Body::default().bytes(path.as_bytes()).bytes(data);
+        let body = RequestBody::default().bytes(path.as_bytes()).bytes(data);
         let body = body.int(1).int(EVERYTHING).bytes(b"world").bytes(b"anyone");
         body.int(i32::from(ephemeral))
     }
 
     /// Opens a new session, or resumes the session with this id and password.
-    pub(super) fn connect(timeout_ms: i32, session: i64, password: &[u8]) -> Body {
+    pub(super) fn connect(timeout_ms: i32, session: i64, password: &[u8]) -> RequestBody {
         // The last seen zxid is always 0: a server with an older state would reject the connection, and an emptied one would
         // do so forever. After a connect, everything is read again anyway.
-        Body::default().int(0).long(0).int(timeout_ms).long(session).bytes(password).flag(false)
+        RequestBody::default().int(0).long(0).int(timeout_ms).long(session).bytes(password).flag(false)
     }
 
     /// Appends the body to `out` as a frame.
@@ -94,7 +94,7 @@ impl Body {
     }
 
     /// Appends the body to `out` as a request.
-    pub(super) fn request(&self, xid: i32, op: Op, out: &mut Vec<u8>) {
+    pub(super) fn request(&self, xid: i32, op: OpCode, out: &mut Vec<u8>) {
         out.extend_from_slice(&(self.0.len() as u32 + 8).to_be_bytes());
         out.extend_from_slice(&xid.to_be_bytes());
         out.extend_from_slice(&(op as i32).to_be_bytes());
@@ -103,21 +103,21 @@ impl Body {
 }
 
 /// The first frame of the received bytes, and how many bytes it takes; `None` if it is incomplete.
-pub(super) fn first_frame(arrived: &[u8], longest: usize) -> Result<Option<(&[u8], usize)>> {
-    let Some((length, rest)) = arrived.split_first_chunk::<4>() else { return Ok(None) };
+pub(super) fn first_frame(received: &[u8], longest: usize) -> Result<Option<(&[u8], usize)>> {
+    let Some((length, rest)) = received.split_first_chunk::<4>() else { return Ok(None) };
     let length = u32::from_be_bytes(*length) as usize;
     if length > longest {
-        return Err(Malformed);
+        return Err(MalformedJute);
     }
     Ok(rest.get(..length).map(|frame| (frame, 4 + length)))
 }
 
 /// Decodes bytes from front to back.
-pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
+pub(super) struct JuteReader<'a>(pub(super) &'a [u8]);
 
-impl<'a> Bytes<'a> {
+impl<'a> JuteReader<'a> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(Malformed)?;
+        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(MalformedJute)?;
         self.0 = rest;
         Ok(*taken)
     }
@@ -133,61 +133,65 @@ impl<'a> Bytes<'a> {
     /// Bytes; null is read as empty.
     pub(super) fn bytes(&mut self) -> Result<&'a [u8]> {
         let length = self.int()?.max(0) as usize;
-        let (taken, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
+        let (taken, rest) = self.0.split_at_checked(length).ok_or(MalformedJute)?;
         self.0 = rest;
         Ok(taken)
     }
 
     pub(super) fn text(&mut self) -> Result<&'a str> {
-        str::from_utf8(self.bytes()?).map_err(|_| Malformed)
+        str::from_utf8(self.bytes()?).map_err(|_| MalformedJute)
     }
 }
 
 /// A list of strings.
-pub(super) fn texts(bytes: &mut Bytes<'_>) -> Result<Vec<String>> {
+pub(super) fn texts(bytes: &mut JuteReader<'_>) -> Result<Vec<String>> {
     let count = bytes.int()?.max(0);
     (0..count).map(|_| bytes.text().map(str::to_owned)).collect()
 }
 
 /// The header of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct ResponseHead {
     pub(super) xid: i32,
     pub(super) code: i32,
 }
 
-impl Head {
-    pub(super) fn read(bytes: &mut Bytes<'_>) -> Result<Head> {
+impl ResponseHead {
+    pub(super) fn read(bytes: &mut JuteReader<'_>) -> Result<ResponseHead> {
         let xid = bytes.int()?;
         bytes.long()?;
-        Ok(Head { xid, code: bytes.int()? })
+        Ok(ResponseHead { xid, code: bytes.int()? })
     }
 }
 
 /// The response to a connect request.
 #[derive(Clone, PartialEq, Eq)]
-pub(super) struct Greeting {
+pub(super) struct ConnectResponse {
     /// 0 if the requested session has expired.
     pub(super) timeout_ms: i32,
     pub(super) session: i64,
     pub(super) password: Vec<u8>,
 }
 
-impl Greeting {
-    pub(super) fn read(mut bytes: Bytes<'_>) -> Result<Greeting> {
+impl ConnectResponse {
+    pub(super) fn read(mut bytes: JuteReader<'_>) -> Result<ConnectResponse> {
         if bytes.int()? != 0 {
-            return Err(Malformed); // the protocol has only one version
+            return Err(MalformedJute); // the protocol has only one version
         }
         let (timeout_ms, session) = (bytes.int()?, bytes.long()?);
         let password = bytes.bytes()?.to_owned();
         // A flag may follow that says whether the server is read-only. A read-only server would have rejected us.
-        if bytes.0.len() > 1 { Err(Malformed) } else { Ok(Greeting { timeout_ms, session, password }) }
+        if bytes.0.len() > 1 {
+            Err(MalformedJute)
+        } else {
+            Ok(ConnectResponse { timeout_ms, session, password })
+        }
     }
 }
 
 /// The metadata of a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Stat {
+pub(super) struct NodeStat {
     /// The zxid of its creation.
     pub(super) created: i64,
     /// The zxid of the last change of its data.
@@ -199,8 +203,8 @@ pub(super) struct Stat {
     pub(super) children: i32,
 }
 
-impl Stat {
-    pub(super) fn read(bytes: &mut Bytes<'_>) -> Result<Stat> {
+impl NodeStat {
+    pub(super) fn read(bytes: &mut JuteReader<'_>) -> Result<NodeStat> {
         let (created, modified) = (bytes.long()?, bytes.long()?);
         let _times = (bytes.long()?, bytes.long()?);
         let version = bytes.int()?;
@@ -209,37 +213,37 @@ impl Stat {
         let _length = bytes.int()?;
         let children = bytes.int()?;
         let _children_changed = bytes.long()?;
-        Ok(Stat { created, modified, version, owner, children })
+        Ok(NodeStat { created, modified, version, owner, children })
     }
 }
 
 /// An event of a watch.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Event {
-    pub(super) what: What,
+pub(super) struct NodeEvent {
+    pub(super) change: NodeChange,
     pub(super) path: String,
 }
 
 /// The kind of a change of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum What {
+pub(super) enum NodeChange {
     /// It was created or deleted.
-    Itself,
+    Existence,
     Data,
     Children,
 }
 
-impl Event {
+impl NodeEvent {
     /// Decodes an event; `None` if it is not about a node.
-    pub(super) fn read(mut bytes: Bytes<'_>) -> Result<Option<Event>> {
-        let what = match bytes.int()? {
-            1 | 2 => What::Itself,
-            3 => What::Data,
-            4 => What::Children,
+    pub(super) fn read(mut bytes: JuteReader<'_>) -> Result<Option<NodeEvent>> {
+        let change = match bytes.int()? {
+            1 | 2 => NodeChange::Existence,
+            3 => NodeChange::Data,
+            4 => NodeChange::Children,
             _ => return Ok(None),
         };
         bytes.int()?;
-        Ok(Some(Event { what, path: bytes.text()?.to_owned() }))
+        Ok(Some(NodeEvent { change, path: bytes.text()?.to_owned() }))
     }
 }
 
@@ -253,7 +257,7 @@ mod tests {
     #[test]
     fn encodes_a_request_frame() {
         let mut out = Vec::new();
-        Body::watched("/a", true).request(7, Op::Exists, &mut out);
+        RequestBody::watched("/a", true).request(7, OpCode::Exists, &mut out);
         assert_eq!(out, [0, 0, 0, 15, 0, 0, 0, 7, 0, 0, 0, 3, 0, 0, 0, 2, b'/', b'a', 1]);
     }
 
@@ -262,16 +266,19 @@ mod tests {
         assert_eq!(first_frame(&[0, 0, 0], 9), Ok(None));
         assert_eq!(first_frame(&[0, 0, 0, 2, 7], 9), Ok(None));
         assert_eq!(first_frame(&[0, 0, 0, 2, 7, 8, 9], 9), Ok(Some((&[7, 8][..], 6))));
-        assert_eq!(first_frame(b"HTTP/1.1 400", LONGEST), Err(Malformed), "text is not a frame");
+        assert_eq!(first_frame(b"HTTP/1.1 400", MAX_FRAME), Err(MalformedJute), "text is not a frame");
     }
 
     #[test]
     fn decodes_response_event_stat_and_connect_response() {
-        let body = Body::default().int(-1).long(5).int(0).int(3).int(3).bytes(b"/a/b");
-        let mut bytes = Bytes(&body.0);
-        assert_eq!(Head::read(&mut bytes), Ok(Head { xid: EVENT, code: 0 }));
-        assert_eq!(Event::read(bytes), Ok(Some(Event { what: What::Data, path: "/a/b".into() })));
-        let stat = Body::default()
+        let body = RequestBody::default().int(-1).long(5).int(0).int(3).int(3).bytes(b"/a/b");
+        let mut bytes = JuteReader(&body.0);
+        assert_eq!(ResponseHead::read(&mut bytes), Ok(ResponseHead { xid: EVENT, code: 0 }));
+        assert_eq!(
+            NodeEvent::read(bytes),
+            Ok(Some(NodeEvent { change: NodeChange::Data, path: "/a/b".into() }))
+        );
+        let stat = RequestBody::default()
             .long(1)
             .long(2)
             .long(0)
@@ -283,10 +290,10 @@ mod tests {
             .int(0)
             .int(5)
             .long(0);
-        let expected = Stat { created: 1, modified: 2, version: 3, owner: 4, children: 5 };
-        assert_eq!(Stat::read(&mut Bytes(&stat.0)), Ok(expected));
-        let greeting = Body::default().int(0).int(3000).long(9).bytes(b"secret").flag(false);
-        let read = Greeting::read(Bytes(&greeting.0)).ok().unwrap();
+        let expected = NodeStat { created: 1, modified: 2, version: 3, owner: 4, children: 5 };
+        assert_eq!(NodeStat::read(&mut JuteReader(&stat.0)), Ok(expected));
+        let response = RequestBody::default().int(0).int(3000).long(9).bytes(b"secret").flag(false);
+        let read = ConnectResponse::read(JuteReader(&response.0)).ok().unwrap();
         assert_eq!((read.timeout_ms, read.session, read.password.as_slice()), (3000, 9, &b"secret"[..]));
     }
 
@@ -296,11 +303,11 @@ mod tests {
         #[test]
         fn decoding_never_panics(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
             let _ = first_frame(&bytes, 50);
-            let _ = Head::read(&mut Bytes(&bytes));
-            let _ = Greeting::read(Bytes(&bytes));
-            let _ = Stat::read(&mut Bytes(&bytes));
-            let _ = Event::read(Bytes(&bytes));
-            let _ = texts(&mut Bytes(&bytes));
+            let _ = ResponseHead::read(&mut JuteReader(&bytes));
+            let _ = ConnectResponse::read(JuteReader(&bytes));
+            let _ = NodeStat::read(&mut JuteReader(&bytes));
+            let _ = NodeEvent::read(JuteReader(&bytes));
+            let _ = texts(&mut JuteReader(&bytes));
         }
     }
 }

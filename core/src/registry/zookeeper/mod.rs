@@ -14,15 +14,15 @@
 //! Existing client crates are not used: they use vectored writes, which raise SIGPIPE in a program that does not ignore it,
 //! and they keep one reactor thread per process, which does not exist in a forked child.
 
+mod connection;
 mod jute;
-mod line;
 mod read;
+mod registrations;
 #[cfg(test)]
-mod scripted;
+mod scripted_tests;
 mod session;
+mod socket;
 mod watch;
-mod wire;
-mod write;
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -33,8 +33,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use self::line::Line;
-use self::session::{Session, State, Terms};
+use self::connection::ZooKeeperConnection;
+use self::session::{SessionConfig, SessionState, ZooKeeperSession};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
 use crate::registry::async_bridge::{run, run_for_each, start_watch};
@@ -50,25 +50,25 @@ use crate::sync::Mutex;
 /// The default session timeout.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum time for one request. It is also at most a sixth of the session timeout.
-const REQUEST: Duration = Duration::from_secs(2);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// An ensemble of ZooKeeper servers as a registry.
-pub(super) struct ZooKeeper {
-    core: Arc<Core>,
+pub(super) struct ZooKeeperRegistry {
+    client: Arc<ZooKeeperClient>,
     queue: Arc<TaskQueue>,
 }
 
 /// The state that all tasks on the tokio thread share.
-struct Core {
+struct ZooKeeperClient {
     source: Arc<str>,
     /// The parent path of all services.
     prefix: String,
-    terms: Arc<Terms>,
+    config: Arc<SessionConfig>,
     runtime: Runtime,
     /// `None` before the first use.
-    session: Mutex<Option<Session>>,
+    session: Mutex<Option<ZooKeeperSession>>,
     /// The nodes that were written, by path.
-    written: Mutex<HashMap<String, Written>>,
+    written: Mutex<HashMap<String, WrittenNode>>,
     /// The parent nodes that were created in a session, so that they are not created again for each node.
     parents: Mutex<(i64, HashSet<String>)>,
     /// Registrations (path and generation) that ended while a request for them might be in flight, and when they ended.
@@ -80,23 +80,23 @@ struct Core {
 
 /// A node that was written.
 #[derive(Clone)]
-struct Written {
+struct WrittenNode {
     session: i64,
     /// The generation of its registration.
     generation: String,
-    well: bool,
+    is_healthy: bool,
 }
 
-impl Written {
-    fn of(entry: &RegistryEntry, session: i64) -> Written {
-        Written { session, generation: entry.generation.clone(), well: entry.is_healthy() }
+impl WrittenNode {
+    fn of(entry: &RegistryEntry, session: i64) -> WrittenNode {
+        WrittenNode { session, generation: entry.generation.clone(), is_healthy: entry.is_healthy() }
     }
 }
 
-impl ZooKeeper {
+impl ZooKeeperRegistry {
     /// The registry of the ensemble that an address names.
-    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<ZooKeeper> {
-        if address.path.split('/').any(|step| matches!(step, "." | "..")) {
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<ZooKeeperRegistry> {
+        if address.path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(Error::invalid(format!(
                 "the zookeeper:// address has the path {:?}; ZooKeeper allows neither . nor .. in paths",
                 address.path
@@ -107,20 +107,20 @@ impl ZooKeeper {
             return Err(Error::invalid("registry parameter session_timeout: must be greater than 0"));
         }
         let queue = TaskQueue::new(2);
-        let terms = Terms {
+        let config = SessionConfig {
             servers: address.hosts.clone(),
             user: address.user.clone(),
             session_timeout,
             connect_timeout: setup.connect_timeout,
-            request_timeout: setup.timeout.min(REQUEST),
+            request_timeout: setup.timeout.min(REQUEST_TIMEOUT),
             names: Arc::new(Resolver::new(setup)),
         };
         let source = address.source().into();
-        let core = Core {
+        let client = ZooKeeperClient {
             record_warnings: RecordWarnings::new(&source),
             source,
             prefix: address.path.clone(),
-            terms: Arc::new(terms),
+            config: Arc::new(config),
             runtime: setup.runtime.clone(),
             session: Mutex::default(),
             written: Mutex::default(),
@@ -128,41 +128,41 @@ impl ZooKeeper {
             ended: Mutex::default(),
             lists_ephemerals: AtomicBool::new(true),
         };
-        Ok(ZooKeeper { core: Arc::new(core), queue })
+        Ok(ZooKeeperRegistry { client: Arc::new(client), queue })
     }
 
     /// Runs a request for many entries on the tokio thread. If it cannot run, every entry gets the error.
-    fn for_each<T: Send + 'static, F: Future<Output = Vec<Result<T>>> + Send + 'static>(
+    fn run_each<T: Send + 'static, F: Future<Output = Vec<Result<T>>> + Send + 'static>(
         &self,
         entries: &[RegistryEntry],
         wait: &WaitLimit<'_>,
-        asked: impl FnOnce(Arc<Core>, Vec<RegistryEntry>) -> F,
+        request: impl FnOnce(Arc<ZooKeeperClient>, Vec<RegistryEntry>) -> F,
     ) -> Vec<Result<T>> {
-        let asked = asked(self.core.clone(), entries.to_vec());
-        run_for_each(&self.core.runtime, wait, entries, async { Ok(asked.await) })
+        let request = request(self.client.clone(), entries.to_vec());
+        run_for_each(&self.client.runtime, wait, entries, async { Ok(request.await) })
     }
 }
 
-impl Core {
+impl ZooKeeperClient {
     /// Accesses the session. It is started if necessary.
-    fn with_session<T>(&self, use_it: impl FnOnce(&Session) -> T) -> Result<T> {
+    fn with_session<T>(&self, access: impl FnOnce(&ZooKeeperSession) -> T) -> Result<T> {
         let mut session = self.session.lock();
         if session.is_none() {
-            *session = Session::begin(self.terms.clone(), &self.runtime);
+            *session = ZooKeeperSession::start(self.config.clone(), &self.runtime);
         }
         let closed = || Error::new(Kind::Closed, "the client was closed");
-        session.as_ref().map(use_it).ok_or_else(closed)
+        session.as_ref().map(access).ok_or_else(closed)
     }
 
     /// The connection. Waits while it is being opened.
-    async fn line(&self) -> Result<Arc<Line>> {
-        session::line(self.with_session(Session::state)?).await
+    async fn connection(&self) -> Result<Arc<ZooKeeperConnection>> {
+        session::connection(self.with_session(ZooKeeperSession::state)?).await
     }
 }
 
-impl Registry for ZooKeeper {
+impl Registry for ZooKeeperRegistry {
     fn source(&self) -> &Arc<str> {
-        &self.core.source
+        &self.client.source
     }
 
     fn is_writable(&self) -> bool {
@@ -170,10 +170,10 @@ impl Registry for ZooKeeper {
     }
 
     fn ttl(&self) -> Duration {
-        let session = self.core.session.lock();
+        let session = self.client.session.lock();
         match session.as_ref().map(|session| session.state().borrow().clone()) {
-            Some(State::Up(line)) => line.timeout,
-            _ => self.core.terms.session_timeout,
+            Some(SessionState::Connected(connection)) => connection.timeout,
+            _ => self.client.config.session_timeout,
         }
     }
 
@@ -182,47 +182,48 @@ impl Registry for ZooKeeper {
     }
 
     fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
-        let (core, service) = (self.core.clone(), service.to_owned());
-        run(&self.core.runtime, wait, async move { core.read(&service).await })
+        let (client, service) = (self.client.clone(), service.to_owned());
+        run(&self.client.runtime, wait, async move { client.read(&service).await })
     }
 
     fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
-        let core = self.core.clone();
-        run(&self.core.runtime, wait, async move { core.services().await })
+        let client = self.client.clone();
+        run(&self.client.runtime, wait, async move { client.services().await })
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        let (core, hears) = (self.core.clone(), sink.clone());
-        start_watch(&self.core.runtime, &sink, move |wishes| watch::follow(core, hears, wishes))
+        let (client, watch_sink) = (self.client.clone(), sink.clone());
+        start_watch(&self.client.runtime, &sink, move |wishes| watch::follow(client, watch_sink, wishes))
     }
 
     fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
-        self.for_each(entries, wait, |core, entries| async move { core.register(&entries).await })
+        self.run_each(entries, wait, |client, entries| async move { client.register(&entries).await })
     }
 
     fn heartbeat(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
-        self.for_each(entries, wait, |core, entries| async move { core.heartbeat(&entries).await })
+        self.run_each(entries, wait, |client, entries| async move { client.heartbeat(&entries).await })
     }
 
     fn deregister(&self, entry: &RegistryEntry, doubtful: bool, wait: &WaitLimit<'_>) -> Result<()> {
         // If another registration owns the node now, it stays.
-        let Some(path) = self.core.forget(entry, doubtful) else { return Ok(()) };
-        let (tell, told) = oneshot::channel();
-        let task = self.core.runtime.spawn(write::see_off(Arc::downgrade(&self.core), path, tell));
+        let Some(path) = self.client.remove_registration(entry, doubtful) else { return Ok(()) };
+        let (sender, receiver) = oneshot::channel();
+        let task =
+            self.client.runtime.spawn(registrations::delete_node(Arc::downgrade(&self.client), path, sender));
         let closed = || Error::new(Kind::Closed, "the client was closed");
         // Goes on if the caller gives up: the node exists as long as the session.
         task.ok_or_else(closed)?.leave();
-        run(&self.core.runtime, wait, async move { told.await.unwrap_or_else(|_| Err(closed())) })
+        run(&self.client.runtime, wait, async move { receiver.await.unwrap_or_else(|_| Err(closed())) })
     }
 
     fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
-        let resolver = &self.core.terms.names;
-        self.core.terms.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
+        let resolver = &self.client.config.names;
+        self.client.config.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
     }
 }
 
 /// Whether an error may be temporary.
-fn may_pass(error: &Error) -> bool {
+fn is_temporary(error: &Error) -> bool {
     matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }
 
@@ -231,17 +232,17 @@ mod tests {
     use super::*;
     use crate::registry::setup::test_setup;
 
-    fn opened(address: &str) -> Result<ZooKeeper> {
-        ZooKeeper::new(&Address::parse(address).unwrap(), &test_setup())
+    fn opened(address: &str) -> Result<ZooKeeperRegistry> {
+        ZooKeeperRegistry::new(&Address::parse(address).unwrap(), &test_setup())
     }
 
     #[test]
     fn address_sets_prefix_and_session_timeout() {
-        let zoo = opened("zookeeper://me:hush@a:1,b").unwrap();
-        assert_eq!(&**zoo.source(), "zookeeper://a:1,b:2181/laravel-go/services");
-        assert_eq!((zoo.ttl(), zoo.batch_size()), (SESSION_TIMEOUT, usize::MAX));
-        let zoo = opened("zookeeper://a/x/y?session_timeout=3s").unwrap();
-        assert_eq!((zoo.ttl(), zoo.core.prefix.as_str()), (Duration::from_secs(3), "/x/y"));
+        let registry = opened("zookeeper://me:hush@a:1,b").unwrap();
+        assert_eq!(&**registry.source(), "zookeeper://a:1,b:2181/laravel-go/services");
+        assert_eq!((registry.ttl(), registry.batch_size()), (SESSION_TIMEOUT, usize::MAX));
+        let registry = opened("zookeeper://a/x/y?session_timeout=3s").unwrap();
+        assert_eq!((registry.ttl(), registry.client.prefix.as_str()), (Duration::from_secs(3), "/x/y"));
     }
 
     #[test]

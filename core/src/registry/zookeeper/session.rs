@@ -18,10 +18,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::jute::Event;
-use super::line::Line;
-use super::may_pass;
-use super::wire::{Refused, Wire, foreign_answer};
+use super::connection::ZooKeeperConnection;
+use super::is_temporary;
+use super::jute::NodeEvent;
+use super::socket::{ConnectFailure, ZooKeeperSocket, wrong_protocol_error};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::{Credentials, HostPort};
 use crate::registry::async_bridge::catch_panic;
@@ -32,10 +32,10 @@ use crate::runtime::{Own, Runtime};
 use crate::sync::Mutex;
 
 /// How long closing the session may take.
-const FAREWELL: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// The servers, and the settings of the session.
-pub(super) struct Terms {
+pub(super) struct SessionConfig {
     pub(super) servers: Vec<HostPort>,
     pub(super) user: Option<Credentials>,
     /// The requested session timeout. The servers have limits of their own.
@@ -48,68 +48,68 @@ pub(super) struct Terms {
 
 /// The state of the session.
 #[derive(Clone)]
-pub(super) enum State {
+pub(super) enum SessionState {
     /// Being opened; with an error if its connection has just broken.
-    Trying(Option<Error>),
+    Connecting(Option<Error>),
     /// Connected.
-    Up(Arc<Line>),
+    Connected(Arc<ZooKeeperConnection>),
     /// No server answered; another attempt follows.
-    Away(Error),
+    Failed(Error),
 }
 
 /// An event that watches receive, apart from changes of the state.
-pub(super) enum Told {
+pub(super) enum SessionEvent {
     /// A watch has fired.
-    Happened(Event),
+    WatchFired(NodeEvent),
     /// The server answered a ping, so all earlier events have been received.
-    Answers,
+    PingAnswered,
 }
 
-type Listeners = Arc<Mutex<Vec<UnboundedSender<Told>>>>;
+type EventSenders = Arc<Mutex<Vec<UnboundedSender<SessionEvent>>>>;
 
 /// The handle of a session. The session ends when it is dropped.
-pub(super) struct Session {
-    state: Own<watch::Receiver<State>>,
-    listeners: Listeners,
+pub(super) struct ZooKeeperSession {
+    state: Own<watch::Receiver<SessionState>>,
+    senders: EventSenders,
 }
 
-impl Session {
+impl ZooKeeperSession {
     /// Starts to open a session; `None` if the runtime has stopped.
-    pub(super) fn begin(terms: Arc<Terms>, runtime: &Runtime) -> Option<Session> {
-        let (tell, state) = watch::channel(State::Trying(None));
-        let listeners = Listeners::default();
-        let keeper = Keeper {
-            terms,
-            state: tell,
-            listeners: listeners.clone(),
+    pub(super) fn start(config: Arc<SessionConfig>, runtime: &Runtime) -> Option<ZooKeeperSession> {
+        let (sender, state) = watch::channel(SessionState::Connecting(None));
+        let senders = EventSenders::default();
+        let task = SessionTask {
+            config,
+            state: sender,
+            senders: senders.clone(),
             id: 0,
             password: vec![0; 16],
-            turn: 0,
+            next_server: 0,
         };
         // The task ends by itself after it has closed the session.
-        runtime.spawn(keeper.keep())?.leave();
-        Some(Session { state: Own::new(state), listeners })
+        runtime.spawn(task.run())?.leave();
+        Some(ZooKeeperSession { state: Own::new(state), senders })
     }
 
-    pub(super) fn state(&self) -> watch::Receiver<State> {
+    pub(super) fn state(&self) -> watch::Receiver<SessionState> {
         self.state.clone()
     }
 
     /// A receiver of all events from now on.
-    pub(super) fn listen(&self) -> UnboundedReceiver<Told> {
-        let (tell, hear) = unbounded_channel();
-        self.listeners.lock().push(tell);
-        hear
+    pub(super) fn subscribe(&self) -> UnboundedReceiver<SessionEvent> {
+        let (sender, receiver) = unbounded_channel();
+        self.senders.lock().push(sender);
+        receiver
     }
 }
 
 /// The connection of a session, once it is established; the error if no server answers.
-pub(super) async fn line(mut state: watch::Receiver<State>) -> Result<Arc<Line>> {
+pub(super) async fn connection(mut state: watch::Receiver<SessionState>) -> Result<Arc<ZooKeeperConnection>> {
     loop {
         match &*state.borrow_and_update() {
-            State::Up(line) => return Ok(line.clone()),
-            State::Away(error) => return Err(error.clone()),
-            State::Trying(_) => {}
+            SessionState::Connected(connection) => return Ok(connection.clone()),
+            SessionState::Failed(error) => return Err(error.clone()),
+            SessionState::Connecting(_) => {}
         }
         if state.changed().await.is_err() {
             return Err(Error::new(Kind::Closed, "the client was closed"));
@@ -118,92 +118,94 @@ pub(super) async fn line(mut state: watch::Receiver<State>) -> Result<Arc<Line>>
 }
 
 /// The task that maintains a session.
-struct Keeper {
-    terms: Arc<Terms>,
-    state: watch::Sender<State>,
-    listeners: Listeners,
+struct SessionTask {
+    config: Arc<SessionConfig>,
+    state: watch::Sender<SessionState>,
+    senders: EventSenders,
     /// 0 before the session has been opened.
     id: i64,
     password: Vec<u8>,
     /// The index of the server that is tried next.
-    turn: usize,
+    next_server: usize,
 }
 
-impl Keeper {
+impl SessionTask {
     /// Maintains the session. After a panic it continues with the same session.
-    async fn keep(mut self) {
-        let unused = self.state.clone();
+    async fn run(mut self) {
+        let state_sender = self.state.clone();
         let mut reconnect = ReconnectBackoff::default();
-        while catch_panic(self.keep_on()).await.is_none() {
+        while catch_panic(self.maintain()).await.is_none() {
             let error = Error::new(Kind::Internal, "the ZooKeeper session task panicked; please report it");
             tracing::error!(session = self.id, %error, "restarting the ZooKeeper session task");
-            if let State::Up(line) = self.state.send_replace(State::Away(error.clone())) {
-                line.broke(error);
+            if let SessionState::Connected(connection) =
+                self.state.send_replace(SessionState::Failed(error.clone()))
+            {
+                connection.set_broken(error);
             }
-            let wait = reconnect.failed(self.terms.session_timeout, fastrand::f64());
+            let wait = reconnect.failed(self.config.session_timeout, fastrand::f64());
             tokio::select! {
                 biased;
-                () = unused.closed() => return,
+                () = state_sender.closed() => return,
                 () = sleep(wait) => {}
             }
         }
     }
 
-    async fn keep_on(&mut self) {
-        let unused = self.state.clone();
+    async fn maintain(&mut self) {
+        let state_sender = self.state.clone();
         // A random first server, so that clients spread over all servers.
-        self.turn = fastrand::usize(..self.terms.servers.len());
+        self.next_server = fastrand::usize(..self.config.servers.len());
         let mut reconnect = ReconnectBackoff::default();
         loop {
             let opened = tokio::select! {
                 biased;
-                () = unused.closed() => return,
+                () = state_sender.closed() => return,
                 opened = self.open() => opened,
             };
             let error = match opened {
-                Ok((wire, line)) => {
+                Ok((socket, connection)) => {
                     reconnect.succeeded();
-                    let line = Arc::new(line);
-                    self.state.send_replace(State::Up(line.clone()));
-                    let Some(error) = self.serve(wire, &line).await else { return };
-                    self.turn += 1;
+                    let connection = Arc::new(connection);
+                    self.state.send_replace(SessionState::Connected(connection.clone()));
+                    let Some(error) = self.serve(socket, &connection).await else { return };
+                    self.next_server += 1;
                     tracing::debug!(session = self.id, %error, "the connection to ZooKeeper ended");
-                    State::Trying(Some(error))
+                    SessionState::Connecting(Some(error))
                 }
-                Err(error) => State::Away(error),
+                Err(error) => SessionState::Failed(error),
             };
             self.state.send_replace(error);
-            let wait = reconnect.failed(self.terms.session_timeout, fastrand::f64());
+            let wait = reconnect.failed(self.config.session_timeout, fastrand::f64());
             tokio::select! {
                 biased;
-                () = unused.closed() => return,
+                () = state_sender.closed() => return,
                 () = sleep(wait) => {}
             }
         }
     }
 
     /// Tries each server once.
-    async fn open(&mut self) -> Result<(Wire, Line)> {
+    async fn open(&mut self) -> Result<(ZooKeeperSocket, ZooKeeperConnection)> {
         let mut failed = None;
-        for _ in 0..self.terms.servers.len() {
-            let limit = self.terms.connect_timeout.min(self.terms.session_timeout / 3);
-            let opened = match timeout(limit, self.open_next()).await {
+        for _ in 0..self.config.servers.len() {
+            let limit = self.config.connect_timeout.min(self.config.session_timeout / 3);
+            let opened = match timeout(limit, self.connect_next()).await {
                 Ok(opened) => opened,
-                Err(_) => Err(self.silence().await),
+                Err(_) => Err(self.timeout_error().await),
             };
             match opened {
                 Ok(opened) => return Ok(opened),
                 // An error that a server reports is more useful than a timeout of another one.
-                Err(error) if failed.is_none() || !may_pass(&error) => failed = Some(error),
+                Err(error) if failed.is_none() || !is_temporary(&error) => failed = Some(error),
                 Err(_) => {}
             }
-            self.turn += 1;
+            self.next_server += 1;
         }
         Err(failed.unwrap_or_else(|| Error::new(Kind::Internal, "no server")))
     }
 
     fn server(&self) -> &HostPort {
-        &self.terms.servers[self.turn % self.terms.servers.len()]
+        &self.config.servers[self.next_server % self.config.servers.len()]
     }
 
     fn label(&self) -> String {
@@ -212,76 +214,79 @@ impl Keeper {
 
     /// The address of the server. A host name with several addresses counts as several servers.
     async fn address(&self) -> Result<SocketAddr> {
-        let ips = self.terms.names.resolve_async(&self.server().host, self.terms.connect_timeout).await?;
-        let ip = ips.get((self.turn / self.terms.servers.len()) % ips.len().max(1));
+        let ips = self.config.names.resolve_async(&self.server().host, self.config.connect_timeout).await?;
+        let ip = ips.get((self.next_server / self.config.servers.len()) % ips.len().max(1));
         let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.server().host));
         ip.map(|ip| (*ip, self.server().port).into()).ok_or_else(none)
     }
 
     /// The error if a server did not respond in time. Before the first session, probes for a server of another protocol that
     /// waits for more data.
-    async fn silence(&self) -> Error {
+    async fn timeout_error(&self) -> Error {
         if self.id == 0
             && let Ok(address) = self.address().await
-            && let Some(word) = protocol_probe::probe_http(address).await
+            && let Some(bytes) = protocol_probe::probe_http(address).await
         {
-            return foreign_answer(&self.label(), &word);
+            return wrong_protocol_error(&self.label(), &bytes);
         }
         Error::new(Kind::Timeout, format!("{}: no answer in time", self.label()))
     }
 
     /// Connects to one server, and resumes the session, or opens a new one if it has expired.
-    async fn open_next(&mut self) -> Result<(Wire, Line)> {
+    async fn connect_next(&mut self) -> Result<(ZooKeeperSocket, ZooKeeperConnection)> {
         let (address, label) = (self.address().await?, Arc::<str>::from(self.label()));
-        let asked = self.terms.session_timeout;
+        let asked = self.config.session_timeout;
         loop {
-            let mut wire = Wire::connect(address, label.clone()).await?;
-            let greeting = match wire.greet(asked, self.id, &self.password).await {
-                Ok(greeting) => greeting,
-                Err(Refused::Expired) => {
+            let mut socket = ZooKeeperSocket::connect(address, label.clone()).await?;
+            let response = match socket.connect_session(asked, self.id, &self.password).await {
+                Ok(response) => response,
+                Err(ConnectFailure::Expired) => {
                     tracing::info!(session = self.id, "the ZooKeeper session has expired; opening a new one");
                     (self.id, self.password) = (0, vec![0; 16]);
                     continue;
                 }
-                Err(Refused::Failed(error)) => return Err(error),
+                Err(ConnectFailure::Failed(error)) => return Err(error),
             };
-            if let Some(user) = &self.terms.user {
-                wire.authenticate(user).await?;
+            if let Some(user) = &self.config.user {
+                socket.authenticate(user).await?;
             }
-            (self.id, self.password) = (greeting.session, greeting.password);
-            let session_timeout = Duration::from_millis(greeting.timeout_ms as u64);
-            let limit = self.terms.request_timeout.min(session_timeout / 6);
-            let line = Line::new(self.id, session_timeout, limit, label, wire.requests());
-            return Ok((wire, line));
+            (self.id, self.password) = (response.session, response.password);
+            let session_timeout = Duration::from_millis(response.timeout_ms as u64);
+            let limit = self.config.request_timeout.min(session_timeout / 6);
+            let connection =
+                ZooKeeperConnection::new(self.id, session_timeout, limit, label, socket.requests());
+            return Ok((socket, connection));
         }
     }
 
     /// Serves the connection until it breaks. `None` if the handle was dropped and the session was closed.
-    async fn serve(&self, mut wire: Wire, line: &Line) -> Option<Error> {
+    async fn serve(&self, mut socket: ZooKeeperSocket, connection: &ZooKeeperConnection) -> Option<Error> {
         let served = tokio::select! {
             biased;
             () = self.state.closed() => None,
-            error = wire.serve(line.timeout / 3, |told| self.tell(told)) => Some(error),
+            error = socket.serve(connection.timeout / 3, |event| self.send_event(event)) => Some(error),
         };
         match served {
             None => {
                 // If this fails, the session ends after its timeout.
-                let _ = timeout(FAREWELL, wire.end_session()).await;
+                let _ = timeout(CLOSE_TIMEOUT, socket.end_session()).await;
                 None
             }
             Some(error) => {
-                line.broke(error.clone());
+                connection.set_broken(error.clone());
                 Some(error)
             }
         }
     }
 
-    fn tell(&self, told: Told) {
-        let mut listeners = self.listeners.lock();
-        match told {
-            Told::Answers => listeners.retain(|listener| listener.send(Told::Answers).is_ok()),
-            Told::Happened(event) => {
-                listeners.retain(|listener| listener.send(Told::Happened(event.clone())).is_ok());
+    fn send_event(&self, event: SessionEvent) {
+        let mut senders = self.senders.lock();
+        match event {
+            SessionEvent::PingAnswered => {
+                senders.retain(|sender| sender.send(SessionEvent::PingAnswered).is_ok())
+            }
+            SessionEvent::WatchFired(event) => {
+                senders.retain(|sender| sender.send(SessionEvent::WatchFired(event.clone())).is_ok());
             }
         }
     }

@@ -11,24 +11,24 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
-use super::jute::{Body, Bytes, Malformed, Op, Stat, texts};
+use super::jute::{JuteReader, MalformedJute, NodeStat, OpCode, RequestBody, texts};
 use crate::error::{Error, Kind};
 
 /// How many requests one operation has in flight. All of them are answered before the timeout.
-pub(super) const TOGETHER: usize = 250;
+pub(super) const MAX_IN_FLIGHT: usize = 250;
 
 /// A request that waits to be sent.
-pub(super) struct Request {
-    pub(super) op: Op,
-    pub(super) body: Body,
-    pub(super) answer: oneshot::Sender<Answer>,
+pub(super) struct PendingRequest {
+    pub(super) op: OpCode,
+    pub(super) body: RequestBody,
+    pub(super) response: oneshot::Sender<RawResponse>,
 }
 
 /// The error code of the server (0: none), and the body of the response.
-pub(super) type Answer = (i32, Vec<u8>);
+pub(super) type RawResponse = (i32, Vec<u8>);
 
 /// One connection of a session.
-pub(super) struct Line {
+pub(super) struct ZooKeeperConnection {
     /// The session id. Ephemeral nodes with this owner are ours.
     pub(super) session: i64,
     /// The session timeout.
@@ -36,13 +36,13 @@ pub(super) struct Line {
     /// How long a response may take.
     limit: Duration,
     label: Arc<str>,
-    requests: UnboundedSender<Request>,
+    requests: UnboundedSender<PendingRequest>,
     broken: OnceLock<Error>,
 }
 
 /// Why an operation failed.
 #[derive(Clone, Debug)]
-pub(super) enum Fault {
+pub(super) enum ZooKeeperError {
     NoNode,
     NodeExists,
     /// The node was changed in the meantime.
@@ -52,32 +52,32 @@ pub(super) enum Fault {
     Other(Error),
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Error {
+impl From<ZooKeeperError> for Error {
+    fn from(failure: ZooKeeperError) -> Error {
         let odd = |what: &str| Error::new(Kind::Unavailable, format!("ZooKeeper: {what} repeatedly"));
-        match fault {
-            Fault::NoNode => odd("a node was deleted by another client"),
-            Fault::NodeExists => odd("a node was created by another session"),
-            Fault::BadVersion => odd("a node was changed by another session"),
-            Fault::Unimplemented => {
+        match failure {
+            ZooKeeperError::NoNode => odd("a node was deleted by another client"),
+            ZooKeeperError::NodeExists => odd("a node was created by another session"),
+            ZooKeeperError::BadVersion => odd("a node was changed by another session"),
+            ZooKeeperError::Unimplemented => {
                 Error::new(Kind::Unsupported, "this version of ZooKeeper does not support the operation")
             }
-            Fault::Other(error) => error,
+            ZooKeeperError::Other(error) => error,
         }
     }
 }
 
-type Result<T> = std::result::Result<T, Fault>;
+type Result<T> = std::result::Result<T, ZooKeeperError>;
 
-impl Line {
+impl ZooKeeperConnection {
     pub(super) fn new(
         session: i64,
         timeout: Duration,
         limit: Duration,
         label: Arc<str>,
-        requests: UnboundedSender<Request>,
-    ) -> Line {
-        Line { session, timeout, limit, label, requests, broken: OnceLock::new() }
+        requests: UnboundedSender<PendingRequest>,
+    ) -> ZooKeeperConnection {
+        ZooKeeperConnection { session, timeout, limit, label, requests, broken: OnceLock::new() }
     }
 
     /// The name of the server in messages.
@@ -86,40 +86,42 @@ impl Line {
     }
 
     /// Sets why the connection broke; before any request fails because of it.
-    pub(super) fn broke(&self, why: Error) {
+    pub(super) fn set_broken(&self, why: Error) {
         // The first reason stays.
         let _ = self.broken.set(why);
     }
 
-    fn gone(&self) -> Fault {
+    fn broken_error(&self) -> ZooKeeperError {
         let broke = || Error::new(Kind::Unavailable, format!("{}: the connection broke", self.label));
-        Fault::Other(self.broken.get().cloned().unwrap_or_else(broke))
+        ZooKeeperError::Other(self.broken.get().cloned().unwrap_or_else(broke))
     }
 
     /// Sends a request now. The returned future only waits for the response.
-    fn ask<T, F>(
+    fn send_request<T, F>(
         self: &Arc<Self>,
-        op: Op,
+        op: OpCode,
         path: &str,
-        body: Body,
+        body: RequestBody,
         read: F,
     ) -> impl Future<Output = Result<T>> + Send + use<T, F>
     where
-        F: FnOnce(&mut Bytes<'_>) -> std::result::Result<T, Malformed> + Send,
+        F: FnOnce(&mut JuteReader<'_>) -> std::result::Result<T, MalformedJute> + Send,
     {
-        let (answer, answered) = oneshot::channel();
+        let (response, received) = oneshot::channel();
         // If the connection is closed, the response channel is closed, too.
-        let _ = self.requests.send(Request { op, body, answer });
+        let _ = self.requests.send(PendingRequest { op, body, response });
         let deadline = Instant::now() + self.limit;
-        let (line, path) = (self.clone(), path.to_owned());
+        let (connection, path) = (self.clone(), path.to_owned());
         async move {
-            match timeout_at(deadline, answered).await {
-                Ok(Ok((0, body))) => read(&mut Bytes(&body)).map_err(|_| line.unreadable(op)),
-                Ok(Ok((code, _))) => Err(line.refused(op, &path, code)),
-                Ok(Err(_)) => Err(line.gone()),
+            match timeout_at(deadline, received).await {
+                Ok(Ok((0, body))) => {
+                    read(&mut JuteReader(&body)).map_err(|_| connection.malformed_response(op))
+                }
+                Ok(Ok((code, _))) => Err(connection.error_for(op, &path, code)),
+                Ok(Err(_)) => Err(connection.broken_error()),
                 Err(_) => {
-                    let message = format!("{}: no answer in time", line.label);
-                    Err(Fault::Other(Error::new(Kind::Timeout, message)))
+                    let message = format!("{}: no answer in time", connection.label);
+                    Err(ZooKeeperError::Other(Error::new(Kind::Timeout, message)))
                 }
             }
         }
@@ -131,7 +133,7 @@ impl Line {
         data: &[u8],
         ephemeral: bool,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        self.ask(Op::Create, path, Body::node(path, data, ephemeral), |_| Ok(()))
+        self.send_request(OpCode::Create, path, RequestBody::node(path, data, ephemeral), |_| Ok(()))
     }
 
     pub(super) fn delete(
@@ -139,8 +141,8 @@ impl Line {
         path: &str,
         version: i32,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        let body = Body::default().bytes(path.as_bytes()).int(version);
-        self.ask(Op::Delete, path, body, |_| Ok(()))
+        let body = RequestBody::default().bytes(path.as_bytes()).int(version);
+        self.send_request(OpCode::Delete, path, body, |_| Ok(()))
     }
 
     /// The stat of a node; `None` if it does not exist. A watch fires when the node is created, changed or deleted.
@@ -148,13 +150,14 @@ impl Line {
         self: &Arc<Self>,
         path: &str,
         watch: bool,
-    ) -> impl Future<Output = Result<Option<Stat>>> + Send + use<> {
-        let asked = self.ask(Op::Exists, path, Body::watched(path, watch), Stat::read);
+    ) -> impl Future<Output = Result<Option<NodeStat>>> + Send + use<> {
+        let response =
+            self.send_request(OpCode::Exists, path, RequestBody::watched(path, watch), NodeStat::read);
         async {
-            match asked.await {
+            match response.await {
                 Ok(stat) => Ok(Some(stat)),
-                Err(Fault::NoNode) => Ok(None),
-                Err(fault) => Err(fault),
+                Err(ZooKeeperError::NoNode) => Ok(None),
+                Err(failure) => Err(failure),
             }
         }
     }
@@ -164,9 +167,9 @@ impl Line {
         self: &Arc<Self>,
         path: &str,
         watch: bool,
-    ) -> impl Future<Output = Result<(Vec<u8>, Stat)>> + Send + use<> {
-        let read = |bytes: &mut Bytes<'_>| Ok((bytes.bytes()?.to_owned(), Stat::read(bytes)?));
-        self.ask(Op::GetData, path, Body::watched(path, watch), read)
+    ) -> impl Future<Output = Result<(Vec<u8>, NodeStat)>> + Send + use<> {
+        let read = |bytes: &mut JuteReader<'_>| Ok((bytes.bytes()?.to_owned(), NodeStat::read(bytes)?));
+        self.send_request(OpCode::GetData, path, RequestBody::watched(path, watch), read)
     }
 
     pub(super) fn set_data(
@@ -175,8 +178,8 @@ impl Line {
         data: &[u8],
         version: i32,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        let body = Body::default().bytes(path.as_bytes()).bytes(data).int(version);
-        self.ask(Op::SetData, path, body, |_| Ok(()))
+        let body = RequestBody::default().bytes(path.as_bytes()).bytes(data).int(version);
+        self.send_request(OpCode::SetData, path, body, |_| Ok(()))
     }
 
     /// The names of the children. A watch fires when they change; a missing node gets no watch.
@@ -185,32 +188,38 @@ impl Line {
         path: &str,
         watch: bool,
     ) -> impl Future<Output = Result<Vec<String>>> + Send + use<> {
-        self.ask(Op::GetChildren, path, Body::watched(path, watch), texts)
+        self.send_request(OpCode::GetChildren, path, RequestBody::watched(path, watch), texts)
     }
 
     /// The paths of the ephemeral nodes of this session below a prefix. Servers before 3.6 do not support this.
     pub(super) fn ephemerals(
         self: &Arc<Self>,
-        beginning: &str,
+        prefix: &str,
     ) -> impl Future<Output = Result<Vec<String>>> + Send + use<> {
         // Older servers answer unknown operations with an empty body.
-        let read = |bytes: &mut Bytes<'_>| if bytes.0.is_empty() { Ok(None) } else { texts(bytes).map(Some) };
-        let asked = self.ask(Op::GetEphemerals, beginning, Body::default().bytes(beginning.as_bytes()), read);
-        async { asked.await?.ok_or(Fault::Unimplemented) }
+        let read =
+            |bytes: &mut JuteReader<'_>| if bytes.0.is_empty() { Ok(None) } else { texts(bytes).map(Some) };
+        let response = self.send_request(
+            OpCode::GetEphemerals,
+            prefix,
+            RequestBody::default().bytes(prefix.as_bytes()),
+            read,
+        );
+        async { response.await?.ok_or(ZooKeeperError::Unimplemented) }
     }
 
-    fn unreadable(&self, op: Op) -> Fault {
+    fn malformed_response(&self, op: OpCode) -> ZooKeeperError {
         let message = format!("{}: the response to {op:?} is malformed", self.label);
-        Fault::Other(Error::new(Kind::Protocol, message))
+        ZooKeeperError::Other(Error::new(Kind::Protocol, message))
     }
 
     /// The error for a code (`KeeperException.Code`).
-    fn refused(&self, op: Op, path: &str, code: i32) -> Fault {
+    fn error_for(&self, op: OpCode, path: &str, code: i32) -> ZooKeeperError {
         let (kind, what) = match code {
-            -101 => return Fault::NoNode,
-            -103 => return Fault::BadVersion,
-            -110 => return Fault::NodeExists,
-            -6 => return Fault::Unimplemented,
+            -101 => return ZooKeeperError::NoNode,
+            -103 => return ZooKeeperError::BadVersion,
+            -110 => return ZooKeeperError::NodeExists,
+            -6 => return ZooKeeperError::Unimplemented,
             -102 => (Kind::PermissionDenied, "the access control list of the node does not permit it"),
             -115 | -124 => (Kind::Unauthenticated, "the credentials were rejected"),
             -108 => (Kind::InvalidArgument, "an ephemeral node cannot have children"),
@@ -222,7 +231,7 @@ impl Line {
             _ => (Kind::Unavailable, "the operation failed"),
         };
         let message = format!("{}: {op:?} {path:?}: {what} (code {code})", self.label);
-        Fault::Other(Error::new(kind, message))
+        ZooKeeperError::Other(Error::new(kind, message))
     }
 }
 
@@ -230,9 +239,9 @@ impl Line {
 mod tests {
     use super::*;
 
-    fn line() -> Arc<Line> {
+    fn connection() -> Arc<ZooKeeperConnection> {
         let (requests, _) = tokio::sync::mpsc::unbounded_channel();
-        Arc::new(Line::new(
+        Arc::new(ZooKeeperConnection::new(
             7,
             Duration::from_secs(9),
             Duration::from_secs(1),
@@ -243,7 +252,7 @@ mod tests {
 
     #[test]
     fn errors_contain_the_path() {
-        let line = line();
+        let connection = connection();
         for (code, kind) in [
             (-102, Kind::PermissionDenied),
             (-115, Kind::Unauthenticated),
@@ -251,18 +260,18 @@ mod tests {
             (-112, Kind::Unavailable),
             (-999, Kind::Unavailable),
         ] {
-            let error = Error::from(line.refused(Op::Create, "/a/b", code));
+            let error = Error::from(connection.error_for(OpCode::Create, "/a/b", code));
             assert_eq!(error.kind(), kind, "{code}");
             assert!(error.message().contains("\"/a/b\""), "{error}");
         }
-        assert!(matches!(line.refused(Op::Create, "/a", -110), Fault::NodeExists));
+        assert!(matches!(connection.error_for(OpCode::Create, "/a", -110), ZooKeeperError::NodeExists));
     }
 
     #[tokio::test]
     async fn requests_on_a_broken_connection_fail_with_its_reason() {
-        let line = line();
-        line.broke(Error::new(Kind::Unavailable, "it was cut"));
-        let error = Error::from(line.exists("/a", false).await.unwrap_err());
+        let connection = connection();
+        connection.set_broken(Error::new(Kind::Unavailable, "it was cut"));
+        let error = Error::from(connection.exists("/a", false).await.unwrap_err());
         assert_eq!(error.message(), "it was cut");
     }
 }

@@ -13,45 +13,45 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
-use super::line::{Fault, Line, TOGETHER};
-use super::{Core, Written, may_pass};
+use super::connection::{MAX_IN_FLIGHT, ZooKeeperConnection, ZooKeeperError};
+use super::{WrittenNode, ZooKeeperClient, is_temporary};
 use crate::error::{Error, Kind, Result};
 use crate::registry::json_record::{InstanceKey, JsonRecord, service_path};
 use crate::registry::timestamp;
 use crate::registry::types::{HeartbeatResult, RegistryEntry, ReportedHealth, fail_all};
 
 /// How often a change is tried if other clients change the node at the same time.
-const TRIES: usize = 5;
+const MAX_TRIES: usize = 5;
 /// The size limit of a server for one message (`jute.maxbuffer`), minus room for everything but the record.
-const LARGEST: usize = 0xf_ffff - 1024;
+const MAX_BYTES: usize = 0xf_ffff - 1024;
 /// How long a registration may be in flight.
-const ON_ITS_WAY: Duration = Duration::from_mins(1);
+const MAX_REQUEST_AGE: Duration = Duration::from_mins(1);
 
-impl Core {
+impl ZooKeeperClient {
     pub(super) async fn register(self: Arc<Self>, entries: &[RegistryEntry]) -> Vec<Result<()>> {
         let mut outcomes = Vec::with_capacity(entries.len());
         let mut away = None;
-        for together in entries.chunks(TOGETHER) {
+        for batch in entries.chunks(MAX_IN_FLIGHT) {
             match away.clone() {
-                Some(error) => outcomes.extend(fail_all(together, &error)),
-                None => outcomes.extend(self.register_together(together).await),
+                Some(error) => outcomes.extend(fail_all(batch, &error)),
+                None => outcomes.extend(self.register_batch(batch).await),
             }
             let last = outcomes.last().and_then(|outcome| outcome.as_ref().err());
-            away = away.or_else(|| last.filter(|error| may_pass(error)).cloned());
+            away = away.or_else(|| last.filter(|error| is_temporary(error)).cloned());
         }
         outcomes
     }
 
-    async fn register_together(self: &Arc<Self>, entries: &[RegistryEntry]) -> Vec<Result<()>> {
-        let line = match self.line().await {
-            Ok(line) => line,
+    async fn register_batch(self: &Arc<Self>, entries: &[RegistryEntry]) -> Vec<Result<()>> {
+        let connection = match self.connection().await {
+            Ok(connection) => connection,
             Err(error) => return fail_all(entries, &error),
         };
-        self.foresee_parents(&line, entries);
+        self.create_parents_ahead(&connection, entries);
         let mut puts = JoinSet::new();
         for (index, entry) in entries.iter().enumerate() {
-            let (core, line, entry) = (self.clone(), line.clone(), entry.clone());
-            puts.spawn(async move { (index, core.put(&line, &entry).await) });
+            let (client, connection, entry) = (self.clone(), connection.clone(), entry.clone());
+            puts.spawn(async move { (index, client.put(&connection, &entry).await) });
         }
         let panicked = || Error::new(Kind::Internal, "a registration panicked; please report it");
         let mut outcomes: Vec<Result<()>> = entries.iter().map(|_| Err(panicked())).collect();
@@ -64,37 +64,37 @@ impl Core {
     }
 
     /// Sends requests that create the parents of these nodes. If they fail, creating the nodes fails, too.
-    fn foresee_parents(&self, line: &Arc<Line>, entries: &[RegistryEntry]) {
+    fn create_parents_ahead(&self, connection: &Arc<ZooKeeperConnection>, entries: &[RegistryEntry]) {
         let mut made = self.parents.lock();
-        if made.0 != line.session {
-            *made = (line.session, HashSet::new());
+        if made.0 != connection.session {
+            *made = (connection.session, HashSet::new());
         }
         for entry in entries {
             let parent = service_path(&self.prefix, &entry.instance.service);
             if !made.1.contains(&parent) {
                 for path in ancestors(&format!("{parent}/")) {
                     if made.1.insert(path.to_owned()) {
-                        drop(line.create(path, b"", false));
+                        drop(connection.create(path, b"", false));
                     }
                 }
             }
         }
     }
 
-    async fn put(&self, line: &Arc<Line>, entry: &RegistryEntry) -> Result<()> {
+    async fn put(&self, connection: &Arc<ZooKeeperConnection>, entry: &RegistryEntry) -> Result<()> {
         let path = InstanceKey::of(entry).path(&self.prefix);
         let data = JsonRecord::of(entry, &timestamp::now()).write()?;
         let size = path.len() + data.len();
-        if size > LARGEST {
+        if size > MAX_BYTES {
             return Err(Error::invalid(format!(
-                "{}: the record has {size} bytes; ZooKeeper takes {LARGEST}",
+                "{}: the record has {size} bytes; ZooKeeper takes {MAX_BYTES}",
                 entry.instance.instance_id
             )));
         }
         let key = (path, entry.generation.clone());
         let is_ended = || self.ended.lock().contains_key(&key);
-        place(line, &key.0, &data, is_ended).await?;
-        self.written.lock().insert(key.0, Written::of(entry, line.session));
+        create_or_overwrite(connection, &key.0, &data, is_ended).await?;
+        self.written.lock().insert(key.0, WrittenNode::of(entry, connection.session));
         Ok(())
     }
 
@@ -104,25 +104,27 @@ impl Core {
     ) -> Vec<Result<HeartbeatResult>> {
         let paths: Vec<String> =
             entries.iter().map(|entry| InstanceKey::of(entry).path(&self.prefix)).collect();
-        let owned = async {
-            let line = self.line().await?;
-            let ours = self.ours(&line, &paths).await?;
-            Ok::<_, Error>((line, ours))
+        let found = async {
+            let connection = self.connection().await?;
+            let own_nodes = self.own_nodes(&connection, &paths).await?;
+            Ok::<_, Error>((connection, own_nodes))
         };
-        let (line, ours) = match owned.await {
-            Ok(owned) => owned,
+        let (connection, own_nodes) = match found.await {
+            Ok(found) => found,
             Err(error) => return fail_all(entries, &error),
         };
         let mut outcomes = Vec::with_capacity(entries.len());
         for (path, entry) in paths.iter().zip(entries) {
-            let is_this = |known: &Written| {
-                known.session == line.session && known.generation == entry.generation && ours.contains(path)
+            let is_this = |known: &WrittenNode| {
+                known.session == connection.session
+                    && known.generation == entry.generation
+                    && own_nodes.contains(path)
             };
             let known = self.written.lock().get(path).cloned().filter(is_this);
             outcomes.push(match (known, entry.health) {
                 (None, _) => Ok(HeartbeatResult::Unknown),
-                (Some(known), ReportedHealth::Reported(well)) if well != known.well => {
-                    self.write_anew(&line, path, entry).await
+                (Some(known), ReportedHealth::Reported(is_healthy)) if is_healthy != known.is_healthy => {
+                    self.overwrite(&connection, path, entry).await
                 }
                 _ => Ok(HeartbeatResult::Renewed),
             });
@@ -131,50 +133,54 @@ impl Core {
     }
 
     /// The paths among these that are nodes of this session.
-    async fn ours(&self, line: &Arc<Line>, paths: &[String]) -> Result<HashSet<String>> {
+    async fn own_nodes(
+        &self,
+        connection: &Arc<ZooKeeperConnection>,
+        paths: &[String],
+    ) -> Result<HashSet<String>> {
         if self.lists_ephemerals.load(Ordering::Relaxed) {
-            match line.ephemerals(&format!("{}/", self.prefix)).await {
-                Err(Fault::Unimplemented) => self.lists_ephemerals.store(false, Ordering::Relaxed),
+            match connection.ephemerals(&format!("{}/", self.prefix)).await {
+                Err(ZooKeeperError::Unimplemented) => self.lists_ephemerals.store(false, Ordering::Relaxed),
                 listed => return Ok(listed?.into_iter().collect()),
             }
         }
-        let mut ours = HashSet::new();
-        for together in paths.chunks(TOGETHER) {
-            let asked: Vec<_> = together.iter().map(|path| line.exists(path, false)).collect();
-            for (path, stat) in together.iter().zip(asked) {
-                if stat.await?.is_some_and(|stat| stat.owner == line.session) {
-                    ours.insert(path.clone());
+        let mut own_nodes = HashSet::new();
+        for batch in paths.chunks(MAX_IN_FLIGHT) {
+            let response: Vec<_> = batch.iter().map(|path| connection.exists(path, false)).collect();
+            for (path, stat) in batch.iter().zip(response) {
+                if stat.await?.is_some_and(|stat| stat.owner == connection.session) {
+                    own_nodes.insert(path.clone());
                 }
             }
         }
-        Ok(ours)
+        Ok(own_nodes)
     }
 
     /// Writes the record of a node again, with another health.
-    async fn write_anew(
+    async fn overwrite(
         &self,
-        line: &Arc<Line>,
+        connection: &Arc<ZooKeeperConnection>,
         path: &str,
         entry: &RegistryEntry,
     ) -> Result<HeartbeatResult> {
         let data = JsonRecord::of(entry, &timestamp::now()).write()?;
-        match line.set_data(path, &data, -1).await {
+        match connection.set_data(path, &data, -1).await {
             Ok(()) => {
-                self.written.lock().insert(path.to_owned(), Written::of(entry, line.session));
+                self.written.lock().insert(path.to_owned(), WrittenNode::of(entry, connection.session));
                 Ok(HeartbeatResult::Renewed)
             }
-            Err(Fault::NoNode) => Ok(HeartbeatResult::Unknown),
-            Err(fault) => Err(fault.into()),
+            Err(ZooKeeperError::NoNode) => Ok(HeartbeatResult::Unknown),
+            Err(failure) => Err(failure.into()),
         }
     }
 
     /// Removes a registration. Returns its path, unless another registration owns the node now. A request in flight does not
     /// create the node any more.
-    pub(super) fn forget(&self, entry: &RegistryEntry, doubtful: bool) -> Option<String> {
+    pub(super) fn remove_registration(&self, entry: &RegistryEntry, doubtful: bool) -> Option<String> {
         let path = InstanceKey::of(entry).path(&self.prefix);
         if doubtful {
             let (now, mut ended) = (Instant::now(), self.ended.lock());
-            ended.retain(|_, at| now.duration_since(*at) < ON_ITS_WAY);
+            ended.retain(|_, at| now.duration_since(*at) < MAX_REQUEST_AGE);
             ended.insert((path.clone(), entry.generation.clone()), now);
         }
         let mut written = self.written.lock();
@@ -188,74 +194,83 @@ impl Core {
 
 /// Deletes a node of this session, and reports the result of the first attempt. While the servers are down, it retries until
 /// the node is deleted or registered again, or the client is closed.
-pub(super) async fn see_off(core: Weak<Core>, path: String, tell: oneshot::Sender<Result<()>>) {
-    let mut tell = Some(tell);
-    while let Some(core) = core.upgrade() {
-        if tell.is_none() && core.written.lock().contains_key(&path) {
+pub(super) async fn delete_node(
+    client: Weak<ZooKeeperClient>,
+    path: String,
+    sender: oneshot::Sender<Result<()>>,
+) {
+    let mut sender = Some(sender);
+    while let Some(client) = client.upgrade() {
+        if sender.is_none() && client.written.lock().contains_key(&path) {
             return;
         }
-        let outcome = match core.line().await {
-            Ok(line) => remove(&line, &path).await.map_err(Error::from),
+        let outcome = match client.connection().await {
+            Ok(connection) => remove(&connection, &path).await.map_err(Error::from),
             Err(error) => Err(error),
         };
-        let is_over = !outcome.as_ref().is_err_and(may_pass);
-        if let Some(tell) = tell.take() {
+        let is_over = !outcome.as_ref().is_err_and(is_temporary);
+        if let Some(sender) = sender.take() {
             // The caller may have given up.
-            let _ = tell.send(outcome);
+            let _ = sender.send(outcome);
         }
         if is_over {
             return;
         }
-        let pace = core.terms.session_timeout / 6;
-        drop(core);
-        sleep(pace).await;
+        let interval = client.config.session_timeout / 6;
+        drop(client);
+        sleep(interval).await;
     }
 }
 
 /// Creates a node, or overwrites our own.
-async fn place(line: &Arc<Line>, path: &str, data: &[u8], is_ended: impl Fn() -> bool) -> Result<()> {
-    let mut outcome = Error::from(Fault::NoNode);
-    for _ in 0..TRIES {
+async fn create_or_overwrite(
+    connection: &Arc<ZooKeeperConnection>,
+    path: &str,
+    data: &[u8],
+    is_ended: impl Fn() -> bool,
+) -> Result<()> {
+    let mut outcome = Error::from(ZooKeeperError::NoNode);
+    for _ in 0..MAX_TRIES {
         if is_ended() {
             return Err(Error::new(Kind::Closed, "the registration was closed"));
         }
         // The request is sent at once, so a later deregistration deletes the node.
-        match line.create(path, data, true).await {
+        match connection.create(path, data, true).await {
             Ok(()) => return Ok(()),
-            Err(Fault::NoNode) => {
-                if let Some(refused) = make_parents(line, path).await {
+            Err(ZooKeeperError::NoNode) => {
+                if let Some(refused) = create_parents(connection, path).await {
                     outcome = refused;
                 }
             }
-            Err(Fault::NodeExists) => {
-                let Some(stat) = line.exists(path, false).await? else { continue };
-                let changed = if stat.owner == line.session {
-                    line.set_data(path, data, stat.version).await.map(|()| true)
+            Err(ZooKeeperError::NodeExists) => {
+                let Some(stat) = connection.exists(path, false).await? else { continue };
+                let changed = if stat.owner == connection.session {
+                    connection.set_data(path, data, stat.version).await.map(|()| true)
                 } else {
-                    line.delete(path, stat.version).await.map(|()| false)
+                    connection.delete(path, stat.version).await.map(|()| false)
                 };
                 match changed {
                     Ok(true) => return Ok(()),
-                    Ok(false) | Err(Fault::NoNode) => {}
-                    Err(Fault::BadVersion) => outcome = Fault::BadVersion.into(),
-                    Err(fault) => return Err(fault.into()),
+                    Ok(false) | Err(ZooKeeperError::NoNode) => {}
+                    Err(ZooKeeperError::BadVersion) => outcome = ZooKeeperError::BadVersion.into(),
+                    Err(failure) => return Err(failure.into()),
                 }
             }
-            Err(fault) => return Err(fault.into()),
+            Err(failure) => return Err(failure.into()),
         }
     }
     Err(outcome)
 }
 
 /// Creates the parents of a path. Returns the error of a rejection.
-async fn make_parents(line: &Arc<Line>, path: &str) -> Option<Error> {
-    let made: Vec<_> = ancestors(path).map(|path| line.create(path, b"", false)).collect();
+async fn create_parents(connection: &Arc<ZooKeeperConnection>, path: &str) -> Option<Error> {
+    let made: Vec<_> = ancestors(path).map(|path| connection.create(path, b"", false)).collect();
     let mut refused = None;
     for made in made {
         match made.await {
             // If a parent must not be created, its children fail with NoNode.
-            Ok(()) | Err(Fault::NodeExists | Fault::NoNode) => {}
-            Err(fault) => refused = Some(fault.into()),
+            Ok(()) | Err(ZooKeeperError::NodeExists | ZooKeeperError::NoNode) => {}
+            Err(failure) => refused = Some(failure.into()),
         }
     }
     refused
@@ -267,18 +282,23 @@ fn ancestors(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Deletes a node if it belongs to this session.
-async fn remove(line: &Arc<Line>, path: &str) -> std::result::Result<(), Fault> {
-    for _ in 0..TRIES {
-        let Some(stat) = line.exists(path, false).await?.filter(|stat| stat.owner == line.session) else {
+async fn remove(
+    connection: &Arc<ZooKeeperConnection>,
+    path: &str,
+) -> std::result::Result<(), ZooKeeperError> {
+    for _ in 0..MAX_TRIES {
+        let Some(stat) =
+            connection.exists(path, false).await?.filter(|stat| stat.owner == connection.session)
+        else {
             return Ok(());
         };
-        match line.delete(path, stat.version).await {
-            Err(Fault::BadVersion) => {}
-            Ok(()) | Err(Fault::NoNode) => return Ok(()),
-            Err(fault) => return Err(fault),
+        match connection.delete(path, stat.version).await {
+            Err(ZooKeeperError::BadVersion) => {}
+            Ok(()) | Err(ZooKeeperError::NoNode) => return Ok(()),
+            Err(failure) => return Err(failure),
         }
     }
-    Err(Fault::BadVersion)
+    Err(ZooKeeperError::BadVersion)
 }
 
 #[cfg(test)]
