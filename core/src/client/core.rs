@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::{Closing, Interrupt};
 use crate::membership::Selection;
 use crate::registration::Registrations;
-use crate::registry::{self, Failover, Registry, RegistrySetup, WaitLimit};
+use crate::registry::{self, FailoverRegistry, Registry, RegistrySetup, WaitLimit};
 use crate::runtime::{self, Runtime, TaskQueue};
 use crate::transport::tls;
 
@@ -334,7 +334,7 @@ impl Core {
 /// What the catalog reads of several registries.
 fn together(registries: Vec<Arc<dyn Registry>>, mode: RegistryMode) -> Vec<Arc<dyn Registry>> {
     match mode {
-        RegistryMode::Failover if registries.len() > 1 => vec![Arc::new(Failover::new(registries))],
+        RegistryMode::Failover if registries.len() > 1 => vec![Arc::new(FailoverRegistry::new(registries))],
         _ => registries,
     }
 }

@@ -23,20 +23,20 @@ use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
 /// Several registries in the order in which they are tried.
-pub struct Failover {
+pub struct FailoverRegistry {
     source: Arc<str>,
     registries: Vec<Arc<dyn Registry>>,
     /// Which of them did not answer the last time.
     down: Mutex<Vec<bool>>,
 }
 
-impl Failover {
+impl FailoverRegistry {
     /// A failover over at least two registries.
-    pub fn new(registries: Vec<Arc<dyn Registry>>) -> Failover {
+    pub fn new(registries: Vec<Arc<dyn Registry>>) -> FailoverRegistry {
         let sources: Vec<&str> = registries.iter().map(|registry| &**registry.source()).collect();
         let source = sources.join(", ").into();
         let down = Mutex::new(vec![false; registries.len()]);
-        Failover { source, registries, down }
+        FailoverRegistry { source, registries, down }
     }
 
     /// The registry in use: the first one that is not down, or the first one if all are down.
@@ -86,7 +86,7 @@ fn as_failover_update(index: usize, update: RegistryUpdate) -> RegistryUpdate {
     RegistryUpdate { epoch: Some(epoch), absence, ..update }
 }
 
-impl Registry for Failover {
+impl Registry for FailoverRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -112,9 +112,9 @@ impl Registry for Failover {
     }
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
-        let state = WatchCommands {
+        let state = FailoverState {
             watches: self.registries.iter().map(|_| None).collect(),
-            ..WatchCommands::default()
+            ..FailoverState::default()
         };
         let watcher = Arc::new(FailoverWatcher {
             failover: self,
@@ -139,15 +139,15 @@ type StartedWatch = OnceLock<Box<dyn WatchHandle>>;
 struct FailoverWatchHandle(Arc<FailoverWatcher>);
 
 struct FailoverWatcher {
-    failover: Arc<Failover>,
+    failover: Arc<FailoverRegistry>,
     sink: Arc<dyn UpdateSink>,
-    state: Mutex<WatchCommands>,
+    state: Mutex<FailoverState>,
     /// Held while the catalog is notified, so that updates of two registries cannot overtake each other.
     forwarding: Mutex<()>,
 }
 
 #[derive(Default)]
-struct WatchCommands {
+struct FailoverState {
     watches: Vec<Option<Arc<StartedWatch>>>,
     /// The registry whose update was forwarded last.
     forwarded: Option<usize>,

@@ -28,8 +28,8 @@ pub(super) fn escape(value: &str) -> String {
 }
 
 /// Deserializes a JSON body.
-pub(super) fn read<'a, T: Deserialize<'a>>(answer: &'a Answer, sender: &str) -> Result<T> {
-    serde_json::from_slice(&answer.body)
+pub(super) fn read<'a, T: Deserialize<'a>>(response: &'a Answer, sender: &str) -> Result<T> {
+    serde_json::from_slice(&response.body)
         .map_err(|error| Error::new(Kind::Protocol, format!("{sender} sent invalid JSON: {error}")))
 }
 
@@ -156,17 +156,17 @@ impl HttpHost {
     }
 
     /// The error for an unexpected status, with the first 200 bytes of the body.
-    pub(super) fn status_error(&self, answer: &Answer) -> Error {
-        let kind = match answer.status {
+    pub(super) fn status_error(&self, response: &Answer) -> Error {
+        let kind = match response.status {
             401 => Kind::Unauthenticated,
             403 => Kind::PermissionDenied,
             408 | 429 | 500..=599 => Kind::Unavailable,
             _ => Kind::Protocol,
         };
-        let text = String::from_utf8_lossy(&answer.body[..answer.body.len().min(200)]);
+        let text = String::from_utf8_lossy(&response.body[..response.body.len().min(200)]);
         let why = text.trim();
         let colon = if why.is_empty() { "" } else { ": " };
-        Error::new(kind, format!("{} answered {}{colon}{why}", self.label(), answer.status))
+        Error::new(kind, format!("{} answered {}{colon}{why}", self.label(), response.status))
     }
 
     fn target(&self, resolver: &Resolver, wait: &WaitLimit<'_>) -> Result<Target> {

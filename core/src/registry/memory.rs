@@ -19,7 +19,7 @@ use crate::registry::types::{
 use crate::runtime::{self, TaskQueue};
 
 /// A registry in memory.
-pub struct Memory {
+pub struct MemoryRegistry {
     source: Arc<str>,
     queue: Arc<TaskQueue>,
     store: Mutex<MemoryStore>,
@@ -45,25 +45,25 @@ struct SubscribedServices {
 }
 
 /// By process generation and name. A forked child gets new registries, because locks of the parent may be held.
-type Shared = HashMap<(u64, String), Weak<Memory>>;
-static SHARED: std::sync::LazyLock<ArcSwap<Shared>> = std::sync::LazyLock::new(ArcSwap::default);
+type SharedRegistries = HashMap<(u64, String), Weak<MemoryRegistry>>;
+static SHARED: std::sync::LazyLock<ArcSwap<SharedRegistries>> = std::sync::LazyLock::new(ArcSwap::default);
 
-impl Memory {
+impl MemoryRegistry {
     /// A private registry.
-    pub fn new() -> Arc<Memory> {
-        Memory::named("")
+    pub fn new() -> Arc<MemoryRegistry> {
+        MemoryRegistry::named("")
     }
 
     /// The registry with this name, shared within the process.
-    pub fn shared(name: &str) -> Arc<Memory> {
+    pub fn shared(name: &str) -> Arc<MemoryRegistry> {
         if name.is_empty() {
-            return Memory::new();
+            return MemoryRegistry::new();
         }
         let key = (runtime::generation(), name.to_owned());
-        let fresh = Memory::named(name);
+        let fresh = MemoryRegistry::named(name);
         let mut chosen = fresh.clone();
         SHARED.rcu(|shared| {
-            let mut shared = Shared::clone(shared);
+            let mut shared = SharedRegistries::clone(shared);
             shared.retain(|_, registry| registry.strong_count() > 0);
             chosen = shared.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| fresh.clone());
             shared.insert(key.clone(), Arc::downgrade(&chosen));
@@ -72,8 +72,8 @@ impl Memory {
         chosen
     }
 
-    fn named(name: &str) -> Arc<Memory> {
-        Arc::new(Memory {
+    fn named(name: &str) -> Arc<MemoryRegistry> {
+        Arc::new(MemoryRegistry {
             source: format!("memory://{name}").into(),
             queue: TaskQueue::new(1),
             store: Mutex::default(),
@@ -158,7 +158,7 @@ impl SubscribedServices {
     }
 }
 
-impl Registry for Memory {
+impl Registry for MemoryRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -223,7 +223,7 @@ impl Registry for Memory {
 }
 
 struct MemoryWatchHandle {
-    memory: Arc<Memory>,
+    memory: Arc<MemoryRegistry>,
     subscriber: Arc<MemorySubscriber>,
 }
 

@@ -55,9 +55,9 @@ mod types;
 mod zookeeper;
 
 pub use address::Address;
-pub use failover::Failover;
+pub use failover::FailoverRegistry;
 pub use labels::{decode_labels, encode_labels};
-pub use memory::Memory;
+pub use memory::MemoryRegistry;
 pub use open::open;
 pub use plum::digest;
 pub use setup::{OpenedRegistry, RegistrySetup};

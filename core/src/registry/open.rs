@@ -7,7 +7,7 @@ use crate::registry::address::Address;
 use crate::registry::consul::ConsulRegistry;
 #[cfg(feature = "etcd")]
 use crate::registry::etcd::EtcdRegistry;
-use crate::registry::memory::Memory;
+use crate::registry::memory::MemoryRegistry;
 #[cfg(feature = "nacos")]
 use crate::registry::nacos::NacosRegistry;
 use crate::registry::setup::{OpenedRegistry, RegistrySetup};
@@ -23,7 +23,7 @@ use crate::registry::{dns, file, plum, static_list};
 pub fn open(text: &str, setup: &RegistrySetup) -> Result<OpenedRegistry> {
     let address = Address::parse(text)?;
     match address.scheme {
-        "memory" => Ok(OpenedRegistry::one(Memory::shared(&address.name))),
+        "memory" => Ok(OpenedRegistry::one(MemoryRegistry::shared(&address.name))),
         "static" => Ok(OpenedRegistry::one(Arc::new(static_list::StaticRegistry::new(address, setup)))),
         "file" => Ok(OpenedRegistry::one(Arc::new(file::FileRegistry::new(&address, setup)?))),
         "consul" | "consul+tls" => shared(text, setup, |setup| ConsulRegistry::new(&address, setup)),
@@ -35,7 +35,7 @@ pub fn open(text: &str, setup: &RegistrySetup) -> Result<OpenedRegistry> {
         "plum" | "plum+tls" | "http" | "https" => plum::open(&address, setup),
         #[cfg(feature = "zookeeper")]
         "zookeeper" => shared(text, setup, |setup| ZooKeeperRegistry::new(&address, setup)),
-        other => Err(left_out(other)),
+        other => Err(missing_feature(other)),
     }
 }
 
@@ -52,7 +52,7 @@ fn shared<R: Registry>(
 }
 
 /// The error for a scheme that this build does not include.
-fn left_out(scheme: &str) -> Error {
+fn missing_feature(scheme: &str) -> Error {
     let feature = scheme.trim_end_matches("+tls");
     let message = format!(
         "this build does not include {scheme}://; enable the feature {feature:?} of the crate plumline"

@@ -156,7 +156,7 @@ impl BlockingQuery {
             (state.index, state.idle.take(), state.reconnect.is_failing())
         };
         let path = match &self.target {
-            QueryTarget::Service(service) => consul.path_of(service),
+            QueryTarget::Service(service) => consul.service_query_path(service),
             QueryTarget::Names => consul.names_path(),
             QueryTarget::Checks => format!("/v1/health/state/any?{}", consul.filters.trim_start_matches('&')),
         };
@@ -179,7 +179,7 @@ impl BlockingQuery {
         deadline: Tick,
     ) {
         match connection.step() {
-            Ok(Step::Answered(answer)) => self.on_response(watcher, agent, connection, answer),
+            Ok(Step::Answered(response)) => self.on_response(watcher, agent, connection, response),
             Err(failure) => self.on_failure(watcher, agent.error_for(failure)),
             Ok(Step::Waits(interest)) => {
                 let mut state = self.state.lock();
@@ -221,10 +221,10 @@ impl BlockingQuery {
         watcher: &Arc<ConsulWatcher>,
         agent: &Arc<HttpHost>,
         connection: LongPoll,
-        answer: Answer,
+        response: Answer,
     ) {
-        let outcome = checked_response(agent, answer).and_then(|answer| {
-            let index = index_of(agent, &answer)?;
+        let outcome = checked_response(agent, response).and_then(|response| {
+            let index = index_of(agent, &response)?;
             let (sent_index, epoch, took) = {
                 let state = self.state.lock();
                 (state.index, state.epoch, clock::now().since(state.sent_at))
@@ -235,7 +235,7 @@ impl BlockingQuery {
                 self.state.lock().index = 0;
                 return Ok(if took < MIN_WAIT { MIN_WAIT } else { MIN_INTERVAL });
             }
-            watcher.on_response(&self.target, agent, &answer, epoch)?;
+            watcher.on_response(&self.target, agent, &response, epoch)?;
             let mut state = self.state.lock();
             state.index = index.max(1);
             let is_too_soon = index == sent_index && took < MIN_WAIT;

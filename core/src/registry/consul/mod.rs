@@ -142,33 +142,33 @@ impl ConsulRegistry {
 }
 
 /// The response if its status is usable, otherwise the error that it stands for.
-fn checked_response(agent: &HttpHost, answer: Answer) -> Result<Answer> {
-    match answer.status {
-        200 | 404 => Ok(answer),
+fn checked_response(agent: &HttpHost, response: Answer) -> Result<Answer> {
+    match response.status {
+        200 | 404 => Ok(response),
         // Consul uses one status for an unknown token and for missing permissions.
-        403 if body_contains(&answer, "ACL not found") => {
+        403 if body_contains(&response, "ACL not found") => {
             let message = format!("{}: invalid token (ACL not found)", agent.label());
             Err(Error::new(Kind::Unauthenticated, message))
         }
         // Other agents would refuse it as well.
         400 | 402 | 405..=407 | 409..=428 => {
-            let refusal = agent.status_error(&answer);
+            let refusal = agent.status_error(&response);
             Err(Error::new(Kind::InvalidArgument, refusal.message()))
         }
-        _ => Err(agent.status_error(&answer)),
+        _ => Err(agent.status_error(&response)),
     }
 }
 
 /// Whether the body of a response contains this text.
-fn body_contains(answer: &Answer, what: &str) -> bool {
-    String::from_utf8_lossy(&answer.body).contains(what)
+fn body_contains(response: &Answer, what: &str) -> bool {
+    String::from_utf8_lossy(&response.body).contains(what)
 }
 
 /// The index of the response to a query. A server that sends none is not Consul.
-fn index_of(agent: &HttpHost, answer: &Answer) -> Result<u64> {
-    let index = answer.headers.get("x-consul-index").and_then(|index| index.trim().parse().ok());
+fn index_of(agent: &HttpHost, response: &Answer) -> Result<u64> {
+    let index = response.headers.get("x-consul-index").and_then(|index| index.trim().parse().ok());
     index.ok_or_else(|| {
-        let who = answer.headers.get("server").map_or(String::new(), |who| format!(" (it is {who:?})"));
+        let who = response.headers.get("server").map_or(String::new(), |who| format!(" (it is {who:?})"));
         let message = format!(
             "{} does not answer as Consul does: the header X-Consul-Index is missing{who}",
             agent.label()

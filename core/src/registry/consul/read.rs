@@ -21,7 +21,7 @@ use crate::transport::Answer;
 impl ConsulRegistry {
     /// The query for all instances of a service, including the unhealthy ones: an instance that reports itself as
     /// unhealthy must not look like one that is silent after an outage.
-    pub(super) fn path_of(&self, service: &str) -> String {
+    pub(super) fn service_query_path(&self, service: &str) -> String {
         format!("/v1/health/service/{}?{}", escape(service), self.filters.trim_start_matches('&'))
     }
 
@@ -33,15 +33,15 @@ impl ConsulRegistry {
         wait: &WaitLimit<'_>,
     ) -> Result<RegistryUpdate> {
         check_name(service)?;
-        let answer = self.exchange(agent, &HttpRequest::get(&self.path_of(service)), wait)?;
-        index_of(agent, &answer)?;
-        self.update_for(agent, service, &answer, epoch, wait)
+        let response = self.exchange(agent, &HttpRequest::get(&self.service_query_path(service)), wait)?;
+        index_of(agent, &response)?;
+        self.update_for(agent, service, &response, epoch, wait)
     }
 
     pub(super) fn services_at(&self, agent: &HttpHost, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
-        let answer = self.exchange(agent, &HttpRequest::get(&self.names_path()), wait)?;
-        index_of(agent, &answer)?;
-        names(agent, &answer)
+        let response = self.exchange(agent, &HttpRequest::get(&self.names_path()), wait)?;
+        index_of(agent, &response)?;
+        names(agent, &response)
     }
 
     /// The query for the names of all services.
@@ -54,11 +54,11 @@ impl ConsulRegistry {
         &self,
         agent: &HttpHost,
         service: &str,
-        answer: &Answer,
+        response: &Answer,
         epoch: u64,
         wait: &WaitLimit<'_>,
     ) -> Result<RegistryUpdate> {
-        let rows: Vec<Value> = http_host::read(answer, &agent.label())?;
+        let rows: Vec<Value> = http_host::read(response, &agent.label())?;
         let listed: Vec<ListedService> = rows.iter().filter_map(|row| self.record(service, row)).collect();
         let metadata = if listed.iter().any(ListedService::is_incomplete) {
             self.kv_metadata(agent, service, wait)?
@@ -106,8 +106,8 @@ impl ConsulRegistry {
     ) -> Result<HashMap<String, KvMetadata>> {
         let path = format!("/v1/kv/{}/{}/?recurse=true", self.prefix_path(), escape(service));
         let pairs: Vec<KvPair> = match self.exchange(agent, &HttpRequest::get(&path), wait) {
-            Ok(answer) if answer.status == 404 => Vec::new(),
-            Ok(answer) => http_host::read(&answer, &agent.label())?,
+            Ok(response) if response.status == 404 => Vec::new(),
+            Ok(response) => http_host::read(&response, &agent.label())?,
             Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::Unauthenticated) => {
                 tracing::debug!(source = %self.source, service, %error, "no permission to read the metadata in the key-value store");
                 Vec::new()
@@ -157,14 +157,14 @@ impl ConsulRegistry {
         struct AgentMember {
             addr: IpAddr,
         }
-        let answer = self.exchange(agent, &HttpRequest::get("/v1/agent/self"), wait).ok()?;
-        http_host::read::<AgentSelf>(&answer, &agent.label()).ok().map(|agent| agent.member.addr)
+        let response = self.exchange(agent, &HttpRequest::get("/v1/agent/self"), wait).ok()?;
+        http_host::read::<AgentSelf>(&response, &agent.label()).ok().map(|agent| agent.member.addr)
     }
 }
 
 /// The names in a response to the query for all services.
-pub(super) fn names(agent: &HttpHost, answer: &Answer) -> Result<Vec<String>> {
-    let services: BTreeMap<String, Value> = http_host::read(answer, &agent.label())?;
+pub(super) fn names(agent: &HttpHost, response: &Answer) -> Result<Vec<String>> {
+    let services: BTreeMap<String, Value> = http_host::read(response, &agent.label())?;
     Ok(services.into_keys().collect())
 }
 

@@ -17,12 +17,12 @@ impl ConsulRegistry {
         wait: &WaitLimit<'_>,
     ) -> Result<()> {
         let body = http_host::write(&RegisterBody::of(entry)?)?;
-        let answer = self.exchange(
+        let response = self.exchange(
             agent,
             &HttpRequest::put("/v1/agent/service/register?replace-existing-checks=true", &body),
             wait,
         )?;
-        match answer.status {
+        match response.status {
             200 => {
                 self.claims.claim(entry.instance.instance_id.clone(), entry);
                 // An agent keeps the status of a check that it already has. Without this heartbeat, an instance that had
@@ -52,14 +52,14 @@ impl ConsulRegistry {
         };
         let path = format!("/v1/agent/check/{word}/{}{note}", escape(&check_id(&entry.instance.instance_id)));
         let wait = wait.at_most(self.request_timeout());
-        let answer =
+        let response =
             agent.exchange(&HttpRequest::put(&path, b""), self.credentials(), &self.resolver, &wait)?;
         // Agents before 1.13 answer 500 for an unknown check.
-        let is_unknown = answer.status == 404 || body_contains(&answer, "does not have associated TTL");
+        let is_unknown = response.status == 404 || body_contains(&response, "does not have associated TTL");
         if is_unknown {
             Ok(HeartbeatResult::Unknown)
         } else {
-            checked_response(agent, answer).map(|_| HeartbeatResult::Renewed)
+            checked_response(agent, response).map(|_| HeartbeatResult::Renewed)
         }
     }
 

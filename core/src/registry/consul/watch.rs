@@ -156,17 +156,17 @@ impl ConsulWatcher {
         self: &Arc<Self>,
         target: &QueryTarget,
         agent: &HttpHost,
-        answer: &Answer,
+        response: &Answer,
         epoch: u64,
     ) -> Result<()> {
         match target {
             QueryTarget::Service(service) => {
                 let wait = WaitLimit::new(self.consul.request_timeout(), &self.closing);
-                self.sink.on_update(self.consul.update_for(agent, service, answer, epoch, &wait)?);
+                self.sink.on_update(self.consul.update_for(agent, service, response, epoch, &wait)?);
             }
-            QueryTarget::Names => self.on_names(read::names(agent, answer)?, epoch),
+            QueryTarget::Names => self.on_names(read::names(agent, response)?, epoch),
             QueryTarget::Checks => {
-                self.on_checks(&http_host::read::<Vec<StateCheck>>(answer, &agent.label())?, epoch)
+                self.on_checks(&http_host::read::<Vec<StateCheck>>(response, &agent.label())?, epoch)
             }
         }
         Ok(())

@@ -170,9 +170,9 @@ fn over_tcp(server: SocketAddr, question: &DnsQuestion, wait: &WaitLimit<'_>) ->
     stream.write_all(&[&length.to_be_bytes()[..], &encoded.bytes].concat()).map_err(io_error)?;
     let mut length = [0; 2];
     read(&mut stream, &mut length, server, question, wait)?;
-    let mut answer = vec![0; u16::from_be_bytes(length).into()];
-    read(&mut stream, &mut answer, server, question, wait)?;
-    match question.decode(encoded.id, &answer) {
+    let mut response = vec![0; u16::from_be_bytes(length).into()];
+    read(&mut stream, &mut response, server, question, wait)?;
+    match question.decode(encoded.id, &response) {
         DnsDatagram::Reply(reply) => Ok(reply),
         DnsDatagram::Truncated => Ok(DnsReply::Refused("a response that is truncated even over TCP".into())),
         DnsDatagram::Unrelated => {

@@ -361,13 +361,13 @@ mod tests {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
+        fn decode_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
             let id = bytes.first_chunk().map_or(0, |id| u16::from_be_bytes(*id));
             let _ = question().decode(id, &bytes);
         }
 
         #[test]
-        fn a_damaged_answer_never_panics(at in 0usize..200, with in any::<u8>(), length in 0usize..200) {
+        fn damaged_response_never_panics(at in 0usize..200, with in any::<u8>(), length in 0usize..200) {
             let mut bytes = answer(|message| {
                 message.add_answers([cname("orders.test.", 9, "b.test."), a("b.test.", 9, 1), a("b.test.", 9, 2)]);
                 message.add_additional(a("c.test.", 1, 3));

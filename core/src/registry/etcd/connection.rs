@@ -58,11 +58,11 @@ impl EtcdCluster {
     pub(super) fn new(
         address: &Address,
         setup: &RegistrySetup,
-        names: &Arc<Resolver>,
+        resolver: &Arc<Resolver>,
         ttl: Arc<AtomicU64>,
     ) -> Result<EtcdCluster> {
         let secure = address.scheme == "etcd+tls";
-        let server = |host| GrpcServer::new(host, address.scheme, secure, setup, names.clone());
+        let server = |host| GrpcServer::new(host, address.scheme, secure, setup, resolver.clone());
         Ok(EtcdCluster {
             servers: address.hosts.iter().map(server).collect::<Result<_>>()?,
             user: address.user.clone(),
@@ -126,7 +126,7 @@ impl EtcdCluster {
         let request = AuthenticateRequest { name: user.name.clone(), password: user.password.clone() };
         let mut client = AuthClient::new(grpc.channel.clone());
         match grpc.request(self.timeout, client.authenticate(request)).await {
-            Ok(answer) => answer.token.parse().map(Some).map_err(|_| {
+            Ok(response) => response.token.parse().map(Some).map_err(|_| {
                 Error::new(Kind::Protocol, format!("{} returned an invalid token", grpc.label()))
             }),
             Err(error) if error.message().contains("authentication is not enabled") => {
@@ -145,25 +145,25 @@ impl EtcdCluster {
     }
 
     /// Sends a request. It is sent to the next member if one fails, and again after a new login if the token is invalid.
-    pub(super) async fn request<T, F>(&self, question: impl Fn(EtcdConnection) -> F) -> Result<T>
+    pub(super) async fn request<T, F>(&self, send: impl Fn(EtcdConnection) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
     {
-        self.request_with_timeout(self.timeout, question).await
+        self.request_with_timeout(self.timeout, send).await
     }
 
     /// Like `request`, for requests that keep a registration alive.
-    pub(super) async fn request_within_ttl<T, F>(&self, question: impl Fn(EtcdConnection) -> F) -> Result<T>
+    pub(super) async fn request_within_ttl<T, F>(&self, send: impl Fn(EtcdConnection) -> F) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
     {
-        self.request_with_timeout(self.heartbeat_timeout(), question).await
+        self.request_with_timeout(self.heartbeat_timeout(), send).await
     }
 
     async fn request_with_timeout<T, F>(
         &self,
         limit: Duration,
-        question: impl Fn(EtcdConnection) -> F,
+        send: impl Fn(EtcdConnection) -> F,
     ) -> Result<T>
     where
         F: Future<Output = std::result::Result<Response<T>, Status>>,
@@ -173,8 +173,8 @@ impl EtcdCluster {
         loop {
             tries -= 1;
             let connection = self.connection().await?;
-            let error = match connection.grpc.request(limit, question(connection.clone())).await {
-                Ok(answer) => return Ok(answer),
+            let error = match connection.grpc.request(limit, send(connection.clone())).await {
+                Ok(response) => return Ok(response),
                 Err(error) => connection.refine_error(error),
             };
             if is_outage(&error) {

@@ -204,18 +204,18 @@ impl EtcdClient {
     }
 
     async fn transact(&self, request: TxnRequest) -> Result<TxnResponse> {
-        let question = |connection: EtcdConnection| {
+        let send = |connection: EtcdConnection| {
             let request = request.clone();
             async move { connection.kv().txn(connection.request(request)).await }
         };
-        self.cluster.request_within_ttl(question).await
+        self.cluster.request_within_ttl(send).await
     }
 
     async fn grant(&self, leases: &mut EtcdLeases, ttl: i64) -> Result<i64> {
-        let question = |connection: EtcdConnection| async move {
+        let send = |connection: EtcdConnection| async move {
             connection.lease().lease_grant(connection.request(LeaseGrantRequest { ttl })).await
         };
-        let granted = self.cluster.request_within_ttl(question).await?;
+        let granted = self.cluster.request_within_ttl(send).await?;
         if granted.id == 0 || !granted.error.is_empty() {
             return Err(Error::new(
                 Kind::Unavailable,
@@ -278,21 +278,21 @@ impl EtcdClient {
 
     /// Renews a lease and returns its keys; `None` if it is gone.
     async fn renew(&self, lease: i64) -> Result<Option<Vec<Vec<u8>>>> {
-        let question = |connection: EtcdConnection| async move {
+        let send = |connection: EtcdConnection| async move {
             let once = tokio_stream::once(LeaseKeepAliveRequest { id: lease });
-            let mut answers =
+            let mut responses =
                 connection.lease().lease_keep_alive(connection.request(once)).await?.into_inner();
-            answers.message().await.map(tonic::Response::new)
+            responses.message().await.map(tonic::Response::new)
         };
-        let renewed = self.cluster.request_within_ttl(question).await?;
+        let renewed = self.cluster.request_within_ttl(send).await?;
         if renewed.is_none_or(|renewed| renewed.ttl <= 0) {
             return Ok(None);
         }
-        let question = |connection: EtcdConnection| async move {
+        let send = |connection: EtcdConnection| async move {
             let request = LeaseTimeToLiveRequest { id: lease, keys: true };
             connection.lease().lease_time_to_live(connection.request(request)).await
         };
-        let held = self.cluster.request_within_ttl(question).await?;
+        let held = self.cluster.request_within_ttl(send).await?;
         Ok((held.ttl > 0).then_some(held.keys))
     }
 
@@ -350,10 +350,10 @@ impl EtcdClient {
     }
 
     async fn revoke(&self, lease: i64) -> Result<()> {
-        let question = |connection: EtcdConnection| async move {
+        let send = |connection: EtcdConnection| async move {
             connection.lease().lease_revoke(connection.request(LeaseRevokeRequest { id: lease })).await
         };
-        match self.cluster.request_within_ttl(question).await {
+        match self.cluster.request_within_ttl(send).await {
             Err(error) if !is_lease_lost(&error) => Err(error),
             _ => Ok(()),
         }

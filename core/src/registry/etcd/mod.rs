@@ -66,11 +66,11 @@ impl EtcdRegistry {
     pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<EtcdRegistry> {
         let queue = TaskQueue::new(2);
         let source: Arc<str> = address.source().into();
-        let names = Arc::new(Resolver::new(setup));
+        let resolver = Arc::new(Resolver::new(setup));
         let ttl = Arc::new(AtomicU64::new(DEFAULT_TTL.as_millis() as u64));
         let client = EtcdClient {
-            cluster: EtcdCluster::new(address, setup, &names, ttl.clone())?,
-            reader: EtcdReader::new(source.clone(), &address.path, names, setup.connect_timeout),
+            cluster: EtcdCluster::new(address, setup, &resolver, ttl.clone())?,
+            reader: EtcdReader::new(source.clone(), &address.path, resolver, setup.connect_timeout),
             claims: Claims::new(),
             leases: tokio::sync::Mutex::new(EtcdLeases::new(&address.path)),
             ttl,

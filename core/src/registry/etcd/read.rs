@@ -22,7 +22,7 @@ const MAX_TTL: Duration = Duration::from_mins(5);
 pub(super) struct EtcdReader {
     source: Arc<str>,
     prefix: String,
-    names: Arc<Resolver>,
+    resolver: Arc<Resolver>,
     resolve_timeout: Duration,
     history: Mutex<ClusterHistory>,
     record_warnings: RecordWarnings,
@@ -40,7 +40,7 @@ struct ClusterHistory {
 pub(super) struct RangeAnswer {
     pub(super) kvs: Vec<KeyValue>,
     pub(super) header: ResponseHeader,
-    asked: ClusterHistory,
+    known: ClusterHistory,
 }
 
 /// A range of keys: from `from` up to, but excluding, `to`.
@@ -64,11 +64,11 @@ impl EtcdReader {
     pub(super) fn new(
         source: Arc<str>,
         prefix: &str,
-        names: Arc<Resolver>,
+        resolver: Arc<Resolver>,
         resolve_timeout: Duration,
     ) -> EtcdReader {
         let (history, record_warnings) = (Mutex::default(), RecordWarnings::new(&source));
-        EtcdReader { source, prefix: prefix.to_owned(), names, resolve_timeout, history, record_warnings }
+        EtcdReader { source, prefix: prefix.to_owned(), resolver, resolve_timeout, history, record_warnings }
     }
 
     /// The keys of the instances of one service, or of all services.
@@ -80,31 +80,32 @@ impl EtcdReader {
     }
 
     pub(super) async fn read(&self, cluster: &EtcdCluster, service: &str) -> Result<RegistryUpdate> {
-        let answer = self.list(cluster, Some(service)).await?;
+        let response = self.list(cluster, Some(service)).await?;
         let (mut endpoints, mut ttl) = (Vec::new(), None);
-        for kv in &answer.kvs {
-            if let Some(found) = self.found(kv).await {
+        for kv in &response.kvs {
+            if let Some(found) = self.read_record(kv).await {
                 ttl = ttl.max(found.ttl);
                 endpoints.extend(found.endpoints);
             }
         }
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
-        Ok(RegistryUpdate { ttl, lists, ..self.update_for(&answer) })
+        Ok(RegistryUpdate { ttl, lists, ..self.update_for(&response) })
     }
 
     pub(super) async fn service_names(&self, cluster: &EtcdCluster) -> Result<Vec<String>> {
         let KeyRange { from, to } = self.range(None);
         let request = RangeRequest { key: from, range_end: to, keys_only: true, ..RangeRequest::default() };
-        let answer = self.ask(cluster, request).await?;
+        let response = self.request_range(cluster, request).await?;
         let names: BTreeSet<String> =
-            answer.kvs.iter().filter_map(|kv| self.key_of(kv)).map(|key| key.service).collect();
+            response.kvs.iter().filter_map(|kv| self.key_of(kv)).map(|key| key.service).collect();
         Ok(names.into_iter().collect())
     }
 
     /// Lists all records of one service, or of all services.
     pub(super) async fn list(&self, cluster: &EtcdCluster, service: Option<&str>) -> Result<RangeAnswer> {
         let KeyRange { from, to } = self.range(service);
-        self.ask(cluster, RangeRequest { key: from, range_end: to, ..RangeRequest::default() }).await
+        self.request_range(cluster, RangeRequest { key: from, range_end: to, ..RangeRequest::default() })
+            .await
     }
 
     /// Requests the cluster id and the revision only.
@@ -112,25 +113,25 @@ impl EtcdReader {
         let KeyRange { from, to } = self.range(None);
         let request =
             RangeRequest { key: from, range_end: to, limit: 1, keys_only: true, ..RangeRequest::default() };
-        self.ask(cluster, request).await
+        self.request_range(cluster, request).await
     }
 
-    async fn ask(&self, cluster: &EtcdCluster, request: RangeRequest) -> Result<RangeAnswer> {
-        let asked = *self.history.lock();
-        let question = |connection: EtcdConnection| {
+    async fn request_range(&self, cluster: &EtcdCluster, request: RangeRequest) -> Result<RangeAnswer> {
+        let known = *self.history.lock();
+        let send = |connection: EtcdConnection| {
             let request = request.clone();
             async move { connection.kv().range(connection.request(request)).await }
         };
-        let RangeResponse { header, kvs, .. } = cluster.request(question).await?;
-        Ok(RangeAnswer { kvs, header: header.unwrap_or_default(), asked })
+        let RangeResponse { header, kvs, .. } = cluster.request(send).await?;
+        Ok(RangeAnswer { kvs, header: header.unwrap_or_default(), known })
     }
 
     /// The update for a response, without lists. Determines the epoch.
-    pub(super) fn update_for(&self, answer: &RangeAnswer) -> RegistryUpdate {
-        let (mut history, header) = (self.history.lock(), &answer.header);
+    pub(super) fn update_for(&self, response: &RangeAnswer) -> RegistryUpdate {
+        let (mut history, header) = (self.history.lock(), &response.header);
         // The revision of a cluster never decreases. If it does, the cluster was restored and has lost registrations.
         // Responses may overtake each other, so each is compared with the history known when its request was sent.
-        let is_back = history.epoch == answer.asked.epoch && header.revision < answer.asked.revision;
+        let is_back = history.epoch == response.known.epoch && header.revision < response.known.revision;
         if history.epoch == 0 || header.cluster_id != history.cluster || is_back {
             *history = ClusterHistory {
                 cluster: header.cluster_id,
@@ -150,10 +151,10 @@ impl EtcdReader {
     }
 
     /// Starts a new epoch: the list contradicts the known records, so the cluster was restored and has passed our revision.
-    pub(super) fn start_new_epoch(&self, answer: &RangeAnswer) {
+    pub(super) fn start_new_epoch(&self, response: &RangeAnswer) {
         let mut history = self.history.lock();
         // Another task may have noticed it already.
-        if history.epoch == answer.asked.epoch {
+        if history.epoch == response.known.epoch {
             history.epoch += 1;
         }
     }
@@ -169,7 +170,7 @@ impl EtcdReader {
     }
 
     /// The record in a key. A malformed record is skipped, with a warning the first time.
-    pub(super) async fn found(&self, kv: &KeyValue) -> Option<FoundRecord> {
+    pub(super) async fn read_record(&self, kv: &KeyValue) -> Option<FoundRecord> {
         let record = JsonRecord::read(&kv.value);
         let path = String::from_utf8_lossy(&kv.key);
         let (key, record) = match (self.key_of(kv), record) {
@@ -183,7 +184,7 @@ impl EtcdReader {
                 return None;
             }
         };
-        let ips = match self.names.resolve_async(record.host(), self.resolve_timeout).await {
+        let ips = match self.resolver.resolve_async(record.host(), self.resolve_timeout).await {
             Ok(ips) => ips,
             Err(error) => {
                 tracing::debug!(source = %self.source, %path, %error, "skipped an endpoint: its host cannot be resolved");
@@ -211,17 +212,17 @@ mod tests {
     }
 
     /// The response to a request that is sent now.
-    fn answer(reader: &EtcdReader, cluster_id: u64, revision: i64) -> RangeAnswer {
+    fn response(reader: &EtcdReader, cluster_id: u64, revision: i64) -> RangeAnswer {
         let header = ResponseHeader { cluster_id, revision };
-        RangeAnswer { kvs: Vec::new(), header, asked: *reader.history.lock() }
+        RangeAnswer { kvs: Vec::new(), header, known: *reader.history.lock() }
     }
 
     #[test]
     fn restored_or_other_cluster_starts_a_new_epoch() {
         let reader = reader();
         let reported = |cluster, revision| {
-            let answer = answer(&reader, cluster, revision);
-            reader.update_for(&answer).epoch
+            let response = response(&reader, cluster, revision);
+            reader.update_for(&response).epoch
         };
         let first = reported(7, 10);
         assert_eq!(reported(7, 10), first);
@@ -235,9 +236,9 @@ mod tests {
     #[test]
     fn responses_out_of_order_keep_the_epoch() {
         let reader = reader();
-        let early = answer(&reader, 7, 10);
+        let early = response(&reader, 7, 10);
         reader.update_for(&early);
-        let (slow, fast) = (answer(&reader, 7, 11), answer(&reader, 7, 20));
+        let (slow, fast) = (response(&reader, 7, 11), response(&reader, 7, 20));
         let epoch = reader.update_for(&fast).epoch;
         assert_eq!(reader.update_for(&slow).epoch, epoch);
     }

@@ -31,7 +31,7 @@ pub(super) type ScopeRead = (WatchScope, Result<RangeAnswer>);
 /// One open stream.
 pub(super) struct WatchStream {
     pub(super) connection: EtcdConnection,
-    pub(super) answers: Streaming<WatchResponse>,
+    pub(super) responses: Streaming<WatchResponse>,
     /// The scopes of the watches on this stream, by watch id.
     pub(super) watches: HashMap<i64, WatchScope>,
     /// The scopes to read.
@@ -61,10 +61,10 @@ impl WatchStream {
         let mut watch = connection.watch();
         let opened = timeout(client.cluster.timeout(), watch.watch(request)).await;
         let late = |_| Error::new(Kind::Timeout, format!("{}: no response in time", connection.label()));
-        let answers = opened.map_err(late)?.map_err(|status| connection.error_for(&status))?.into_inner();
+        let responses = opened.map_err(late)?.map_err(|status| connection.error_for(&status))?.into_inner();
         Ok(WatchStream {
             connection,
-            answers,
+            responses,
             watches: HashMap::new(),
             due: BTreeSet::new(),
             reading: JoinSet::new(),
@@ -116,10 +116,13 @@ impl WatchStream {
     }
 
     /// The error when the server cancels a watch.
-    pub(super) fn refused(&self, answer: &WatchResponse) -> Error {
-        let is_denied = answer.cancel_reason.contains("permission denied");
+    pub(super) fn refused(&self, response: &WatchResponse) -> Error {
+        let is_denied = response.cancel_reason.contains("permission denied");
         let kind = if is_denied { Kind::PermissionDenied } else { Kind::Unavailable };
-        Error::new(kind, format!("{} canceled the watch: {}", self.connection.label(), answer.cancel_reason))
+        Error::new(
+            kind,
+            format!("{} canceled the watch: {}", self.connection.label(), response.cancel_reason),
+        )
     }
 }
 

@@ -105,10 +105,10 @@ impl EtcdWatcher {
                     Some(command) => self.on_command(stream, command),
                     None => return Ok(()),
                 },
-                answer = stream.answers.message() => {
+                response = stream.responses.message() => {
                     alive = true;
-                    match answer {
-                        Ok(Some(answer)) => self.on_response(stream, answer).await?,
+                    match response {
+                        Ok(Some(response)) => self.on_response(stream, response).await?,
                         Ok(None) => return Err(stream.ended()),
                         Err(status) => return Err(stream.connection.error_for(&status)),
                     }
@@ -189,9 +189,9 @@ impl EtcdWatcher {
     // === events and lists ===
 
     /// Applies a list, which is complete as of its revision.
-    async fn on_list(&mut self, stream: &mut WatchStream, (scope, answer): ScopeRead) -> Result<()> {
-        let answer = match answer {
-            Ok(answer) => answer,
+    async fn on_list(&mut self, stream: &mut WatchStream, (scope, response): ScopeRead) -> Result<()> {
+        let response = match response {
+            Ok(response) => response,
             Err(error) if is_outage(&error) => return Err(error),
             Err(error) => {
                 if stream.refused_before.insert(scope.clone()) {
@@ -206,12 +206,12 @@ impl EtcdWatcher {
             }
         };
         let mut records = HashMap::new();
-        for kv in &answer.kvs {
-            if let Some(found) = self.client.reader.found(kv).await {
+        for kv in &response.kvs {
+            if let Some(found) = self.client.reader.read_record(kv).await {
                 records.insert(kv.key.clone(), found);
             }
         }
-        let update = self.client.reader.update_for(&answer);
+        let update = self.client.reader.update_for(&response);
         if !self.scopes.contains_key(&scope) {
             // A refresh of a service that is not subscribed: reported, but not watched.
             let service = scope.unwrap_or_default();
@@ -222,11 +222,11 @@ impl EtcdWatcher {
         stream.refused_before.remove(&scope);
         let watched = self.scopes.entry(scope.clone()).or_default();
         let known_as = self.client.reader.epoch();
-        if watched.contradicts(known_as, &records, answer.header.revision) {
-            self.client.reader.start_new_epoch(&answer);
+        if watched.contradicts(known_as, &records, response.header.revision) {
+            self.client.reader.start_new_epoch(&response);
         }
         let epoch = self.client.reader.epoch();
-        match watched.list_outcome(epoch, answer.header.revision, stream.listed.insert(scope.clone())) {
+        match watched.list_outcome(epoch, response.header.revision, stream.listed.insert(scope.clone())) {
             ListOutcome::Current => {}
             ListOutcome::Restart => self.cancel_watch(stream, &scope),
             ListOutcome::Overtaken => {
@@ -236,7 +236,7 @@ impl EtcdWatcher {
         }
         records.values().for_each(|found| self.add_ttl(found.ttl));
         let watched = self.scopes.entry(scope.clone()).or_default();
-        (watched.epoch, watched.revision) = (epoch, answer.header.revision);
+        (watched.epoch, watched.revision) = (epoch, response.header.revision);
         let before = std::mem::replace(&mut watched.records, records);
         before.values().for_each(|found| self.remove_ttl(found.ttl));
         // A list of all services also reports the services that are gone.
@@ -248,10 +248,10 @@ impl EtcdWatcher {
         Ok(())
     }
 
-    async fn on_response(&mut self, stream: &mut WatchStream, answer: WatchResponse) -> Result<()> {
-        if answer.watch_id == SENTINEL || answer.watch_id < 0 {
-            if answer.canceled {
-                return Err(stream.refused(&answer));
+    async fn on_response(&mut self, stream: &mut WatchStream, response: WatchResponse) -> Result<()> {
+        if response.watch_id == SENTINEL || response.watch_id < 0 {
+            if response.canceled {
+                return Err(stream.refused(&response));
             }
             // All watched scopes are unchanged, unless one is still being read.
             let confirms_all =
@@ -263,15 +263,15 @@ impl EtcdWatcher {
             });
             return Ok(());
         }
-        let Some(scope) = stream.watches.get(&answer.watch_id).cloned() else { return Ok(()) };
-        if answer.canceled {
-            stream.watches.remove(&answer.watch_id);
+        let Some(scope) = stream.watches.get(&response.watch_id).cloned() else { return Ok(()) };
+        if response.canceled {
+            stream.watches.remove(&response.watch_id);
             if let Some(watched) = self.scopes.get_mut(&scope) {
                 watched.id = None;
             }
-            if answer.compact_revision == 0 {
+            if response.compact_revision == 0 {
                 // The stream may use an invalid token: only a new stream helps.
-                return Err(stream.refused(&answer));
+                return Err(stream.refused(&response));
             }
             // The events since then are lost; the list contains their result.
             stream.due.insert(scope);
@@ -279,10 +279,10 @@ impl EtcdWatcher {
         }
         // Many missed events arrive in several responses, each with the current revision. Only a response without events
         // means that everything up to its revision has been reported.
-        let reported = answer.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)).max();
-        let reported = reported.or_else(|| Some(answer.header.filter(|_| !answer.created)?.revision));
+        let reported = response.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)).max();
+        let reported = reported.or_else(|| Some(response.header.filter(|_| !response.created)?.revision));
         let mut changed = BTreeSet::new();
-        for event in answer.events {
+        for event in response.events {
             changed.extend(self.apply_event(&scope, event).await);
         }
         if let Some(watched) = self.scopes.get_mut(&scope) {
@@ -301,7 +301,7 @@ impl EtcdWatcher {
         if kv.mod_revision <= revision {
             return None;
         }
-        let found = if kind == EventType::Put { self.client.reader.found(&kv).await } else { None };
+        let found = if kind == EventType::Put { self.client.reader.read_record(&kv).await } else { None };
         let service = self.client.reader.key_of(&kv)?.service;
         self.add_ttl(found.as_ref().and_then(|found| found.ttl));
         let records = &mut self.scopes.get_mut(scope)?.records;

@@ -58,13 +58,13 @@ pub(super) struct NacosClient {
     pub(super) cluster: Option<String>,
     servers: Mutex<Vec<Arc<NacosServer>>>,
     /// The index of the server in use.
-    pub(super) turn: AtomicUsize,
+    pub(super) next_server: AtomicUsize,
     pub(super) setup: RegistrySetup,
-    pub(super) names: Arc<Resolver>,
+    pub(super) resolver: Arc<Resolver>,
     pub(super) timeout: Duration,
     pub(super) user: Option<Credentials>,
     pub(super) token: Mutex<Option<AccessToken>>,
-    pub(super) logging_in: tokio::sync::Mutex<()>,
+    pub(super) login_lock: tokio::sync::Mutex<()>,
     /// Heartbeats wait for a login, so logins have their own queue.
     pub(super) logins: Arc<TaskQueue>,
     pub(super) state: watch::Sender<ConnectionState>,
@@ -87,9 +87,9 @@ impl NacosClient {
         ] {
             check(what, value.map_or("", String::as_str))?;
         }
-        let names = Arc::new(Resolver::new(setup));
+        let resolver = Arc::new(Resolver::new(setup));
         let servers: Vec<Arc<NacosServer>> =
-            address.hosts.iter().map(|name| server(name, setup, &names)).collect::<Result<_>>()?;
+            address.hosts.iter().map(|name| server(name, setup, &resolver)).collect::<Result<_>>()?;
         let source = address.source().into();
         Ok(NacosClient {
             record_warnings: RecordWarnings::new(&source),
@@ -97,14 +97,14 @@ impl NacosClient {
             scope,
             cluster: address.param("cluster").map(str::to_owned),
             // A random first server, so that clients spread over all servers.
-            turn: AtomicUsize::new(fastrand::usize(..servers.len().max(1))),
+            next_server: AtomicUsize::new(fastrand::usize(..servers.len().max(1))),
             servers: Mutex::new(servers),
             setup: setup.clone(),
-            names,
+            resolver,
             timeout: request_timeout(setup),
             user: address.user.clone(),
             token: Mutex::default(),
-            logging_in: tokio::sync::Mutex::default(),
+            login_lock: tokio::sync::Mutex::default(),
             logins: TaskQueue::new(1),
             state: watch::Sender::new(ConnectionState::Connecting),
             registrations: NacosRegistrations::default(),
@@ -118,7 +118,7 @@ impl NacosClient {
     /// The server in use.
     pub(super) fn server(&self) -> Arc<NacosServer> {
         let servers = self.servers.lock();
-        servers[self.turn.load(Ordering::Relaxed) % servers.len()].clone()
+        servers[self.next_server.load(Ordering::Relaxed) % servers.len()].clone()
     }
 
     /// The number of servers.
@@ -128,7 +128,7 @@ impl NacosClient {
 
     /// Selects the next server.
     pub(super) fn select_next(&self) {
-        self.turn.fetch_add(1, Ordering::Relaxed);
+        self.next_server.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Selects this server, which may be unknown so far.
@@ -136,9 +136,9 @@ impl NacosClient {
         let mut servers = self.servers.lock();
         let known = servers.iter().position(|server| server.name == *name);
         if known.is_none() {
-            servers.push(server(name, &self.setup, &self.names)?);
+            servers.push(server(name, &self.setup, &self.resolver)?);
         }
-        self.turn.store(known.unwrap_or(servers.len() - 1), Ordering::Relaxed);
+        self.next_server.store(known.unwrap_or(servers.len() - 1), Ordering::Relaxed);
         Ok(())
     }
 
@@ -208,8 +208,8 @@ impl NacosClient {
         connection: &NacosConnection,
         message: &NacosMessage,
     ) -> Result<T> {
-        let answer = self.request(connection, message).await?;
-        message::read(&answer, connection.label())
+        let response = self.request(connection, message).await?;
+        message::read(&response, connection.label())
     }
 
     // === pushes ===
@@ -259,14 +259,14 @@ impl NacosClient {
     }
 }
 
-fn server(name: &HostPort, setup: &RegistrySetup, names: &Arc<Resolver>) -> Result<Arc<NacosServer>> {
+fn server(name: &HostPort, setup: &RegistrySetup, resolver: &Arc<Resolver>) -> Result<Arc<NacosServer>> {
     let port = name.port.checked_add(GRPC_PORT_OFFSET).ok_or_else(|| {
         Error::invalid(format!(
             "nacos://{name}: the gRPC port would be this port plus {GRPC_PORT_OFFSET}, which exceeds 65535"
         ))
     })?;
     let grpc = HostPort { host: name.host.clone(), port };
-    let grpc = GrpcServer::new(&grpc, "nacos", false, setup, names.clone())?
+    let grpc = GrpcServer::new(&grpc, "nacos", false, setup, resolver.clone())?
         .with_label(format!("nacos://{name} (gRPC port {port})"));
     let host = Arc::new(HttpHost::new(name, "nacos", false, setup)?);
     Ok(Arc::new(NacosServer { grpc, host, name: name.clone() }))

@@ -87,8 +87,9 @@ pub(super) async fn open(
     // The setup has no response, and requests that arrive before it are rejected.
     let accepted = timeout(RESPONSE_TIMEOUT, async {
         loop {
-            let answer = exchange(&connection.grpc, &message::health_check(), None, RESPONSE_TIMEOUT).await?;
-            match checked(connection.label(), answer)? {
+            let response =
+                exchange(&connection.grpc, &message::health_check(), None, RESPONSE_TIMEOUT).await?;
+            match checked(connection.label(), response)? {
                 Err(refusal) if is_unregistered(&refusal) => sleep(SETUP_CHECK_INTERVAL).await,
                 _ => return Ok(()),
             }
@@ -133,8 +134,8 @@ impl NacosConnection {
             Err(error) if error.kind() == Kind::Timeout => self.response_timed_out.notify_one(),
             Err(_) => {}
         }
-        let answer = checked(self.label(), answered?)?;
-        answer.inspect_err(|refusal| {
+        let response = checked(self.label(), answered?)?;
+        response.inspect_err(|refusal| {
             if is_unregistered(refusal) {
                 self.mark_broken(refusal.clone());
             }
@@ -192,9 +193,9 @@ async fn exchange(
 }
 
 /// The response, or the rejection that it contains.
-fn checked(label: &str, answer: Payload) -> Result<Result<Payload>> {
-    let outcome: ResponseStatus = message::read(&answer, label)?;
-    Ok(if outcome.result_code == 200 { Ok(answer) } else { Err(refusal(label, &outcome)) })
+fn checked(label: &str, response: Payload) -> Result<Result<Payload>> {
+    let outcome: ResponseStatus = message::read(&response, label)?;
+    Ok(if outcome.result_code == 200 { Ok(response) } else { Err(refusal(label, &outcome)) })
 }
 
 /// The error code for a connection that the server does not know.

@@ -190,7 +190,7 @@ fn answer_request(
     };
     let respond = |kind| {
         if let Some(id) = &request.request_id {
-            connection.send(&message::answer(kind, id));
+            connection.send(&message::response(kind, id));
         }
     };
     match message::kind_of(payload) {

@@ -72,13 +72,13 @@ impl NacosClient {
     /// Requests a token, unless another task has replaced `rejected` in the meantime.
     async fn fetch(&self, rejected: Option<&str>) -> Result<()> {
         let Some(user) = self.user.clone() else { return Ok(()) };
-        let _turn = self.logging_in.lock().await;
+        let _turn = self.login_lock.lock().await;
         let known = self.token();
         if rejected.is_some() && known.is_some() && known.as_deref() != rejected {
             return Ok(());
         }
         let (sender, receiver) = oneshot::channel();
-        let (host, resolver, timeout) = (self.server().host.clone(), self.names.clone(), self.timeout);
+        let (host, resolver, timeout) = (self.server().host.clone(), self.resolver.clone(), self.timeout);
         self.setup.runtime.post(&self.logins, Priority::Heartbeat, move || {
             let outcome = log_in(&host, &user, &resolver, &WaitLimit::new(timeout, &Never));
             // The caller may have given up.
@@ -119,24 +119,24 @@ fn log_in(
     wait: &WaitLimit<'_>,
 ) -> Result<LoginResponse> {
     let form = format!("username={}&password={}", escape(&user.name), escape(&user.password));
-    let mut answer = None;
+    let mut response = None;
     for path in LOGIN_PATHS {
         let given = host.exchange(&HttpRequest::form(path, form.as_bytes()), None, resolver, wait)?;
         let is_elsewhere = matches!(given.status, 404 | 405 | 410 | 501);
-        answer = Some(given);
+        response = Some(given);
         if !is_elsewhere {
             break;
         }
     }
-    read_login(host, &answer.ok_or_else(|| Error::new(Kind::Internal, "no path"))?)
+    read_login(host, &response.ok_or_else(|| Error::new(Kind::Internal, "no path"))?)
 }
 
-fn read_login(host: &HttpHost, answer: &Answer) -> Result<LoginResponse> {
-    match answer.status {
-        200 => http_host::read(answer, &host.label()),
+fn read_login(host: &HttpHost, response: &Answer) -> Result<LoginResponse> {
+    match response.status {
+        200 => http_host::read(response, &host.label()),
         // Nacos 3 answers 500 for a wrong password.
         401 | 403 | 500 => {
-            let message = format!("{}: invalid user or password (status {})", host.label(), answer.status);
+            let message = format!("{}: invalid user or password (status {})", host.label(), response.status);
             Err(Error::new(Kind::Unauthenticated, message))
         }
         status => {

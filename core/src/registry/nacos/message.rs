@@ -47,12 +47,12 @@ pub(super) fn kind_of(payload: &Payload) -> &str {
 pub(super) fn read<T: DeserializeOwned>(payload: &Payload, whose: &str) -> Result<T> {
     let body = payload.body.as_ref().map_or(&[] as &[u8], |body| &body.value);
     serde_json::from_slice(body).map_err(|error| {
-        let message = format!("{whose} sent a malformed {}: {error}", shown(kind_of(payload)));
+        let message = format!("{whose} sent a malformed {}: {error}", describe_type(kind_of(payload)));
         Error::new(Kind::Protocol, message)
     })
 }
 
-fn shown(kind: &str) -> &str {
+fn describe_type(kind: &str) -> &str {
     if kind.is_empty() { "message without a type" } else { kind }
 }
 
@@ -77,7 +77,7 @@ pub(super) fn health_check() -> NacosMessage {
 }
 
 /// The response to a request of the server.
-pub(super) fn answer(kind: &'static str, request_id: &str) -> NacosMessage {
+pub(super) fn response(kind: &'static str, request_id: &str) -> NacosMessage {
     NacosMessage::new(
         kind,
         json!({"requestId": request_id, "resultCode": 200, "errorCode": 0, "success": true}),
@@ -94,7 +94,7 @@ pub(super) struct ServiceScope {
 }
 
 impl ServiceScope {
-    fn about(&self, kind: &'static str, name: &str, more: Value) -> NacosMessage {
+    fn service_request(&self, kind: &'static str, name: &str, more: Value) -> NacosMessage {
         let mut body = json!({"module": "naming", "namespace": self.namespace, "groupName": self.group,
                               "serviceName": name});
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
@@ -104,31 +104,39 @@ impl ServiceScope {
     }
 
     pub(super) fn register(&self, name: &str, instance: &Value) -> NacosMessage {
-        self.about("InstanceRequest", name, json!({"type": "registerInstance", "instance": instance}))
+        self.service_request(
+            "InstanceRequest",
+            name,
+            json!({"type": "registerInstance", "instance": instance}),
+        )
     }
 
     pub(super) fn deregister(&self, name: &str, instance: &Value) -> NacosMessage {
-        self.about("InstanceRequest", name, json!({"type": "deregisterInstance", "instance": instance}))
+        self.service_request(
+            "InstanceRequest",
+            name,
+            json!({"type": "deregisterInstance", "instance": instance}),
+        )
     }
 
     pub(super) fn batch(&self, name: &str, instances: &[Value]) -> NacosMessage {
         let more = json!({"type": "batchRegisterInstance", "instances": instances});
-        self.about("BatchInstanceRequest", name, more)
+        self.service_request("BatchInstanceRequest", name, more)
     }
 
     /// Subscribes to all clusters. The client filters by cluster, because not every server filters its pushes.
     pub(super) fn subscribe(&self, name: &str, subscribe: bool) -> NacosMessage {
-        self.about("SubscribeServiceRequest", name, json!({"clusters": "", "subscribe": subscribe}))
+        self.service_request("SubscribeServiceRequest", name, json!({"clusters": "", "subscribe": subscribe}))
     }
 
     pub(super) fn query(&self, name: &str) -> NacosMessage {
         let more = json!({"cluster": "", "healthyOnly": false, "udpPort": 0});
-        self.about("ServiceQueryRequest", name, more)
+        self.service_request("ServiceQueryRequest", name, more)
     }
 
     /// Requests a page of names, counted from 1.
     pub(super) fn list(&self, page: usize) -> NacosMessage {
-        self.about("ServiceListRequest", "", json!({"pageNo": page, "pageSize": PAGE_SIZE}))
+        self.service_request("ServiceListRequest", "", json!({"pageNo": page, "pageSize": PAGE_SIZE}))
     }
 }
 
@@ -207,49 +215,49 @@ mod tests {
     }
 
     /// Checks against a message of an official Nacos client, without the keys that do not matter.
-    fn is(message: &NacosMessage, kind: &str, seen: &str) {
+    fn assert_message(message: &NacosMessage, kind: &str, seen: &str) {
         assert_eq!(message.kind, kind);
         assert_eq!(message.body, serde_json::from_str::<Value>(seen).unwrap());
     }
 
     #[test]
     fn requests_match_those_of_official_clients() {
-        is(&server_check(), "ServerCheckRequest", r#"{"module": "internal"}"#);
-        is(&health_check(), "HealthCheckRequest", r#"{"module": "internal"}"#);
+        assert_message(&server_check(), "ServerCheckRequest", r#"{"module": "internal"}"#);
+        assert_message(&health_check(), "HealthCheckRequest", r#"{"module": "internal"}"#);
         let mut setup = connection_setup("public");
         setup.body.as_object_mut().unwrap().remove("clientVersion").unwrap();
-        is(
+        assert_message(
             &setup,
             "ConnectionSetupRequest",
             r#"{"labels": {"module": "naming", "source": "sdk"}, "module": "internal", "tenant": ""}"#,
         );
-        is(
+        assert_message(
             &scope().subscribe("orders", true),
             "SubscribeServiceRequest",
             r#"{"clusters": "", "groupName": "DEFAULT_GROUP", "module": "naming", "namespace": "public", "serviceName": "orders", "subscribe": true}"#,
         );
-        is(
+        assert_message(
             &scope().query("orders"),
             "ServiceQueryRequest",
             r#"{"cluster": "", "groupName": "DEFAULT_GROUP", "healthyOnly": false, "module": "naming", "namespace": "public", "serviceName": "orders", "udpPort": 0}"#,
         );
-        is(
+        assert_message(
             &scope().list(1),
             "ServiceListRequest",
             r#"{"groupName": "DEFAULT_GROUP", "module": "naming", "namespace": "public", "pageNo": 1, "pageSize": 500, "serviceName": ""}"#,
         );
-        is(
+        assert_message(
             &scope().register("orders", &json!({"ip": "127.0.0.1"})),
             "InstanceRequest",
             r#"{"groupName": "DEFAULT_GROUP", "instance": {"ip": "127.0.0.1"}, "module": "naming", "namespace": "public", "serviceName": "orders", "type": "registerInstance"}"#,
         );
-        is(
+        assert_message(
             &scope().batch("billing", &[json!({}), json!({})]),
             "BatchInstanceRequest",
             r#"{"groupName": "DEFAULT_GROUP", "instances": [{}, {}], "module": "naming", "namespace": "public", "serviceName": "billing", "type": "batchRegisterInstance"}"#,
         );
-        is(
-            &answer("NotifySubscriberResponse", "5"),
+        assert_message(
+            &response("NotifySubscriberResponse", "5"),
             "NotifySubscriberResponse",
             r#"{"errorCode": 0, "requestId": "5", "resultCode": 200, "success": true}"#,
         );

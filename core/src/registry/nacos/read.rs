@@ -6,7 +6,7 @@ use super::client::NacosClient;
 use super::connection::{NacosConnection, ServerKind};
 use super::message::{self, NamesPage, PAGE_SIZE, ServiceInfo, ServiceInfoResponse};
 use super::names;
-use super::record::Listed;
+use super::record::ListedInstance;
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::http_host::is_outage;
@@ -52,9 +52,9 @@ impl NacosClient {
     pub(super) async fn services_of(&self, connection: &NacosConnection) -> Result<Vec<String>> {
         let (mut all, group) = (Vec::new(), format!("{}@@", self.scope.group));
         for page in 1..=message::MAX_PAGES {
-            let answer: NamesPage = self.request_as(connection, &self.scope.list(page)).await?;
-            let names = answer.service_names.unwrap_or_default();
-            let is_last = names.len() < PAGE_SIZE || page * PAGE_SIZE >= answer.count;
+            let response: NamesPage = self.request_as(connection, &self.scope.list(page)).await?;
+            let names = response.service_names.unwrap_or_default();
+            let is_last = names.len() < PAGE_SIZE || page * PAGE_SIZE >= response.count;
             all.extend(names.iter().map(|name| names::unescape(name.strip_prefix(&group).unwrap_or(name))));
             if is_last {
                 all.sort_unstable();
@@ -81,7 +81,7 @@ impl NacosClient {
     ) -> Listing {
         let mut endpoints: Vec<Endpoint> = Vec::new();
         for row in info.hosts.unwrap_or_default() {
-            let listed = match Listed::read(&row) {
+            let listed = match ListedInstance::read(&row) {
                 Ok(listed) => listed,
                 Err(error) => {
                     let record = format!("{service} at {}:{}", row["ip"], row["port"]);
@@ -93,7 +93,7 @@ impl NacosClient {
             if is_incomplete || !listed.is_visible(self.cluster.as_deref()) {
                 continue;
             }
-            match self.names.resolve_async(listed.host(), self.timeout).await {
+            match self.resolver.resolve_async(listed.host(), self.timeout).await {
                 Ok(ips) => {
                     endpoints.extend(ips.into_iter().map(|ip| listed.endpoint(service, ip, &self.source)));
                 }

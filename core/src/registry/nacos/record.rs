@@ -29,7 +29,7 @@ const ALMOST_ONE: f64 = 1.000_001;
 /// An instance, as a server lists it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Listed {
+pub(super) struct ListedInstance {
     ip: String,
     port: u16,
     #[serde(default = "one")]
@@ -52,10 +52,10 @@ const fn yes() -> bool {
     true
 }
 
-impl Listed {
+impl ListedInstance {
     /// Deserializes an instance, or says what is wrong with it.
-    pub(super) fn read(row: &Value) -> Result<Listed, String> {
-        let listed = Listed::deserialize(row).map_err(|error| error.to_string())?;
+    pub(super) fn read(row: &Value) -> Result<ListedInstance, String> {
+        let listed = ListedInstance::deserialize(row).map_err(|error| error.to_string())?;
         match (listed.ip.is_empty(), listed.port) {
             (true, _) => Err("the ip is empty".into()),
             (_, 0) => Err("the port is 0".into()),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn endpoint(row: &Value) -> Endpoint {
-        let listed = Listed::read(row).unwrap();
+        let listed = ListedInstance::read(row).unwrap();
         listed.endpoint("user-service", "127.0.0.1".parse().unwrap(), SOURCE)
     }
 
@@ -299,7 +299,7 @@ mod tests {
         let shown = |more: Value, cluster| {
             let mut row = json!({"ip": "h", "port": 1});
             row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            Listed::read(&row).unwrap().is_visible(cluster)
+            ListedInstance::read(&row).unwrap().is_visible(cluster)
         };
         assert!(shown(json!({}), None) && shown(json!({}), Some("DEFAULT")));
         assert!(!shown(json!({"enabled": false}), None));
@@ -315,7 +315,7 @@ mod tests {
             json!({"ip": "h", "port": 0}),
             json!({"ip": "h", "port": 70_000}),
         ] {
-            assert!(Listed::read(&none).is_err(), "{none}");
+            assert!(ListedInstance::read(&none).is_err(), "{none}");
         }
         let odd = json!({"ip": "h", "port": 1, "metadata": {"a": 1, "b": null, "c": "x"}, "more": 1});
         let labels: Vec<_> = endpoint(&odd).labels.into_iter().collect();
@@ -333,13 +333,13 @@ mod tests {
         assert_eq!((of_one["weight"].as_f64(), endpoint(&of_one).weight), (Some(ALMOST_ONE), 1));
         let mut saved = announcement(&entry(Instance::new("s", 1).host("h")), None);
         saved["healthy"] = true.into();
-        assert!(Listed::read(&saved).unwrap().is_announcement());
+        assert!(ListedInstance::read(&saved).unwrap().is_announcement());
         assert!(
-            Listed::read(&announcement(&entry(Instance::new("s", 1).host("h")), None))
+            ListedInstance::read(&announcement(&entry(Instance::new("s", 1).host("h")), None))
                 .unwrap()
                 .is_announcement()
         );
-        assert!(!Listed::read(&seen()).unwrap().is_announcement());
-        assert!(!Listed::read(&json!({"ip": "h", "port": 1})).unwrap().is_announcement());
+        assert!(!ListedInstance::read(&seen()).unwrap().is_announcement());
+        assert!(!ListedInstance::read(&json!({"ip": "h", "port": 1})).unwrap().is_announcement());
     }
 }

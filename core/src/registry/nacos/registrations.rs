@@ -23,7 +23,7 @@ use super::connection::NacosConnection;
 use super::message::{NacosMessage, ServiceInfoResponse};
 use super::names;
 use super::plan::{AcceptedState, InstanceAddress, RegistrationSet, RegistrationStep, address_of};
-use super::record::{Listed, announcement, instance, metadata_too_long};
+use super::record::{ListedInstance, announcement, instance, metadata_too_long};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::registry::reconnect::ReconnectBackoff;
@@ -88,7 +88,7 @@ impl NacosRegistrations {
     }
 
     /// Forgets a service without registrations.
-    fn tidy(&self, service: &str) {
+    fn remove_if_empty(&self, service: &str) {
         let mut services = self.services.lock();
         let is_empty = |service_set: &ServiceRegistrations| {
             let set = service_set.set.lock();
@@ -184,7 +184,7 @@ pub(super) async fn heartbeat(
         Ok(if is_kept { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
     };
     let outcomes = entries.iter().map(outcome).collect();
-    services_of(&entries).into_iter().for_each(|service| client.registrations.tidy(service));
+    services_of(&entries).into_iter().for_each(|service| client.registrations.remove_if_empty(service));
     outcomes
 }
 
@@ -200,7 +200,7 @@ pub(super) async fn register_again(client: Arc<NacosClient>, connection: Arc<Nac
             tracing::debug!(source = %client.source, service, %error, "registering again failed; the next heartbeat retries");
         }
     }
-    services.iter().for_each(|service| client.registrations.tidy(service));
+    services.iter().for_each(|service| client.registrations.remove_if_empty(service));
 }
 
 /// Sends a deregistration, and reports the result. After a failure it is retried until it succeeds or the connection is
@@ -208,7 +208,7 @@ pub(super) async fn register_again(client: Arc<NacosClient>, connection: Arc<Nac
 pub(super) async fn deregister(
     client: Weak<NacosClient>,
     service: String,
-    answer: oneshot::Sender<Result<()>>,
+    response: oneshot::Sender<Result<()>>,
 ) {
     let Some(now) = client.upgrade() else { return };
     let outcome = send_pending(&now, &service).await;
@@ -216,7 +216,7 @@ pub(super) async fn deregister(
         && !now.registrations.service_set(&service).is_retrying.swap(true, Ordering::Relaxed);
     drop(now);
     // The caller may have given up.
-    let _ = answer.send(outcome);
+    let _ = response.send(outcome);
     if is_first {
         retry_deregistration(&client, &service).await;
     }
@@ -232,9 +232,9 @@ async fn retry_deregistration(client: &Weak<NacosClient>, service: &str) {
             _ => None,
         };
         let service_set = client.registrations.service_set(service);
-        let is_left =
+        let has_pending =
             || connection.as_ref().is_some_and(|connection| service_set.has_deregistered(connection.epoch));
-        if let Some(connection) = connection.as_ref().filter(|_| is_left())
+        if let Some(connection) = connection.as_ref().filter(|_| has_pending())
             && let Err(error) = send_pending_on(&client, connection, service).await
         {
             tracing::debug!(source = %client.source, service, %error, "deregistration failed; retrying");
@@ -242,11 +242,11 @@ async fn retry_deregistration(client: &Weak<NacosClient>, service: &str) {
         }
         service_set.is_retrying.store(false, Ordering::Release);
         // Tasks that failed in the meantime relied on this one; from now on they retry themselves.
-        if is_left() && !service_set.is_retrying.swap(true, Ordering::Acquire) {
+        if has_pending() && !service_set.is_retrying.swap(true, Ordering::Acquire) {
             continue;
         }
         drop(service_set);
-        client.registrations.tidy(service);
+        client.registrations.remove_if_empty(service);
         return;
     }
 }
@@ -255,7 +255,7 @@ async fn retry_deregistration(client: &Weak<NacosClient>, service: &str) {
 pub(super) async fn send_pending(client: &Arc<NacosClient>, service: &str) -> Result<()> {
     let connection = client.connection().await?;
     let outcome = send_pending_on(client, &connection, service).await;
-    client.registrations.tidy(service);
+    client.registrations.remove_if_empty(service);
     outcome
 }
 
@@ -278,29 +278,29 @@ async fn send_steps(
     name: &str,
     service_set: &ServiceRegistrations,
 ) -> Result<()> {
-    let (steps, left) = {
+    let (steps, sent_deregistrations) = {
         let mut set = service_set.set.lock();
         let RegistrationSet { registered, deregistered } = &mut *set;
         // The registrations of earlier connections ended with them (but this may be an earlier one that is late). A new
         // registration at the same address replaces the one that was deregistered.
         deregistered.retain(|address, (_, by)| *by >= connection.epoch && !registered.contains_key(address));
-        let mut left = set.deregistered.clone();
-        left.retain(|_, (_, by)| *by == connection.epoch);
-        (set.plan(connection.server_kind, connection.epoch), left)
+        let mut sent_deregistrations = set.deregistered.clone();
+        sent_deregistrations.retain(|_, (_, by)| *by == connection.epoch);
+        (set.plan(connection.server_kind, connection.epoch), sent_deregistrations)
     };
     for step in steps {
         // The current state: registrations may have changed or ended in the meantime.
-        let Some((message, about)) =
+        let Some((message, entries)) =
             step_request(client, connection, name, &step, &mut service_set.set.lock())
         else {
             continue;
         };
         client.request(connection, &message).await?;
-        apply_accepted(&mut service_set.set.lock(), &step, connection.epoch, about);
+        apply_accepted(&mut service_set.set.lock(), &step, connection.epoch, entries);
     }
     // On Nacos, a set without an instance deregisters it. What was deregistered in the meantime must still be sent.
     let is_accepted = |address: &InstanceAddress, entry: &RegistryEntry| {
-        left.get(address).is_some_and(|(outcomes, _)| outcomes.generation == entry.generation)
+        sent_deregistrations.get(address).is_some_and(|(sent, _)| sent.generation == entry.generation)
     };
     service_set.set.lock().deregistered.retain(|address, (entry, _)| !is_accepted(address, entry));
     Ok(())
@@ -342,14 +342,15 @@ fn step_request(
     let cluster = client.cluster.as_deref();
     let addresses = match step {
         RegistrationStep::Deregister(address) => {
-            let left = set.deregistered.get(address).map(|(entry, _)| entry);
-            let entry = left.or_else(|| set.registered.get(address).map(|registered| &registered.entry))?;
+            let sent_deregistrations = set.deregistered.get(address).map(|(entry, _)| entry);
+            let entry = sent_deregistrations
+                .or_else(|| set.registered.get(address).map(|registered| &registered.entry))?;
             return Some((client.scope.deregister(name, &announcement(entry, cluster)), BTreeMap::new()));
         }
         RegistrationStep::Register(addresses) | RegistrationStep::Announce(addresses) => addresses,
     };
     let mut rows = Vec::with_capacity(addresses.len());
-    let mut about = BTreeMap::new();
+    let mut entries = BTreeMap::new();
     for address in addresses {
         let Some(registered) = set.registered.get_mut(address) else { continue };
         registered.sent = registered.sent.max(connection.epoch);
@@ -357,12 +358,12 @@ fn step_request(
             RegistrationStep::Announce(_) => announcement(&registered.entry, cluster),
             _ => instance(&registered.entry, &registered.since, cluster, connection.server_kind),
         });
-        about.insert(address.clone(), registered.entry.clone());
+        entries.insert(address.clone(), registered.entry.clone());
     }
     match rows.as_slice() {
         [] => None,
-        [row] => Some((client.scope.register(name, row), about)),
-        rows => Some((client.scope.batch(name, rows), about)),
+        [row] => Some((client.scope.register(name, row), entries)),
+        rows => Some((client.scope.batch(name, rows), entries)),
     }
 }
 
@@ -371,7 +372,7 @@ fn apply_accepted(
     set: &mut RegistrationSet,
     step: &RegistrationStep,
     epoch: u64,
-    about: BTreeMap<InstanceAddress, RegistryEntry>,
+    entries: BTreeMap<InstanceAddress, RegistryEntry>,
 ) {
     match step {
         RegistrationStep::Deregister(address) => {
@@ -382,7 +383,7 @@ fn apply_accepted(
         }
         RegistrationStep::Announce(_) => {}
         RegistrationStep::Register(_) => {
-            for (address, RegistryEntry { instance, health, .. }) in about {
+            for (address, RegistryEntry { instance, health, .. }) in entries {
                 if let Some(registered) = set.registered.get_mut(&address) {
                     registered.accepted = Some(AcceptedState { epoch, instance, health, at: clock::now() });
                 }
@@ -399,7 +400,7 @@ async fn verify(client: &NacosClient, connection: &NacosConnection, service: &st
         client.request_as(connection, &client.scope.query(&names::escape(service)?)).await?;
     let rows = response.service_info.and_then(|info| info.hosts).unwrap_or_default();
     let listed: HashSet<InstanceAddress> =
-        rows.iter().filter_map(|row| Some(Listed::read(row).ok()?.address())).collect();
+        rows.iter().filter_map(|row| Some(ListedInstance::read(row).ok()?.address())).collect();
     let service_set = client.registrations.service_set(service);
     let mut set = service_set.set.lock();
     for (address, registered) in &mut set.registered {

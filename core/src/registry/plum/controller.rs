@@ -39,13 +39,13 @@ impl PlumController {
     }
 
     /// Learns the kind of the controller from a response. An error may come from a proxy, so it counts only with the header.
-    pub(super) fn learn_kind(&self, answer: &Answer) {
-        if answer.headers.get("plum-features").is_some() {
+    pub(super) fn learn_kind(&self, response: &Answer) {
+        if response.headers.get("plum-features").is_some() {
             self.kind.store(PLUMLINE, Ordering::Relaxed);
-        } else if matches!(answer.status, 200..=299 | 404 | 405) {
+        } else if matches!(response.status, 200..=299 | 404 | 405) {
             self.kind.store(ORIGINAL, Ordering::Relaxed);
         }
-        let seconds = answer.headers.get("plum-service-ttl").and_then(|ttl| ttl.trim().parse::<f64>().ok());
+        let seconds = response.headers.get("plum-service-ttl").and_then(|ttl| ttl.trim().parse::<f64>().ok());
         if let Some(seconds) = seconds.filter(|seconds| (0.1..1e6).contains(seconds)) {
             self.ttl_ms.store((seconds * 1e3) as u64, Ordering::Relaxed);
         }

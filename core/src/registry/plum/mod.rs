@@ -134,15 +134,15 @@ impl PlumRegistry {
         wait: &WaitLimit<'_>,
     ) -> Result<Answer> {
         let wait = wait.at_most(self.request_timeout());
-        let answer = controller.host.exchange(request, self.credentials(), &self.resolver, &wait)?;
-        PlumRegistry::checked_response(controller, answer)
+        let response = controller.host.exchange(request, self.credentials(), &self.resolver, &wait)?;
+        PlumRegistry::checked_response(controller, response)
     }
 
-    fn checked_response(controller: &PlumController, answer: Answer) -> Result<Answer> {
-        controller.learn_kind(&answer);
-        match answer.status {
-            200..=399 | 404 | 405 | 409 => Ok(answer),
-            _ => Err(controller.host.status_error(&answer)),
+    fn checked_response(controller: &PlumController, response: Answer) -> Result<Answer> {
+        controller.learn_kind(&response);
+        match response.status {
+            200..=399 | 404 | 405 | 409 => Ok(response),
+            _ => Err(controller.host.status_error(&response)),
         }
     }
 

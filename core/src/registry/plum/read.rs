@@ -26,8 +26,8 @@ impl PlumRegistry {
             return Ok(update);
         }
         let path = format!("/v1/discovery?service={}", http_host::escape(service));
-        let answer = self.exchange(controller, &HttpRequest::get(&path), wait)?;
-        let rows: Option<Vec<EndpointRow>> = http_host::read(&answer, &controller.label())?;
+        let response = self.exchange(controller, &HttpRequest::get(&path), wait)?;
+        let rows: Option<Vec<EndpointRow>> = http_host::read(&response, &controller.label())?;
         let endpoints = self.endpoints(&rows.unwrap_or_default(), wait);
         let (epoch, absence) = (Some(controller.label()), Absence::AfterSettlingIfFew);
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
@@ -48,12 +48,12 @@ impl PlumRegistry {
             wait: Some(WatchWait::Text("0s".into())),
         };
         let body = http_host::write(&request)?;
-        let answer = self.exchange(controller, &HttpRequest::post("/v1/watch", &body), wait)?;
-        if answer.status != 200 {
+        let response = self.exchange(controller, &HttpRequest::post("/v1/watch", &body), wait)?;
+        if response.status != 200 {
             controller.set_original();
             return Ok(None);
         }
-        let response: PlumWatchResponse = http_host::read(&answer, &controller.label())?;
+        let response: PlumWatchResponse = http_host::read(&response, &controller.label())?;
         controller.record_since(&response.since);
         Ok(Some(RegistryUpdate { confirms_all: false, ..self.update_for(controller, &response, wait) }))
     }
@@ -63,8 +63,8 @@ impl PlumRegistry {
         controller: &Arc<PlumController>,
         wait: &WaitLimit<'_>,
     ) -> Result<Vec<String>> {
-        let answer = self.exchange(controller, &HttpRequest::get("/v1/services/list"), wait)?;
-        let names: Option<Vec<String>> = http_host::read(&answer, &controller.label())?;
+        let response = self.exchange(controller, &HttpRequest::get("/v1/services/list"), wait)?;
+        let names: Option<Vec<String>> = http_host::read(&response, &controller.label())?;
         Ok(names.unwrap_or_default())
     }
 

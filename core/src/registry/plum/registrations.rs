@@ -80,13 +80,13 @@ impl PlumRegistry {
         let body = http_host::write(&RegistrationsRequest {
             registrations: entries.iter().map(register_request).collect(),
         })?;
-        let answer =
+        let response =
             self.exchange(controller, &HttpRequest::post("/v1/services/registrations", &body), wait)?;
-        if answer.status != 200 {
+        if response.status != 200 {
             controller.set_original();
             return Ok(one_by_one(entries, |entry| self.register_one(controller, entry, wait)));
         }
-        let refused: RegistrationsResponse<'_> = http_host::read(&answer, &controller.label())?;
+        let refused: RegistrationsResponse<'_> = http_host::read(&response, &controller.label())?;
         let refused: HashSet<&str> = refused.refused.iter().map(|id| &**id).collect();
         let unhealthy: Vec<RegistryEntry> =
             entries.iter().filter(|entry| !entry.is_healthy()).cloned().collect();
@@ -114,12 +114,13 @@ impl PlumRegistry {
         }
         let heartbeats = instances.iter().map(|(id, entries)| heartbeat_of(id, entries));
         let body = http_host::write(&HeartbeatsRequest { instances: heartbeats.collect() })?;
-        let answer = self.exchange(controller, &HttpRequest::post("/v1/services/heartbeats", &body), wait)?;
-        if answer.status != 200 {
+        let response =
+            self.exchange(controller, &HttpRequest::post("/v1/services/heartbeats", &body), wait)?;
+        if response.status != 200 {
             controller.set_original();
             return Ok(one_by_one(entries, |entry| self.heartbeat_one(controller, entry, wait)));
         }
-        let renewed: HeartbeatsResponse<'_> = http_host::read(&answer, &controller.label())?;
+        let renewed: HeartbeatsResponse<'_> = http_host::read(&response, &controller.label())?;
         let unknown: HashSet<&str> = renewed.unknown.iter().map(|id| &**id).collect();
         let result_for = |entry: &RegistryEntry| {
             let is_unknown = unknown.contains(&*entry.instance.instance_id);
@@ -137,9 +138,9 @@ impl PlumRegistry {
         wait: &WaitLimit<'_>,
     ) -> Result<()> {
         let body = http_host::write(&register_request(entry))?;
-        let answer =
+        let response =
             self.exchange(controller, &HttpRequest::post("/v1/services/register?replace=true", &body), wait)?;
-        check_accepted(controller, entry, answer.status)?;
+        check_accepted(controller, entry, response.status)?;
         if entry.is_healthy() { Ok(()) } else { self.send_health(controller, entry, false, wait) }
     }
 
@@ -171,8 +172,9 @@ impl PlumRegistry {
             ..HeartbeatRequest::default()
         };
         let body = http_host::write(&heartbeat)?;
-        let answer = self.exchange(controller, &HttpRequest::post("/v1/services/heartbeat", &body), wait)?;
-        check_accepted(controller, entry, answer.status)
+        let response =
+            self.exchange(controller, &HttpRequest::post("/v1/services/heartbeat", &body), wait)?;
+        check_accepted(controller, entry, response.status)
     }
 
     fn is_listed(
@@ -182,8 +184,8 @@ impl PlumRegistry {
         wait: &WaitLimit<'_>,
     ) -> Result<bool> {
         let path = format!("/v1/discovery?service={}&all=true", escape(&entry.instance.service));
-        let answer = self.exchange(controller, &HttpRequest::get(&path), wait)?;
-        let rows: Option<Vec<EndpointRow>> = http_host::read(&answer, &controller.label())?;
+        let response = self.exchange(controller, &HttpRequest::get(&path), wait)?;
+        let rows: Option<Vec<EndpointRow>> = http_host::read(&response, &controller.label())?;
         Ok(rows.unwrap_or_default().iter().any(|row| row.is_of(entry)))
     }
 
@@ -200,9 +202,9 @@ impl PlumRegistry {
             escape(&instance.protocol),
             escape(&entry.generation),
         );
-        let answer = self.exchange(controller, &HttpRequest::delete(&path), wait)?;
+        let response = self.exchange(controller, &HttpRequest::delete(&path), wait)?;
         // The record is gone already.
-        if answer.status == 404 { Ok(()) } else { check_accepted(controller, entry, answer.status) }
+        if response.status == 404 { Ok(()) } else { check_accepted(controller, entry, response.status) }
     }
 }
 

@@ -290,7 +290,7 @@ impl PlumWatcher {
     /// Makes progress without blocking, and parks the connection until more data arrives.
     fn step(self: &Arc<Self>, controller: &Arc<PlumController>, mut connection: LongPoll, deadline: Tick) {
         match connection.step() {
-            Ok(Step::Answered(answer)) => self.on_response(controller, connection, answer),
+            Ok(Step::Answered(response)) => self.on_response(controller, connection, response),
             Err(failure) => self.on_failure(controller, controller.host.error_for(failure)),
             Ok(Step::Waits(interest)) => {
                 let mut state = self.state.lock();
@@ -327,10 +327,15 @@ impl PlumWatcher {
         }
     }
 
-    fn on_response(self: &Arc<Self>, controller: &Arc<PlumController>, connection: LongPoll, answer: Answer) {
-        let status = answer.status;
-        let response = PlumRegistry::checked_response(controller, answer)
-            .and_then(|answer| self.apply_response(controller, &answer));
+    fn on_response(
+        self: &Arc<Self>,
+        controller: &Arc<PlumController>,
+        connection: LongPoll,
+        response: Answer,
+    ) {
+        let status = response.status;
+        let response = PlumRegistry::checked_response(controller, response)
+            .and_then(|response| self.apply_response(controller, &response));
         if let Err(error) = response {
             return self.on_failure(controller, error);
         }
@@ -343,10 +348,10 @@ impl PlumWatcher {
         self.on_success(if too_soon { MIN_WAIT } else { Duration::ZERO });
     }
 
-    fn apply_response(&self, controller: &Arc<PlumController>, answer: &Answer) -> Result<()> {
-        match answer.status {
+    fn apply_response(&self, controller: &Arc<PlumController>, response: &Answer) -> Result<()> {
+        match response.status {
             200 => {
-                let response: PlumWatchResponse = http_host::read(answer, &controller.label())?;
+                let response: PlumWatchResponse = http_host::read(response, &controller.label())?;
                 let update = self.plum.update_for(
                     controller,
                     &response,

@@ -113,7 +113,7 @@ impl ZooKeeperRegistry {
             session_timeout,
             connect_timeout: setup.connect_timeout,
             request_timeout: setup.timeout.min(REQUEST_TIMEOUT),
-            names: Arc::new(Resolver::new(setup)),
+            resolver: Arc::new(Resolver::new(setup)),
         };
         let source = address.source().into();
         let client = ZooKeeperClient {
@@ -217,7 +217,7 @@ impl Registry for ZooKeeperRegistry {
     }
 
     fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
-        let resolver = &self.client.config.names;
+        let resolver = &self.client.config.resolver;
         self.client.config.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
     }
 }

@@ -120,7 +120,7 @@ impl ZooKeeperClient {
         for read in reads {
             let NodeRead::Found(found) = read else { continue };
             let InstanceNode { key, record, generation } = &**found;
-            match self.config.names.resolve_async(record.host(), self.config.request_timeout).await {
+            match self.config.resolver.resolve_async(record.host(), self.config.request_timeout).await {
                 Ok(ips) => {
                     let endpoint = |ip| record.endpoint(key, ip, generation, &self.source);
                     endpoints.extend(ips.into_iter().map(endpoint));

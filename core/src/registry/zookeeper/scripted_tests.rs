@@ -223,7 +223,7 @@ fn session_task_restarts_after_a_panic() {
         session_timeout: Duration::from_millis(60),
         connect_timeout: known.connect_timeout,
         request_timeout: known.request_timeout,
-        names: known.names.clone(),
+        resolver: known.resolver.clone(),
     };
     let session = ZooKeeperSession::start(Arc::new(config), &registry.client.runtime).unwrap();
     let mut state = session.state();

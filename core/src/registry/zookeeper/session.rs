@@ -43,7 +43,7 @@ pub(super) struct SessionConfig {
     pub(super) connect_timeout: Duration,
     /// The maximum time for one request.
     pub(super) request_timeout: Duration,
-    pub(super) names: Arc<Resolver>,
+    pub(super) resolver: Arc<Resolver>,
 }
 
 /// The state of the session.
@@ -214,7 +214,8 @@ impl SessionTask {
 
     /// The address of the server. A host name with several addresses counts as several servers.
     async fn address(&self) -> Result<SocketAddr> {
-        let ips = self.config.names.resolve_async(&self.server().host, self.config.connect_timeout).await?;
+        let ips =
+            self.config.resolver.resolve_async(&self.server().host, self.config.connect_timeout).await?;
         let ip = ips.get((self.next_server / self.config.servers.len()) % ips.len().max(1));
         let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.server().host));
         ip.map(|ip| (*ip, self.server().port).into()).ok_or_else(none)
