@@ -342,8 +342,8 @@ fn step_request(
     let cluster = client.cluster.as_deref();
     let addresses = match step {
         RegistrationStep::Deregister(address) => {
-            let sent_deregistrations = set.deregistered.get(address).map(|(entry, _)| entry);
-            let entry = sent_deregistrations
+            let deregistered = set.deregistered.get(address).map(|(entry, _)| entry);
+            let entry = deregistered
                 .or_else(|| set.registered.get(address).map(|registered| &registered.entry))?;
             return Some((client.scope.deregister(name, &announcement(entry, cluster)), BTreeMap::new()));
         }
