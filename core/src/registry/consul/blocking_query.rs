@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
+use super::client::{checked_response, index_of};
 use super::watch::ConsulWatcher;
-use super::{checked_response, index_of};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::registry::http_host::{HttpHost, HttpRequest, MAX_BODY, is_outage};

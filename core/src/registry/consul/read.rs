@@ -8,8 +8,8 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::client::{ConsulRegistry, index_of};
 use super::record::{CheckStatus, KvMetadata, ListedService, check_name};
-use super::{ConsulRegistry, index_of};
 use crate::error::{Kind, Result};
 use crate::model::Endpoint;
 use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
@@ -65,7 +65,7 @@ impl ConsulRegistry {
         } else {
             HashMap::new()
         };
-        let (unconfirmed, heard): (Vec<&ListedService>, Vec<&ListedService>) =
+        let (unconfirmed, confirmed): (Vec<&ListedService>, Vec<&ListedService>) =
             listed.iter().partition(|listed| listed.check_status() == CheckStatus::Unconfirmed);
         let all = |some: Vec<&ListedService>| -> Vec<Endpoint> {
             let endpoints = |one: &ListedService| self.endpoints_of(one, metadata.get(one.id()), wait);
@@ -76,7 +76,7 @@ impl ConsulRegistry {
             reason: RemovalReason::Expired,
         };
         let listing =
-            Listing { endpoints: all(heard), removed: all(unconfirmed).iter().map(expired).collect() };
+            Listing { endpoints: all(confirmed), removed: all(unconfirmed).iter().map(expired).collect() };
         Ok(RegistryUpdate {
             epoch: Some(self.epoch_name(epoch)),
             ttl: None,

@@ -3,8 +3,8 @@
 //! The status of the check is the health of the instance: without a heartbeat it becomes critical after the TTL, and the
 //! instance is not listed any more.
 
+use super::client::{ConsulRegistry, body_contains, checked_response};
 use super::record::{RegisterBody, check_id};
-use super::{ConsulRegistry, body_contains, checked_response};
 use crate::error::{Error, Kind, Result};
 use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
 use crate::registry::types::{HeartbeatResult, RegistryEntry, ReportedHealth, WaitLimit};

@@ -16,7 +16,8 @@ use crate::sync::Mutex;
 use serde::Deserialize;
 
 use super::blocking_query::{BlockingQuery, QueryTarget};
-use super::{ConsulRegistry, read};
+use super::client::ConsulRegistry;
+use super::read;
 use crate::clock::{self, Tick};
 use crate::error::Result;
 use crate::interrupt::Closing;
@@ -266,7 +267,7 @@ impl ConsulWatcher {
         while let Some(service) = self.next_due() {
             let wait = WaitLimit::new(self.consul.request_timeout(), &self.closing);
             match self.consul.read(&service, &wait) {
-                Ok(heard) => self.sink.on_update(heard),
+                Ok(update) => self.sink.on_update(update),
                 Err(error) if is_outage(&error) || self.closing.is_closed() => {
                     self.state.lock().due.insert(service);
                     if !self.closing.is_closed() {

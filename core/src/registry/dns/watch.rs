@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::DnsRegistry;
+use super::client::DnsRegistry;
 use crate::clock::{self, Tick};
 use crate::error::Error;
 use crate::interrupt::Closing;

@@ -2,9 +2,11 @@
 //!
 //! ```text
 //!  mod            EtcdRegistry: the registry; every request runs on the tokio thread
+//!  client         the shared state: connection, claims, leases
 //!  connection     the connection to one member, its login; replaced when it breaks
 //!  read           reads lists of endpoints and names, and determines their epoch
-//!  leases         registrations: records under shared leases of up to 200 records, renewed and checked
+//!  registrations  registers, renews and deregisters records under shared leases
+//!  leases         the leases, and the records under them
 //!  watch          watches services, and handles their events
 //!  watched_scope  the known records of a watched scope, and whether a list fits them (pure)
 //!  stream         one stream for all watches, resumed after it breaks
@@ -13,6 +15,7 @@
 //!
 //! The members of an address belong to one cluster: all requests go to one of them, and to the next when it fails.
 
+mod client;
 mod connection;
 mod leases;
 mod watched_scope;
@@ -20,14 +23,16 @@ mod watched_scope;
 #[allow(missing_docs, clippy::all, clippy::pedantic)]
 mod proto;
 mod read;
+mod registrations;
 mod stream;
 mod watch;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use self::client::EtcdClient;
 use self::connection::EtcdCluster;
 use self::leases::EtcdLeases;
 use self::read::EtcdReader;
@@ -51,16 +56,6 @@ pub(super) struct EtcdRegistry {
     client: Own<Arc<EtcdClient>>,
 }
 
-/// The part that runs on the tokio thread.
-struct EtcdClient {
-    cluster: EtcdCluster,
-    reader: EtcdReader,
-    claims: Claims<InstanceKey>,
-    leases: tokio::sync::Mutex<EtcdLeases>,
-    /// The shortest TTL of our registrations, in milliseconds.
-    ttl: Arc<AtomicU64>,
-}
-
 impl EtcdRegistry {
     /// The registry of the cluster that an address names.
     pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<EtcdRegistry> {
@@ -76,13 +71,6 @@ impl EtcdRegistry {
             ttl,
         };
         Ok(EtcdRegistry { source, queue, runtime: setup.runtime.clone(), client: Own::new(Arc::new(client)) })
-    }
-}
-
-impl EtcdClient {
-    /// The shortest TTL of our registrations.
-    fn ttl(&self) -> Duration {
-        Duration::from_millis(self.ttl.load(Ordering::Relaxed))
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use super::EtcdClient;
+use super::client::EtcdClient;
 use super::connection::EtcdConnection;
 use super::proto::watch_request::RequestUnion;
 use super::proto::{

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::EtcdClient;
+use super::client::EtcdClient;
 use super::proto::event::EventType;
 use super::proto::{Event, WatchResponse};
 use super::read::FoundRecord;

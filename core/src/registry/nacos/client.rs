@@ -13,8 +13,8 @@ use tokio::sync::watch;
 use super::connection::NacosConnection;
 use super::login::AccessToken;
 use super::message::{self, NacosMessage, ServiceInfo, ServiceScope};
+use super::names;
 use super::registrations::NacosRegistrations;
-use super::{names, request_timeout};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
 use crate::registry::address::{Credentials, HostPort};
@@ -23,6 +23,7 @@ use crate::registry::http_host::HttpHost;
 use crate::registry::record_warnings::RecordWarnings;
 use crate::registry::resolver::Resolver;
 use crate::registry::setup::RegistrySetup;
+use crate::registry::types::DEFAULT_TTL;
 use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
@@ -270,6 +271,11 @@ fn server(name: &HostPort, setup: &RegistrySetup, resolver: &Arc<Resolver>) -> R
         .with_label(format!("nacos://{name} (gRPC port {port})"));
     let host = Arc::new(HttpHost::new(name, "nacos", false, setup)?);
     Ok(Arc::new(NacosServer { grpc, host, name: name.clone() }))
+}
+
+/// How long one request may take: much less than the TTL.
+fn request_timeout(setup: &RegistrySetup) -> Duration {
+    setup.timeout.min(DEFAULT_TTL / 6)
 }
 
 /// Checks the name of a namespace, a group or a cluster.

@@ -37,7 +37,6 @@ mod watch;
 use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -141,8 +140,8 @@ impl Registry for NacosRegistry {
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         self.ensure_running();
-        let (runtime, heard) = (self.runtime.clone(), sink.clone());
-        start_watch(&runtime, &sink, |wishes| watch::follow_commands(self, heard, wishes))
+        let (runtime, client, watch_sink) = (self.runtime.clone(), Arc::clone(&self.client), sink.clone());
+        start_watch(&runtime, &sink, |commands| watch::follow_commands(client, self, watch_sink, commands))
     }
 
     fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
@@ -176,9 +175,4 @@ impl Registry for NacosRegistry {
     fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
         self.client.is_own().then(|| self.client.server())?.grpc.local_ip(wait)
     }
-}
-
-/// How long one request may take: much less than the TTL.
-fn request_timeout(setup: &RegistrySetup) -> Duration {
-    setup.timeout.min(super::DEFAULT_TTL / 6)
 }

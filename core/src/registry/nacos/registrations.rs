@@ -343,8 +343,8 @@ fn step_request(
     let addresses = match step {
         RegistrationStep::Deregister(address) => {
             let deregistered = set.deregistered.get(address).map(|(entry, _)| entry);
-            let entry = deregistered
-                .or_else(|| set.registered.get(address).map(|registered| &registered.entry))?;
+            let entry =
+                deregistered.or_else(|| set.registered.get(address).map(|registered| &registered.entry))?;
             return Some((client.scope.deregister(name, &announcement(entry, cluster)), BTreeMap::new()));
         }
         RegistrationStep::Register(addresses) | RegistrationStep::Announce(addresses) => addresses,

@@ -14,7 +14,6 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::NacosRegistry;
 use super::client::{ConnectionState, NacosClient};
 use super::connection::{KEEP_ALIVE, NacosConnection};
 use super::message::{ServiceInfo, ServiceInfoResponse};
@@ -24,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::registry::async_bridge::{WatchCommand, WatchCommands};
 use crate::registry::http_host::is_outage;
 use crate::registry::polling::jittered;
-use crate::registry::types::{Listing, RegistryUpdate, UpdateSink};
+use crate::registry::types::{Listing, Registry, RegistryUpdate, UpdateSink};
 
 /// How often each service is read, even without a push.
 const READ_INTERVAL: Duration = Duration::from_secs(30);
@@ -84,13 +83,14 @@ impl Drop for NacosWatcher {
     }
 }
 
-/// Watches what the commands subscribe to, until the handle is dropped.
+/// Watches what the commands subscribe to, until the handle is dropped. The registry is held, because the connection ends
+/// with it.
 pub(super) async fn follow_commands(
-    registry: Arc<NacosRegistry>,
+    client: Arc<NacosClient>,
+    _registry: Arc<dyn Registry>,
     sink: Arc<dyn UpdateSink>,
     mut commands: WatchCommands,
 ) {
-    let client = Arc::clone(&registry.client);
     let mut pushes = client.subscribe_pushes();
     let mut state = client.state.subscribe();
     let mut watcher = NacosWatcher { client, sink, subscribed: BTreeSet::new(), all: false };

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use plumline_wire::body::{WatchRequest, WatchWait};
 
+use super::client::PlumRegistry;
+use super::controller::PlumController;
 use super::wire::{EndpointRow, PlumWatchResponse, epoch_of};
-use super::{PlumController, PlumRegistry};
 use crate::error::Result;
 use crate::model::Endpoint;
 use crate::registry::http_host::{self, HttpRequest};

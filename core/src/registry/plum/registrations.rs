@@ -14,9 +14,10 @@ use plumline_wire::body::{
     HeartbeatRequest, HeartbeatsRequest, HeartbeatsResponse, RegistrationsRequest, RegistrationsResponse,
 };
 
+use super::client::PlumRegistry;
+use super::controller::PlumController;
 use super::digest::digest;
 use super::wire::{EndpointRow, health_of, register_request};
-use super::{PlumController, PlumRegistry};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::registry::http_host::{self, HttpRequest, escape};

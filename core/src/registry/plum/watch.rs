@@ -20,8 +20,9 @@ use plumline_wire::body::{WatchRequest, WatchWait};
 
 use crate::sync::Mutex;
 
+use super::client::PlumRegistry;
+use super::controller::PlumController;
 use super::wire::PlumWatchResponse;
-use super::{PlumController, PlumRegistry};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Closing;

@@ -235,6 +235,11 @@ impl ZooKeeperConnection {
     }
 }
 
+/// Whether an error may be temporary.
+pub(super) fn is_temporary(error: &Error) -> bool {
+    matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  mod            ZooKeeperRegistry: the registry; every request runs on the tokio thread
+//!  client         the shared state: the session, and the nodes that were written
 //!  session        one session: opened, kept alive, resumed at another server, replaced after it expires
 //!  connection     one connection of the session, from the perspective of its users
 //!  socket         the same connection, from the perspective of its loop: writes, reads, pings
@@ -14,6 +15,7 @@
 //! Existing client crates are not used: they use vectored writes, which raise SIGPIPE in a program that does not ignore it,
 //! and they keep one reactor thread per process, which does not exist in a forked child.
 
+mod client;
 mod connection;
 mod jute;
 mod read;
@@ -24,17 +26,15 @@ mod session;
 mod socket;
 mod watch;
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use self::connection::ZooKeeperConnection;
-use self::session::{SessionConfig, SessionState, ZooKeeperSession};
+use self::client::ZooKeeperClient;
+use self::session::{SessionConfig, SessionState};
 use crate::error::{Error, Kind, Result};
 use crate::registry::address::Address;
 use crate::registry::async_bridge::{run, run_for_each, start_watch};
@@ -44,7 +44,7 @@ use crate::registry::setup::RegistrySetup;
 use crate::registry::types::{
     HeartbeatResult, Registry, RegistryEntry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle,
 };
-use crate::runtime::{Runtime, TaskQueue};
+use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
 /// The default session timeout.
@@ -56,41 +56,6 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct ZooKeeperRegistry {
     client: Arc<ZooKeeperClient>,
     queue: Arc<TaskQueue>,
-}
-
-/// The state that all tasks on the tokio thread share.
-struct ZooKeeperClient {
-    source: Arc<str>,
-    /// The parent path of all services.
-    prefix: String,
-    config: Arc<SessionConfig>,
-    runtime: Runtime,
-    /// `None` before the first use.
-    session: Mutex<Option<ZooKeeperSession>>,
-    /// The nodes that were written, by path.
-    written: Mutex<HashMap<String, WrittenNode>>,
-    /// The parent nodes that were created in a session, so that they are not created again for each node.
-    parents: Mutex<(i64, HashSet<String>)>,
-    /// Registrations (path and generation) that ended while a request for them might be in flight, and when they ended.
-    ended: Mutex<HashMap<(String, String), Instant>>,
-    record_warnings: RecordWarnings,
-    /// Whether the server can list the nodes of a session. Servers before 3.6 cannot.
-    lists_ephemerals: AtomicBool,
-}
-
-/// A node that was written.
-#[derive(Clone)]
-struct WrittenNode {
-    session: i64,
-    /// The generation of its registration.
-    generation: String,
-    is_healthy: bool,
-}
-
-impl WrittenNode {
-    fn of(entry: &RegistryEntry, session: i64) -> WrittenNode {
-        WrittenNode { session, generation: entry.generation.clone(), is_healthy: entry.is_healthy() }
-    }
 }
 
 impl ZooKeeperRegistry {
@@ -143,23 +108,6 @@ impl ZooKeeperRegistry {
     }
 }
 
-impl ZooKeeperClient {
-    /// Accesses the session. It is started if necessary.
-    fn with_session<T>(&self, access: impl FnOnce(&ZooKeeperSession) -> T) -> Result<T> {
-        let mut session = self.session.lock();
-        if session.is_none() {
-            *session = ZooKeeperSession::start(self.config.clone(), &self.runtime);
-        }
-        let closed = || Error::new(Kind::Closed, "the client was closed");
-        session.as_ref().map(access).ok_or_else(closed)
-    }
-
-    /// The connection. Waits while it is being opened.
-    async fn connection(&self) -> Result<Arc<ZooKeeperConnection>> {
-        session::connection(self.with_session(ZooKeeperSession::state)?).await
-    }
-}
-
 impl Registry for ZooKeeperRegistry {
     fn source(&self) -> &Arc<str> {
         &self.client.source
@@ -193,7 +141,7 @@ impl Registry for ZooKeeperRegistry {
 
     fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         let (client, watch_sink) = (self.client.clone(), sink.clone());
-        start_watch(&self.client.runtime, &sink, move |wishes| watch::follow(client, watch_sink, wishes))
+        start_watch(&self.client.runtime, &sink, move |commands| watch::follow(client, watch_sink, commands))
     }
 
     fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
@@ -220,11 +168,6 @@ impl Registry for ZooKeeperRegistry {
         let resolver = &self.client.config.resolver;
         self.client.config.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
     }
-}
-
-/// Whether an error may be temporary.
-fn is_temporary(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }
 
 #[cfg(test)]

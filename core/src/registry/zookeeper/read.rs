@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::ZooKeeperClient;
+use super::client::ZooKeeperClient;
 use super::connection::{MAX_IN_FLIGHT, ZooKeeperConnection, ZooKeeperError};
 use super::jute::NodeStat;
 use crate::error::{Error, Kind, Result};

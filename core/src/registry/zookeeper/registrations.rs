@@ -13,8 +13,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::client::{WrittenNode, ZooKeeperClient};
+use super::connection::is_temporary;
 use super::connection::{MAX_IN_FLIGHT, ZooKeeperConnection, ZooKeeperError};
-use super::{WrittenNode, ZooKeeperClient, is_temporary};
 use crate::error::{Error, Kind, Result};
 use crate::registry::json_record::{InstanceKey, JsonRecord, service_path};
 use crate::registry::timestamp;

@@ -6,6 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use super::jute::{JuteReader, RequestBody};
+use super::session::ZooKeeperSession;
 use super::*;
 use crate::interrupt::Never;
 use crate::model::Instance;

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use super::connection::ZooKeeperConnection;
-use super::is_temporary;
+use super::connection::is_temporary;
 use super::jute::NodeEvent;
 use super::socket::{ConnectFailure, ZooKeeperSocket, wrong_protocol_error};
 use crate::error::{Error, Kind, Result};

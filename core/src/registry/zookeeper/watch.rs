@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::ZooKeeperClient;
+use super::client::ZooKeeperClient;
 use super::connection::{MAX_IN_FLIGHT, ZooKeeperConnection, ZooKeeperError};
 use super::jute::{NodeChange, NodeEvent};
 use super::read::{NodeRead, concerns_one_service};
