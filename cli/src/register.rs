@@ -254,10 +254,14 @@ impl StatusReporter<'_> {
         match state {
             RegistrationState::Registered => Some(format!("registered {service} at {address}")),
             RegistrationState::Unreachable => Some(format!("cannot register {service}, retrying{}", error())),
-            RegistrationState::Refused => Some(format!("the registry rejects {service}, retrying{}", error())),
-            RegistrationState::WaitingForPort if self.started_at.elapsed() >= PORT_HINT_AFTER => Some(format!(
-                "{address} does not accept connections yet; {service} will be registered when it does"
-            )),
+            RegistrationState::Refused => {
+                Some(format!("the registry rejects {service}, retrying{}", error()))
+            }
+            RegistrationState::WaitingForPort if self.started_at.elapsed() >= PORT_HINT_AFTER => {
+                Some(format!(
+                    "{address} does not accept connections yet; {service} will be registered when it does"
+                ))
+            }
             _ => None,
         }
     }

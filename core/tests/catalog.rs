@@ -6,7 +6,7 @@ use std::time::Duration;
 use plumline::catalog::Catalog;
 use plumline::config::CacheConfig;
 use plumline::interrupt::{Closing, Never};
-use plumline::registry::{Listing, Registry, RegistryUpdate, Sink, Wait, Watch};
+use plumline::registry::{Listing, Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle};
 use plumline::runtime::{Runtime, TaskQueue};
 use plumline::sync::Mutex;
 use plumline::{Endpoint, Kind, Result};
@@ -14,8 +14,8 @@ use plumline::{Endpoint, Kind, Result};
 /// A scripted registry: it answers `now`, and before that its watch delivers `late`.
 struct Told {
     source: Arc<str>,
-    lane: Arc<TaskQueue>,
-    sink: Mutex<Option<Arc<dyn Sink>>>,
+    queue: Arc<TaskQueue>,
+    sink: Mutex<Option<Arc<dyn UpdateSink>>>,
     now: Mutex<Vec<u16>>,
     late: Mutex<Vec<Vec<u16>>>,
 }
@@ -29,16 +29,16 @@ fn list(ports: &[u16]) -> RegistryUpdate {
 impl Told {
     fn tell(&self, ports: &[u16]) {
         let sink = self.sink.lock().clone();
-        sink.expect("a watch is running").heard(list(ports));
+        sink.expect("a watch is running").on_update(list(ports));
     }
 }
 
 struct Watched;
 
-impl Watch for Watched {
-    fn want(&self, _: &str) {}
-    fn forget(&self, _: &str) {}
-    fn want_all(&self) {}
+impl WatchHandle for Watched {
+    fn subscribe(&self, _: &str) {}
+    fn unsubscribe(&self, _: &str) {}
+    fn subscribe_all(&self) {}
     fn refresh(&self, _: &str) {}
 }
 
@@ -51,11 +51,11 @@ impl Registry for Told {
         false
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, _: &str, _: &Wait<'_>) -> Result<RegistryUpdate> {
+    fn read(&self, _: &str, _: &WaitLimit<'_>) -> Result<RegistryUpdate> {
         let answer = list(&self.now.lock());
         if let Some(late) = self.late.lock().pop() {
             self.tell(&late);
@@ -63,23 +63,23 @@ impl Registry for Told {
         Ok(answer)
     }
 
-    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
-        wait.left()?;
+    fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
+        wait.remaining()?;
         Ok(vec!["s".into()])
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         *self.sink.lock() = Some(sink);
         Box::new(Watched)
     }
 
-    fn local_ip(&self, _: &Wait<'_>) -> Option<std::net::IpAddr> {
+    fn local_ip(&self, _: &WaitLimit<'_>) -> Option<std::net::IpAddr> {
         None
     }
 }
 
 fn ports(catalog: &Catalog) -> Vec<u16> {
-    let known = catalog.service("s", &Wait::new(Duration::from_secs(5), &Never)).unwrap();
+    let known = catalog.service("s", &WaitLimit::new(Duration::from_secs(5), &Never)).unwrap();
     let mut ports: Vec<u16> =
         known.service().snapshot().members.iter().map(|member| member.endpoint.port).collect();
     ports.sort_unstable();
@@ -89,7 +89,7 @@ fn ports(catalog: &Catalog) -> Vec<u16> {
 fn told(ports: &[u16]) -> (Catalog, Arc<Told>) {
     let told = Arc::new(Told {
         source: "told://".into(),
-        lane: TaskQueue::new(1),
+        queue: TaskQueue::new(1),
         sink: Mutex::default(),
         now: Mutex::new(ports.to_vec()),
         late: Mutex::default(),
@@ -102,10 +102,10 @@ fn timeout_of_one_names_lookup_is_not_cached() {
     let (catalog, _) = told(&[1]);
     let closed = Closing::default();
     closed.close();
-    let given_up = Wait::new(Duration::from_secs(5), &closed);
+    let given_up = WaitLimit::new(Duration::from_secs(5), &closed);
     assert_eq!(catalog.names(&given_up).unwrap_err().kind(), Kind::Closed);
-    assert_eq!(catalog.names(&Wait::new(Duration::ZERO, &Never)).unwrap_err().kind(), Kind::Timeout);
-    assert_eq!(catalog.names(&Wait::new(Duration::from_secs(5), &Never)).unwrap(), ["s"]);
+    assert_eq!(catalog.names(&WaitLimit::new(Duration::ZERO, &Never)).unwrap_err().kind(), Kind::Timeout);
+    assert_eq!(catalog.names(&WaitLimit::new(Duration::from_secs(5), &Never)).unwrap(), ["s"]);
 }
 
 #[test]

@@ -93,7 +93,7 @@ impl SourceRecords {
     pub(super) fn heard(&mut self, listing: Listing, trust: AbsencePolicy, now: Tick) -> ListChanges {
         let mut changes = ListChanges::default();
         let why: HashMap<RecordId, RemovalReason> =
-            listing.removed.into_iter().map(|removed| (removed.id, removed.why)).collect();
+            listing.removed.into_iter().map(|removed| (removed.id, removed.reason)).collect();
         let listed: BTreeMap<(RecordId, IpAddr), Endpoint> = listing
             .endpoints
             .into_iter()
@@ -129,9 +129,9 @@ impl SourceRecords {
         is_listed: impl Fn(&(RecordId, IpAddr)) -> bool,
     ) -> bool {
         match trust.absence {
-            Absence::Final => true,
-            Absence::WhenSettled => trust.settled,
-            Absence::WhenSettledAndFew => {
+            Absence::Authoritative => true,
+            Absence::AfterSettling => trust.settled,
+            Absence::AfterSettlingIfFew => {
                 let confirmed = self.records.iter().filter(|(_, record)| record.unconfirmed_until.is_none());
                 let (all, missing) = confirmed.fold((0, 0), |(all, missing), (key, _)| {
                     (all + 1, missing + usize::from(!is_listed(key)))
@@ -214,7 +214,7 @@ mod tests {
     use proptest::test_runner::RngSeed;
 
     use super::*;
-    use crate::registry::Removed;
+    use crate::registry::RemovedRecord;
 
     const TTL: Duration = Duration::from_secs(15);
 
@@ -226,8 +226,11 @@ mod tests {
         Listing { endpoints: ports.into_iter().map(endpoint).collect(), removed: Vec::new() }
     }
 
-    fn without(ports: impl IntoIterator<Item = u16>, removed: u16, why: RemovalReason) -> Listing {
-        Listing { removed: vec![Removed { id: RecordId::of(&endpoint(removed)), why }], ..list(ports) }
+    fn without(ports: impl IntoIterator<Item = u16>, removed: u16, reason: RemovalReason) -> Listing {
+        Listing {
+            removed: vec![RemovedRecord { id: RecordId::of(&endpoint(removed)), reason }],
+            ..list(ports)
+        }
     }
 
     fn trust(absence: Absence, settled: bool) -> AbsencePolicy {
@@ -246,7 +249,7 @@ mod tests {
 
     fn believing(count: u16) -> SourceRecords {
         let mut records = SourceRecords::default();
-        records.heard(list(1..=count), trust(Absence::WhenSettled, false), at(0));
+        records.heard(list(1..=count), trust(Absence::AfterSettling, false), at(0));
         records
     }
 
@@ -268,10 +271,10 @@ mod tests {
     #[test]
     fn empty_list_of_unsettled_registry_removes_no_endpoint() {
         let mut records = believing(3);
-        let changes = records.heard(list([]), trust(Absence::WhenSettled, false), at(100));
+        let changes = records.heard(list([]), trust(Absence::AfterSettling, false), at(100));
         assert!(changes.gone.is_empty() && changes.changed);
         assert_eq!(ports(&records), [(1, true), (2, true), (3, true)]);
-        let changes = records.heard(list([2]), trust(Absence::WhenSettled, false), at(103));
+        let changes = records.heard(list([2]), trust(Absence::AfterSettling, false), at(103));
         assert_eq!(changes.returned, [endpoint(2).key()]);
         assert_eq!(ports(&records), [(1, true), (2, false), (3, true)]);
         assert_eq!(records.next_due(), Some(at(130)));
@@ -283,14 +286,14 @@ mod tests {
     #[test]
     fn empty_list_of_settled_registry_removes_endpoints() {
         let mut records = believing(1);
-        let changes = records.heard(list([]), trust(Absence::WhenSettled, true), at(100));
+        let changes = records.heard(list([]), trust(Absence::AfterSettling, true), at(100));
         assert_eq!((changes.gone.len(), records.len()), (1, 0));
     }
 
     #[test]
     fn deleted_endpoints_are_removed_at_once() {
         let mut records = believing(2);
-        let trust = trust(Absence::WhenSettled, false);
+        let trust = trust(Absence::AfterSettling, false);
         let changes = records.heard(without([2], 1, RemovalReason::Deleted), trust, at(1));
         assert_eq!(changes.gone.iter().map(|(_, why)| *why).collect::<Vec<_>>(), ["deleted"]);
         records.heard(without([], 2, RemovalReason::Expired), trust, at(1));
@@ -301,7 +304,7 @@ mod tests {
 
     #[test]
     fn polled_registry_cannot_remove_more_than_half_at_once() {
-        let settled = trust(Absence::WhenSettledAndFew, true);
+        let settled = trust(Absence::AfterSettlingIfFew, true);
         let mut records = believing(4);
         records.heard(list([1, 2]), settled, at(1));
         assert_eq!(ports(&records), [(1, false), (2, false)]);
@@ -314,7 +317,7 @@ mod tests {
     #[test]
     fn unconfirmed_endpoint_is_removed_at_its_first_failure() {
         let mut records = believing(2);
-        records.heard(list([2]), trust(Absence::WhenSettled, false), at(1));
+        records.heard(list([2]), trust(Absence::AfterSettling, false), at(1));
         assert!(!records.distrust(&endpoint(2).key()).changed, "a confirmed one stays");
         assert_eq!(records.distrust(&endpoint(1).key()).gone.len(), 1);
         assert_eq!(ports(&records), [(2, false)]);
@@ -325,7 +328,7 @@ mod tests {
         let mut records = believing(1);
         let mut listing = list([1]);
         listing.endpoints[0].generation = "g2".into();
-        assert_eq!(records.heard(listing, trust(Absence::Final, true), at(1)).returned.len(), 1);
+        assert_eq!(records.heard(listing, trust(Absence::Authoritative, true), at(1)).returned.len(), 1);
     }
 
     #[derive(Clone, Debug)]
@@ -360,8 +363,8 @@ mod tests {
                         let before = ports(&records);
                         let deleted = deleted.filter(|port| !lives.contains(port));
                         let mut listing = list(lives.clone());
-                        listing.removed.extend(deleted.map(|port| Removed { id: RecordId::of(&endpoint(port)), why: RemovalReason::Deleted }));
-                        records.heard(listing, trust(Absence::WhenSettled, settled), at(now));
+                        listing.removed.extend(deleted.map(|port| RemovedRecord { id: RecordId::of(&endpoint(port)), reason: RemovalReason::Deleted }));
+                        records.heard(listing, trust(Absence::AfterSettling, settled), at(now));
                         let after = ports(&records);
                         for port in &lives {
                             prop_assert!(after.contains(&(*port, false)));

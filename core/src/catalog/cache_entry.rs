@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::membership::{ListedEndpoint, Member, Service};
 use crate::model::{Endpoint, EndpointKey};
-use crate::registry::{Absence, Listing, Wait};
+use crate::registry::{Absence, Listing, WaitLimit};
 use crate::telemetry::Tally;
 
 const MAX_REMOVED: usize = 16;
@@ -199,11 +199,15 @@ impl CacheEntry {
     // === first read ===
 
     /// Makes the first read, or waits for another thread that makes it.
-    pub(super) fn first_read(&self, wait: &Wait<'_>, read_first: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(super) fn first_read(
+        &self,
+        wait: &WaitLimit<'_>,
+        read_first: impl FnOnce() -> Result<()>,
+    ) -> Result<()> {
         let mut first = self.first.lock();
         while first.reading && !self.is_ready() {
             // Not under the lock: the caller's interrupt may call this client.
-            let left = MutexGuard::unlocked(&mut first, || wait.left())?;
+            let left = MutexGuard::unlocked(&mut first, || wait.remaining())?;
             if first.reading {
                 self.first_done.wait_for(&mut first, left.min(SLICE));
             }
@@ -252,7 +256,7 @@ impl CacheEntry {
             contribution.cleared &= overtakes.is_none();
             contribution.count += 1;
             contribution.heard = Some(now);
-            contribution.is_final = trust.absence == Absence::Final;
+            contribution.is_final = trust.absence == Absence::Authoritative;
             contribution.from_disk = false;
             contribution.records.heard(listing, trust, now)
         })
@@ -266,7 +270,7 @@ impl CacheEntry {
                 return ListChanges::default();
             }
             contribution.from_disk = true;
-            let trust = AbsencePolicy { absence: Absence::WhenSettled, settled: false, ttl: self.ttl };
+            let trust = AbsencePolicy { absence: Absence::AfterSettling, settled: false, ttl: self.ttl };
             contribution.records.heard(Listing { endpoints, removed: Vec::new() }, trust, clock::now())
         })
     }

@@ -43,7 +43,7 @@ use crate::error::{Error, Kind, Result};
 use crate::interrupt::Closing;
 use crate::model::{Endpoint, EndpointKey, Query};
 use crate::nearest::nearest;
-use crate::registry::{Listing, Registry, Wait, Watch};
+use crate::registry::{Listing, Registry, WaitLimit, WatchHandle};
 use crate::runtime::{Runtime, TaskQueue};
 
 pub use cache_entry::CacheEntry;
@@ -127,7 +127,7 @@ impl Catalog {
 
     /// The cache entry of a service. Waits for a registry the first time only. An unknown service has no endpoints; it is an
     /// error (`Unavailable`, `Timeout`) if no registry could be read.
-    pub fn service(&self, service: &str, wait: &Wait<'_>) -> Result<Arc<CacheEntry>> {
+    pub fn service(&self, service: &str, wait: &WaitLimit<'_>) -> Result<Arc<CacheEntry>> {
         if let Some(entry) = self.cached(service) {
             return Ok(entry);
         }
@@ -145,12 +145,12 @@ impl Catalog {
     }
 
     /// The names of all services, read from the registries at most once a second.
-    pub fn names(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
+    pub fn names(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
         self.inner.names(wait).map(|names| names.into_iter().collect())
     }
 
     /// The most similar service name, for "did you mean".
-    pub fn similar(&self, service: &str, wait: &Wait<'_>) -> Option<String> {
+    pub fn similar(&self, service: &str, wait: &WaitLimit<'_>) -> Option<String> {
         let names = self.inner.names(wait).ok()?;
         nearest(service, names.iter().map(String::as_str).filter(|name| *name != service)).map(str::to_owned)
     }
@@ -173,12 +173,12 @@ impl Catalog {
         let reader = self.inner.add_watch(WatchReader::of_all());
         self.inner.all.store(true, Ordering::Release);
         self.inner.services.load().values().for_each(|entry| entry.add_reader(&reader));
-        self.inner.watches().for_each(|watch| watch.want_all());
+        self.inner.watches().for_each(|watch| watch.subscribe_all());
         CatalogWatch { reader, catalog: Arc::downgrade(&self.inner) }
     }
 
     /// Waits until at least one healthy endpoint fits the query.
-    pub fn wait_for(&self, query: &Query, wait: &Wait<'_>) -> Result<()> {
+    pub fn wait_for(&self, query: &Query, wait: &WaitLimit<'_>) -> Result<()> {
         let watching = self.watch(&query.service);
         let fits = |endpoint: &Arc<Endpoint>| endpoint.healthy && query.accepts(endpoint);
         loop {
@@ -298,7 +298,7 @@ impl Inner {
         services.retain(|name, entry| {
             let keep = !entry.service().snapshot().members.is_empty() || entry.is_used();
             if !keep {
-                self.watches_running().for_each(|watch| watch.forget(name));
+                self.watches_running().for_each(|watch| watch.unsubscribe(name));
                 // Its next use reads the registries again, like the first one.
                 entry.reset_readiness();
                 dropped.insert(name.clone(), Arc::downgrade(entry));
@@ -308,7 +308,7 @@ impl Inner {
     }
 
     /// The first read of a service, on the caller's thread.
-    fn read_first(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
+    fn read_first(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &WaitLimit<'_>) -> Result<()> {
         self.misses.fetch_add(1, Ordering::Relaxed);
         if self.sources.is_empty() {
             self.apply_published(entry, Listing::default());
@@ -329,7 +329,7 @@ impl Inner {
 
     /// Reads one registry. A response that an update has overtaken is ignored. A cleared list is read again, because it
     /// needs a response.
-    fn read_one(self: &Arc<Self>, index: usize, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
+    fn read_one(self: &Arc<Self>, index: usize, entry: &Arc<CacheEntry>, wait: &WaitLimit<'_>) -> Result<()> {
         for _ in 0..MAX_READS {
             let count = entry.count(index);
             let heard = self.sources[index].registry.read(entry.name(), wait)?;
@@ -342,7 +342,7 @@ impl Inner {
     }
 
     /// Reads every registry; succeeds if one answered.
-    fn read_each(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &Wait<'_>) -> Result<()> {
+    fn read_each(self: &Arc<Self>, entry: &Arc<CacheEntry>, wait: &WaitLimit<'_>) -> Result<()> {
         let mut outcome = Err(Error::new(Kind::Unavailable, "no registry could be read"));
         for (index, source) in self.sources.iter().enumerate() {
             if outcome.is_ok() && source.is_down() {
@@ -355,7 +355,7 @@ impl Inner {
                     // A timeout of the caller, an invalid name or a denied name says nothing about the availability of
                     // the registry.
                     let is_about_one = matches!(error.kind(), Kind::InvalidArgument | Kind::PermissionDenied);
-                    if wait.left().is_ok() && !is_about_one {
+                    if wait.remaining().is_ok() && !is_about_one {
                         self.mark_down(index, error.clone());
                     }
                     outcome = outcome.or(Err(error));
@@ -365,7 +365,7 @@ impl Inner {
         outcome
     }
 
-    fn names(&self, wait: &Wait<'_>) -> Result<BTreeSet<String>> {
+    fn names(&self, wait: &WaitLimit<'_>) -> Result<BTreeSet<String>> {
         // While another thread reads the names, use the known ones instead of waiting.
         let Some(mut cached) = self.names.try_lock() else { return Ok(self.names_offered()) };
         if let Some((at, names)) = &*cached
@@ -387,7 +387,7 @@ impl Inner {
             _ => Ok(names),
         };
         // A timeout of one caller is not cached for the next one.
-        if failure.is_none() || wait.left().is_ok() {
+        if failure.is_none() || wait.remaining().is_ok() {
             *cached = Some((clock::now(), outcome.clone()));
         }
         outcome
@@ -402,7 +402,7 @@ impl Inner {
     // === watches ===
 
     fn want(self: &Arc<Self>, service: &str) {
-        self.watches().for_each(|watch| watch.want(service));
+        self.watches().for_each(|watch| watch.subscribe(service));
     }
 
     fn refresh(self: &Arc<Self>, service: &str) {
@@ -410,14 +410,14 @@ impl Inner {
     }
 
     /// The watch of every registry, started if necessary.
-    fn watches(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn Watch>> {
+    fn watches(self: &Arc<Self>) -> impl Iterator<Item = Arc<dyn WatchHandle>> {
         self.sources.iter().enumerate().filter_map(|(index, source)| {
             let sink = || Arc::new(RegistrySink { catalog: Arc::downgrade(self), source: index });
             source.watch(|| source.registry.clone().watch(sink()))
         })
     }
 
-    fn watches_running(&self) -> impl Iterator<Item = Arc<dyn Watch>> {
+    fn watches_running(&self) -> impl Iterator<Item = Arc<dyn WatchHandle>> {
         self.sources.iter().filter_map(Source::running_watch)
     }
 

@@ -10,7 +10,7 @@ use super::absence::{AbsencePolicy, EpochTracker};
 use super::report::RegistryStats;
 use crate::clock::{self, Tick};
 use crate::error::Error;
-use crate::registry::{DEFAULT_TTL, Registry, RegistryUpdate, Watch};
+use crate::registry::{DEFAULT_TTL, Registry, RegistryUpdate, WatchHandle};
 
 pub(super) struct Source {
     pub(super) registry: Arc<dyn Registry>,
@@ -29,7 +29,7 @@ pub(super) struct Source {
 enum SourceWatch {
     #[default]
     NotYet,
-    Running(Arc<dyn Watch>),
+    Running(Arc<dyn WatchHandle>),
     Ended,
 }
 
@@ -55,7 +55,7 @@ impl Source {
     }
 
     /// The watch, started if necessary; `None` once it was ended.
-    pub(super) fn watch(&self, begin: impl FnOnce() -> Box<dyn Watch>) -> Option<Arc<dyn Watch>> {
+    pub(super) fn watch(&self, begin: impl FnOnce() -> Box<dyn WatchHandle>) -> Option<Arc<dyn WatchHandle>> {
         let mut watch = self.watch.lock();
         if matches!(*watch, SourceWatch::NotYet) {
             *watch = SourceWatch::Running(Arc::from(begin()));
@@ -67,7 +67,7 @@ impl Source {
     }
 
     /// The watch, if it was started.
-    pub(super) fn running_watch(&self) -> Option<Arc<dyn Watch>> {
+    pub(super) fn running_watch(&self) -> Option<Arc<dyn WatchHandle>> {
         match &*self.watch.lock() {
             SourceWatch::Running(running) => Some(running.clone()),
             _ => None,

@@ -9,7 +9,7 @@ use super::cache_entry::{CacheEntry, UpdateResult};
 use crate::clock;
 use crate::error::Error;
 use crate::membership::Ejection;
-use crate::registry::{Absence, Listing, RegistryUpdate, Sink};
+use crate::registry::{Absence, Listing, RegistryUpdate, UpdateSink};
 use crate::runtime::Priority;
 
 /// Receives the updates of one registry for the catalog.
@@ -18,20 +18,20 @@ pub(super) struct RegistrySink {
     pub(super) source: usize,
 }
 
-impl Sink for RegistrySink {
-    fn heard(&self, heard: RegistryUpdate) {
+impl UpdateSink for RegistrySink {
+    fn on_update(&self, update: RegistryUpdate) {
         let Some(catalog) = self.catalog.upgrade() else { return };
-        catalog.refreshes.fetch_add(heard.lists.len() as u64, Ordering::Relaxed);
-        catalog.apply_update(self.source, heard, None);
+        catalog.refreshes.fetch_add(update.lists.len() as u64, Ordering::Relaxed);
+        catalog.apply_update(self.source, update, None);
     }
 
-    fn lost(&self, error: Error) {
+    fn on_failure(&self, error: Error) {
         if let Some(catalog) = self.catalog.upgrade() {
             catalog.mark_down(self.source, error);
         }
     }
 
-    fn is_used(&self, service: &str) -> bool {
+    fn is_in_use(&self, service: &str) -> bool {
         let Some(catalog) = self.catalog.upgrade() else { return false };
         let entry = catalog.services.load().get(service).cloned();
         entry.is_some_and(|entry| entry.is_used())
@@ -43,15 +43,15 @@ impl Inner {
     pub(super) fn apply_update(
         self: &Arc<Self>,
         index: usize,
-        heard: RegistryUpdate,
+        update: RegistryUpdate,
         overtakes: Option<u64>,
     ) {
         if self.closing.is_closed() {
             return;
         }
         let source = &self.sources[index];
-        let (trust, was_down) = source.answered(&heard, clock::now());
-        for (service, listing) in heard.lists {
+        let (trust, was_down) = source.answered(&update, clock::now());
+        for (service, listing) in update.lists {
             let entry = if self.all.load(Ordering::Acquire) {
                 Some(self.entry_for(&service))
             } else {
@@ -88,7 +88,7 @@ impl Inner {
 
     /// Applies the endpoints that the program published.
     pub(super) fn apply_published(self: &Arc<Self>, entry: &Arc<CacheEntry>, listing: Listing) {
-        let trust = AbsencePolicy { absence: Absence::Final, settled: true, ttl: self.ttl };
+        let trust = AbsencePolicy { absence: Absence::Authoritative, settled: true, ttl: self.ttl };
         let applied = entry.heard(self.sources.len(), listing, trust, None);
         self.apply_result(entry, &applied);
     }

@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 use crate::interrupt::{Closing, Interrupt};
 use crate::membership::Selection;
 use crate::registration::Registrations;
-use crate::registry::{self, Failover, Registry, Setup, Wait};
+use crate::registry::{self, FailoverRegistry, Registry, RegistrySetup, WaitLimit};
 use crate::runtime::{self, Runtime, TaskQueue};
 use crate::transport::tls;
 
@@ -75,7 +75,7 @@ impl Core {
         }
         check_authorities(&config)?;
         let runtime = Runtime::get();
-        let setup = Setup {
+        let setup = RegistrySetup {
             runtime: runtime.clone(),
             poll_interval: config.registry.poll_interval,
             timeout: config.registry.timeout,
@@ -86,8 +86,8 @@ impl Core {
         let opened = config.registry.addresses.iter().map(|address| registry::open(address, &setup));
         let opened = opened.collect::<Result<Vec<_>>>()?;
         let reads =
-            together(opened.iter().map(|opened| opened.reads.clone()).collect(), config.registry.mode);
-        let writes = opened.into_iter().flat_map(|opened| opened.writes).collect();
+            together(opened.iter().map(|opened| opened.reader.clone()).collect(), config.registry.mode);
+        let writes = opened.into_iter().flat_map(|opened| opened.writers).collect();
         let zone = config.settings.zone.clone();
         Ok(Core {
             generation: runtime::generation(),
@@ -195,7 +195,7 @@ impl Core {
             return Ok(());
         }
         let both = self.interrupt(interrupt);
-        let wait = Wait { deadline, interrupt: &both };
+        let wait = WaitLimit { deadline, interrupt: &both };
         self.catalog
             .service(context.name(), &wait)
             .map(drop)
@@ -232,7 +232,7 @@ impl Core {
                 self,
                 context,
                 &selection.filter,
-                &Wait { deadline, interrupt: &self.interrupt(interrupt) },
+                &WaitLimit { deadline, interrupt: &self.interrupt(interrupt) },
             )),
         }
     }
@@ -244,7 +244,7 @@ impl Core {
     }
 
     pub(super) fn close(&self, drain: Duration, interrupt: &dyn Interrupt) {
-        let limit = Wait::new(CLOSE_LIMIT, interrupt);
+        let limit = WaitLimit::new(CLOSE_LIMIT, interrupt);
         self.registrations.close(drain, &limit);
         self.release();
         self.runtime.close(Deadline::new(clock::now(), CLOSE_LIMIT));
@@ -254,7 +254,7 @@ impl Core {
 /// The registries that the catalog reads.
 fn together(registries: Vec<Arc<dyn Registry>>, mode: RegistryMode) -> Vec<Arc<dyn Registry>> {
     match mode {
-        RegistryMode::Failover if registries.len() > 1 => vec![Arc::new(Failover::new(registries))],
+        RegistryMode::Failover if registries.len() > 1 => vec![Arc::new(FailoverRegistry::new(registries))],
         _ => registries,
     }
 }

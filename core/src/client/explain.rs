@@ -15,7 +15,7 @@ use crate::error::{Error, Kind};
 use crate::interrupt::Never;
 use crate::membership::{Filter, Member, Snapshot};
 use crate::model::{Endpoint, Query};
-use crate::registry::Wait;
+use crate::registry::WaitLimit;
 
 /// The endpoints of a service and whether they would be called. Displays as a table; serializes to JSON.
 #[derive(Clone, Debug, Serialize)]
@@ -75,7 +75,7 @@ pub(super) fn explain(
     core: &Core,
     context: &ServiceContext,
     query: &Query,
-    wait: &Wait<'_>,
+    wait: &WaitLimit<'_>,
     no_list: Option<Error>,
 ) -> Explanation {
     let now = clock::now();
@@ -132,7 +132,12 @@ fn judge(context: &ServiceContext, member: &Member, filter: &Filter, now: Tick) 
 }
 
 /// The error for a query without a usable endpoint.
-pub(super) fn no_endpoint(core: &Core, context: &ServiceContext, filter: &Filter, wait: &Wait<'_>) -> Error {
+pub(super) fn no_endpoint(
+    core: &Core,
+    context: &ServiceContext,
+    filter: &Filter,
+    wait: &WaitLimit<'_>,
+) -> Error {
     let snapshot = context.service.snapshot();
     let provenance = core.catalog().provenance(context.name());
     if let Some(error) = cannot_be_called(&snapshot, filter) {
@@ -167,7 +172,7 @@ fn cannot_be_called(snapshot: &Snapshot, filter: &Filter) -> Option<Error> {
     })
 }
 
-fn nothing_registered(core: &Core, context: &ServiceContext, wait: &Wait<'_>) -> String {
+fn nothing_registered(core: &Core, context: &ServiceContext, wait: &WaitLimit<'_>) -> String {
     let name = context.name();
     let meant = core.catalog().similar(name, wait);
     let hint = meant.map_or_else(String::new, |meant| format!("; did you mean {meant:?}?"));
@@ -230,7 +235,7 @@ pub(super) fn no_list(context: &ServiceContext, error: Error) -> Error {
 pub(super) fn still_missing(core: &Core, query: &Query, timeout: Duration, error: Error) -> Error {
     let Ok(context) = core.context(&query.service) else { return error };
     let filter = Filter { query: query.clone(), callable: false };
-    let why = no_endpoint(core, &context, &filter, &Wait::new(Duration::from_millis(500), &Never));
+    let why = no_endpoint(core, &context, &filter, &WaitLimit::new(Duration::from_millis(500), &Never));
     Error::new(Kind::Timeout, format!("waited {} s; {why}", timeout.as_secs_f64()))
         .for_service(&*query.service)
 }

@@ -16,7 +16,7 @@ use crate::error::{Kind, Result};
 use crate::interrupt::{Interrupt, Interruptible};
 use crate::model::{Change, Endpoint, Instance, Query};
 use crate::registration::Registration;
-use crate::registry::Wait;
+use crate::registry::WaitLimit;
 
 impl Interruptible<'_, Client> {
     /// See [`Client::discover`].
@@ -32,7 +32,7 @@ impl Interruptible<'_, Client> {
     pub fn services(&self) -> Result<Vec<String>> {
         let core = self.target.core()?;
         let both = core.interrupt(self.interrupt);
-        core.catalog().names(&Wait::new(self.target.shell.config().settings.timeout, &both))
+        core.catalog().names(&WaitLimit::new(self.target.shell.config().settings.timeout, &both))
     }
 
     /// See [`Client::pick`].
@@ -59,7 +59,7 @@ impl Interruptible<'_, Client> {
         let (query, core) = (query.into(), self.target.core()?);
         check_service(&query.service)?;
         let both = core.interrupt(self.interrupt);
-        let wait = Wait::new(timeout, &both);
+        let wait = WaitLimit::new(timeout, &both);
         core.catalog().wait_for(&query, &wait).map_err(|error| match error.kind() {
             Kind::Timeout => explain::still_missing(&core, &query, timeout, error),
             _ => error,
@@ -73,7 +73,7 @@ impl Interruptible<'_, Client> {
         let deadline = deadline(&context);
         // A registry that does not answer is part of the explanation.
         let no_list = core.await_first_list(&context, deadline, self.interrupt).err();
-        let wait = Wait { deadline, interrupt: &core.interrupt(self.interrupt) };
+        let wait = WaitLimit { deadline, interrupt: &core.interrupt(self.interrupt) };
         Ok(explain::explain(&core, &context, &query, &wait, no_list))
     }
 

@@ -15,7 +15,7 @@ use crate::error::Result;
 use crate::interrupt::Interrupt;
 use crate::membership::{Member, View};
 use crate::model::Endpoint;
-use crate::registry::Wait;
+use crate::registry::WaitLimit;
 use crate::resilience::Outcome;
 use crate::telemetry::Count;
 
@@ -44,7 +44,7 @@ impl Pick {
         } else {
             let BoundService { core, context, pickable, .. } = bound;
             let both = core.interrupt(interrupt);
-            let wait = Wait { deadline: Pick::deadline(bound, now), interrupt: &both };
+            let wait = WaitLimit { deadline: Pick::deadline(bound, now), interrupt: &both };
             Err(explain::no_endpoint(core, context, &pickable.filter, &wait))
         }
     }

@@ -8,7 +8,7 @@ use super::{REGISTER_TIMEOUT, Shared, pause};
 use crate::error::{Error, Result};
 use crate::interrupt::{Interrupt, Interruptible, Never};
 use crate::model::Instance;
-use crate::registry::Wait;
+use crate::registry::WaitLimit;
 use crate::runtime::Priority;
 
 /// Keeps an instance registered. Dropping it deregisters the instance within 2 s, unless it was detached.
@@ -64,7 +64,7 @@ impl Registration {
         if instance.instance_id.is_empty() && same_place {
             instance.instance_id = before.instance_id;
         }
-        let instance = shared.complete(instance, &Wait::new(REGISTER_TIMEOUT, &Never))?;
+        let instance = shared.complete(instance, &WaitLimit::new(REGISTER_TIMEOUT, &Never))?;
         self.managed.update(instance)?;
         (0..shared.writers.len()).for_each(|writer| shared.schedule_soon(writer));
         Ok(())
@@ -88,7 +88,7 @@ impl Registration {
 
     /// Deregisters after a failed `register()`.
     pub(super) fn withdraw(self) {
-        self.shared.close(&self.managed, &Wait::new(REGISTER_TIMEOUT, &Never));
+        self.shared.close(&self.managed, &WaitLimit::new(REGISTER_TIMEOUT, &Never));
     }
 
     /// Deregisters in the background after an interrupted `register()`.
@@ -96,7 +96,7 @@ impl Registration {
         let handle = self.detach();
         let (shared, managed) = (handle.shared.clone(), handle.managed.clone());
         handle.shared.runtime.post(&handle.shared.ports, Priority::Heartbeat, move || {
-            shared.close(&managed, &Wait::new(REGISTER_TIMEOUT, &Never));
+            shared.close(&managed, &WaitLimit::new(REGISTER_TIMEOUT, &Never));
         });
     }
 }
@@ -105,7 +105,7 @@ impl Interruptible<'_, Registration> {
     /// See [`Registration::wait`].
     pub fn wait(&self, timeout: Duration) -> Result<()> {
         self.target.shared.check_open()?;
-        self.target.managed.wait_registered(&Wait::new(timeout, self.interrupt))
+        self.target.managed.wait_registered(&WaitLimit::new(timeout, self.interrupt))
     }
 
     /// See [`Registration::close`].
@@ -114,7 +114,7 @@ impl Interruptible<'_, Registration> {
         if shared.is_inherited() {
             return Ok(());
         }
-        if shared.close(managed, &Wait::new(REGISTER_TIMEOUT, self.interrupt)) {
+        if shared.close(managed, &WaitLimit::new(REGISTER_TIMEOUT, self.interrupt)) {
             pause(drain, self.interrupt);
         }
         self.interrupt.check()
@@ -127,7 +127,7 @@ impl Drop for Registration {
             // Leaked on purpose: its locks and threads belong to the parent.
             std::mem::forget((self.shared.clone(), self.managed.clone()));
         } else if !self.detached {
-            self.shared.close(&self.managed, &Wait::new(REGISTER_TIMEOUT, &Never));
+            self.shared.close(&self.managed, &WaitLimit::new(REGISTER_TIMEOUT, &Never));
         }
     }
 }

@@ -14,8 +14,8 @@ use super::Shared;
 use super::managed_instance::{ManagedInstance, RoundScope, RoundTask, SentEntry};
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
-use crate::registry::reconnect::Reconnect;
-use crate::registry::{DEFAULT_TTL, Entry, Registry, Wait};
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::{DEFAULT_TTL, Registry, RegistryEntry, WaitLimit};
 use crate::runtime::Priority;
 
 /// How long a round waits for further registrations to join it.
@@ -39,7 +39,7 @@ struct Schedule {
     running: bool,
     /// Whether new data arrived during a round.
     again: bool,
-    reconnect: Reconnect,
+    reconnect: ReconnectBackoff,
     error: Option<Error>,
 }
 
@@ -68,14 +68,14 @@ impl Schedule {
     ) -> Option<Tick> {
         let now = clock::now();
         if let Err(error) = outcome {
-            if !self.reconnect.is_lost() {
+            if !self.reconnect.is_failing() {
                 tracing::warn!(%error, "heartbeat failed; retrying");
             }
             let ttl = shortest.unwrap_or(DEFAULT_TTL);
-            self.heartbeat_at = Some(now.after(self.reconnect.lost(ttl, fastrand::f64())));
+            self.heartbeat_at = Some(now.after(self.reconnect.failed(ttl, fastrand::f64())));
             return self.heartbeat_at;
         }
-        self.reconnect.found();
+        self.reconnect.succeeded();
         let due = shortest.map(|ttl| now.after(jittered(ttl / 3)));
         // A round for new data may bring the next heartbeat forward, but must not delay it.
         self.heartbeat_at = if scope == RoundScope::News { self.heartbeat_at.min(due).or(due) } else { due };
@@ -91,7 +91,7 @@ impl Shared {
         let mut schedule = self.writers[writer].schedule.lock();
         if schedule.running {
             schedule.again = true;
-        } else if !schedule.reconnect.is_lost() || schedule.next.is_none() {
+        } else if !schedule.reconnect.is_failing() || schedule.next.is_none() {
             let soon = clock::now().after(GATHER_DELAY);
             if schedule.next.is_none_or(|next| next > soon) {
                 self.appoint(writer, &mut schedule, soon);
@@ -103,7 +103,7 @@ impl Shared {
         schedule.appointment += 1;
         schedule.next = Some(at);
         let (appointment, shared) = (schedule.appointment, Arc::downgrade(self));
-        let queue = self.writers[writer].registry.lane();
+        let queue = self.writers[writer].registry.queue();
         self.runtime.at(at, queue, Priority::Heartbeat, move || {
             Shared::run_appointment(&shared, writer, appointment)
         });
@@ -155,7 +155,7 @@ impl Shared {
         instances.sort_by_cached_key(|managed| (managed.instance().instance_id, managed.id));
         let mut rest = instances.as_slice();
         while !rest.is_empty() {
-            let (batch, left) = rest.split_at(batch_end(rest, self.writers[writer].registry.batch()));
+            let (batch, left) = rest.split_at(batch_end(rest, self.writers[writer].registry.batch_size()));
             if let Err(error) = self.batch(writer, batch, scope) {
                 for managed in left {
                     managed.unreachable(writer, &error);
@@ -196,7 +196,7 @@ impl Shared {
         if taken.is_empty() {
             return Ok(Vec::new());
         }
-        let wait = Wait::new(ROUND_TIMEOUT, &self.closing);
+        let wait = WaitLimit::new(ROUND_TIMEOUT, &self.closing);
         let outcomes = self.writers[writer].registry.heartbeat(&entries(taken), &wait);
         let away = away(&outcomes);
         let source = self.writers[writer].registry.source();
@@ -216,7 +216,7 @@ impl Shared {
         if taken.is_empty() {
             return Ok(());
         }
-        let wait = Wait::new(ROUND_TIMEOUT, &self.closing);
+        let wait = WaitLimit::new(ROUND_TIMEOUT, &self.closing);
         let outcomes: Vec<Result<()>> = self.writers[writer].registry.register(&entries(taken), &wait);
         let away = away(&outcomes);
         let (source, count) =
@@ -234,7 +234,7 @@ impl Shared {
     /// Deregisters former identities once the registry holds the present one.
     fn remove_former(&self, writer: usize, managed: &ManagedInstance) -> Result<()> {
         for former in managed.take_former(writer) {
-            let wait = Wait::new(ROUND_TIMEOUT, &self.closing);
+            let wait = WaitLimit::new(ROUND_TIMEOUT, &self.closing);
             if let Err(error) = self.writers[writer].registry.deregister(&former, false, &wait) {
                 managed.return_former(writer, former);
                 return Err(error);
@@ -252,7 +252,7 @@ fn batch_end(instances: &[Arc<ManagedInstance>], size: usize) -> usize {
     end + instances[end..].iter().take_while(|managed| id(managed) == last).count()
 }
 
-fn entries(taken: &[&(&Arc<ManagedInstance>, SentEntry)]) -> Vec<Entry> {
+fn entries(taken: &[&(&Arc<ManagedInstance>, SentEntry)]) -> Vec<RegistryEntry> {
     taken.iter().map(|(_, sent)| sent.entry.clone()).collect()
 }
 

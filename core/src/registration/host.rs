@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::model::Instance;
-use crate::registry::{Registry, Wait};
+use crate::registry::{Registry, WaitLimit};
 
 /// A documentation address (RFC 5737). Nothing is sent to it; only the route is looked up.
 const DOCUMENTATION_ADDRESS: SocketAddr =
@@ -55,7 +55,7 @@ fn is_for_listening(host: &str) -> bool {
 /// This machine's address: the local address of the registry connection, else the source address of outgoing traffic.
 pub(super) fn find<'a>(
     registries: impl Iterator<Item = &'a Arc<dyn Registry>>,
-    wait: &Wait<'_>,
+    wait: &WaitLimit<'_>,
 ) -> Result<String> {
     let mut registries = registries;
     let seen = registries.find_map(|registry| registry.local_ip(wait)).or_else(outgoing_ip);

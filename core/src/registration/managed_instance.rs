@@ -11,7 +11,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::SLICE;
 use crate::model::Instance;
-use crate::registry::{Entry, Health, HeartbeatResult, Wait};
+use crate::registry::{HeartbeatResult, RegistryEntry, ReportedHealth, WaitLimit};
 
 /// How long closing waits for a heartbeat in flight before it deregisters anyway.
 const IN_FLIGHT_HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -42,7 +42,7 @@ pub(super) struct ManagedInstance {
 }
 
 struct ManagedState {
-    entry: Entry,
+    entry: RegistryEntry,
     /// Counts the changes of the data; a registry that confirmed this revision holds the latest data.
     revision: u64,
     published: bool,
@@ -78,15 +78,16 @@ pub(super) enum RoundScope {
 
 /// An entry as it was sent.
 pub(super) struct SentEntry {
-    pub(super) entry: Entry,
+    pub(super) entry: RegistryEntry,
     pub(super) revision: u64,
     pub(super) task: RoundTask,
 }
 
 impl ManagedInstance {
     pub(super) fn new(instance: Instance, writers: usize, id: u64) -> ManagedInstance {
-        let health = if instance.healthy { Health::Unsaid } else { Health::Says(false) };
-        let entry = Entry { instance, generation: generation(), health };
+        let health =
+            if instance.healthy { ReportedHealth::Unspecified } else { ReportedHealth::Reported(false) };
+        let entry = RegistryEntry { instance, generation: generation(), health };
         let data = ManagedState {
             entry,
             revision: 1,
@@ -156,8 +157,8 @@ impl ManagedInstance {
             return Err(Error::new(Kind::Closed, "the registration was closed"));
         }
         let before = data.entry.clone();
-        if instance.healthy != before.instance.healthy || before.health != Health::Unsaid {
-            data.entry.health = Health::Says(instance.healthy);
+        if instance.healthy != before.instance.healthy || before.health != ReportedHealth::Unspecified {
+            data.entry.health = ReportedHealth::Reported(instance.healthy);
         }
         let moved = identity(&instance) != identity(&before.instance);
         if moved {
@@ -267,7 +268,7 @@ impl ManagedInstance {
     }
 
     /// Takes the former identities to deregister, once the registry holds the present one.
-    pub(super) fn take_former(&self, writer: usize) -> Vec<Entry> {
+    pub(super) fn take_former(&self, writer: usize) -> Vec<RegistryEntry> {
         let mut data = self.data.lock();
         let revision = data.revision;
         let at = &mut data.at[writer];
@@ -275,7 +276,7 @@ impl ManagedInstance {
     }
 
     /// Keeps a former identity whose deregistration failed.
-    pub(super) fn return_former(&self, writer: usize, entry: Entry) {
+    pub(super) fn return_former(&self, writer: usize, entry: RegistryEntry) {
         self.data.lock().at[writer].former.push(entry);
     }
 
@@ -283,7 +284,7 @@ impl ManagedInstance {
 
     /// Waits until a registry holds it, or all have answered. Fails only if one refuses the credentials or the
     /// permission.
-    pub(super) fn wait_for_answer(&self, wait: &Wait<'_>) -> Result<()> {
+    pub(super) fn wait_for_answer(&self, wait: &WaitLimit<'_>) -> Result<()> {
         loop {
             // Not under the lock: the caller's code may use this registration.
             wait.interrupt.check()?;
@@ -305,7 +306,7 @@ impl ManagedInstance {
     }
 
     /// Waits until it is registered.
-    pub(super) fn wait_registered(&self, wait: &Wait<'_>) -> Result<()> {
+    pub(super) fn wait_registered(&self, wait: &WaitLimit<'_>) -> Result<()> {
         loop {
             wait.interrupt.check()?;
             let mut data = self.data.lock();
@@ -349,7 +350,7 @@ impl ManagedInstance {
     }
 
     /// Takes every entry that a registry may hold, and whether a heartbeat of it may still arrive there.
-    pub(super) fn take_entries(&self, writer: usize, wait: &Wait<'_>) -> Vec<(Entry, bool)> {
+    pub(super) fn take_entries(&self, writer: usize, wait: &WaitLimit<'_>) -> Vec<(RegistryEntry, bool)> {
         let mut data = self.data.lock();
         let until = wait.deadline.tightened(clock::now().after(IN_FLIGHT_HEARTBEAT_TIMEOUT));
         while data.at[writer].in_flight && !until.passed(clock::now()) {
@@ -395,7 +396,7 @@ impl ManagedState {
         let health = self.entry.health;
         at.known != Some(self.revision)
             || !at.former.is_empty()
-            || (health != Health::Unsaid && health != at.health)
+            || (health != ReportedHealth::Unspecified && health != at.health)
     }
 
     /// The most important error; none while it is registered.
@@ -409,8 +410,10 @@ impl ManagedState {
 
     /// "Healthy again" is sent once; "unhealthy" is sent with every heartbeat.
     fn health_reported(&mut self, sent: &SentEntry) {
-        if sent.entry.health == Health::Says(true) && self.entry.health == Health::Says(true) {
-            self.entry.health = Health::Unsaid;
+        if sent.entry.health == ReportedHealth::Reported(true)
+            && self.entry.health == ReportedHealth::Reported(true)
+        {
+            self.entry.health = ReportedHealth::Unspecified;
         }
     }
 }

@@ -33,7 +33,7 @@ use crate::config::RegistrationConfig;
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::{Closing, Interrupt, SLICE};
 use crate::model::{Instance, default_instance_id};
-use crate::registry::{Registry, Wait};
+use crate::registry::{Registry, WaitLimit};
 use crate::runtime::{self, KeepAlive, Runtime, TaskQueue};
 
 pub use handle::Registration;
@@ -101,7 +101,7 @@ impl Registrations {
             let message = "no registry of this client accepts registrations";
             return Err(Error::new(Kind::Unsupported, message).for_service(instance.service));
         }
-        let wait = Wait::new(REGISTER_TIMEOUT, interrupt);
+        let wait = WaitLimit::new(REGISTER_TIMEOUT, interrupt);
         let instance = shared.complete(instance, &wait)?;
         let managed = shared.open(instance);
         let handle = Registration::new(shared.clone(), managed.clone());
@@ -126,7 +126,7 @@ impl Registrations {
     }
 
     /// Closes all registrations: deregisters within `wait`, then waits for `drain`.
-    pub fn close(&self, drain: Duration, wait: &Wait<'_>) {
+    pub fn close(&self, drain: Duration, wait: &WaitLimit<'_>) {
         if self.shared.is_inherited() {
             return;
         }
@@ -164,7 +164,7 @@ impl Shared {
     }
 
     /// Fills in the missing fields and refuses an invalid instance.
-    fn complete(&self, mut instance: Instance, wait: &Wait<'_>) -> Result<Instance> {
+    fn complete(&self, mut instance: Instance, wait: &WaitLimit<'_>) -> Result<Instance> {
         host::check(&instance)?;
         if instance.host.is_empty() {
             instance.host = match &self.config.host {
@@ -206,7 +206,7 @@ impl Shared {
     }
 
     /// Deregisters; false if it was closed before.
-    fn close(self: &Arc<Self>, managed: &Arc<ManagedInstance>, wait: &Wait<'_>) -> bool {
+    fn close(self: &Arc<Self>, managed: &Arc<ManagedInstance>, wait: &WaitLimit<'_>) -> bool {
         if !managed.begin_closing() {
             return false;
         }

@@ -2,7 +2,7 @@
 
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind};
-use crate::registry::{Entry, Health};
+use crate::registry::{RegistryEntry, ReportedHealth};
 
 /// A registry that restarts loses an instance once. After this many losses in a row another process writes the same
 /// instance id.
@@ -14,14 +14,14 @@ pub(super) struct RegistryStatus {
     /// The revision that the registry confirmed; `None` if none.
     pub(super) known: Option<u64>,
     /// The health it last received.
-    pub(super) health: Health,
+    pub(super) health: ReportedHealth,
     /// Whether the present identity was sent.
     pub(super) sent: bool,
     /// Whether a request without a response may have arrived.
     pub(super) doubtful: bool,
     pub(super) in_flight: bool,
     /// Former identities that are still to be deregistered.
-    pub(super) former: Vec<Entry>,
+    pub(super) former: Vec<RegistryEntry>,
     pub(super) confirmed: Option<Tick>,
     pub(super) beats: u64,
     /// Heartbeats in a row that the registry answered with "unknown".

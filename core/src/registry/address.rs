@@ -1,40 +1,41 @@
-//! Reads the one address that names a registry: `scheme://[user:password@]host:port,…/path?name=value`.
+//! Parses the address of a registry: `scheme://[user:password@]host:port,…/path?name=value`.
 //!
-//! What cannot be right is an `InvalidArgument` that names the part and, where there is one, the nearest right
-//! one. User names, passwords and tokens never show: not in `Debug`, not in [`Address::source`].
+//! A mistake is an `InvalidArgument` that names the part and, if there is one, the nearest valid value. User names,
+//! passwords and tokens are never shown: neither by `Debug` nor by [`Address::source`].
 
 use std::fmt;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
 
-use super::scheme::{Hosts, Path, SCHEMES, Scheme};
 use crate::config::parse_duration;
 use crate::error::{Error, Result};
 use crate::nearest::nearest;
+use crate::registry::scheme::{AddressScheme, HostsRule, PathRule, SCHEMES};
 
-/// Parameters whose values are nobody's business.
+/// Parameters whose values are secret.
 const SECRETS: [&str; 3] = ["token", "password", "secret"];
 
-/// A registry's address, taken apart.
+/// The parsed address of a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     /// `plum`, `memory`, `file`, …
     pub scheme: &'static str,
-    /// The name of a `memory://name`; else empty.
+    /// The name in `memory://name`; otherwise empty.
     pub name: String,
-    /// Who asks.
-    pub user: Option<User>,
-    /// The hosts, in order.
+    /// The user to log in as.
+    pub user: Option<Credentials>,
+    /// The hosts, in the order of the address.
     pub hosts: Vec<HostPort>,
-    /// What follows the hosts, with its first slash and without its last; the scheme's default where it has one.
+    /// The path after the hosts, with its leading slash and without a trailing one; the default of the scheme, if it
+    /// has one and the address has no path.
     pub path: String,
     params: Vec<(String, String)>,
 }
 
-/// A user name and a password; neither ever shows.
+/// A user name and a password. Neither is ever shown.
 #[derive(Clone, PartialEq, Eq)]
-pub struct User {
+pub struct Credentials {
     /// The name.
     pub name: String,
     /// The password.
@@ -44,7 +45,7 @@ pub struct User {
 /// A host and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct HostPort {
-    /// A name or an address, an IPv6 one without brackets.
+    /// A host name or an IP address. IPv6 addresses have no brackets here.
     pub host: String,
     /// The port.
     pub port: u16,
@@ -61,7 +62,7 @@ impl fmt::Display for HostPort {
 }
 
 impl Address {
-    /// Takes an address apart.
+    /// Parses an address.
     ///
     /// ```
     /// use plumline::registry::Address;
@@ -102,7 +103,7 @@ impl Address {
         self.param(name).map(read).transpose()
     }
 
-    /// The address for people to read: without secrets.
+    /// The address without secrets, for logs and messages.
     pub fn source(&self) -> String {
         let hosts: Vec<String> = self.hosts.iter().map(ToString::to_string).collect();
         let shown = self.params.iter().filter(|(name, _)| !SECRETS.contains(&name.as_str()));
@@ -118,7 +119,7 @@ impl fmt::Debug for Address {
     }
 }
 
-fn find_scheme(name: &str) -> Result<&'static Scheme> {
+fn find_scheme(name: &str) -> Result<&'static AddressScheme> {
     if let Some(scheme) = SCHEMES.iter().find(|scheme| scheme.name.eq_ignore_ascii_case(name)) {
         return Ok(scheme);
     }
@@ -126,23 +127,23 @@ fn find_scheme(name: &str) -> Result<&'static Scheme> {
     let known: Vec<&str> = names.clone().collect();
     Err(refuse(match nearest(name, names) {
         Some(near) => format!("unknown registry scheme {name:?}; did you mean {near:?}?"),
-        None => format!("unknown registry scheme {name:?}; there are {}", known.join(", ")),
+        None => format!("unknown registry scheme {name:?}; the schemes are {}", known.join(", ")),
     }))
 }
 
-fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
+fn read_params(scheme: &AddressScheme, query: &str) -> Result<Vec<(String, String)>> {
     let mut params: Vec<(String, String)> = Vec::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         if !scheme.params.contains(&name) {
             let known = || match scheme.params {
-                [] => "takes none".to_owned(),
+                [] => "takes no parameters".to_owned(),
                 some => format!("takes {}", some.join(", ")),
             };
             let hint = match nearest(name, scheme.params.iter().copied()) {
                 Some(near) => format!("did you mean {near:?}?"),
-                None if nearest(name, ["prefix"]).is_some() && matches!(scheme.path, Path::Prefix(_)) => {
-                    format!("it stands behind the hosts: {}/prefix", scheme.example)
+                None if nearest(name, ["prefix"]).is_some() && matches!(scheme.path, PathRule::Prefix(_)) => {
+                    format!("write the prefix after the hosts: {}/prefix", scheme.example)
                 }
                 None => format!("{}:// {}", scheme.name, known()),
             };
@@ -153,63 +154,68 @@ fn read_params(scheme: &Scheme, query: &str) -> Result<Vec<(String, String)>> {
         }
         let value = decode(value, name)?;
         if value.is_empty() || value.chars().any(char::is_control) {
-            return Err(refuse(format!("registry parameter {name:?} is empty or holds control characters")));
+            return Err(refuse(format!(
+                "registry parameter {name:?} is empty or contains control characters"
+            )));
         }
         params.push((name.to_owned(), value));
     }
     Ok(params)
 }
 
-/// A password that is not escaped would be read as hosts, path and parameters, and shown in errors about them.
-fn check_secret(scheme: &Scheme, rest: &str) -> Result<()> {
+/// Finds a password that is not percent-encoded. It would be parsed as hosts, path and parameters, and errors about
+/// them would show it.
+fn check_secret(scheme: &AddressScheme, rest: &str) -> Result<()> {
     let is_split = |at: usize| rest.find(['/', '?']).is_some_and(|end| end < at);
     if scheme.has_user && rest.rfind('@').is_some_and(is_split) {
         return Err(refuse(format!(
-            "the {}:// address has an @ behind a / or ?; in a user, a password or a path write %2F for /, %3F for ?, %40 for @",
+            "the {}:// address has an @ after a / or ?; in a user, a password or a path write %2F for /, %3F for ?, %40 for @",
             scheme.name
         )));
     }
     Ok(())
 }
 
-/// The user and the password before the hosts, and what follows them.
-fn read_user<'a>(scheme: &Scheme, authority: &'a str) -> Result<(Option<User>, &'a str)> {
+/// Splits an authority into the user with password, and the hosts.
+fn read_user<'a>(scheme: &AddressScheme, authority: &'a str) -> Result<(Option<Credentials>, &'a str)> {
     let Some((user, hosts)) = authority.rsplit_once('@') else { return Ok((None, authority)) };
     if !scheme.has_user {
         let instead = if scheme.params.contains(&"token") { "; use ?token=" } else { "" };
-        return Err(refuse(format!("{}:// takes no user and password{instead}", scheme.name)));
+        return Err(refuse(format!("{}:// does not take a user and password{instead}", scheme.name)));
     }
     let Some((name, password)) = user.split_once(':').filter(|(name, _)| !name.is_empty()) else {
         return Err(refuse(format!(
-            "the {}:// address has a user without a password, or the reverse; write user:password@host",
+            "the {}:// address has a user without a password, or a password without a user; write user:password@host",
             scheme.name
         )));
     };
-    let user = User { name: decode(name, "user")?, password: decode(password, "password")? };
+    let user = Credentials { name: decode(name, "user")?, password: decode(password, "password")? };
     Ok((Some(user), hosts))
 }
 
-fn read_authority(scheme: &Scheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
+fn read_authority(scheme: &AddressScheme, authority: &str) -> Result<(String, Vec<HostPort>)> {
     match scheme.hosts {
-        Hosts::Empty | Hosts::MaybePorts(_) if authority.is_empty() => Ok((String::new(), Vec::new())),
-        Hosts::Empty => Err(example(scheme, &format!("has a host, {authority:?}"))),
-        Hosts::Name => Ok((decode(authority, "name")?, Vec::new())),
-        Hosts::MaybePorts(default) => read_hosts(scheme, authority, Some(default)),
-        Hosts::Ports(default) => read_hosts(scheme, authority, default),
+        HostsRule::Empty | HostsRule::MaybePorts(_) if authority.is_empty() => {
+            Ok((String::new(), Vec::new()))
+        }
+        HostsRule::Empty => Err(example(scheme, &format!("has a host, {authority:?}"))),
+        HostsRule::Name => Ok((decode(authority, "name")?, Vec::new())),
+        HostsRule::MaybePorts(default) => read_hosts(scheme, authority, Some(default)),
+        HostsRule::Ports(default) => read_hosts(scheme, authority, default),
     }
 }
 
-fn read_hosts(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<(String, Vec<HostPort>)> {
+fn read_hosts(scheme: &AddressScheme, text: &str, default: Option<u16>) -> Result<(String, Vec<HostPort>)> {
     let hosts: Result<_> = text.split(',').map(|part| read_host(scheme, part.trim(), default)).collect();
     Ok((String::new(), hosts?))
 }
 
-fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPort> {
+fn read_host(scheme: &AddressScheme, text: &str, default: Option<u16>) -> Result<HostPort> {
     let malformed = |what: &str| example(scheme, &format!("has the host {text:?}: {what}"));
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or_else(|| malformed("the bracket is not closed"))?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| malformed("no IPv6 address"))?;
+            host.parse::<std::net::Ipv6Addr>().map_err(|_| malformed("not a valid IPv6 address"))?;
             (host, after.strip_prefix(':').filter(|port| !port.is_empty()))
         }
         None if text.matches(':').count() > 1 => {
@@ -221,27 +227,31 @@ fn read_host(scheme: &Scheme, text: &str, default: Option<u16>) -> Result<HostPo
         return Err(malformed("the host is missing"));
     }
     if !host.chars().all(|c| c.is_alphanumeric() || matches!(c, '.' | '-' | '_' | ':')) {
-        return Err(malformed("that is no host name"));
+        return Err(malformed("not a valid host name"));
     }
     let port = match port {
-        Some(port) => port.parse().ok().filter(|port| *port != 0).ok_or_else(|| malformed("no such port"))?,
+        Some(port) => port
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(|| malformed("the port must be a number from 1 to 65535"))?,
         None => default.ok_or_else(|| malformed("the port is missing"))?,
     };
     Ok(HostPort { host: host.to_owned(), port })
 }
 
-fn read_path(scheme: &Scheme, path: &str) -> Result<String> {
+fn read_path(scheme: &AddressScheme, path: &str) -> Result<String> {
     match (scheme.path, path) {
-        (Path::None, "" | "/") => Ok(String::new()),
-        (Path::None, path) => Err(example(scheme, &format!("has a path, {path:?}"))),
-        (Path::Needed, "") => Err(example(scheme, "has no path")),
-        (Path::Needed, path) => decode(path, "path"),
-        (Path::Prefix(default), "" | "/") => Ok(default.to_owned()),
-        (Path::Prefix(_), path) => {
+        (PathRule::None, "" | "/") => Ok(String::new()),
+        (PathRule::None, path) => Err(example(scheme, &format!("has a path, {path:?}"))),
+        (PathRule::Required, "") => Err(example(scheme, "has no path")),
+        (PathRule::Required, path) => decode(path, "path"),
+        (PathRule::Prefix(default), "" | "/") => Ok(default.to_owned()),
+        (PathRule::Prefix(_), path) => {
             let path = decode(path.trim_end_matches('/'), "path")?;
             if path.contains("//") || path.chars().any(char::is_control) || path.is_empty() {
                 let what =
-                    format!("has the path {path:?}: a step of it is empty, or holds control characters");
+                    format!("has the path {path:?}: a segment is empty or contains control characters");
                 return Err(example(scheme, &what));
             }
             Ok(path)
@@ -252,22 +262,21 @@ fn read_path(scheme: &Scheme, path: &str) -> Result<String> {
 fn decode(text: &str, what: &str) -> Result<String> {
     match percent_decode_str(text).decode_utf8() {
         Ok(decoded) => Ok(decoded.into_owned()),
-        Err(_) => Err(refuse(format!("registry address: {what} is not UTF-8 once its %XX are decoded"))),
+        Err(_) => Err(refuse(format!("registry address: {what} is not valid UTF-8 after percent-decoding"))),
     }
 }
 
-/// Whatever stands before an `@` or after a `?` may be a secret.
+/// Removes everything before an `@` and after a `?`: it may be a secret.
 fn redact(text: &str) -> &str {
     let text = text.split('?').next().unwrap_or_default();
     text.rsplit('@').next().unwrap_or_default()
 }
 
-fn example(scheme: &Scheme, what: &str) -> Error {
+fn example(scheme: &AddressScheme, what: &str) -> Error {
     refuse(format!("the {}:// address {what}; write for example {}", scheme.name, scheme.example))
 }
 
-/// What is too long to be read is shown by its two ends: what is wrong stands at the one, what would be right at the
-/// other.
+/// Shortens a long message to its start, which says what is wrong, and its end, which shows a valid example.
 fn refuse(what: String) -> Error {
     const END: usize = 200;
     let mut places = what.char_indices().map(|(place, _)| place);
@@ -288,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn several_controllers_are_several_hosts() {
+    fn parses_several_hosts() {
         let address = Address::parse("plum://a:1,[::1]:2,b").unwrap();
         let hosts: Vec<String> = address.hosts.iter().map(ToString::to_string).collect();
         assert_eq!(hosts, ["a:1", "[::1]:2", "b:8080"]);
@@ -296,14 +305,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_far_too_long_is_shown_by_its_ends() {
+    fn shortens_a_very_long_error_message() {
         let refused = refused(&format!("etcd://{}:x", "ä".repeat(100_000)));
         assert!(refused.chars().count() < 500, "{refused}");
         assert!(refused.contains("the host \"ää") && refused.ends_with("etcd://127.0.0.1:2379"), "{refused}");
     }
 
     #[test]
-    fn a_token_never_shows() {
+    fn errors_and_debug_never_show_secrets() {
         let address = Address::parse("plum+tls://r.example:1?token=hush%20hush").unwrap();
         assert_eq!(address.param("token"), Some("hush hush"));
         assert!(!format!("{address:?} {}", address.source()).contains("hush"));
@@ -315,35 +324,35 @@ mod tests {
     }
 
     #[test]
-    fn a_mistake_is_named_with_what_would_be_right() {
+    fn names_the_mistake_and_a_valid_value() {
         for (text, says) in [
             ("127.0.0.1:8080", "no scheme"),
             ("plums://a:1", "did you mean \"plum\"?"),
-            ("gopher://a:1", "there are plum, "),
+            ("gopher://a:1", "the schemes are plum, "),
             ("plum://a:1?tokn=x", "did you mean \"token\"?"),
-            ("memory://?token=x", "memory:// takes none"),
+            ("memory://?token=x", "memory:// takes no parameters"),
             ("plum://a:1?token=", "is empty"),
             ("plum://a:1?token=a&token=b", "twice"),
             ("plum://", "the host is missing"),
-            ("plum://a:b", "no such port"),
-            ("plum://a:0", "no such port"),
-            ("plum://a:99999", "no such port"),
+            ("plum://a:b", "the port must be a number"),
+            ("plum://a:0", "the port must be a number"),
+            ("plum://a:99999", "the port must be a number"),
             ("plum://::1:80", "needs brackets"),
             ("plum://[::1:80", "not closed"),
-            ("plum://a b:80", "no host name"),
+            ("plum://a b:80", "not a valid host name"),
             ("plum://a:1/path", "has a path"),
             ("plum+tls://a", "the port is missing"),
             ("static://a", "the port is missing"),
             ("file://host/x.yaml", "has a host"),
             ("file://", "has no path"),
-            ("plum://u:p@a:1", "takes no user and password; use ?token="),
-            ("static://u:p@a:1", "takes no user and password"),
+            ("plum://u:p@a:1", "does not take a user and password; use ?token="),
+            ("static://u:p@a:1", "does not take a user and password"),
             ("etcd://u@a:1", "a user without a password"),
-            ("etcd://:p@a:1", "or the reverse"),
+            ("etcd://:p@a:1", "or a password without a user"),
             ("etcd://me:hu/sh@a:1", "write %2F for /"),
             ("etcd://me:hu?sh@a:1", "%3F for ?"),
-            ("etcd://a:1?prefix=/services", "it stands behind the hosts: etcd://127.0.0.1:2379/prefix"),
-            ("etcd://a:1//services", "a step of it is empty"),
+            ("etcd://a:1?prefix=/services", "write the prefix after the hosts: etcd://127.0.0.1:2379/prefix"),
+            ("etcd://a:1//services", "a segment is empty"),
             ("nacos://a:1/services", "has a path"),
             ("nacos://a:1?namspace=x", "did you mean \"namespace\"?"),
             ("zookeeper://a:1?session=3s", "takes session_timeout"),
@@ -354,7 +363,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_a_password_and_a_prefix_are_read_and_only_the_prefix_shows() {
+    fn parses_user_password_and_prefix_and_shows_only_the_prefix() {
         let address = Address::parse("etcd://me:hu%40sh@a,b:1/services/").unwrap();
         let user = address.user.as_ref().unwrap();
         assert_eq!((user.name.as_str(), user.password.as_str()), ("me", "hu@sh"));
@@ -367,7 +376,7 @@ mod tests {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn nothing_typed_panics(text in ".{0,60}", scheme in 0usize..15) {
+        fn parse_never_panics(text in ".{0,60}", scheme in 0usize..15) {
             let _ = Address::parse(&text);
             let _ = Address::parse(&format!("{}://{text}", SCHEMES[scheme].name));
         }

@@ -1,59 +1,59 @@
-//! Which registration, told by its generation, a place in a registry belongs to.
+//! Which registration, identified by its generation, owns a record in a registry.
 //!
-//! One place may be claimed again by another registration: of another client that shares the registry, or of the same
-//! instance that has moved. What ends then is the earlier claim, and not what lies there.
+//! Another registration may claim the same record: one of another client that shares the registry, or one of the same
+//! instance after it has moved. When the earlier registration ends, only its claim ends; the record stays.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
-use super::Entry;
+use crate::registry::types::RegistryEntry;
 use crate::sync::Mutex;
 
-/// Places by what names them in that registry.
+/// The owning generation of each record, by the key of the record in that registry.
 pub(super) struct Claims<K> {
-    by: Mutex<HashMap<K, String>>,
+    owners: Mutex<HashMap<K, String>>,
 }
 
 impl<K: Hash + Eq> Claims<K> {
     pub(super) fn new() -> Claims<K> {
-        Claims { by: Mutex::default() }
+        Claims { owners: Mutex::default() }
     }
 
-    /// From now on it is this one's.
-    pub(super) fn make(&self, place: K, entry: &Entry) {
-        self.by.lock().insert(place, entry.generation.clone());
+    /// Makes this registration the owner.
+    pub(super) fn claim(&self, key: K, entry: &RegistryEntry) {
+        self.owners.lock().insert(key, entry.generation.clone());
     }
 
-    /// It is no longer this one's; false where another one has taken it.
-    pub(super) fn drop(&self, place: &K, entry: &Entry) -> bool {
-        let mut by = self.by.lock();
-        let is_taken = by.get(place).is_some_and(|generation| *generation != entry.generation);
+    /// Ends the claim of this registration; false if another one owns the record now.
+    pub(super) fn release(&self, key: &K, entry: &RegistryEntry) -> bool {
+        let mut owners = self.owners.lock();
+        let is_taken = owners.get(key).is_some_and(|generation| *generation != entry.generation);
         if !is_taken {
-            by.remove(place);
+            owners.remove(key);
         }
         !is_taken
     }
 
-    /// Whether it is another one's.
-    pub(super) fn is_taken(&self, place: &K, entry: &Entry) -> bool {
-        self.by.lock().get(place).is_some_and(|generation| *generation != entry.generation)
+    /// Whether another registration owns the record.
+    pub(super) fn is_claimed_by_other(&self, key: &K, entry: &RegistryEntry) -> bool {
+        self.owners.lock().get(key).is_some_and(|generation| *generation != entry.generation)
     }
 }
 
 #[cfg(feature = "etcd")]
 impl<K: Hash + Eq + Clone> Claims<K> {
-    /// Whether it is this one's.
-    pub(super) fn is_of(&self, place: &K, entry: &Entry) -> bool {
-        self.by.lock().get(place) == Some(&entry.generation)
+    /// Whether this registration owns the record.
+    pub(super) fn is_claimed_by(&self, key: &K, entry: &RegistryEntry) -> bool {
+        self.owners.lock().get(key) == Some(&entry.generation)
     }
 
-    /// Whether it is anybody's.
-    pub(super) fn is_claimed(&self, place: &K) -> bool {
-        self.by.lock().contains_key(place)
+    /// Whether any registration owns the record.
+    pub(super) fn is_claimed(&self, key: &K) -> bool {
+        self.owners.lock().contains_key(key)
     }
 
-    /// Every place that is somebody's.
-    pub(super) fn all(&self) -> std::collections::HashSet<K> {
-        self.by.lock().keys().cloned().collect()
+    /// The keys of all records that have an owner.
+    pub(super) fn keys(&self) -> std::collections::HashSet<K> {
+        self.owners.lock().keys().cloned().collect()
     }
 }

@@ -1,45 +1,45 @@
-//! Several registries in an order: the first that answers is believed, the others wait for it to fail.
+//! Several registries in order of preference: the first one that answers is used, the others stand by.
 //!
 //! ```text
-//!   first ── answers ──► told
-//!     └─ lost ─► second is watched and told, under another epoch ─┐
-//!     ┌─────────────── first answers again ◄───────────────────────┘
-//!     └─► first is told again, in full, under another epoch; the second is let go
+//!   first ── answers ──► its updates are forwarded
+//!     └─ fails ─► second is watched too; its updates are forwarded, under another epoch ─┐
+//!     ┌─────────────── first answers again ◄─────────────────────────────────────────────┘
+//!     └─► first is forwarded again, in full, under another epoch; the watch on the second ends
 //! ```
 //!
-//! Only when all are lost is the catalog told of a loss. Every switch is another epoch, so that what the one does
-//! not list although the other did is not believed gone before it has had time to register there. Registrations
-//! take no part in this: they go to each of the registries, whichever is read.
+//! The catalog sees a failure only when all registries fail. Every switch changes the epoch. An endpoint that the new
+//! registry does not list, although the previous one did, therefore counts as gone only after it has had time to
+//! register there. Registrations are not affected: they always go to every registry.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
-use super::web::is_away;
-use super::{Absence, Registry, RegistryUpdate, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
+use crate::registry::http_host::is_outage;
+use crate::registry::types::{Absence, Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
-/// Registries in the order in which they are asked.
-pub struct Failover {
+/// Several registries in the order in which they are tried.
+pub struct FailoverRegistry {
     source: Arc<str>,
     registries: Vec<Arc<dyn Registry>>,
-    /// Which of them did not answer when last heard of.
+    /// Which of them did not answer the last time.
     down: Mutex<Vec<bool>>,
 }
 
-impl Failover {
-    /// At least two of them.
-    pub fn new(registries: Vec<Arc<dyn Registry>>) -> Failover {
+impl FailoverRegistry {
+    /// A failover over at least two registries.
+    pub fn new(registries: Vec<Arc<dyn Registry>>) -> FailoverRegistry {
         let sources: Vec<&str> = registries.iter().map(|registry| &**registry.source()).collect();
         let source = sources.join(", ").into();
         let down = Mutex::new(vec![false; registries.len()]);
-        Failover { source, registries, down }
+        FailoverRegistry { source, registries, down }
     }
 
-    /// Which one is believed: the first that is not down; the first of all where all are.
+    /// The registry in use: the first one that is not down, or the first one if all are down.
     fn active(&self) -> usize {
         self.down.lock().iter().position(|down| !down).unwrap_or_default()
     }
@@ -52,16 +52,20 @@ impl Failover {
         self.down.lock().iter().all(|down| *down)
     }
 
-    /// Asks in order; those that are down only when nobody else answers.
-    fn ask<T>(&self, wait: &Wait<'_>, question: impl Fn(usize, &dyn Registry) -> Result<T>) -> Result<T> {
+    /// Tries the registries in order; the ones that are down come last.
+    fn try_each<T>(
+        &self,
+        wait: &WaitLimit<'_>,
+        request: impl Fn(usize, &dyn Registry) -> Result<T>,
+    ) -> Result<T> {
         let mut order: Vec<usize> = (0..self.registries.len()).collect();
         let down = self.down.lock().clone();
         order.sort_by_key(|index| down[*index]);
         let mut outcome = Err(Error::new(Kind::Internal, "no registry"));
         for index in order {
-            outcome = question(index, &*self.registries[index]);
+            outcome = request(index, &*self.registries[index]);
             match &outcome {
-                Err(error) if is_away(error) && wait.left().is_ok() => self.set_down(index, true),
+                Err(error) if is_outage(error) && wait.remaining().is_ok() => self.set_down(index, true),
                 Err(_) => return outcome,
                 Ok(_) => {
                     self.set_down(index, false);
@@ -73,15 +77,16 @@ impl Failover {
     }
 }
 
-/// What one of them said, as what all of them say: even one that cannot forget knows nothing of what only another
-/// one was told.
-fn under_its_name(index: usize, heard: RegistryUpdate) -> RegistryUpdate {
-    let epoch = format!("{index} {}", heard.epoch.unwrap_or_default());
-    let absence = if heard.absence == Absence::Final { Absence::WhenSettled } else { heard.absence };
-    RegistryUpdate { epoch: Some(epoch), absence, ..heard }
+/// The update of one registry as an update of the failover. Even a registry that cannot lose registrations does not
+/// know the ones that went only to another registry.
+fn as_failover_update(index: usize, update: RegistryUpdate) -> RegistryUpdate {
+    let epoch = format!("{index} {}", update.epoch.unwrap_or_default());
+    let absence =
+        if update.absence == Absence::Authoritative { Absence::AfterSettling } else { update.absence };
+    RegistryUpdate { epoch: Some(epoch), absence, ..update }
 }
 
-impl Registry for Failover {
+impl Registry for FailoverRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -94,183 +99,190 @@ impl Registry for Failover {
         self.registries[self.active()].ttl()
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        self.registries[0].lane()
+    fn queue(&self) -> &Arc<TaskQueue> {
+        self.registries[0].queue()
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
-        self.ask(wait, |index, registry| Ok(under_its_name(index, registry.read(service, wait)?)))
+    fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
+        self.try_each(wait, |index, registry| Ok(as_failover_update(index, registry.read(service, wait)?)))
     }
 
-    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
-        self.ask(wait, |_, registry| registry.services(wait))
+    fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
+        self.try_each(wait, |_, registry| registry.services(wait))
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-        let wishes = Wishes { watches: self.registries.iter().map(|_| None).collect(), ..Wishes::default() };
-        let hub =
-            Arc::new(Hub { failover: self, sink, wishes: Mutex::new(wishes), speaking: Mutex::new(()) });
-        let active = hub.failover.active();
-        hub.turn_to(active);
-        Box::new(Following(hub))
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
+        let state = FailoverState {
+            watches: self.registries.iter().map(|_| None).collect(),
+            ..FailoverState::default()
+        };
+        let watcher = Arc::new(FailoverWatcher {
+            failover: self,
+            sink,
+            state: Mutex::new(state),
+            forwarding: Mutex::new(()),
+        });
+        let active = watcher.failover.active();
+        watcher.watch_up_to(active);
+        Box::new(FailoverWatchHandle(watcher))
     }
 
-    fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
         self.registries.iter().find_map(|registry| registry.local_ip(wait))
     }
 }
 
-/// A watch on one of them, from the moment it is begun.
-type Begun = OnceLock<Box<dyn Watch>>;
+/// The watch on one of them; empty until it has been started.
+type StartedWatch = OnceLock<Box<dyn WatchHandle>>;
 
-/// The watch on whichever is believed.
-struct Following(Arc<Hub>);
+/// The handle of the watch on the registry in use.
+struct FailoverWatchHandle(Arc<FailoverWatcher>);
 
-struct Hub {
-    failover: Arc<Failover>,
-    sink: Arc<dyn Sink>,
-    wishes: Mutex<Wishes>,
-    /// Held while the catalog is told something, so that what one said last is not overtaken by another.
-    speaking: Mutex<()>,
+struct FailoverWatcher {
+    failover: Arc<FailoverRegistry>,
+    sink: Arc<dyn UpdateSink>,
+    state: Mutex<FailoverState>,
+    /// Held while the catalog is notified, so that updates of two registries cannot overtake each other.
+    forwarding: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Wishes {
-    watches: Vec<Option<Arc<Begun>>>,
-    /// Whose word was told last.
-    told: Option<usize>,
-    wanted: BTreeSet<String>,
+struct FailoverState {
+    watches: Vec<Option<Arc<StartedWatch>>>,
+    /// The registry whose update was forwarded last.
+    forwarded: Option<usize>,
+    subscribed: BTreeSet<String>,
     all: bool,
 }
 
-impl Hub {
-    /// Watches this registry, and those before it, which may answer again; lets go of those behind it.
-    fn turn_to(self: &Arc<Self>, active: usize) {
+impl FailoverWatcher {
+    /// Watches this registry and the ones before it, which may answer again, and ends the watches on the ones after it.
+    fn watch_up_to(self: &Arc<Self>, active: usize) {
         let mut released = Vec::new();
         for index in 0..self.failover.registries.len() {
-            let begun = {
-                let mut wishes = self.wishes.lock();
-                match (&wishes.watches[index], index <= active) {
+            let new_watch = {
+                let mut state = self.state.lock();
+                match (&state.watches[index], index <= active) {
                     (None, true) => {
                         let watch = Arc::new(OnceLock::new());
-                        wishes.watches[index] = Some(watch.clone());
+                        state.watches[index] = Some(watch.clone());
                         Some(watch)
                     }
                     (Some(_), false) => {
-                        released.push(wishes.watches[index].take());
+                        released.push(state.watches[index].take());
                         None
                     }
                     _ => None,
                 }
             };
-            if let Some(watch) = begun {
-                self.begin(index, &watch);
+            if let Some(watch) = new_watch {
+                self.start_watch(index, &watch);
             }
         }
-        drop(released); // after the lock: ending a watch may take locks of its own
+        drop(released); // outside the lock: ending a watch may take other locks
     }
 
-    fn begin(self: &Arc<Self>, index: usize, watch: &Begun) {
-        let ear = Arc::new(Ear { hub: Arc::downgrade(self), index });
-        let watch = watch.get_or_init(|| self.failover.registries[index].clone().watch(ear));
-        // Read only now: what is wished for from here on finds the watch.
-        let (wanted, all) = {
-            let wishes = self.wishes.lock();
-            (wishes.wanted.clone(), wishes.all)
+    fn start_watch(self: &Arc<Self>, index: usize, watch: &StartedWatch) {
+        let sink = Arc::new(FailoverSink { watcher: Arc::downgrade(self), index });
+        let watch = watch.get_or_init(|| self.failover.registries[index].clone().watch(sink));
+        // Read only after the watch was stored: a later subscription finds it there.
+        let (subscribed, all) = {
+            let state = self.state.lock();
+            (state.subscribed.clone(), state.all)
         };
-        wanted.iter().for_each(|service| watch.want(service));
+        subscribed.iter().for_each(|service| watch.subscribe(service));
         if all {
-            watch.want_all();
+            watch.subscribe_all();
         }
     }
 
-    fn each(&self, tell: impl Fn(&(dyn Watch + 'static))) {
-        let watches: Vec<_> = self.wishes.lock().watches.iter().flatten().cloned().collect();
-        watches.iter().filter_map(|watch| watch.get()).for_each(|watch| tell(&**watch));
+    fn for_each_watch(&self, apply: impl Fn(&(dyn WatchHandle + 'static))) {
+        let watches: Vec<_> = self.state.lock().watches.iter().flatten().cloned().collect();
+        watches.iter().filter_map(|watch| watch.get()).for_each(|watch| apply(&**watch));
     }
 
-    fn heard(self: &Arc<Self>, index: usize, heard: RegistryUpdate) {
+    fn on_update(self: &Arc<Self>, index: usize, update: RegistryUpdate) {
         self.failover.set_down(index, false);
         let active = self.failover.active();
         if index != active {
             return;
         }
-        self.turn_to(active);
-        let speaking = self.speaking.lock();
+        self.watch_up_to(active);
+        let forwarding = self.forwarding.lock();
         if index != self.failover.active() {
-            return; // one before it answered meanwhile
+            return; // a preferred registry has answered in the meantime
         }
         let is_switch = {
-            let mut wishes = self.wishes.lock();
-            // A name once told is asked about ever after: its end is to be seen too.
-            wishes.wanted.extend(heard.lists.iter().map(|(service, _)| service.clone()));
-            wishes.told.replace(index).is_some_and(|told| told != index)
+            let mut state = self.state.lock();
+            // A name that was reported once is watched from then on, so that its end is noticed too.
+            state.subscribed.extend(update.lists.iter().map(|(service, _)| service.clone()));
+            state.forwarded.replace(index).is_some_and(|forwarded| forwarded != index)
         };
-        // What the other one told is not confirmed by this one.
-        let confirms_all = heard.confirms_all && !is_switch;
-        self.sink.heard(under_its_name(index, RegistryUpdate { confirms_all, ..heard }));
-        drop(speaking);
+        // This registry does not confirm what another one reported.
+        let confirms_all = update.confirms_all && !is_switch;
+        self.sink.on_update(as_failover_update(index, RegistryUpdate { confirms_all, ..update }));
+        drop(forwarding);
         if is_switch {
-            tracing::warn!(source = %self.failover.registries[index].source(), "this registry is read from now on");
-            // It may take for told what was left out while another one was believed.
-            let wanted = self.wishes.lock().wanted.clone();
-            self.each(|watch| wanted.iter().for_each(|service| watch.refresh(service)));
+            tracing::warn!(source = %self.failover.registries[index].source(), "switched to this registry");
+            // It may not send again what was ignored while another registry was in use.
+            let subscribed = self.state.lock().subscribed.clone();
+            self.for_each_watch(|watch| subscribed.iter().for_each(|service| watch.refresh(service)));
         }
     }
 
-    fn lost(self: &Arc<Self>, index: usize, error: Error) {
+    fn on_failure(self: &Arc<Self>, index: usize, error: Error) {
         self.failover.set_down(index, true);
         if self.failover.is_all_down() {
-            // Whichever answers first is believed.
-            self.turn_to(self.failover.registries.len() - 1);
-            self.sink.lost(error);
+            // The first one that answers is used.
+            self.watch_up_to(self.failover.registries.len() - 1);
+            self.sink.on_failure(error);
         } else {
-            self.turn_to(self.failover.active());
+            self.watch_up_to(self.failover.active());
         }
     }
 }
 
-impl Watch for Following {
-    fn want(&self, service: &str) {
-        self.0.wishes.lock().wanted.insert(service.to_owned());
-        self.0.each(|watch| watch.want(service));
+impl WatchHandle for FailoverWatchHandle {
+    fn subscribe(&self, service: &str) {
+        self.0.state.lock().subscribed.insert(service.to_owned());
+        self.0.for_each_watch(|watch| watch.subscribe(service));
     }
 
-    fn forget(&self, service: &str) {
-        self.0.wishes.lock().wanted.remove(service);
-        self.0.each(|watch| watch.forget(service));
+    fn unsubscribe(&self, service: &str) {
+        self.0.state.lock().subscribed.remove(service);
+        self.0.for_each_watch(|watch| watch.unsubscribe(service));
     }
 
-    fn want_all(&self) {
-        self.0.wishes.lock().all = true;
-        self.0.each(Watch::want_all);
+    fn subscribe_all(&self) {
+        self.0.state.lock().all = true;
+        self.0.for_each_watch(WatchHandle::subscribe_all);
     }
 
     fn refresh(&self, service: &str) {
-        self.0.each(|watch| watch.refresh(service));
+        self.0.for_each_watch(|watch| watch.refresh(service));
     }
 }
 
-/// Hears one of them.
-struct Ear {
-    hub: Weak<Hub>,
+/// Receives the updates of one registry.
+struct FailoverSink {
+    watcher: Weak<FailoverWatcher>,
     index: usize,
 }
 
-impl Sink for Ear {
-    fn heard(&self, heard: RegistryUpdate) {
-        if let Some(hub) = self.hub.upgrade() {
-            hub.heard(self.index, heard);
+impl UpdateSink for FailoverSink {
+    fn on_update(&self, update: RegistryUpdate) {
+        if let Some(watcher) = self.watcher.upgrade() {
+            watcher.on_update(self.index, update);
         }
     }
 
-    fn lost(&self, error: Error) {
-        if let Some(hub) = self.hub.upgrade() {
-            hub.lost(self.index, error);
+    fn on_failure(&self, error: Error) {
+        if let Some(watcher) = self.watcher.upgrade() {
+            watcher.on_failure(self.index, error);
         }
     }
 
-    fn is_used(&self, service: &str) -> bool {
-        self.hub.upgrade().is_some_and(|hub| hub.sink.is_used(service))
+    fn is_in_use(&self, service: &str) -> bool {
+        self.watcher.upgrade().is_some_and(|watcher| watcher.sink.is_in_use(service))
     }
 }

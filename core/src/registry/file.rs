@@ -1,6 +1,6 @@
-//! `file:///path/services.yaml` (or `.json`, `.toml`): endpoints kept in a file, read again when it changes.
+//! `file:///path/services.yaml` (or `.json`, `.toml`): endpoints in a file, which is read again when it changes.
 //!
-//! The file holds services, each a list of endpoints. Only `host` and `port` must be there:
+//! The file maps services to lists of endpoints. Only `host` and `port` are required:
 //!
 //! ```yaml
 //! orders:
@@ -11,8 +11,8 @@
 //! ```
 //!
 //! In TOML a service is `[[orders]]`. `"10.0.0.7:8080"` is short for host and port.
-//! A change is seen within a second by its time, size or inode. An edit that cannot be read changes nothing:
-//! the last good list stays, and the mistake is logged and shown as the registry's last error.
+//! A change is detected within a second by the modification time, size or inode of the file. If the new content cannot be
+//! read, the last valid list stays, and the mistake is logged and shown as the last error of the registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -24,50 +24,55 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use serde::Deserialize;
 
-use super::resolve::Resolver;
-use super::{Absence, Address, Listing, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Never;
 use crate::model::{Endpoint, Labels, default_instance_id};
+use crate::registry::address::Address;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
+use crate::registry::types::{
+    Absence, Listing, Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle,
+};
 use crate::runtime::{Priority, Runtime, TaskQueue};
 
-const LOOK: Duration = Duration::from_millis(500);
+/// How often the file is checked for changes.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The registry in a file.
-pub(super) struct File {
+/// A registry in a file.
+pub(super) struct FileRegistry {
     source: Arc<str>,
     path: PathBuf,
-    lane: Arc<TaskQueue>,
+    queue: Arc<TaskQueue>,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
-    seen: Mutex<Seen>,
+    loaded: Mutex<LoadedFile>,
 }
 
-type Services = BTreeMap<String, Vec<Row>>;
+type FileServices = BTreeMap<String, Vec<FileEndpoint>>;
 
-/// What was last read.
+/// The result of the last read.
 #[derive(Default)]
-struct Seen {
-    mark: Option<Mark>,
-    services: Option<Arc<Services>>,
-    /// Counts the lists that differed from the one before.
+struct LoadedFile {
+    stamp: Option<FileStamp>,
+    services: Option<Arc<FileServices>>,
+    /// The number of lists so far that differed from the one before.
     version: u64,
     error: Option<Error>,
 }
 
-/// Tells one state of the file from another.
+/// Identifies one state of the file.
 #[derive(Clone, Copy, PartialEq, Eq)]
-struct Mark {
+struct FileStamp {
     modified: (i64, i64),
     size: u64,
     inode: u64,
 }
 
-/// One endpoint as the file has it.
+/// The fields of one endpoint in the file.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fields {
+struct EndpointFields {
     host: String,
     port: u16,
     #[serde(default = "http")]
@@ -86,32 +91,32 @@ struct Fields {
     instance_id: String,
 }
 
-/// `host: …, port: …`, or `"host:port"` for short.
+/// An endpoint: `host: …, port: …`, or `"host:port"` for short.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(try_from = "Written")]
-struct Row(Fields);
+#[serde(try_from = "RawEndpoint")]
+struct FileEndpoint(EndpointFields);
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Written {
+enum RawEndpoint {
     Short(String),
     Long(serde_json::Value),
 }
 
-impl TryFrom<Written> for Row {
+impl TryFrom<RawEndpoint> for FileEndpoint {
     type Error = String;
 
-    fn try_from(written: Written) -> std::result::Result<Row, String> {
-        let value = match written {
-            Written::Long(value) => value,
-            Written::Short(text) => {
+    fn try_from(raw: RawEndpoint) -> std::result::Result<FileEndpoint, String> {
+        let value = match raw {
+            RawEndpoint::Long(value) => value,
+            RawEndpoint::Short(text) => {
                 let address = Address::parse(&format!("static://{text}")).map_err(|e| e.to_string())?;
-                let [host] = &address.hosts[..] else { return Err(format!("{text:?} is no host:port")) };
+                let [host] = &address.hosts[..] else { return Err(format!("{text:?} is not host:port")) };
                 serde_json::json!({ "host": host.host, "port": host.port })
             }
         };
-        // Read a second time, so that a mistake is named and not only "matches no variant".
-        serde_json::from_value(value).map(Row).map_err(|error| error.to_string())
+        // Deserialized in a second step, so that the error names the mistake instead of "matches no variant".
+        serde_json::from_value(value).map(FileEndpoint).map_err(|error| error.to_string())
     }
 }
 
@@ -127,55 +132,55 @@ const fn yes() -> bool {
     true
 }
 
-impl File {
-    /// The registry of this address. The file need not be there yet.
-    pub(super) fn new(address: &Address, setup: &Setup) -> Result<File> {
+impl FileRegistry {
+    /// The registry of this address. The file need not exist yet.
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<FileRegistry> {
         let path = PathBuf::from(&address.path);
         format_of(&path)?;
-        Ok(File {
+        Ok(FileRegistry {
             source: address.source().into(),
             path,
-            lane: TaskQueue::new(1),
+            queue: TaskQueue::new(1),
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
-            seen: Mutex::default(),
+            loaded: Mutex::default(),
         })
     }
 
-    /// Looks at the file: the list that counts, its version, and what is wrong with the file.
-    fn look(&self) -> (Option<Arc<Services>>, u64, Option<Error>) {
-        let mut seen = self.seen.lock();
-        let mark = Mark::of(&self.path);
-        if mark.is_none() || mark != seen.mark {
-            seen.mark = mark;
-            self.take(&mut seen, read(&self.path));
+    /// Checks the file. Returns the list in effect, its version, and the error of the last read.
+    fn reload(&self) -> (Option<Arc<FileServices>>, u64, Option<Error>) {
+        let mut loaded = self.loaded.lock();
+        let stamp = FileStamp::of(&self.path);
+        if stamp.is_none() || stamp != loaded.stamp {
+            loaded.stamp = stamp;
+            self.apply(&mut loaded, read(&self.path));
         }
-        (seen.services.clone(), seen.version, seen.error.clone())
+        (loaded.services.clone(), loaded.version, loaded.error.clone())
     }
 
-    fn take(&self, seen: &mut Seen, read: Result<Services>) {
+    fn apply(&self, loaded: &mut LoadedFile, read: Result<FileServices>) {
         match read {
             Ok(services) => {
-                seen.version += u64::from(seen.services.as_deref() != Some(&services));
-                seen.services = Some(Arc::new(services));
-                seen.error = None;
+                loaded.version += u64::from(loaded.services.as_deref() != Some(&services));
+                loaded.services = Some(Arc::new(services));
+                loaded.error = None;
             }
             Err(error) => {
-                if seen.error.as_ref().map(Error::message) != Some(error.message()) {
-                    let kept = seen.services.is_some();
+                if loaded.error.as_ref().map(Error::message) != Some(error.message()) {
+                    let kept = loaded.services.is_some();
                     tracing::warn!(source = %self.source, %error, kept, "the registry file cannot be read");
                 }
-                seen.error = Some(error);
+                loaded.error = Some(error);
             }
         }
     }
 
-    fn listing(&self, services: &Services, service: &str, wait: &Wait<'_>) -> Listing {
+    fn listing(&self, services: &FileServices, service: &str, wait: &WaitLimit<'_>) -> Listing {
         let rows = services.get(service).into_iter().flatten();
-        let endpoints = rows.flat_map(|Row(fields)| {
+        let endpoints = rows.flat_map(|FileEndpoint(fields)| {
             let addresses = self.resolver.resolve(&fields.host, wait).unwrap_or_else(|error| {
-                tracing::debug!(source = %self.source, host = %fields.host, %error, "a host was left out");
+                tracing::debug!(source = %self.source, host = %fields.host, %error, "skipped an endpoint: its host cannot be resolved");
                 Vec::new()
             });
             addresses.into_iter().map(|ip| self.endpoint(service, fields, ip)).collect::<Vec<_>>()
@@ -183,7 +188,7 @@ impl File {
         Listing { endpoints: endpoints.collect(), removed: Vec::new() }
     }
 
-    fn endpoint(&self, service: &str, fields: &Fields, ip: IpAddr) -> Endpoint {
+    fn endpoint(&self, service: &str, fields: &EndpointFields, ip: IpAddr) -> Endpoint {
         let named = !fields.instance_id.is_empty();
         Endpoint {
             instance_id: if named {
@@ -203,54 +208,55 @@ impl File {
         }
     }
 
-    fn heard(lists: Vec<(String, Listing)>) -> RegistryUpdate {
-        RegistryUpdate { absence: Absence::Final, lists, ..RegistryUpdate::default() }
+    fn update_with(lists: Vec<(String, Listing)>) -> RegistryUpdate {
+        RegistryUpdate { absence: Absence::Authoritative, lists, ..RegistryUpdate::default() }
     }
 }
 
-impl Mark {
-    fn of(path: &Path) -> Option<Mark> {
+impl FileStamp {
+    fn of(path: &Path) -> Option<FileStamp> {
         let meta = std::fs::metadata(path).ok()?;
-        Some(Mark { modified: (meta.mtime(), meta.mtime_nsec()), size: meta.size(), inode: meta.ino() })
+        Some(FileStamp { modified: (meta.mtime(), meta.mtime_nsec()), size: meta.size(), inode: meta.ino() })
     }
 }
 
 #[derive(Clone, Copy)]
-enum Format {
+enum FileFormat {
     Json,
     Toml,
     Yaml,
 }
 
-fn format_of(path: &Path) -> Result<Format> {
+fn format_of(path: &Path) -> Result<FileFormat> {
     match path.extension().and_then(|ending| ending.to_str()).unwrap_or_default() {
-        "json" => Ok(Format::Json),
-        "toml" => Ok(Format::Toml),
-        "yaml" | "yml" => Ok(Format::Yaml),
-        _ => {
-            Err(Error::invalid(format!("{}: a registry file ends in .yaml, .json or .toml", path.display())))
-        }
+        "json" => Ok(FileFormat::Json),
+        "toml" => Ok(FileFormat::Toml),
+        "yaml" | "yml" => Ok(FileFormat::Yaml),
+        _ => Err(Error::invalid(format!(
+            "{}: the name of a registry file must end in .yaml, .json or .toml",
+            path.display()
+        ))),
     }
 }
 
-fn read(path: &Path) -> Result<Services> {
+fn read(path: &Path) -> Result<FileServices> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| Error::new(Kind::Unavailable, format!("{}: {error}", path.display())))?;
     parse(format_of(path)?, &text)
         .map_err(|what| Error::new(Kind::Protocol, format!("{}: {what}", path.display())))
 }
 
-fn parse(format: Format, text: &str) -> std::result::Result<Services, String> {
-    let services: Option<Services> = match format {
-        Format::Json => serde_json::from_str(text).map_err(|error| error.to_string())?,
-        Format::Toml => toml::from_str(text).map_err(|error| error.to_string())?,
+fn parse(format: FileFormat, text: &str) -> std::result::Result<FileServices, String> {
+    let services: Option<FileServices> = match format {
+        FileFormat::Json => serde_json::from_str(text).map_err(|error| error.to_string())?,
+        FileFormat::Toml => toml::from_str(text).map_err(|error| error.to_string())?,
         // An empty YAML document is null.
-        Format::Yaml => serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?,
+        FileFormat::Yaml => serde_yaml_ng::from_str(text).map_err(|error| error.to_string())?,
     };
     Ok(services.unwrap_or_default())
 }
 
-impl Registry for File {
+impl Registry for FileRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -259,23 +265,25 @@ impl Registry for File {
         false
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
-        match self.look() {
-            (Some(services), ..) => {
-                Ok(File::heard(vec![(service.to_owned(), self.listing(&services, service, wait))]))
-            }
+    fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
+        match self.reload() {
+            (Some(services), ..) => Ok(FileRegistry::update_with(vec![(
+                service.to_owned(),
+                self.listing(&services, service, wait),
+            )])),
             (None, _, error) => {
-                Err(error.unwrap_or_else(|| Error::new(Kind::Unavailable, "the registry file is not there")))
+                Err(error
+                    .unwrap_or_else(|| Error::new(Kind::Unavailable, "the registry file does not exist")))
             }
         }
     }
 
-    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
-        let (services, _, error) = self.look();
+    fn services(&self, _: &WaitLimit<'_>) -> Result<Vec<String>> {
+        let (services, _, error) = self.reload();
         match (services, error) {
             (Some(services), _) => Ok(services.keys().cloned().collect()),
             (None, Some(error)) => Err(error),
@@ -283,105 +291,107 @@ impl Registry for File {
         }
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-        let looking = Arc::new(Looking { file: self, sink, wanted: Mutex::default() });
-        looking.again();
-        Box::new(Watching(looking))
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
+        let watcher = Arc::new(FileWatcher { file: self, sink, subscriptions: Mutex::default() });
+        watcher.schedule_check();
+        Box::new(FileWatchHandle(watcher))
     }
 
-    fn read_only(&self) -> Error {
-        Error::new(Kind::Unsupported, format!("{} is a file: nothing can register there", self.source))
+    fn read_only_error(&self) -> Error {
+        Error::new(Kind::Unsupported, format!("{} is a file: instances cannot register there", self.source))
     }
 
-    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, _: &WaitLimit<'_>) -> Option<IpAddr> {
         None
     }
 }
 
-/// A watch: looks at the file twice a second.
-struct Looking {
-    file: Arc<File>,
-    sink: Arc<dyn Sink>,
-    wanted: Mutex<Wanted>,
+/// A watch: checks the file twice a second.
+struct FileWatcher {
+    file: Arc<FileRegistry>,
+    sink: Arc<dyn UpdateSink>,
+    subscriptions: Mutex<FileSubscriptions>,
 }
 
 #[derive(Default)]
-struct Wanted {
+struct FileSubscriptions {
     services: BTreeSet<String>,
     all: bool,
     version: u64,
-    was_wrong: bool,
+    was_invalid: bool,
 }
 
-struct Watching(Arc<Looking>);
+struct FileWatchHandle(Arc<FileWatcher>);
 
-impl Looking {
-    fn again(self: &Arc<Self>) {
-        let looking = Arc::downgrade(self);
-        self.file.runtime.after(LOOK, &self.file.lane, Priority::Poll, move || Looking::look(&looking));
+impl FileWatcher {
+    fn schedule_check(self: &Arc<Self>) {
+        let watcher = Arc::downgrade(self);
+        self.file
+            .runtime
+            .after(CHECK_INTERVAL, &self.file.queue, Priority::Poll, move || FileWatcher::check(&watcher));
     }
 
-    fn look(looking: &Weak<Looking>) {
-        let Some(looking) = looking.upgrade() else { return };
-        let (services, version, error) = looking.file.look();
-        let (news, healed, broke) = looking.compare(version, error.is_some());
-        if let (Some(services), true) = (&services, news || healed) {
-            looking.tell(services, &looking.names(services));
+    fn check(watcher: &Weak<FileWatcher>) {
+        let Some(watcher) = watcher.upgrade() else { return };
+        let (services, version, error) = watcher.file.reload();
+        let (changed, recovered, failed) = watcher.compare(version, error.is_some());
+        if let (Some(services), true) = (&services, changed || recovered) {
+            watcher.report(services, &watcher.names(services));
         }
-        if let (Some(error), true) = (error, broke) {
-            looking.sink.lost(error);
+        if let (Some(error), true) = (error, failed) {
+            watcher.sink.on_failure(error);
         }
-        looking.again();
+        watcher.schedule_check();
     }
 
-    /// Whether the list is another one, the file can be read again, the file can no longer be read.
-    fn compare(&self, version: u64, is_wrong: bool) -> (bool, bool, bool) {
-        let mut wanted = self.wanted.lock();
-        let news = std::mem::replace(&mut wanted.version, version) != version;
-        let was_wrong = std::mem::replace(&mut wanted.was_wrong, is_wrong);
-        (news, was_wrong && !is_wrong, is_wrong && !was_wrong)
+    /// Whether the list has changed, whether the file can be read again, and whether it can no longer be read.
+    fn compare(&self, version: u64, is_invalid: bool) -> (bool, bool, bool) {
+        let mut subscriptions = self.subscriptions.lock();
+        let changed = std::mem::replace(&mut subscriptions.version, version) != version;
+        let was_invalid = std::mem::replace(&mut subscriptions.was_invalid, is_invalid);
+        (changed, was_invalid && !is_invalid, is_invalid && !was_invalid)
     }
 
-    fn names(&self, services: &Services) -> BTreeSet<String> {
-        let mut wanted = self.wanted.lock();
-        if wanted.all {
-            wanted.services.extend(services.keys().cloned());
+    fn names(&self, services: &FileServices) -> BTreeSet<String> {
+        let mut subscriptions = self.subscriptions.lock();
+        if subscriptions.all {
+            subscriptions.services.extend(services.keys().cloned());
         }
-        wanted.services.clone()
+        subscriptions.services.clone()
     }
 
-    fn tell(&self, services: &Services, names: &BTreeSet<String>) {
-        let wait = Wait::new(self.file.timeout, &Never);
+    fn report(&self, services: &FileServices, names: &BTreeSet<String>) {
+        let wait = WaitLimit::new(self.file.timeout, &Never);
         let lists = names.iter().map(|name| (name.clone(), self.file.listing(services, name, &wait)));
-        self.sink.heard(File::heard(lists.collect()));
+        self.sink.on_update(FileRegistry::update_with(lists.collect()));
     }
 }
 
-impl Watch for Watching {
-    fn want(&self, service: &str) {
-        self.0.wanted.lock().services.insert(service.to_owned());
+impl WatchHandle for FileWatchHandle {
+    fn subscribe(&self, service: &str) {
+        self.0.subscriptions.lock().services.insert(service.to_owned());
         self.refresh(service);
     }
 
-    fn forget(&self, service: &str) {
-        self.0.wanted.lock().services.remove(service);
+    fn unsubscribe(&self, service: &str) {
+        self.0.subscriptions.lock().services.remove(service);
     }
 
-    fn want_all(&self) {
-        self.0.wanted.lock().all = true;
-        let looking = self.0.clone();
-        self.0.file.runtime.post(&self.0.file.lane, Priority::Poll, move || {
-            if let (Some(services), ..) = looking.file.look() {
-                looking.tell(&services, &looking.names(&services));
+    fn subscribe_all(&self) {
+        self.0.subscriptions.lock().all = true;
+        let watcher = self.0.clone();
+        self.0.file.runtime.post(&self.0.file.queue, Priority::Poll, move || {
+            if let (Some(services), ..) = watcher.file.reload() {
+                watcher.report(&services, &watcher.names(&services));
             }
         });
     }
 
     fn refresh(&self, service: &str) {
-        let (looking, service) = (self.0.clone(), service.to_owned());
-        self.0.file.runtime.post(&self.0.file.lane, Priority::Poll, move || match looking.file.look() {
-            (Some(services), ..) => looking.tell(&services, &BTreeSet::from([service])),
-            (None, _, Some(error)) => looking.sink.lost(error),
+        let (watcher, service) = (self.0.clone(), service.to_owned());
+        self.0.file.runtime.post(&self.0.file.queue, Priority::Poll, move || match watcher.file.reload() {
+            (Some(services), ..) => watcher.report(&services, &BTreeSet::from([service])),
+            (None, _, Some(error)) => watcher.sink.on_failure(error),
             (None, ..) => {}
         });
     }
@@ -399,45 +409,45 @@ mod tests {
         "orders = [{ host = '10.0.0.7', port = 8080, version = 'v2', weight = 10 }, '10.0.0.8:81']";
 
     #[test]
-    fn the_three_formats_say_the_same() {
-        let yaml = parse(Format::Yaml, YAML).unwrap();
-        assert_eq!(parse(Format::Json, JSON).unwrap(), yaml);
-        assert_eq!(parse(Format::Toml, TOML).unwrap(), yaml);
+    fn json_toml_and_yaml_parse_to_the_same_list() {
+        let yaml = parse(FileFormat::Yaml, YAML).unwrap();
+        assert_eq!(parse(FileFormat::Json, JSON).unwrap(), yaml);
+        assert_eq!(parse(FileFormat::Toml, TOML).unwrap(), yaml);
         assert_eq!(yaml["orders"][0].0.weight, 10);
         assert_eq!((yaml["orders"][1].0.port, yaml["orders"][1].0.protocol.as_str()), (81, "http"));
-        assert!(parse(Format::Yaml, "").unwrap().is_empty());
+        assert!(parse(FileFormat::Yaml, "").unwrap().is_empty());
     }
 
     #[test]
-    fn a_mistake_in_the_file_is_named() {
+    fn names_the_mistake_in_a_file() {
         for (text, says) in [
             ("orders: [{ host: a, prot: 1 }]", "prot"),
             ("orders: [{ host: a, port: 99999 }]", "99999"),
-            ("orders: [ 'a:b' ]", "no such port"),
+            ("orders: [ 'a:b' ]", "the port must be a number"),
             ("orders: [ { port: 1 } ]", "host"),
         ] {
-            let error = parse(Format::Yaml, text).unwrap_err();
+            let error = parse(FileFormat::Yaml, text).unwrap_err();
             assert!(error.contains(says), "{text}: {error}");
         }
     }
 
     #[test]
-    fn a_broken_edit_keeps_the_last_good_list() {
+    fn keeps_the_last_valid_list_after_a_broken_edit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("services.yaml");
         std::fs::write(&path, YAML).unwrap();
         let address = Address::parse(&format!("file://{}", path.display())).unwrap();
-        let file = File::new(&address, &super::super::open::tests::setup()).unwrap();
+        let file = FileRegistry::new(&address, &crate::registry::setup::test_setup()).unwrap();
         let count = || {
-            let heard = file.read("orders", &Wait::new(Duration::from_secs(1), &Never)).unwrap();
-            heard.lists[0].1.endpoints.len()
+            let update = file.read("orders", &WaitLimit::new(Duration::from_secs(1), &Never)).unwrap();
+            update.lists[0].1.endpoints.len()
         };
         assert_eq!(count(), 2);
         std::fs::write(&path, "orders: [ {").unwrap();
         assert_eq!(count(), 2);
-        assert!(file.look().2.is_some());
+        assert!(file.reload().2.is_some());
         std::fs::write(&path, "orders: [ 10.0.0.1:1 ]").unwrap();
-        assert_eq!((count(), file.look().2.is_none()), (1, true));
+        assert_eq!((count(), file.reload().2.is_none()), (1, true));
         std::fs::remove_file(&path).unwrap();
         assert_eq!(count(), 1);
     }

@@ -1,7 +1,7 @@
-//! What registries that speak gRPC share: one of their servers, how it is reached, what its refusals mean.
+//! The gRPC part that etcd and Nacos share: a server, a connection to it, and the meaning of its errors.
 //!
-//! A [`Line`] is one connection. It is never mended behind our back: when it breaks, every request on it fails,
-//! and whoever holds it connects anew, here or elsewhere.
+//! A [`GrpcConnection`] does not reconnect by itself. When it breaks, every request on it fails, and its owner opens a
+//! new one, to the same server or another.
 
 use std::future::Future;
 use std::io;
@@ -21,95 +21,103 @@ use tokio_rustls::TlsConnector;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status};
 
-use super::address::HostPort;
-use super::foreign::{self, SHOWN};
-use super::resolve::Resolver;
-use super::{Setup, Wait};
 use crate::error::{Error, Kind, Result};
+use crate::registry::address::HostPort;
+use crate::registry::protocol_probe::{self, MAX_SHOWN};
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
+use crate::registry::types::WaitLimit;
 use crate::sync::Mutex;
 use crate::transport::tls;
 
-/// What stands for first bytes that TLS hides: the beginning of a frame of settings.
+/// Stands for the first bytes of a TLS connection, which are encrypted: the start of a SETTINGS frame.
 const ENCRYPTED: &[u8] = &[0, 0, 0, 4];
 
-/// One server of a registry.
-pub(super) struct Door {
+/// One server of a registry that speaks gRPC.
+pub(super) struct GrpcServer {
     name: HostPort,
-    /// For messages.
+    /// The name of the server in messages.
     label: Arc<str>,
     tls: Option<tls::Name>,
     connect_timeout: Duration,
-    names: Arc<Resolver>,
-    /// Which of the name's addresses is tried; moved on by every failure.
-    turn: AtomicUsize,
+    resolver: Arc<Resolver>,
+    /// Which address of the host name is tried next. Every failure advances it.
+    next_address: AtomicUsize,
 }
 
-/// A connection to it.
+/// A connection to a gRPC server.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(super) struct GrpcConnection {
     pub(super) channel: Channel,
-    said: Arc<Said>,
+    first_bytes: Arc<FirstBytes>,
     address: SocketAddr,
     label: Arc<str>,
 }
 
-impl Door {
-    /// A server, reached over TLS where `secure`. Fails only for what the settings of TLS say.
+impl GrpcServer {
+    /// A server, reached over TLS if `secure`. Fails only if the TLS settings are invalid.
     pub(super) fn new(
         name: &HostPort,
         scheme: &'static str,
         secure: bool,
-        setup: &Setup,
-        names: Arc<Resolver>,
-    ) -> Result<Door> {
+        setup: &RegistrySetup,
+        resolver: Arc<Resolver>,
+    ) -> Result<GrpcServer> {
         let verified = setup.tls.server_name.as_deref().unwrap_or(&name.host);
         let tls = secure.then(|| tls::Name::over(verified, &setup.tls, tls::Protocol::Http2)).transpose()?;
         let connect_timeout = setup.connect_timeout;
         let label = format!("{scheme}://{name}").into();
-        Ok(Door { name: name.clone(), label, tls, connect_timeout, names, turn: AtomicUsize::new(0) })
+        Ok(GrpcServer {
+            name: name.clone(),
+            label,
+            tls,
+            connect_timeout,
+            resolver,
+            next_address: AtomicUsize::new(0),
+        })
     }
 
-    /// The same, called otherwise in messages.
+    /// The same server with another name in messages.
     #[cfg(feature = "nacos")]
-    pub(super) fn called(self, label: String) -> Door {
-        Door { label: label.into(), ..self }
+    pub(super) fn with_label(self, label: String) -> GrpcServer {
+        GrpcServer { label: label.into(), ..self }
     }
 
-    /// Connects. A server that does not answer a ping within `keep_alive`, sent after as long a silence, has
-    /// broken the line.
-    pub(super) async fn connect(&self, keep_alive: Duration) -> Result<Line> {
+    /// Connects. A ping is sent after `keep_alive` without traffic; the connection counts as broken if the server does
+    /// not answer it within `keep_alive`.
+    pub(super) async fn connect(&self, keep_alive: Duration) -> Result<GrpcConnection> {
         let connected = self.open(keep_alive).await;
         if connected.is_err() {
-            self.turn.fetch_add(1, Ordering::Relaxed);
+            self.next_address.fetch_add(1, Ordering::Relaxed);
         }
         connected
     }
 
-    async fn open(&self, keep_alive: Duration) -> Result<Line> {
-        let failed = |kind: Kind, what: String| Error::new(kind, format!("{}: {what}", self.label));
-        let away = |what: String| failed(Kind::Unavailable, format!("could not connect: {what}"));
-        let late = |_| failed(Kind::Timeout, "could not connect in time".into());
+    async fn open(&self, keep_alive: Duration) -> Result<GrpcConnection> {
+        let labeled = |kind: Kind, what: String| Error::new(kind, format!("{}: {what}", self.label));
+        let unavailable = |what: String| labeled(Kind::Unavailable, format!("could not connect: {what}"));
+        let late = |_| labeled(Kind::Timeout, "could not connect in time".into());
         let address = self.address().await?;
         let socket = timeout(self.connect_timeout, TcpStream::connect(address)).await.map_err(late)?;
-        let socket = socket.map_err(|error| away(error.to_string()))?;
-        socket.set_nodelay(true).map_err(|error| away(error.to_string()))?;
-        let said = Arc::new(Said::default());
+        let socket = socket.map_err(|error| unavailable(error.to_string()))?;
+        socket.set_nodelay(true).map_err(|error| unavailable(error.to_string()))?;
+        let first_bytes = Arc::new(FirstBytes::default());
         if self.tls.is_some() {
-            said.note(ENCRYPTED);
+            first_bytes.record(ENCRYPTED);
         }
-        let socket = Socket { socket, said: self.tls.is_none().then(|| said.clone()) };
-        let stream: Box<dyn Stream> = match &self.tls {
+        let socket = RecordingSocket { socket, first_bytes: self.tls.is_none().then(|| first_bytes.clone()) };
+        let stream: Box<dyn AsyncStream> = match &self.tls {
             None => Box::new(socket),
             Some(tls::Name { server_name, config }) => {
                 let connector = TlsConnector::from(config.clone());
-                let agreed = timeout(self.connect_timeout, connector.connect(server_name.clone(), socket));
-                let agreed = agreed.await.map_err(late)?;
-                Box::new(agreed.map_err(|error| failed(Kind::Protocol, format!("TLS failed: {error}")))?)
+                let handshake = timeout(self.connect_timeout, connector.connect(server_name.clone(), socket));
+                let encrypted = handshake.await.map_err(late)?;
+                Box::new(encrypted.map_err(|error| labeled(Kind::Protocol, format!("TLS failed: {error}")))?)
             }
         };
         let uri: Uri = format!("http://{}", self.name)
             .parse()
-            .map_err(|error| Error::invalid(format!("{}: no authority: {error}", self.label)))?;
+            .map_err(|error| Error::invalid(format!("{}: not a valid authority: {error}", self.label)))?;
         let endpoint = Endpoint::from(uri)
             .http2_keep_alive_interval(keep_alive)
             .keep_alive_timeout(keep_alive)
@@ -119,61 +127,61 @@ impl Door {
             let stream = stream.lock().take().map(TokioIo::new);
             async move { stream.ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected)) }
         });
-        let spoken =
+        let connected =
             timeout(self.connect_timeout, endpoint.connect_with_connector(once)).await.map_err(late)?;
-        let channel = spoken.map_err(|error| away(deepest(&error)))?;
-        Ok(Line { channel, said, address, label: self.label.clone() })
+        let channel = connected.map_err(|error| unavailable(innermost(&error)))?;
+        Ok(GrpcConnection { channel, first_bytes, address, label: self.label.clone() })
     }
 
     async fn address(&self) -> Result<SocketAddr> {
-        let ips = self.names.found(&self.name.host, self.connect_timeout).await?;
-        let ip = ips.get(self.turn.load(Ordering::Relaxed) % ips.len().max(1));
-        let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.name.host));
-        ip.map(|ip| (*ip, self.name.port).into()).ok_or_else(none)
+        let ips = self.resolver.resolve_async(&self.name.host, self.connect_timeout).await?;
+        let ip = ips.get(self.next_address.load(Ordering::Relaxed) % ips.len().max(1));
+        let no_address = || Error::new(Kind::Unavailable, format!("{} has no address", self.name.host));
+        ip.map(|ip| (*ip, self.name.port).into()).ok_or_else(no_address)
     }
 
-    /// This machine's address on the way to it.
-    pub(super) fn local_ip(&self, wait: &Wait<'_>) -> Option<std::net::IpAddr> {
-        self.names.local_ip_towards(&self.name, wait)
+    /// The address of this machine on the route to the server.
+    pub(super) fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<std::net::IpAddr> {
+        self.resolver.local_ip_towards(&self.name, wait)
     }
 }
 
-impl Line {
-    /// For messages.
+impl GrpcConnection {
+    /// The name of the server in messages.
     pub(super) fn label(&self) -> &str {
         &self.label
     }
 
-    /// One request, one answer, within a time.
-    pub(super) async fn ask<T>(
+    /// Waits for the response to one request, at most this long.
+    pub(super) async fn request<T>(
         &self,
-        at_most: Duration,
+        limit: Duration,
         request: impl Future<Output = std::result::Result<tonic::Response<T>, Status>>,
     ) -> Result<T> {
-        match timeout(at_most, request).await {
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
+        match timeout(limit, request).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
             Ok(Err(status)) => {
-                self.listen_again().await;
-                Err(self.failed(&status))
+                self.probe_after_silence().await;
+                Err(self.error_for(&status))
             }
-            Err(_) => Err(Error::new(Kind::Timeout, format!("{}: no answer in time", self.label))),
+            Err(_) => Err(Error::new(Kind::Timeout, format!("{}: no response in time", self.label))),
         }
     }
 
-    /// What hung up without a word is asked once more what it is.
-    async fn listen_again(&self) {
-        if self.said.is_something() {
+    /// Probes a server that closed the connection without a response, to find out what it is.
+    async fn probe_after_silence(&self) {
+        if self.first_bytes.is_some() {
             return;
         }
-        if let Some(word) = foreign::introduction(self.address).await {
-            self.said.note(&word);
+        if let Some(bytes) = protocol_probe::probe_http(self.address).await {
+            self.first_bytes.record(&bytes);
         }
     }
 
-    /// What a refusal, or a broken line, means.
-    pub(super) fn failed(&self, status: &Status) -> Error {
-        if let Some(other) = self.said.something_else() {
-            let message = format!("{} does not speak gRPC; {other}", self.label);
+    /// The error for a gRPC status or a broken connection.
+    pub(super) fn error_for(&self, status: &Status) -> Error {
+        if let Some(unexpected) = self.first_bytes.unexpected() {
+            let message = format!("{} does not speak gRPC; {unexpected}", self.label);
             return Error::new(Kind::Protocol, message);
         }
         let kind = match status.code() {
@@ -182,21 +190,24 @@ impl Line {
             Code::DeadlineExceeded => Kind::Timeout,
             Code::InvalidArgument | Code::OutOfRange | Code::FailedPrecondition => Kind::InvalidArgument,
             Code::Unimplemented | Code::DataLoss => Kind::Protocol,
-            // An answer, and a clear one: the line is as good as before.
+            // A definite response: the connection is intact.
             Code::NotFound => Kind::NotFound,
             Code::ResourceExhausted => Kind::Overloaded,
             _ => Kind::Unavailable,
         };
-        let why = std::error::Error::source(status).map(deepest);
+        let why = std::error::Error::source(status).map(innermost);
         let message = match why {
-            Some(why) if self.said.is_something() => format!("{}: connection broke: {why}", self.label),
+            Some(why) if self.first_bytes.is_some() => format!("{}: connection broke: {why}", self.label),
             Some(why) => {
-                format!("{} hung up without a word; does it want TLS, or speak no gRPC? ({why})", self.label)
+                format!(
+                    "{} closed the connection without a response; does it require TLS, or is it not a gRPC server? ({why})",
+                    self.label
+                )
             }
             None if status.code() == Code::Unimplemented => {
-                let said = Some(status.message()).filter(|said| !said.is_empty());
-                let said = said.unwrap_or_else(|| status.code().description());
-                format!("{} is a gRPC server of another kind: {said:?}", self.label)
+                let text = Some(status.message()).filter(|text| !text.is_empty());
+                let text = text.unwrap_or_else(|| status.code().description());
+                format!("{} is another kind of gRPC server: {text:?}", self.label)
             }
             None => format!("{}: {}", self.label, status.message()),
         };
@@ -204,47 +215,47 @@ impl Line {
     }
 }
 
-/// The error that others only wrap.
-fn deepest(error: &(dyn std::error::Error + 'static)) -> String {
+/// The innermost error of a chain of sources.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     std::iter::successors(Some(error), |error| error.source())
         .last()
         .map(ToString::to_string)
         .unwrap_or_default()
 }
 
-/// The first bytes that a server sent.
+/// The first bytes that a server has sent.
 #[derive(Default)]
-struct Said(Mutex<Vec<u8>>);
+struct FirstBytes(Mutex<Vec<u8>>);
 
-impl Said {
-    fn note(&self, bytes: &[u8]) {
-        let mut said = self.0.lock();
-        let room = SHOWN.saturating_sub(said.len());
-        said.extend_from_slice(&bytes[..bytes.len().min(room)]);
+impl FirstBytes {
+    fn record(&self, bytes: &[u8]) {
+        let mut first = self.0.lock();
+        let room = MAX_SHOWN.saturating_sub(first.len());
+        first.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    fn is_something(&self) -> bool {
+    fn is_some(&self) -> bool {
         !self.0.lock().is_empty()
     }
 
-    /// What it said, if that is not how HTTP/2 begins.
-    fn something_else(&self) -> Option<String> {
-        let said = self.0.lock();
-        (said.len() > 3 && !foreign::is_http2(&said)).then(|| foreign::shown(&said))
+    /// A description of these bytes, unless they are the start of an HTTP/2 connection.
+    fn unexpected(&self) -> Option<String> {
+        let first = self.0.lock();
+        (first.len() > 3 && !protocol_probe::is_http2(&first)).then(|| protocol_probe::describe(&first))
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+trait AsyncStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> AsyncStream for T {}
 
-/// A socket that never raises SIGPIPE (a vectored write would) and notes what is said first.
-struct Socket {
+/// A socket that never raises SIGPIPE (a vectored write would) and records the first bytes that arrive.
+struct RecordingSocket {
     socket: TcpStream,
-    said: Option<Arc<Said>>,
+    first_bytes: Option<Arc<FirstBytes>>,
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for RecordingSocket {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -252,25 +263,25 @@ impl AsyncRead for Socket {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if let Some(said) = &self.said {
-            let news = &buffer.filled()[before..];
-            said.note(news);
-            if said.0.lock().len() >= SHOWN {
-                self.said = None;
+        if let Some(first_bytes) = &self.first_bytes {
+            let received = &buffer.filled()[before..];
+            first_bytes.record(received);
+            if first_bytes.0.lock().len() >= MAX_SHOWN {
+                self.first_bytes = None;
             }
         }
         read
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for RecordingSocket {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
-        if let (Poll::Ready(Err(_)), Some(said)) = (&written, &self.said) {
-            // Whoever hangs up may have said why, and nobody will read it after this.
-            let mut word = [0; SHOWN];
-            if let Ok((length, _)) = recv(&self.socket, &mut word[..], RecvFlags::DONTWAIT) {
-                said.note(&word[..length]);
+        if let (Poll::Ready(Err(_)), Some(first_bytes)) = (&written, &self.first_bytes) {
+            // The server may have sent the reason before it closed the connection. Nothing reads it after this error.
+            let mut bytes = [0; MAX_SHOWN];
+            if let Ok((length, _)) = recv(&self.socket, &mut bytes[..], RecvFlags::DONTWAIT) {
+                first_bytes.record(&bytes[..length]);
             }
         }
         written

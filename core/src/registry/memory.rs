@@ -1,7 +1,7 @@
-//! `memory://`: a registry within this program. Without a name it belongs to one client; with a name it is
-//! shared by every client of the process that uses that name.
+//! `memory://`: a registry within this process. Without a name it belongs to one client; with a name, all clients of
+//! the process that use this name share it.
 //!
-//! It can neither fail nor forget, so nothing expires, and what is missing is gone.
+//! It can neither fail nor lose registrations. So nothing expires, and an endpoint that is missing is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -10,59 +10,60 @@ use std::sync::{Arc, Weak};
 use crate::sync::Mutex;
 use arc_swap::ArcSwap;
 
-use super::{
-    Absence, Entry, HeartbeatResult, Listing, RecordId, Registry, RegistryUpdate, Sink, Wait, Watch,
-};
 use crate::error::Result;
 use crate::model::Endpoint;
+use crate::registry::types::{
+    Absence, HeartbeatResult, Listing, RecordId, Registry, RegistryEntry, RegistryUpdate, UpdateSink,
+    WaitLimit, WatchHandle,
+};
 use crate::runtime::{self, TaskQueue};
 
-/// The registry in memory.
-pub struct Memory {
+/// A registry in memory.
+pub struct MemoryRegistry {
     source: Arc<str>,
-    lane: Arc<TaskQueue>,
-    book: Mutex<Book>,
-    /// Held while listeners are told, so that they hear of changes in their order.
-    telling: Mutex<()>,
+    queue: Arc<TaskQueue>,
+    store: Mutex<MemoryStore>,
+    /// Held while subscribers are notified, so that they receive the changes in order.
+    notifying: Mutex<()>,
 }
 
 #[derive(Default)]
-struct Book {
+struct MemoryStore {
     services: BTreeMap<String, BTreeMap<RecordId, Endpoint>>,
-    listeners: Vec<Weak<Listener>>,
+    subscribers: Vec<Weak<MemorySubscriber>>,
 }
 
-struct Listener {
-    sink: Arc<dyn Sink>,
-    interest: Mutex<Interest>,
+struct MemorySubscriber {
+    sink: Arc<dyn UpdateSink>,
+    subscribed: Mutex<SubscribedServices>,
 }
 
 #[derive(Default)]
-struct Interest {
+struct SubscribedServices {
     services: BTreeSet<String>,
     all: bool,
 }
 
-/// By name and process: after a fork the child begins anew, for the parent's locks may be held.
-type Shared = HashMap<(u64, String), Weak<Memory>>;
-static SHARED: std::sync::LazyLock<ArcSwap<Shared>> = std::sync::LazyLock::new(ArcSwap::default);
+/// By process generation and name. A forked child gets new registries, because locks of the parent may be held.
+type SharedRegistries = HashMap<(u64, String), Weak<MemoryRegistry>>;
+static SHARED: std::sync::LazyLock<ArcSwap<SharedRegistries>> = std::sync::LazyLock::new(ArcSwap::default);
 
-impl Memory {
-    /// A registry of its own.
-    pub fn new() -> Arc<Memory> {
-        Memory::named("")
+impl MemoryRegistry {
+    /// A private registry.
+    pub fn new() -> Arc<MemoryRegistry> {
+        MemoryRegistry::named("")
     }
 
-    /// The registry that this process shares under this name.
-    pub fn shared(name: &str) -> Arc<Memory> {
+    /// The registry with this name, shared within the process.
+    pub fn shared(name: &str) -> Arc<MemoryRegistry> {
         if name.is_empty() {
-            return Memory::new();
+            return MemoryRegistry::new();
         }
         let key = (runtime::generation(), name.to_owned());
-        let fresh = Memory::named(name);
+        let fresh = MemoryRegistry::named(name);
         let mut chosen = fresh.clone();
         SHARED.rcu(|shared| {
-            let mut shared = Shared::clone(shared);
+            let mut shared = SharedRegistries::clone(shared);
             shared.retain(|_, registry| registry.strong_count() > 0);
             chosen = shared.get(&key).and_then(Weak::upgrade).unwrap_or_else(|| fresh.clone());
             shared.insert(key.clone(), Arc::downgrade(&chosen));
@@ -71,77 +72,77 @@ impl Memory {
         chosen
     }
 
-    fn named(name: &str) -> Arc<Memory> {
-        Arc::new(Memory {
+    fn named(name: &str) -> Arc<MemoryRegistry> {
+        Arc::new(MemoryRegistry {
             source: format!("memory://{name}").into(),
-            lane: TaskQueue::new(1),
-            book: Mutex::default(),
-            telling: Mutex::default(),
+            queue: TaskQueue::new(1),
+            store: Mutex::default(),
+            notifying: Mutex::default(),
         })
     }
 
-    /// Replaces everything of a service.
+    /// Replaces all endpoints of a service.
     pub fn publish(&self, service: &str, endpoints: Vec<Endpoint>) {
         let source = self.source.to_string();
-        let own = |mut endpoint: Endpoint| {
+        let owned = |mut endpoint: Endpoint| {
             service.clone_into(&mut endpoint.service);
             endpoint.source.clone_from(&source);
             (RecordId::of(&endpoint), endpoint)
         };
-        self.book.lock().services.insert(service.to_owned(), endpoints.into_iter().map(own).collect());
-        self.tell(service);
+        self.store.lock().services.insert(service.to_owned(), endpoints.into_iter().map(owned).collect());
+        self.notify(service);
     }
 
-    fn tell(&self, service: &str) {
-        let _telling = self.telling.lock();
-        let (heard, listeners) = {
-            let mut book = self.book.lock();
-            book.listeners.retain(|listener| listener.strong_count() > 0);
-            (book.heard(service), book.listeners.clone())
+    fn notify(&self, service: &str) {
+        let _notifying = self.notifying.lock();
+        let (update, subscribers) = {
+            let mut store = self.store.lock();
+            store.subscribers.retain(|subscriber| subscriber.strong_count() > 0);
+            (store.update_for(service), store.subscribers.clone())
         };
-        for listener in listeners.iter().filter_map(Weak::upgrade) {
-            if listener.interest.lock().includes(service) {
-                listener.sink.heard(heard.clone());
+        for subscriber in subscribers.iter().filter_map(Weak::upgrade) {
+            if subscriber.subscribed.lock().includes(service) {
+                subscriber.sink.on_update(update.clone());
             }
         }
     }
 
-    fn write(&self, entry: &Entry) {
+    fn write(&self, entry: &RegistryEntry) {
         let endpoint = self.endpoint(entry);
         let service = endpoint.service.clone();
-        self.book
+        self.store
             .lock()
             .services
             .entry(service.clone())
             .or_default()
             .insert(RecordId::of(&endpoint), endpoint);
-        self.tell(&service);
+        self.notify(&service);
     }
 
-    fn endpoint(&self, entry: &Entry) -> Endpoint {
+    fn endpoint(&self, entry: &RegistryEntry) -> Endpoint {
         let instance = &entry.instance;
-        // Validated when it was registered; a name would have been resolved by then.
+        // The host was validated at registration; a name has been resolved by then.
         let ip = instance.host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let mut endpoint = Endpoint::new(&instance.service, ip, instance.port);
         endpoint.host.clone_from(&instance.host);
         endpoint.instance_id.clone_from(&instance.instance_id);
         endpoint.protocol.clone_from(&instance.protocol);
         endpoint.version.clone_from(&instance.version);
-        endpoint.labels = super::carried_labels(instance);
+        endpoint.labels = super::encode_labels(instance);
         endpoint.weight = instance.weight;
         endpoint.zone.clone_from(&instance.zone);
-        endpoint.healthy = entry.is_well();
+        endpoint.healthy = entry.is_healthy();
         endpoint.source = self.source.to_string();
         endpoint.generation.clone_from(&entry.generation);
         endpoint
     }
 }
 
-impl Book {
-    fn heard(&self, service: &str) -> RegistryUpdate {
+impl MemoryStore {
+    fn update_for(&self, service: &str) -> RegistryUpdate {
         let records = self.services.get(service).into_iter().flat_map(BTreeMap::values);
         RegistryUpdate {
-            absence: Absence::Final,
+            absence: Absence::Authoritative,
             lists: vec![(
                 service.to_owned(),
                 Listing { endpoints: records.cloned().collect(), removed: Vec::new() },
@@ -151,13 +152,13 @@ impl Book {
     }
 }
 
-impl Interest {
+impl SubscribedServices {
     fn includes(&self, service: &str) -> bool {
         self.all || self.services.contains(service)
     }
 }
 
-impl Registry for Memory {
+impl Registry for MemoryRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -166,87 +167,87 @@ impl Registry for Memory {
         true
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, _: &Wait<'_>) -> Result<RegistryUpdate> {
-        Ok(self.book.lock().heard(service))
+    fn read(&self, service: &str, _: &WaitLimit<'_>) -> Result<RegistryUpdate> {
+        Ok(self.store.lock().update_for(service))
     }
 
-    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
-        let book = self.book.lock();
-        let offered = book.services.iter().filter(|(_, records)| !records.is_empty());
+    fn services(&self, _: &WaitLimit<'_>) -> Result<Vec<String>> {
+        let store = self.store.lock();
+        let offered = store.services.iter().filter(|(_, records)| !records.is_empty());
         Ok(offered.map(|(name, _)| name.clone()).collect())
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-        let listener = Arc::new(Listener { sink, interest: Mutex::default() });
-        self.book.lock().listeners.push(Arc::downgrade(&listener));
-        Box::new(Watching { memory: self, listener })
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
+        let subscriber = Arc::new(MemorySubscriber { sink, subscribed: Mutex::default() });
+        self.store.lock().subscribers.push(Arc::downgrade(&subscriber));
+        Box::new(MemoryWatchHandle { memory: self, subscriber })
     }
 
-    fn register(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<()>> {
-        let write = |entry: &Entry| {
+    fn register(&self, entries: &[RegistryEntry], _: &WaitLimit<'_>) -> Vec<Result<()>> {
+        let write = |entry: &RegistryEntry| {
             self.write(entry);
             Ok(())
         };
         entries.iter().map(write).collect()
     }
 
-    fn heartbeat(&self, entries: &[Entry], _: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
-        let book = self.book.lock();
-        let kept = |entry: &Entry| {
+    fn heartbeat(&self, entries: &[RegistryEntry], _: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
+        let store = self.store.lock();
+        let renew = |entry: &RegistryEntry| {
             let wanted = self.endpoint(entry);
-            let known = book.services.get(&wanted.service).and_then(|all| all.get(&RecordId::of(&wanted)));
+            let known = store.services.get(&wanted.service).and_then(|all| all.get(&RecordId::of(&wanted)));
             Ok(if known == Some(&wanted) { HeartbeatResult::Renewed } else { HeartbeatResult::Unknown })
         };
-        entries.iter().map(kept).collect()
+        entries.iter().map(renew).collect()
     }
 
-    fn deregister(&self, entry: &Entry, _doubtful: bool, _: &Wait<'_>) -> Result<()> {
+    fn deregister(&self, entry: &RegistryEntry, _doubtful: bool, _: &WaitLimit<'_>) -> Result<()> {
         let gone = self.endpoint(entry);
-        if let Some(records) = self.book.lock().services.get_mut(&gone.service) {
+        if let Some(records) = self.store.lock().services.get_mut(&gone.service) {
             let id = RecordId::of(&gone);
             if records.get(&id).is_some_and(|record| record.generation == entry.generation) {
                 records.remove(&id);
             }
         }
-        self.tell(&gone.service);
+        self.notify(&gone.service);
         Ok(())
     }
 
-    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, _: &WaitLimit<'_>) -> Option<IpAddr> {
         Some(IpAddr::V4(Ipv4Addr::LOCALHOST))
     }
 }
 
-struct Watching {
-    memory: Arc<Memory>,
-    listener: Arc<Listener>,
+struct MemoryWatchHandle {
+    memory: Arc<MemoryRegistry>,
+    subscriber: Arc<MemorySubscriber>,
 }
 
-impl Watch for Watching {
-    fn want(&self, service: &str) {
-        self.listener.interest.lock().services.insert(service.to_owned());
+impl WatchHandle for MemoryWatchHandle {
+    fn subscribe(&self, service: &str) {
+        self.subscriber.subscribed.lock().services.insert(service.to_owned());
         self.refresh(service);
     }
 
-    fn forget(&self, service: &str) {
-        self.listener.interest.lock().services.remove(service);
+    fn unsubscribe(&self, service: &str) {
+        self.subscriber.subscribed.lock().services.remove(service);
     }
 
-    fn want_all(&self) {
-        self.listener.interest.lock().all = true;
-        let names: Vec<String> = self.memory.book.lock().services.keys().cloned().collect();
+    fn subscribe_all(&self) {
+        self.subscriber.subscribed.lock().all = true;
+        let names: Vec<String> = self.memory.store.lock().services.keys().cloned().collect();
         for service in &names {
             self.refresh(service);
         }
     }
 
     fn refresh(&self, service: &str) {
-        let _telling = self.memory.telling.lock();
-        let heard = self.memory.book.lock().heard(service);
-        self.listener.sink.heard(heard);
+        let _notifying = self.memory.notifying.lock();
+        let update = self.memory.store.lock().update_for(service);
+        self.subscriber.sink.on_update(update);
     }
 }

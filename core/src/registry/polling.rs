@@ -1,8 +1,7 @@
-//! Watching a registry that has nothing to listen to: `read` each service in use, every so often.
+//! Watches a registry that does not push changes: reads every service in use at an interval.
 //!
-//! One job at a time goes through the services one after the other, so that a registry that has stalled
-//! holds up one worker for one request. A registry that fails is left alone for a while
-//! ([`Reconnect`]) before anything else is asked of it.
+//! One job reads the services one after the other, so that a stalled registry occupies one worker for one request. After
+//! a failure no request is sent for a while ([`ReconnectBackoff`](super::reconnect::ReconnectBackoff)).
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -10,51 +9,51 @@ use std::time::Duration;
 
 use crate::sync::Mutex;
 
-use super::reconnect::Reconnect;
-use super::{Registry, Sink, Wait, Watch};
 use crate::error::Result;
 use crate::interrupt::Closing;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Registry, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::{Priority, Runtime};
 
-/// A watch by polling.
-pub struct Polling {
-    rounds: Arc<Rounds>,
+/// The handle of a watch by polling.
+pub struct PollingWatch {
+    poll_loop: Arc<PollLoop>,
 }
 
-struct Rounds {
+struct PollLoop {
     registry: Arc<dyn Registry>,
-    sink: Arc<dyn Sink>,
+    sink: Arc<dyn UpdateSink>,
     runtime: Runtime,
     interval: Duration,
     timeout: Duration,
-    state: Mutex<State>,
-    /// Ends requests under way once the watch is dropped.
+    state: Mutex<PollState>,
+    /// Interrupts requests in flight once the watch is dropped.
     closing: Closing,
 }
 
 #[derive(Default)]
-struct State {
-    wanted: BTreeSet<String>,
-    /// To be asked about at once, used or not.
+struct PollState {
+    subscribed: BTreeSet<String>,
+    /// To be read at once, whether in use or not.
     urgent: BTreeSet<String>,
     all: bool,
-    /// Counts the appointments made; only the latest is kept.
-    appointment: u64,
+    /// Numbers the scheduled rounds; only the latest one runs.
+    round_id: u64,
     running: bool,
-    reconnect: Reconnect,
+    reconnect: ReconnectBackoff,
 }
 
-impl Polling {
-    /// Polls `registry` every `interval` ±20 %, each request within `timeout`.
+impl PollingWatch {
+    /// Polls `registry` every `interval` ±20 %, with `timeout` for each request.
     pub fn new(
         registry: Arc<dyn Registry>,
-        sink: Arc<dyn Sink>,
+        sink: Arc<dyn UpdateSink>,
         runtime: Runtime,
         interval: Duration,
         timeout: Duration,
-    ) -> Polling {
-        Polling {
-            rounds: Arc::new(Rounds {
+    ) -> PollingWatch {
+        PollingWatch {
+            poll_loop: Arc::new(PollLoop {
                 registry,
                 sink,
                 runtime,
@@ -67,106 +66,107 @@ impl Polling {
     }
 }
 
-impl Watch for Polling {
-    fn want(&self, service: &str) {
-        self.rounds.hurry(|state| {
-            state.wanted.insert(service.to_owned()) && state.urgent.insert(service.to_owned())
+impl WatchHandle for PollingWatch {
+    fn subscribe(&self, service: &str) {
+        self.poll_loop.schedule_now(|state| {
+            state.subscribed.insert(service.to_owned()) && state.urgent.insert(service.to_owned())
         });
     }
 
-    fn forget(&self, service: &str) {
-        self.rounds.state.lock().wanted.remove(service);
+    fn unsubscribe(&self, service: &str) {
+        self.poll_loop.state.lock().subscribed.remove(service);
     }
 
-    fn want_all(&self) {
-        self.rounds.hurry(|state| !std::mem::replace(&mut state.all, true));
+    fn subscribe_all(&self) {
+        self.poll_loop.schedule_now(|state| !std::mem::replace(&mut state.all, true));
     }
 
     fn refresh(&self, service: &str) {
-        self.rounds.hurry(|state| state.urgent.insert(service.to_owned()));
+        self.poll_loop.schedule_now(|state| state.urgent.insert(service.to_owned()));
     }
 }
 
-impl Drop for Polling {
+impl Drop for PollingWatch {
     fn drop(&mut self) {
-        self.rounds.closing.close();
+        self.poll_loop.closing.close();
     }
 }
 
-impl Rounds {
-    /// Notes something, and if it was news begins a round at once, unless one runs or the registry is lost.
-    fn hurry(self: &Arc<Self>, note: impl FnOnce(&mut State) -> bool) {
+impl PollLoop {
+    /// Applies a change. If it has an effect, starts a round at once, unless one is running or the registry has failed.
+    fn schedule_now(self: &Arc<Self>, change: impl FnOnce(&mut PollState) -> bool) {
         let mut state = self.state.lock();
-        if note(&mut state) && !state.running && !state.reconnect.is_lost() {
-            self.appoint(&mut state, Duration::ZERO);
+        if change(&mut state) && !state.running && !state.reconnect.is_failing() {
+            self.schedule(&mut state, Duration::ZERO);
         }
     }
 
-    fn appoint(self: &Arc<Self>, state: &mut State, wait: Duration) {
-        state.appointment += 1;
-        let (appointment, rounds) = (state.appointment, Arc::downgrade(self));
-        self.runtime
-            .after(wait, self.registry.lane(), Priority::Poll, move || Rounds::begin(&rounds, appointment));
+    fn schedule(self: &Arc<Self>, state: &mut PollState, wait: Duration) {
+        state.round_id += 1;
+        let (round_id, poll_loop) = (state.round_id, Arc::downgrade(self));
+        self.runtime.after(wait, self.registry.queue(), Priority::Poll, move || {
+            PollLoop::run_round(&poll_loop, round_id)
+        });
     }
 
-    fn begin(rounds: &Weak<Rounds>, appointment: u64) {
-        let Some(rounds) = rounds.upgrade() else { return };
+    fn run_round(poll_loop: &Weak<PollLoop>, round_id: u64) {
+        let Some(poll_loop) = poll_loop.upgrade() else { return };
         {
-            let mut state = rounds.state.lock();
-            if state.appointment != appointment || state.running {
+            let mut state = poll_loop.state.lock();
+            if state.round_id != round_id || state.running {
                 return;
             }
             state.running = true;
         }
-        let outcome = rounds.round();
-        let mut state = rounds.state.lock();
+        let outcome = poll_loop.read_due();
+        let mut state = poll_loop.state.lock();
         state.running = false;
         let wait = match outcome {
             Ok(()) => {
-                state.reconnect.found();
-                if state.urgent.is_empty() { jittered(rounds.interval) } else { Duration::ZERO }
+                state.reconnect.succeeded();
+                if state.urgent.is_empty() { jittered(poll_loop.interval) } else { Duration::ZERO }
             }
-            Err(_) => state.reconnect.lost(rounds.registry.ttl(), fastrand::f64()),
+            Err(_) => state.reconnect.failed(poll_loop.registry.ttl(), fastrand::f64()),
         };
-        rounds.appoint(&mut state, wait);
+        poll_loop.schedule(&mut state, wait);
     }
 
-    fn round(&self) -> Result<()> {
+    fn read_due(&self) -> Result<()> {
         let outcome =
-            self.services().and_then(|due| due.iter().try_for_each(|service| self.look_at(service)));
+            self.due_services().and_then(|due| due.iter().try_for_each(|service| self.read_service(service)));
         if let Err(error) = &outcome
             && !self.closing.is_closed()
         {
-            self.sink.lost(error.clone());
+            self.sink.on_failure(error.clone());
         }
         outcome
     }
 
-    fn services(&self) -> Result<BTreeSet<String>> {
+    fn due_services(&self) -> Result<BTreeSet<String>> {
         let (mut due, all) = {
             let mut state = self.state.lock();
             let mut due = std::mem::take(&mut state.urgent);
-            due.extend(state.wanted.iter().filter(|service| self.sink.is_used(service)).cloned());
+            due.extend(state.subscribed.iter().filter(|service| self.sink.is_in_use(service)).cloned());
             (due, state.all)
         };
         if all {
-            let names = self.registry.services(&Wait::new(self.timeout, &self.closing))?;
-            // A name once seen is asked about ever after: its end is to be seen too.
+            let names = self.registry.services(&WaitLimit::new(self.timeout, &self.closing))?;
+            // A name that was listed once is read from then on, so that its end is noticed too.
             let mut state = self.state.lock();
-            state.wanted.extend(names);
-            due.extend(state.wanted.iter().cloned());
+            state.subscribed.extend(names);
+            due.extend(state.subscribed.iter().cloned());
         }
         Ok(due)
     }
 
-    fn look_at(&self, service: &str) -> Result<()> {
-        let heard = self.registry.read(service, &Wait::new(self.timeout, &self.closing))?;
-        self.sink.heard(heard);
+    fn read_service(&self, service: &str) -> Result<()> {
+        let update = self.registry.read(service, &WaitLimit::new(self.timeout, &self.closing))?;
+        self.sink.on_update(update);
         Ok(())
     }
 }
 
-/// ±20 %, so that many clients do not ask in step.
+/// ±20 %, so that many clients do not send their requests at the same time.
 pub(super) fn jittered(interval: Duration) -> Duration {
     interval.mul_f64(0.8 + 0.4 * fastrand::f64())
 }

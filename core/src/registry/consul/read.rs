@@ -1,4 +1,4 @@
-//! Lists of endpoints and names, read once.
+//! Reads lists of endpoints and service names.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -8,38 +8,40 @@ use base64::prelude::BASE64_STANDARD as BASE64;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::record::{Aside, Listed, Standing, check_name};
-use super::{Consul, index_of};
+use super::client::{ConsulRegistry, index_of};
+use super::record::{CheckStatus, KvMetadata, ListedService, check_name};
 use crate::error::{Kind, Result};
 use crate::model::Endpoint;
-use crate::registry::web::{self, Ask, Host, escape};
-use crate::registry::{Absence, Listing, RecordId, RegistryUpdate, RemovalReason, Removed, Wait};
+use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
+use crate::registry::types::{
+    Absence, Listing, RecordId, RegistryUpdate, RemovalReason, RemovedRecord, WaitLimit,
+};
 use crate::transport::Answer;
 
-impl Consul {
-    /// The query for the instances of a service, the unhealthy included: that somebody says it is unwell must not
-    /// look like the silence after an outage.
-    pub(super) fn path_of(&self, service: &str) -> String {
+impl ConsulRegistry {
+    /// The query for all instances of a service, including the unhealthy ones: an instance that reports itself as
+    /// unhealthy must not look like one that is silent after an outage.
+    pub(super) fn service_query_path(&self, service: &str) -> String {
         format!("/v1/health/service/{}?{}", escape(service), self.filters.trim_start_matches('&'))
     }
 
     pub(super) fn read_at(
         &self,
-        agent: &Host,
+        agent: &HttpHost,
         service: &str,
         epoch: u64,
-        wait: &Wait<'_>,
+        wait: &WaitLimit<'_>,
     ) -> Result<RegistryUpdate> {
         check_name(service)?;
-        let answer = self.exchange(agent, &Ask::get(&self.path_of(service)), wait)?;
-        index_of(agent, &answer)?;
-        self.heard(agent, service, &answer, epoch, wait)
+        let response = self.exchange(agent, &HttpRequest::get(&self.service_query_path(service)), wait)?;
+        index_of(agent, &response)?;
+        self.update_for(agent, service, &response, epoch, wait)
     }
 
-    pub(super) fn services_at(&self, agent: &Host, wait: &Wait<'_>) -> Result<Vec<String>> {
-        let answer = self.exchange(agent, &Ask::get(&self.names_path()), wait)?;
-        index_of(agent, &answer)?;
-        names(agent, &answer)
+    pub(super) fn services_at(&self, agent: &HttpHost, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
+        let response = self.exchange(agent, &HttpRequest::get(&self.names_path()), wait)?;
+        index_of(agent, &response)?;
+        names(agent, &response)
     }
 
     /// The query for the names of all services.
@@ -47,116 +49,129 @@ impl Consul {
         format!("/v1/catalog/services?{}", self.filters.trim_start_matches('&'))
     }
 
-    /// What a list of instances tells.
-    pub(super) fn heard(
+    /// The update for a list of instances.
+    pub(super) fn update_for(
         &self,
-        agent: &Host,
+        agent: &HttpHost,
         service: &str,
-        answer: &Answer,
+        response: &Answer,
         epoch: u64,
-        wait: &Wait<'_>,
+        wait: &WaitLimit<'_>,
     ) -> Result<RegistryUpdate> {
-        let rows: Vec<Value> = web::read(answer, &agent.label())?;
-        let listed: Vec<Listed> = rows.iter().filter_map(|row| self.record(service, row)).collect();
-        let aside = if listed.iter().any(Listed::is_incomplete) {
-            self.kept_aside(agent, service, wait)?
+        let rows: Vec<Value> = http_host::read(response, &agent.label())?;
+        let listed: Vec<ListedService> = rows.iter().filter_map(|row| self.record(service, row)).collect();
+        let metadata = if listed.iter().any(ListedService::is_incomplete) {
+            self.kv_metadata(agent, service, wait)?
         } else {
             HashMap::new()
         };
-        let (silent, heard): (Vec<&Listed>, Vec<&Listed>) =
-            listed.iter().partition(|listed| listed.standing() == Standing::Silent);
-        let all = |some: Vec<&Listed>| -> Vec<Endpoint> {
-            let endpoints = |one: &Listed| self.endpoints_of(one, aside.get(one.id()), wait);
+        let (unconfirmed, confirmed): (Vec<&ListedService>, Vec<&ListedService>) =
+            listed.iter().partition(|listed| listed.check_status() == CheckStatus::Unconfirmed);
+        let all = |some: Vec<&ListedService>| -> Vec<Endpoint> {
+            let endpoints = |one: &ListedService| self.endpoints_of(one, metadata.get(one.id()), wait);
             some.into_iter().flat_map(endpoints).collect()
         };
-        let expired =
-            |endpoint: &Endpoint| Removed { id: RecordId::of(endpoint), why: RemovalReason::Expired };
-        let listing = Listing { endpoints: all(heard), removed: all(silent).iter().map(expired).collect() };
+        let expired = |endpoint: &Endpoint| RemovedRecord {
+            id: RecordId::of(endpoint),
+            reason: RemovalReason::Expired,
+        };
+        let listing =
+            Listing { endpoints: all(confirmed), removed: all(unconfirmed).iter().map(expired).collect() };
         Ok(RegistryUpdate {
             epoch: Some(self.epoch_name(epoch)),
             ttl: None,
-            absence: Absence::WhenSettled,
+            absence: Absence::AfterSettling,
             lists: vec![(service.to_owned(), listing)],
             confirms_all: false,
         })
     }
 
-    /// A record that is not as agreed is left out with a warning; the others stay.
-    fn record(&self, service: &str, row: &Value) -> Option<Listed> {
-        let listed = Listed::deserialize(row).inspect_err(|error| {
+    /// Deserializes one instance. A malformed one is skipped with a warning.
+    fn record(&self, service: &str, row: &Value) -> Option<ListedService> {
+        let listed = ListedService::deserialize(row).inspect_err(|error| {
             let record = &row["Service"];
             let content = record.to_string();
-            self.unreadable.warn(&format!("{service}/{}", record["ID"]), content.as_bytes(), error);
+            self.record_warnings.warn_once(&format!("{service}/{}", record["ID"]), content.as_bytes(), error);
         });
         listed.ok()
     }
 
-    /// What writers before us keep in the key-value store, by instance id. Not being allowed to read it costs no
-    /// endpoint; not being answered costs this look, for version and protocol must not come and go.
-    fn kept_aside(&self, agent: &Host, service: &str, wait: &Wait<'_>) -> Result<HashMap<String, Aside>> {
+    /// The metadata that older writers keep in the key-value store, by instance id. Without permission to read it, the
+    /// endpoints are listed without it. Any other failure fails the read, because version and protocol must not come and go.
+    fn kv_metadata(
+        &self,
+        agent: &HttpHost,
+        service: &str,
+        wait: &WaitLimit<'_>,
+    ) -> Result<HashMap<String, KvMetadata>> {
         let path = format!("/v1/kv/{}/{}/?recurse=true", self.prefix_path(), escape(service));
-        let pairs: Vec<Pair> = match self.exchange(agent, &Ask::get(&path), wait) {
-            Ok(answer) if answer.status == 404 => Vec::new(),
-            Ok(answer) => web::read(&answer, &agent.label())?,
+        let pairs: Vec<KvPair> = match self.exchange(agent, &HttpRequest::get(&path), wait) {
+            Ok(response) if response.status == 404 => Vec::new(),
+            Ok(response) => http_host::read(&response, &agent.label())?,
             Err(error) if matches!(error.kind(), Kind::PermissionDenied | Kind::Unauthenticated) => {
-                tracing::debug!(source = %self.source, service, %error, "what is kept aside may not be read");
+                tracing::debug!(source = %self.source, service, %error, "no permission to read the metadata in the key-value store");
                 Vec::new()
             }
             Err(error) => return Err(error),
         };
         let within = format!("{}/{service}/", self.prefix);
-        let aside = |pair: &Pair| {
+        let metadata = |pair: &KvPair| {
             let id = pair.key.strip_prefix(&within)?.strip_suffix("/metadata")?;
             let value = BASE64.decode(pair.value.as_ref()?).ok()?;
-            let aside = serde_json::from_slice(&value)
-                .inspect_err(|error| self.unreadable.warn(&pair.key, &value, error));
-            Some((id.to_owned(), aside.ok()?))
+            let metadata = serde_json::from_slice(&value)
+                .inspect_err(|error| self.record_warnings.warn_once(&pair.key, &value, error));
+            Some((id.to_owned(), metadata.ok()?))
         };
-        Ok(pairs.iter().filter_map(aside).collect())
+        Ok(pairs.iter().filter_map(metadata).collect())
     }
 
     fn prefix_path(&self) -> String {
         self.prefix.split('/').map(escape).collect::<Vec<_>>().join("/")
     }
 
-    /// One endpoint per address; a name that nobody knows has none.
-    fn endpoints_of(&self, listed: &Listed, aside: Option<&Aside>, wait: &Wait<'_>) -> Vec<Endpoint> {
+    /// One endpoint per address of the host; none if the host cannot be resolved.
+    fn endpoints_of(
+        &self,
+        listed: &ListedService,
+        metadata: Option<&KvMetadata>,
+        wait: &WaitLimit<'_>,
+    ) -> Vec<Endpoint> {
         match self.resolver.resolve(listed.host(), wait) {
-            Ok(ips) => ips.into_iter().map(|ip| listed.endpoint(ip, aside, &self.source)).collect(),
+            Ok(ips) => ips.into_iter().map(|ip| listed.endpoint(ip, metadata, &self.source)).collect(),
             Err(error) => {
-                tracing::debug!(source = %self.source, id = listed.id(), %error, "left out: its host is not known");
+                tracing::debug!(source = %self.source, id = listed.id(), %error, "skipped an endpoint: its host cannot be resolved");
                 Vec::new()
             }
         }
     }
 
-    /// The agent's address as its cluster knows it.
-    pub(super) fn member_ip(&self, agent: &Host, wait: &Wait<'_>) -> Option<IpAddr> {
+    /// The address of the agent as its cluster knows it.
+    pub(super) fn member_ip(&self, agent: &HttpHost, wait: &WaitLimit<'_>) -> Option<IpAddr> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Itself {
-            member: Member,
+        struct AgentSelf {
+            member: AgentMember,
         }
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
-        struct Member {
+        struct AgentMember {
             addr: IpAddr,
         }
-        let answer = self.exchange(agent, &Ask::get("/v1/agent/self"), wait).ok()?;
-        web::read::<Itself>(&answer, &agent.label()).ok().map(|itself| itself.member.addr)
+        let response = self.exchange(agent, &HttpRequest::get("/v1/agent/self"), wait).ok()?;
+        http_host::read::<AgentSelf>(&response, &agent.label()).ok().map(|agent| agent.member.addr)
     }
 }
 
-/// The names of all services.
-pub(super) fn names(agent: &Host, answer: &Answer) -> Result<Vec<String>> {
-    let services: BTreeMap<String, Value> = web::read(answer, &agent.label())?;
+/// The names in a response to the query for all services.
+pub(super) fn names(agent: &HttpHost, response: &Answer) -> Result<Vec<String>> {
+    let services: BTreeMap<String, Value> = http_host::read(response, &agent.label())?;
     Ok(services.into_keys().collect())
 }
 
 /// An entry of the key-value store.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Pair {
+struct KvPair {
     key: String,
     value: Option<String>,
 }

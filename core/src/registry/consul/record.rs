@@ -1,8 +1,8 @@
-//! What an agent lists and stores, and what that is to us.
+//! The JSON that an agent lists and stores.
 //!
-//! Consul has fields for id, name, address, port and tags. Everything else lies in `Meta`: the labels, and beside
-//! them `version`, `protocol`, `weight` and `zone`. Services of other writers keep version and protocol in the
-//! key-value store instead, under `{prefix}/{name}/{id}/metadata`; `Meta` comes first.
+//! Consul has fields for id, name, address, port and tags. All other values are in `Meta`: the labels, `version`,
+//! `protocol`, `weight` and `zone`. Existing programs store version and protocol in the key-value store instead, under
+//! `{prefix}/{name}/{id}/metadata`. If both exist, `Meta` has precedence.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,29 +12,30 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::model::{Endpoint, Instance, Labels};
-use crate::registry::{DEFAULT_TTL, Entry, carried_labels, read_carried};
+use crate::registry::labels::{decode_labels, encode_labels};
+use crate::registry::types::{DEFAULT_TTL, RegistryEntry};
 
-/// A critical service is removed after this, at the earliest: Consul allows no less.
-const REMOVED_AFTER: &str = "1m";
-/// What Consul allows of `Meta`.
-const MOST_PAIRS: usize = 64;
-const LONGEST_KEY: usize = 128;
-const LONGEST_VALUE: usize = 512;
+/// When Consul removes a critical service. This is the minimum that Consul allows.
+const DEREGISTER_AFTER: &str = "1m";
+/// The limits of Consul for `Meta`.
+const MAX_PAIRS: usize = 64;
+const MAX_KEY_LENGTH: usize = 128;
+const MAX_VALUE_LENGTH: usize = 512;
 
 /// An instance of a service, as `/v1/health/service` lists it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Listed {
-    node: Node,
-    service: Service,
+pub(super) struct ListedService {
+    node: NodeRow,
+    service: ServiceRow,
     #[serde(default)]
-    checks: Vec<Checked>,
+    checks: Vec<CheckRow>,
 }
 
-/// What a check of an instance, or of its node, came to last.
+/// The last status of a check of an instance or of its node.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Checked {
+struct CheckRow {
     status: String,
     #[serde(rename = "ServiceID", default)]
     service_id: String,
@@ -42,40 +43,40 @@ struct Checked {
     output: String,
 }
 
-impl Checked {
+impl CheckRow {
     fn is_passing(&self) -> bool {
         self.status == "passing"
     }
 
-    /// A check that nobody renewed in time or that has said nothing since its agent started, or that of a machine
-    /// nobody hears of: after an outage that says more of the outage than of the instance.
-    fn is_silence(&self) -> bool {
+    /// Whether the status says nothing about the instance: its TTL expired, the check has no output since the agent
+    /// started, or the check belongs to the node. After an outage, such a check reflects the outage.
+    fn is_unconfirmed(&self) -> bool {
         let says_nothing = self.output.is_empty() || self.output.starts_with("TTL expired");
         !self.is_passing() && (self.service_id.is_empty() || says_nothing)
     }
 }
 
-/// What its checks make of an instance.
+/// The health of an instance according to its checks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum CheckStatus {
     /// All of them pass.
     Healthy,
-    /// One says that it is not well.
+    /// A check reports a problem of the instance.
     Unhealthy,
-    /// It was not heard of in time.
-    Silent,
+    /// A check failed without saying anything about the instance.
+    Unconfirmed,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Node {
+struct NodeRow {
     node: String,
     address: String,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Service {
+struct ServiceRow {
     #[serde(rename = "ID")]
     id: String,
     #[serde(rename = "Service")]
@@ -88,62 +89,64 @@ struct Service {
     #[serde(default)]
     meta: Option<Labels>,
     #[serde(default)]
-    weights: Option<Weights>,
+    weights: Option<ConsulWeights>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Weights {
+struct ConsulWeights {
     passing: u32,
     #[serde(default)]
     warning: u32,
 }
 
-/// What another writer keeps in the key-value store.
+/// The metadata of existing programs in the key-value store.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Aside {
+pub(super) struct KvMetadata {
     version: String,
     protocol: String,
 }
 
-impl Listed {
-    /// Its id.
+impl ListedService {
+    /// The instance id.
     pub(super) fn id(&self) -> &str {
         &self.service.id
     }
 
-    /// What its checks make of it.
-    pub(super) fn standing(&self) -> Standing {
+    /// The health according to the checks.
+    pub(super) fn check_status(&self) -> CheckStatus {
         let failing = || self.checks.iter().filter(|check| !check.is_passing());
         if failing().next().is_none() {
-            Standing::Healthy
-        } else if failing().any(Checked::is_silence) {
-            Standing::Silent
+            CheckStatus::Healthy
+        } else if failing().any(CheckRow::is_unconfirmed) {
+            CheckStatus::Unconfirmed
         } else {
-            Standing::Unhealthy
+            CheckStatus::Unhealthy
         }
     }
 
-    /// Where it listens: a name or an address.
+    /// The host it listens on: a name or an IP address.
     pub(super) fn host(&self) -> &str {
         if self.service.address.is_empty() { &self.node.address } else { &self.service.address }
     }
 
-    /// Whether `Meta` leaves out what another writer keeps aside.
+    /// Whether `Meta` lacks the values that existing programs keep in the key-value store.
     pub(super) fn is_incomplete(&self) -> bool {
         let says = |name| self.service.meta.as_ref().is_some_and(|meta| meta.contains_key(name));
         !says("version") && !says("protocol")
     }
 
     /// The endpoint at one of its addresses.
-    pub(super) fn endpoint(&self, ip: IpAddr, aside: Option<&Aside>, source: &str) -> Endpoint {
-        let Service { id, name, tags, port, meta, weights, .. } = &self.service;
+    pub(super) fn endpoint(&self, ip: IpAddr, metadata: Option<&KvMetadata>, source: &str) -> Endpoint {
+        let ServiceRow { id, name, tags, port, meta, weights, .. } = &self.service;
         let mut labels = meta.clone().unwrap_or_default();
-        let aside = aside
-            .map_or((String::new(), String::new()), |aside| (aside.version.clone(), aside.protocol.clone()));
-        let version = labels.remove("version").unwrap_or(aside.0);
-        let protocol = labels.remove("protocol").filter(|protocol| !protocol.is_empty()).unwrap_or(aside.1);
+        let metadata = metadata.map_or((String::new(), String::new()), |metadata| {
+            (metadata.version.clone(), metadata.protocol.clone())
+        });
+        let version = labels.remove("version").unwrap_or(metadata.0);
+        let protocol =
+            labels.remove("protocol").filter(|protocol| !protocol.is_empty()).unwrap_or(metadata.1);
         if let Some(tags) = tags.as_ref().filter(|tags| !tags.is_empty()) {
             labels.insert("tags".into(), serde_json::json!(tags).to_string());
         }
@@ -155,11 +158,11 @@ impl Listed {
             version,
             labels,
             weight: weights.map_or(1, |weights| weights.passing),
-            healthy: self.standing() == Standing::Healthy,
+            healthy: self.check_status() == CheckStatus::Healthy,
             source: source.to_owned(),
             ..Endpoint::new(name, ip, *port)
         };
-        read_carried(&mut endpoint);
+        decode_labels(&mut endpoint);
         endpoint
     }
 }
@@ -167,7 +170,7 @@ impl Listed {
 /// The body of `/v1/agent/service/register`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Registration<'a> {
+pub(super) struct RegisterBody<'a> {
     #[serde(rename = "ID")]
     id: &'a str,
     name: &'a str,
@@ -176,13 +179,13 @@ pub(super) struct Registration<'a> {
     tags: &'a [String],
     meta: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    weights: Option<Weights>,
-    check: Check,
+    weights: Option<ConsulWeights>,
+    check: TtlCheck,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Check {
+struct TtlCheck {
     #[serde(rename = "CheckID")]
     id: String,
     name: &'static str,
@@ -192,67 +195,71 @@ struct Check {
     deregister_critical_service_after: &'static str,
 }
 
-impl<'a> Registration<'a> {
-    /// The body for an entry; an error that names what Consul would not take.
-    pub(super) fn of(entry: &'a Entry) -> Result<Registration<'a>> {
+impl<'a> RegisterBody<'a> {
+    /// The body for an entry, or an error that names the part that Consul would reject.
+    pub(super) fn of(entry: &'a RegistryEntry) -> Result<RegisterBody<'a>> {
         check_name(&entry.instance.service)?;
         check_name(&entry.instance.instance_id)?;
         let instance = &entry.instance;
         let Instance { instance_id, service, host, port, tags, weight, .. } = instance;
-        let mut meta = carried_labels(instance);
-        meta.remove("tags"); // they have a field of their own
+        let mut meta = encode_labels(instance);
+        meta.remove("tags"); // tags have their own field
         meta.insert("version".into(), instance.version.clone());
         meta.insert("protocol".into(), instance.protocol.clone());
         meta.insert("weight".into(), weight.to_string());
-        check(&meta)?;
-        Ok(Registration {
+        check_meta(&meta)?;
+        Ok(RegisterBody {
             id: instance_id,
             name: service,
             address: host,
             port: *port,
             tags,
             meta,
-            weights: (*weight > 0).then_some(Weights { passing: *weight, warning: 1 }),
-            check: Check {
+            weights: (*weight > 0).then_some(ConsulWeights { passing: *weight, warning: 1 }),
+            check: TtlCheck {
                 id: check_id(instance_id),
                 name: "heartbeat",
                 ttl: go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
-                status: if entry.is_well() { "passing" } else { "critical" },
-                deregister_critical_service_after: REMOVED_AFTER,
+                status: if entry.is_healthy() { "passing" } else { "critical" },
+                deregister_critical_service_after: DEREGISTER_AFTER,
             },
         })
     }
 }
 
-/// The check of an instance.
+/// The id of the TTL check of an instance.
 pub(super) fn check_id(instance_id: &str) -> String {
     format!("service:{instance_id}")
 }
 
-/// Consul refuses with a status 400 what is larger than it likes; a name is kinder.
-/// Whoever keeps tidy paths takes these for a place above, escaped or not.
+/// Rejects names that servers resolve as relative path segments, encoded or not.
 pub(super) fn check_name(name: &str) -> Result<()> {
     if matches!(name, "." | "..") {
-        return Err(Error::invalid(format!("{name:?} cannot be asked for in Consul's paths")));
+        return Err(Error::invalid(format!(
+            "{name:?} is not a valid name in Consul: it is a relative path segment"
+        )));
     }
     Ok(())
 }
 
-fn check(meta: &Labels) -> Result<()> {
-    if meta.len() > MOST_PAIRS {
-        let message = format!("{} labels are too many: Consul keeps {MOST_PAIRS}, ours included", meta.len());
+fn check_meta(meta: &Labels) -> Result<()> {
+    if meta.len() > MAX_PAIRS {
+        let message = format!(
+            "{} labels are too many: Consul allows {MAX_PAIRS}, including version, protocol, weight and zone",
+            meta.len()
+        );
         return Err(Error::invalid(message));
     }
     for (name, value) in meta {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
-        if name.is_empty() || name.len() > LONGEST_KEY || !name.chars().all(is_name) {
+        if name.is_empty() || name.len() > MAX_KEY_LENGTH || !name.chars().all(is_name) {
             return Err(Error::invalid(format!(
-                "label {name:?}: Consul takes names of up to {LONGEST_KEY} letters, digits, - and _"
+                "label {name:?}: Consul allows names of 1 to {MAX_KEY_LENGTH} letters, digits, - and _"
             )));
         }
-        if value.len() > LONGEST_VALUE {
+        if value.len() > MAX_VALUE_LENGTH {
             return Err(Error::invalid(format!(
-                "label {name}: {} bytes are too many, Consul takes {LONGEST_VALUE}",
+                "label {name}: the value has {} bytes; Consul allows {MAX_VALUE_LENGTH}",
                 value.len()
             )));
         }
@@ -260,7 +267,7 @@ fn check(meta: &Labels) -> Result<()> {
     Ok(())
 }
 
-/// As Go writes durations, in milliseconds.
+/// A duration in milliseconds in the syntax of Go.
 fn go_duration(duration: Duration) -> String {
     format!("{}ms", duration.as_millis())
 }
@@ -268,43 +275,43 @@ fn go_duration(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::Health;
+    use crate::registry::types::ReportedHealth;
 
     const SOURCE: &str = "consul://127.0.0.1:8500";
 
-    fn standing(checks: &serde_json::Value) -> Standing {
+    fn check_status(checks: &serde_json::Value) -> CheckStatus {
         let node = serde_json::json!({"Node": "n", "Address": "10.0.0.1"});
         let service = serde_json::json!({"ID": "a", "Service": "s", "Port": 80});
-        listed(serde_json::json!({"Node": node, "Service": service, "Checks": checks})).standing()
+        listed(serde_json::json!({"Node": node, "Service": service, "Checks": checks})).check_status()
     }
 
     #[test]
-    fn who_says_it_is_unwell_is_told_from_who_says_nothing() {
+    fn distinguishes_unhealthy_from_unconfirmed_instances() {
         let check = |of: &str, status: &str, output: &str| serde_json::json!({"ServiceID": of, "Status": status, "Output": output});
         let alive = check("", "passing", "Agent alive");
-        let of = |check| standing(&serde_json::json!([alive, check]));
-        assert_eq!(of(check("a", "passing", "")), Standing::Healthy);
-        assert_eq!(of(check("a", "critical", "HTTP GET: 500")), Standing::Unhealthy);
-        assert_eq!(of(check("a", "warning", "slow")), Standing::Unhealthy);
+        let of = |check| check_status(&serde_json::json!([alive, check]));
+        assert_eq!(of(check("a", "passing", "")), CheckStatus::Healthy);
+        assert_eq!(of(check("a", "critical", "HTTP GET: 500")), CheckStatus::Unhealthy);
+        assert_eq!(of(check("a", "warning", "slow")), CheckStatus::Unhealthy);
         assert_eq!(
             of(check("a", "critical", "")),
-            Standing::Silent,
-            "as loaded by an agent that has just started"
+            CheckStatus::Unconfirmed,
+            "loaded by an agent that has just started"
         );
         assert_eq!(
             of(check("a", "critical", "TTL expired (last output before timeout follows): ")),
-            Standing::Silent
+            CheckStatus::Unconfirmed
         );
-        assert_eq!(of(check("", "critical", "Agent not live or unreachable")), Standing::Silent);
-        assert_eq!(standing(&serde_json::json!([])), Standing::Healthy);
+        assert_eq!(of(check("", "critical", "Agent not live or unreachable")), CheckStatus::Unconfirmed);
+        assert_eq!(check_status(&serde_json::json!([])), CheckStatus::Healthy);
     }
 
-    fn listed(json: serde_json::Value) -> Listed {
+    fn listed(json: serde_json::Value) -> ListedService {
         serde_json::from_value(json).unwrap()
     }
 
     #[test]
-    fn what_an_existing_service_left_is_read() {
+    fn reads_records_of_existing_services() {
         let entry = listed(serde_json::json!({
             "Node": {"Node": "n1", "Address": "10.0.0.1"},
             "Service": {
@@ -314,9 +321,9 @@ mod tests {
             }
         }));
         assert!(entry.is_incomplete());
-        let aside = r#"{"created_at":"0001-01-01T00:00:00Z","health":"healthy","protocol":"grpc","ttl":"30s","version":"1.0.0"}"#;
-        let aside: Aside = serde_json::from_str(aside).unwrap();
-        let endpoint = entry.endpoint("127.0.0.1".parse().unwrap(), Some(&aside), SOURCE);
+        let metadata = r#"{"created_at":"0001-01-01T00:00:00Z","health":"healthy","protocol":"grpc","ttl":"30s","version":"1.0.0"}"#;
+        let metadata: KvMetadata = serde_json::from_str(metadata).unwrap();
+        let endpoint = entry.endpoint("127.0.0.1".parse().unwrap(), Some(&metadata), SOURCE);
         assert_eq!(
             (endpoint.version.as_str(), endpoint.protocol.as_str(), endpoint.weight),
             ("1.0.0", "grpc", 1)
@@ -327,36 +334,42 @@ mod tests {
     }
 
     #[test]
-    fn meta_comes_first_and_an_address_left_out_is_the_nodes() {
+    fn meta_precedes_key_value_store_and_node_address_is_default() {
         let entry = listed(serde_json::json!({
             "Node": {"Node": "n1", "Address": "10.0.0.1"},
             "Service": {"ID": "a", "Service": "s", "Port": 80, "Meta": {"version": "v2", "weight": "7", "zone": "z"}}
         }));
         assert!(!entry.is_incomplete());
-        let aside = Aside { version: "v1".into(), protocol: "tcp".into() };
-        let endpoint = entry.endpoint("10.0.0.1".parse().unwrap(), Some(&aside), SOURCE);
+        let metadata = KvMetadata { version: "v1".into(), protocol: "tcp".into() };
+        let endpoint = entry.endpoint("10.0.0.1".parse().unwrap(), Some(&metadata), SOURCE);
         assert_eq!((endpoint.host.as_str(), endpoint.version.as_str()), ("10.0.0.1", "v2"));
         assert_eq!((endpoint.weight, endpoint.zone.as_str(), endpoint.protocol.as_str()), (7, "z", "tcp"));
     }
 
     #[test]
-    fn what_consul_would_not_keep_is_refused_by_name() {
-        let entry =
-            |instance: Instance| Entry { instance, generation: String::new(), health: Health::Unsaid };
-        let refused = |instance: Instance| Registration::of(&entry(instance)).unwrap_err().to_string();
+    fn rejects_entries_that_exceed_consul_limits() {
+        let entry = |instance: Instance| RegistryEntry {
+            instance,
+            generation: String::new(),
+            health: ReportedHealth::Unspecified,
+        };
+        let refused = |instance: Instance| RegisterBody::of(&entry(instance)).unwrap_err().to_string();
         let orders = || Instance::new("orders", 80).host("10.0.0.7");
-        assert!(refused(orders().label("huge", "x".repeat(1 << 20))).contains("label huge: 1048576 bytes"));
+        assert!(
+            refused(orders().label("huge", "x".repeat(1 << 20)))
+                .contains("label huge: the value has 1048576 bytes")
+        );
         assert!(refused(orders().label("bl ank", "x")).contains("label \"bl ank\""));
         let many = (0..80).fold(orders(), |orders, n| orders.label(format!("l{n}"), "x"));
         assert!(refused(many).contains("too many"));
         let fine = entry(orders().version("v2").weight(0).ttl(Duration::from_millis(1500)));
-        let body = serde_json::to_value(Registration::of(&fine).unwrap()).unwrap();
+        let body = serde_json::to_value(RegisterBody::of(&fine).unwrap()).unwrap();
         assert_eq!(body["Check"]["TTL"], "1500ms");
         assert_eq!(body["Meta"]["weight"], "0");
-        assert!(body.get("Weights").is_none(), "Consul takes no weight of 0: Meta says it");
+        assert!(body.get("Weights").is_none(), "Consul rejects a weight of 0; it is in Meta");
         assert_eq!(body["Check"]["Status"], "passing");
-        let unwell = Entry { health: Health::Says(false), ..fine };
-        let body = serde_json::to_value(Registration::of(&unwell).unwrap()).unwrap();
-        assert_eq!(body["Check"]["Status"], "critical", "it is not called for a moment");
+        let unwell = RegistryEntry { health: ReportedHealth::Reported(false), ..fine };
+        let body = serde_json::to_value(RegisterBody::of(&unwell).unwrap()).unwrap();
+        assert_eq!(body["Check"]["Status"], "critical", "it receives no calls in the meantime");
     }
 }

@@ -1,10 +1,10 @@
-//! Following what happens, by blocking queries: one for each watched service, or two for all where they are many.
+//! Watches services by blocking queries: one per service, or two for all of them if there are many.
 //!
 //! ```text
-//!  Hub ──┬── Topic "orders"    /v1/health/service/orders?index=… ─┐
-//!        ├── Topic "billing"   …                                  ├─ each on a connection of its own, no thread
-//!        └── Topic names       /v1/catalog/services?index=…      ─┘
-//!  above MOST_TOPICS services: names and /v1/health/state/any only; whatever they show to have changed is read
+//!  ConsulWatcher ──┬── query "orders"    /v1/health/service/orders?index=… ─┐
+//!                  ├── query "billing"   …                                  ├─ one connection each, no thread
+//!                  └── query names       /v1/catalog/services?index=…      ─┘
+//!  above MAX_QUERIES services: only names and /v1/health/state/any; services whose state changed are read
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,78 +15,84 @@ use std::time::Duration;
 use crate::sync::Mutex;
 use serde::Deserialize;
 
-use super::topic::{Subject, Topic};
-use super::{Consul, read};
+use super::blocking_query::{BlockingQuery, QueryTarget};
+use super::client::ConsulRegistry;
+use super::read;
 use crate::clock::{self, Tick};
 use crate::error::Result;
 use crate::interrupt::Closing;
+use crate::registry::http_host::{self, HttpHost, is_outage};
 use crate::registry::polling::jittered;
-use crate::registry::web::{self, Host, is_away};
-use crate::registry::{Registry, RegistryUpdate, Sink, Wait, Watch};
+use crate::registry::types::{Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::Priority;
 use crate::transport::Answer;
 
-/// So many services have a connection of their own.
-const MOST_TOPICS: usize = 100;
-/// When what could not be read is tried again.
-const AGAIN: Duration = Duration::from_secs(1);
-/// Changes often come together.
-const GATHER: Duration = Duration::from_millis(50);
-/// The least time between two readings of all services, for each of them: reading one takes about a tenth of it.
-const SWEEP_PACE: Duration = Duration::from_millis(10);
+/// How many services have their own connection.
+const MAX_QUERIES: usize = 100;
+/// When a failed read is tried again.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// How long to collect changes, which often come together.
+const COLLECT_DELAY: Duration = Duration::from_millis(50);
+/// The minimum interval between two reads of all services, per service. Reading one takes about a tenth of it.
+const SWEEP_INTERVAL_PER_SERVICE: Duration = Duration::from_millis(10);
 
-/// Everything that is watched at one Consul by one client.
-pub(super) struct Hub {
-    pub(super) consul: Arc<Consul>,
-    pub(super) sink: Arc<dyn Sink>,
-    /// Ends requests under way once the watch is dropped.
+/// Everything that one client watches at one Consul cluster.
+pub(super) struct ConsulWatcher {
+    pub(super) consul: Arc<ConsulRegistry>,
+    pub(super) sink: Arc<dyn UpdateSink>,
+    /// Interrupts requests in flight once the watch is dropped.
     pub(super) closing: Closing,
-    state: Mutex<State>,
+    state: Mutex<ConsulWatcherState>,
 }
 
 #[derive(Default)]
-struct State {
-    wanted: BTreeSet<String>,
+struct ConsulWatcherState {
+    subscribed: BTreeSet<String>,
     all: bool,
-    topics: HashMap<Subject, Arc<Topic>>,
-    /// What the checks of each service looked like last, while two queries stand for all.
+    queries: HashMap<QueryTarget, Arc<BlockingQuery>>,
+    /// A hash of the checks of each service, while two queries cover all services.
     checks: HashMap<String, u64>,
-    /// What is to be read, and whether somebody is at it.
+    /// The services to read, and whether a job is reading them.
     due: BTreeSet<String>,
     is_reading: bool,
-    /// The epoch of an answer on checks that confirms everything, once what is due has been read.
+    /// The epoch of a response on checks. It confirms all services once the due ones have been read.
     confirms: Option<u64>,
     sweep_due: bool,
     swept_at: Tick,
 }
 
-struct Handle(Arc<Hub>);
+struct ConsulWatchHandle(Arc<ConsulWatcher>);
 
-pub(super) fn begin(consul: Arc<Consul>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-    Box::new(Handle(Arc::new(Hub { consul, sink, closing: Closing::default(), state: Mutex::default() })))
+pub(super) fn start(consul: Arc<ConsulRegistry>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
+    Box::new(ConsulWatchHandle(Arc::new(ConsulWatcher {
+        consul,
+        sink,
+        closing: Closing::default(),
+        state: Mutex::default(),
+    })))
 }
 
-impl Watch for Handle {
-    fn want(&self, service: &str) {
-        let is_news = self.0.state.lock().wanted.insert(service.to_owned());
+impl WatchHandle for ConsulWatchHandle {
+    fn subscribe(&self, service: &str) {
+        let is_news = self.0.state.lock().subscribed.insert(service.to_owned());
         if is_news {
-            self.0.arrange([service.to_owned()]);
+            self.0.update_queries([service.to_owned()]);
         }
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         let mut state = self.0.state.lock();
         if !state.all {
-            state.wanted.remove(service);
-            if let Some(topic) = state.topics.remove(&Subject::Service(service.to_owned())) {
-                topic.end();
+            state.subscribed.remove(service);
+            if let Some(query) = state.queries.remove(&QueryTarget::Service(service.to_owned())) {
+                query.stop();
             }
         }
     }
 
-    fn want_all(&self) {
+    fn subscribe_all(&self) {
         self.0.state.lock().all = true;
-        self.0.arrange([]);
+        self.0.update_queries([]);
     }
 
     fn refresh(&self, service: &str) {
@@ -94,149 +100,151 @@ impl Watch for Handle {
     }
 }
 
-impl Drop for Handle {
+impl Drop for ConsulWatchHandle {
     fn drop(&mut self) {
         self.0.closing.close();
-        self.0.state.lock().topics.drain().for_each(|(_, topic)| topic.end());
+        self.0.state.lock().queries.drain().for_each(|(_, query)| query.stop());
     }
 }
 
-impl Hub {
-    /// Opens the queries that what is wanted needs, and ends those that it no longer does.
-    fn arrange(self: &Arc<Self>, new: impl IntoIterator<Item = String>) {
+impl ConsulWatcher {
+    /// Starts the queries that the watched services need, and ends the others.
+    fn update_queries(self: &Arc<Self>, new: impl IntoIterator<Item = String>) {
         let mut state = self.state.lock();
-        let are_many = state.wanted.len() > MOST_TOPICS;
-        let mut needed: BTreeSet<Subject> = BTreeSet::new();
+        let are_many = state.subscribed.len() > MAX_QUERIES;
+        let mut needed: BTreeSet<QueryTarget> = BTreeSet::new();
         if are_many {
-            needed.extend([Subject::Names, Subject::Checks]);
+            needed.extend([QueryTarget::Names, QueryTarget::Checks]);
         } else {
-            needed.extend(state.all.then_some(Subject::Names));
-            needed.extend(state.wanted.iter().cloned().map(Subject::Service));
+            needed.extend(state.all.then_some(QueryTarget::Names));
+            needed.extend(state.subscribed.iter().cloned().map(QueryTarget::Service));
         }
-        state.topics.retain(|subject, topic| {
-            needed.contains(subject) || {
-                topic.end();
+        state.queries.retain(|target, query| {
+            needed.contains(target) || {
+                query.stop();
                 false
             }
         });
-        for subject in needed {
-            let make = || Topic::begin(self, subject.clone());
-            state.topics.entry(subject.clone()).or_insert_with(make);
+        for target in needed {
+            let make = || BlockingQuery::start(self, target.clone());
+            state.queries.entry(target.clone()).or_insert_with(make);
         }
         let has_all_checks = !state.checks.is_empty();
         drop(state);
         if are_many && has_all_checks {
-            // The two queries have told of the others already.
+            // The two queries have reported the other services already.
             self.read_soon(new);
         }
     }
 
-    /// Whether any service but this one is told of, or may yet be.
-    pub(super) fn has_well(&self, but: &Subject) -> bool {
-        let topics: Vec<_> = {
+    /// Whether the query of any other service has succeeded or not failed yet.
+    pub(super) fn others_succeed(&self, but: &QueryTarget) -> bool {
+        let queries: Vec<_> = {
             let state = self.state.lock();
-            let is_other = |subject: &Subject| matches!(subject, Subject::Service(_)) && subject != but;
+            let is_other = |target: &QueryTarget| matches!(target, QueryTarget::Service(_)) && target != but;
             state
-                .topics
+                .queries
                 .iter()
-                .filter(|(subject, _)| is_other(subject))
-                .map(|(_, topic)| topic.clone())
+                .filter(|(target, _)| is_other(target))
+                .map(|(_, query)| query.clone())
                 .collect()
         };
-        topics.iter().any(|topic| topic.is_well())
+        queries.iter().any(|query| query.is_healthy())
     }
 
-    /// What an answer to one of the queries tells.
-    pub(super) fn answered(
+    /// Handles the response to a query.
+    pub(super) fn on_response(
         self: &Arc<Self>,
-        subject: &Subject,
-        agent: &Host,
-        answer: &Answer,
+        target: &QueryTarget,
+        agent: &HttpHost,
+        response: &Answer,
         epoch: u64,
     ) -> Result<()> {
-        match subject {
-            Subject::Service(service) => {
-                let wait = Wait::new(self.consul.request_timeout(), &self.closing);
-                self.sink.heard(self.consul.heard(agent, service, answer, epoch, &wait)?);
+        match target {
+            QueryTarget::Service(service) => {
+                let wait = WaitLimit::new(self.consul.request_timeout(), &self.closing);
+                self.sink.on_update(self.consul.update_for(agent, service, response, epoch, &wait)?);
             }
-            Subject::Names => self.names_are(read::names(agent, answer)?, epoch),
-            Subject::Checks => self.checks_are(&web::read::<Vec<Check>>(answer, &agent.label())?, epoch),
+            QueryTarget::Names => self.on_names(read::names(agent, response)?, epoch),
+            QueryTarget::Checks => {
+                self.on_checks(&http_host::read::<Vec<StateCheck>>(response, &agent.label())?, epoch)
+            }
         }
         Ok(())
     }
 
-    /// A name once seen is followed ever after: its end is to be seen too.
-    fn names_are(self: &Arc<Self>, names: Vec<String>, epoch: u64) {
+    /// Handles a list of names. A name that was listed once is watched from then on, so that its end is noticed too.
+    fn on_names(self: &Arc<Self>, names: Vec<String>, epoch: u64) {
         let mut state = self.state.lock();
         let mut news = Vec::new();
         if state.all {
-            news = names.into_iter().filter(|name| !state.wanted.contains(name)).collect();
-            state.wanted.extend(news.iter().cloned());
+            news = names.into_iter().filter(|name| !state.subscribed.contains(name)).collect();
+            state.subscribed.extend(news.iter().cloned());
         }
-        let are_many = state.topics.contains_key(&Subject::Checks);
+        let are_many = state.queries.contains_key(&QueryTarget::Checks);
         drop(state);
-        self.sink.heard(RegistryUpdate {
+        self.sink.on_update(RegistryUpdate {
             epoch: Some(self.consul.epoch_name(epoch)),
             ..RegistryUpdate::default()
         });
-        self.arrange(news);
+        self.update_queries(news);
         if are_many {
             self.sweep_soon();
         }
     }
 
-    /// Some service was registered or changed, and nobody says which: all of them are read, at a pace that leaves
-    /// a worker nine tenths of its time.
+    /// A service was registered or changed, and the response does not say which one. Reads all of them, at a rate that
+    /// leaves nine tenths of the time of a worker to others.
     fn sweep_soon(self: &Arc<Self>) {
         let mut state = self.state.lock();
         if std::mem::replace(&mut state.sweep_due, true) {
             return;
         }
-        let at = state.swept_at.after(SWEEP_PACE * state.wanted.len() as u32);
-        let wait = at.remaining(clock::now()).max(GATHER);
-        let hub = Arc::downgrade(self);
-        self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
-            let Some(hub) = hub.upgrade() else { return };
-            let mut state = hub.state.lock();
+        let at = state.swept_at.after(SWEEP_INTERVAL_PER_SERVICE * state.subscribed.len() as u32);
+        let wait = at.remaining(clock::now()).max(COLLECT_DELAY);
+        let watcher = Arc::downgrade(self);
+        self.consul.runtime.after(wait, self.consul.queue(), Priority::Poll, move || {
+            let Some(watcher) = watcher.upgrade() else { return };
+            let mut state = watcher.state.lock();
             state.sweep_due = false;
             state.swept_at = clock::now();
-            let used = state.wanted.iter().filter(|service| hub.sink.is_used(service)).cloned();
+            let used = state.subscribed.iter().filter(|service| watcher.sink.is_in_use(service)).cloned();
             let used: Vec<String> = used.collect();
             state.due.extend(used);
-            hub.begin_reading(&mut state);
+            watcher.start_reading(&mut state);
         });
     }
 
-    fn checks_are(self: &Arc<Self>, checks: &[Check], epoch: u64) {
+    fn on_checks(self: &Arc<Self>, checks: &[StateCheck], epoch: u64) {
         let mut now: BTreeMap<&str, DefaultHasher> = BTreeMap::new();
         for check in checks.iter().filter(|check| !check.service_name.is_empty()) {
-            let seen = now.entry(&check.service_name).or_default();
-            (&check.service_id, &check.status, check.modify_index).hash(seen);
+            let hasher = now.entry(&check.service_name).or_default();
+            (&check.service_id, &check.status, check.modify_index).hash(hasher);
         }
         let now: HashMap<String, u64> =
             now.into_iter().map(|(name, hasher)| (name.to_owned(), hasher.finish())).collect();
         let mut state = self.state.lock();
-        // A service without any check shows in the names only.
+        // A service without any check appears in the names only.
         let is_changed = |name: &&String| now.get(*name) != state.checks.get(*name);
-        let changed: Vec<String> = state.wanted.iter().filter(is_changed).cloned().collect();
+        let changed: Vec<String> = state.subscribed.iter().filter(is_changed).cloned().collect();
         let is_first = std::mem::replace(&mut state.checks, now).is_empty();
         if is_first {
-            let all = state.wanted.clone();
+            let all = state.subscribed.clone();
             state.due.extend(all);
         }
         state.due.extend(changed);
         state.confirms = Some(epoch);
-        self.begin_reading(&mut state);
+        self.start_reading(&mut state);
     }
 
     /// Reads these services in the background.
     fn read_soon(self: &Arc<Self>, services: impl IntoIterator<Item = String>) {
         let mut state = self.state.lock();
         state.due.extend(services);
-        self.begin_reading(&mut state);
+        self.start_reading(&mut state);
     }
 
-    fn begin_reading(self: &Arc<Self>, state: &mut State) {
+    fn start_reading(self: &Arc<Self>, state: &mut ConsulWatcherState) {
         let is_wanted = !state.due.is_empty() || state.confirms.is_some();
         if !is_wanted || std::mem::replace(&mut state.is_reading, true) {
             return;
@@ -245,35 +253,37 @@ impl Hub {
     }
 
     fn read_after(self: &Arc<Self>, wait: Duration) {
-        let hub = Arc::downgrade(self);
-        self.consul.runtime.after(wait, self.consul.lane(), Priority::Poll, move || {
-            if let Some(hub) = hub.upgrade() {
-                hub.read_due();
+        let watcher = Arc::downgrade(self);
+        self.consul.runtime.after(wait, self.consul.queue(), Priority::Poll, move || {
+            if let Some(watcher) = watcher.upgrade() {
+                watcher.read_due();
             }
         });
     }
 
-    /// Reads what is due, one after the other. What could not be read stays due, and until it has been nothing is
-    /// confirmed.
+    /// Reads the due services one after the other. If a read fails, the service stays due, and nothing is confirmed
+    /// until it has been read.
     fn read_due(self: &Arc<Self>) {
         while let Some(service) = self.next_due() {
-            let wait = Wait::new(self.consul.request_timeout(), &self.closing);
+            let wait = WaitLimit::new(self.consul.request_timeout(), &self.closing);
             match self.consul.read(&service, &wait) {
-                Ok(heard) => self.sink.heard(heard),
-                Err(error) if is_away(&error) || self.closing.is_closed() => {
+                Ok(update) => self.sink.on_update(update),
+                Err(error) if is_outage(&error) || self.closing.is_closed() => {
                     self.state.lock().due.insert(service);
                     if !self.closing.is_closed() {
-                        self.sink.lost(error);
-                        self.read_after(jittered(AGAIN));
+                        self.sink.on_failure(error);
+                        self.read_after(jittered(RETRY_DELAY));
                     }
                     return;
                 }
-                Err(error) => tracing::warn!(source = %self.consul.source, service, %error, "cannot be read"),
+                Err(error) => {
+                    tracing::warn!(source = %self.consul.source, service, %error, "cannot read this service")
+                }
             }
         }
     }
 
-    /// The next service to be read; none once all that an answer confirms has been read.
+    /// The next service to read; `None` once all due services have been read.
     fn next_due(&self) -> Option<String> {
         let mut state = self.state.lock();
         let next = state.due.pop_first();
@@ -282,9 +292,13 @@ impl Hub {
             let confirmed = state.confirms.take();
             drop(state);
             if let Some(epoch) = confirmed {
-                // What has not changed is as it was: nothing else needs to be asked about it.
+                // Everything else is unchanged and need not be read.
                 let epoch = Some(self.consul.epoch_name(epoch));
-                self.sink.heard(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
+                self.sink.on_update(RegistryUpdate {
+                    epoch,
+                    confirms_all: true,
+                    ..RegistryUpdate::default()
+                });
             }
         }
         next
@@ -294,7 +308,7 @@ impl Hub {
 /// A check, as `/v1/health/state/any` lists it.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Check {
+struct StateCheck {
     #[serde(default)]
     status: String,
     #[serde(rename = "ServiceID", default)]

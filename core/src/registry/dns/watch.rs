@@ -1,225 +1,231 @@
-//! Following what happens: each service in use is looked at again when its records have run out.
+//! Watches services: each service in use is looked up again when its records have expired.
 //!
-//! One job at a time goes through the services that are due, one after the other. What a name server answers about
-//! one name (that it failed, that it refuses) is that name's affair: it is tried again by itself, and the others go on.
-//! When no server answers at all, nothing is asked for a while ([`Reconnect`]).
+//! One job looks up the due services one after the other. A failure that a name server reports for one name concerns only
+//! that name: it is retried separately, and the others go on. If no server answers, all lookups pause for a while
+//! ([`ReconnectBackoff`]).
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use super::Dns;
+use super::client::DnsRegistry;
 use crate::clock::{self, Tick};
 use crate::error::Error;
 use crate::interrupt::Closing;
-use crate::registry::reconnect::Reconnect;
-use crate::registry::{Registry, RegistryUpdate, Sink, Wait, Watch};
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle};
 use crate::runtime::Priority;
 use crate::sync::Mutex;
 
-/// Everything that is followed in one registry by one client.
-struct Rounds {
-    dns: Arc<Dns>,
-    sink: Arc<dyn Sink>,
-    /// Ends a look under way once the watch is dropped.
+/// Everything that one client watches in one registry.
+struct DnsWatcher {
+    dns: Arc<DnsRegistry>,
+    sink: Arc<dyn UpdateSink>,
+    /// Interrupts a lookup in flight once the watch is dropped.
     closing: Closing,
-    state: Mutex<State>,
+    state: Mutex<DnsWatcherState>,
 }
 
 #[derive(Default)]
-struct State {
-    names: BTreeMap<String, Followed>,
-    /// Counts the appointments made; only the latest is kept.
-    appointment: u64,
+struct DnsWatcherState {
+    names: BTreeMap<String, WatchedName>,
+    /// Numbers the scheduled rounds; only the latest one runs.
+    round_id: u64,
     is_running: bool,
-    /// How it stands with the servers.
-    reconnect: Reconnect,
+    /// The backoff while no server answers.
+    reconnect: ReconnectBackoff,
 }
 
-/// One service.
-struct Followed {
+/// One watched service.
+struct WatchedName {
     due: Tick,
-    /// To be looked at even if nobody uses it.
+    /// To be looked up even if it is not in use.
     is_urgent: bool,
-    /// How long its records last.
-    lasts: Duration,
-    /// How it stands with this name alone.
-    reconnect: Reconnect,
+    /// How long its records are valid.
+    valid_for: Duration,
+    /// The backoff of this name alone.
+    reconnect: ReconnectBackoff,
 }
 
-struct Handle(Arc<Rounds>);
+struct DnsWatchHandle(Arc<DnsWatcher>);
 
-pub(super) fn begin(dns: Arc<Dns>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-    Box::new(Handle(Arc::new(Rounds { dns, sink, closing: Closing::default(), state: Mutex::default() })))
+pub(super) fn start(dns: Arc<DnsRegistry>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
+    Box::new(DnsWatchHandle(Arc::new(DnsWatcher {
+        dns,
+        sink,
+        closing: Closing::default(),
+        state: Mutex::default(),
+    })))
 }
 
-impl Watch for Handle {
-    fn want(&self, service: &str) {
-        if let Err(error) = self.0.dns.template.wanted(service) {
-            // It will never be anything else; whoever reads it is told so.
-            tracing::warn!(source = %self.0.dns.source(), service, %error, "not followed");
+impl WatchHandle for DnsWatchHandle {
+    fn subscribe(&self, service: &str) {
+        if let Err(error) = self.0.dns.template.query_name(service) {
+            // The name will never be valid; reading it returns the error.
+            tracing::warn!(source = %self.0.dns.source(), service, %error, "service is not watched");
             return;
         }
         let mut state = self.0.state.lock();
         if !state.names.contains_key(service) {
-            state.names.insert(service.to_owned(), Followed::new());
-            self.0.hurry(&mut state);
+            state.names.insert(service.to_owned(), WatchedName::new());
+            self.0.schedule_now(&mut state);
         }
     }
 
-    fn forget(&self, service: &str) {
+    fn unsubscribe(&self, service: &str) {
         self.0.state.lock().names.remove(service);
     }
 
-    fn want_all(&self) {
-        // Nobody can say which there are: those that are used by their names are followed anyway.
-        tracing::warn!(source = %self.0.dns.source(), "DNS does not say which services there are; only those in use are followed");
+    fn subscribe_all(&self) {
+        // Services that are used by name are watched anyway.
+        tracing::warn!(source = %self.0.dns.source(), "DNS cannot list all services; only services in use are watched");
     }
 
     fn refresh(&self, service: &str) {
         let mut state = self.0.state.lock();
-        if let Some(followed) = state.names.get_mut(service) {
-            followed.hurry();
-            self.0.hurry(&mut state);
+        if let Some(watched) = state.names.get_mut(service) {
+            watched.make_due();
+            self.0.schedule_now(&mut state);
         }
     }
 }
 
-impl Drop for Handle {
+impl Drop for DnsWatchHandle {
     fn drop(&mut self) {
         self.0.closing.close();
     }
 }
 
-impl Followed {
-    fn new() -> Followed {
-        let (lasts, reconnect) = (Duration::ZERO, Reconnect::default());
-        Followed { due: Tick::ZERO, is_urgent: true, lasts, reconnect }
+impl WatchedName {
+    fn new() -> WatchedName {
+        let (valid_for, reconnect) = (Duration::ZERO, ReconnectBackoff::default());
+        WatchedName { due: Tick::ZERO, is_urgent: true, valid_for, reconnect }
     }
 
-    fn hurry(&mut self) {
+    fn make_due(&mut self) {
         self.due = Tick::ZERO;
         self.is_urgent = true;
     }
 }
 
-impl Rounds {
-    /// Something is due; nothing is hurried that runs already, or whose servers are away.
-    fn hurry(self: &Arc<Self>, state: &mut State) {
-        if !state.is_running && !state.reconnect.is_lost() {
-            self.appoint(state, Tick::ZERO);
+impl DnsWatcher {
+    /// Starts a round at once, unless one is running or no server answers.
+    fn schedule_now(self: &Arc<Self>, state: &mut DnsWatcherState) {
+        if !state.is_running && !state.reconnect.is_failing() {
+            self.schedule(state, Tick::ZERO);
         }
     }
 
-    fn appoint(self: &Arc<Self>, state: &mut State, at: Tick) {
-        state.appointment += 1;
-        let (appointment, rounds) = (state.appointment, Arc::downgrade(self));
-        let work = move || Rounds::begin(&rounds, appointment);
-        self.dns.runtime.at(at, self.dns.lane(), Priority::Poll, work);
+    fn schedule(self: &Arc<Self>, state: &mut DnsWatcherState, at: Tick) {
+        state.round_id += 1;
+        let (round_id, watcher) = (state.round_id, Arc::downgrade(self));
+        let work = move || DnsWatcher::run_round(&watcher, round_id);
+        self.dns.runtime.at(at, self.dns.queue(), Priority::Poll, work);
     }
 
-    fn begin(rounds: &Weak<Rounds>, appointment: u64) {
-        let Some(rounds) = rounds.upgrade() else { return };
+    fn run_round(watcher: &Weak<DnsWatcher>, round_id: u64) {
+        let Some(watcher) = watcher.upgrade() else { return };
         {
-            let mut state = rounds.state.lock();
-            if state.appointment != appointment || state.is_running {
+            let mut state = watcher.state.lock();
+            if state.round_id != round_id || state.is_running {
                 return;
             }
             state.is_running = true;
         }
-        let pause = rounds.round();
-        let mut state = rounds.state.lock();
+        let pause = watcher.round();
+        let mut state = watcher.state.lock();
         state.is_running = false;
-        let next = pause.or_else(|| state.names.values().map(|followed| followed.due).min());
-        if let Some(at) = next.filter(|_| !rounds.closing.is_closed()) {
-            rounds.appoint(&mut state, at);
+        let next = pause.or_else(|| state.names.values().map(|watched| watched.due).min());
+        if let Some(at) = next.filter(|_| !watcher.closing.is_closed()) {
+            watcher.schedule(&mut state, at);
         }
     }
 
-    /// Looks at all that is due; when to go on, if the servers are away.
+    /// Looks up all due services. If no server answers: when to go on.
     fn round(&self) -> Option<Tick> {
         while let Some((service, is_urgent)) = self.next_due() {
-            if !is_urgent && !self.sink.is_used(&service) {
-                self.look_later(&service);
+            if !is_urgent && !self.sink.is_in_use(&service) {
+                self.postpone(&service);
                 continue;
             }
-            match self.dns.look(&service, &Wait::new(self.dns.timeout, &self.closing)) {
+            match self.dns.lookup(&service, &WaitLimit::new(self.dns.timeout, &self.closing)) {
                 _ if self.closing.is_closed() => return None,
-                Ok((heard, lasts)) => self.heard(&service, heard, lasts),
-                Err(failure) if failure.is_heard => self.failed(&service, failure.error),
-                Err(failure) => return Some(self.lost(&service, failure.error)),
+                Ok((update, valid_for)) => self.on_result(&service, update, valid_for),
+                Err(failure) if failure.got_response => self.on_name_failure(&service, failure.error),
+                Err(failure) => return Some(self.on_outage(&service, failure.error)),
             }
         }
         None
     }
 
-    /// The one that has been due the longest, and whether it is urgent.
+    /// The service that has been due the longest, and whether it is urgent.
     fn next_due(&self) -> Option<(String, bool)> {
         let now = clock::now();
         let state = self.state.lock();
-        let (service, followed) = state.names.iter().min_by_key(|(_, followed)| followed.due)?;
-        (followed.due <= now).then(|| (service.clone(), followed.is_urgent))
+        let (service, watched) = state.names.iter().min_by_key(|(_, watched)| watched.due)?;
+        (watched.due <= now).then(|| (service.clone(), watched.is_urgent))
     }
 
-    fn look_later(&self, service: &str) {
-        if let Some(followed) = self.state.lock().names.get_mut(service) {
-            followed.due = clock::now().after(later(followed.lasts));
+    fn postpone(&self, service: &str) {
+        if let Some(watched) = self.state.lock().names.get_mut(service) {
+            watched.due = clock::now().after(next_lookup_after(watched.valid_for));
         }
     }
 
-    fn heard(&self, service: &str, heard: RegistryUpdate, lasts: Duration) {
-        self.sink.heard(heard);
+    fn on_result(&self, service: &str, update: RegistryUpdate, valid_for: Duration) {
+        self.sink.on_update(update);
         let mut state = self.state.lock();
-        state.reconnect.found();
-        if let Some(followed) = state.names.get_mut(service) {
-            *followed = Followed {
-                due: clock::now().after(later(lasts)),
+        state.reconnect.succeeded();
+        if let Some(watched) = state.names.get_mut(service) {
+            *watched = WatchedName {
+                due: clock::now().after(next_lookup_after(valid_for)),
                 is_urgent: false,
-                lasts,
-                reconnect: Reconnect::default(),
+                valid_for,
+                reconnect: ReconnectBackoff::default(),
             };
         }
     }
 
-    /// No server answered: when to go on. The others have their turn first then, should it be this name's fault.
-    fn lost(&self, service: &str, error: Error) -> Tick {
-        self.sink.lost(error);
+    /// No server answered. Returns when to go on; other names come first then, in case this name causes the failure.
+    fn on_outage(&self, service: &str, error: Error) -> Tick {
+        self.sink.on_failure(error);
         let mut state = self.state.lock();
-        let next = clock::now().after(state.reconnect.lost(self.dns.ttl(), fastrand::f64()));
-        if let Some(followed) = state.names.get_mut(service) {
-            followed.due = next;
+        let next = clock::now().after(state.reconnect.failed(self.dns.ttl(), fastrand::f64()));
+        if let Some(watched) = state.names.get_mut(service) {
+            watched.due = next;
         }
         next
     }
 
-    /// A server answered, but not what there is of this name.
-    fn failed(&self, service: &str, error: Error) {
+    /// A server reported a failure for this name.
+    fn on_name_failure(&self, service: &str, error: Error) {
         let mut state = self.state.lock();
-        state.reconnect.found();
-        let are_others_well =
-            state.names.iter().any(|(name, followed)| name != service && followed.is_well());
-        let Some(followed) = state.names.get_mut(service) else { return };
-        let is_news = !followed.reconnect.is_lost();
-        let pause = followed.reconnect.lost(self.dns.ttl(), fastrand::f64());
-        followed.due = clock::now().after(pause);
-        followed.is_urgent = false;
+        state.reconnect.succeeded();
+        let others_succeed =
+            state.names.iter().any(|(name, watched)| name != service && watched.has_succeeded());
+        let Some(watched) = state.names.get_mut(service) else { return };
+        let is_news = !watched.reconnect.is_failing();
+        let pause = watched.reconnect.failed(self.dns.ttl(), fastrand::f64());
+        watched.due = clock::now().after(pause);
+        watched.is_urgent = false;
         drop(state);
-        if !are_others_well {
-            self.sink.lost(error);
+        if !others_succeed {
+            self.sink.on_failure(error);
         } else if is_news {
-            tracing::warn!(source = %self.dns.source(), service, %error, "its last list serves on");
+            tracing::warn!(source = %self.dns.source(), service, %error, "lookup failed; the last list stays in use");
         }
     }
 }
 
-impl Followed {
-    /// Whether the last look at it brought an answer.
-    fn is_well(&self) -> bool {
-        !self.lasts.is_zero() && !self.reconnect.is_lost()
+impl WatchedName {
+    /// Whether the last lookup succeeded.
+    fn has_succeeded(&self) -> bool {
+        !self.valid_for.is_zero() && !self.reconnect.is_failing()
     }
 }
 
-/// After the records have run out, for a cache on the way would only repeat them; and not all clients in step.
-fn later(lasts: Duration) -> Duration {
-    lasts.mul_f64(1.0 + 0.2 * fastrand::f64())
+/// The next lookup is due after the records have expired, because a cache would only return them again. Up to 20 % later,
+/// so that clients do not send their queries at the same time.
+fn next_lookup_after(valid_for: Duration) -> Duration {
+    valid_for.mul_f64(1.0 + 0.2 * fastrand::f64())
 }

@@ -1,361 +1,99 @@
-//! Registrations: records under leases.
-//!
-//! A lease holds up to 200 records of one TTL. A beat renews it and asks which keys it holds, so that one message
-//! each way keeps 200 instances, and still a key that somebody deleted, or wrote anew, is noticed. A lease that is
-//! gone (the TTL has passed, or the cluster began anew) leaves its records unknown; they are put again under one
-//! that is granted anew.
-//!
-//! Everything here is done one after the other. Whose a key is say the claims, which are changed before anything is
-//! waited for: what was closed is not written any more, and what lies under one of our leases without anybody's claim
-//! (a write that timed out, a deletion that nobody waited for) the next beat removes. A connection may serve several
-//! clients, whose registrations share the leases.
+//! The leases and the records under them, as far as this client knows them.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::atomic::Ordering;
+use crate::error::{Error, Result};
+use crate::registry::json_record::{InstanceKey, JsonRecord};
+use crate::registry::timestamp;
+use crate::registry::types::{DEFAULT_TTL, RegistryEntry};
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::Inner;
-use super::line::Connected;
-use super::proto::compare::{CompareResult, CompareTarget, TargetUnion};
-use super::proto::request_op::Request as Op;
-use super::proto::{
-    Compare, DeleteRangeRequest, LeaseGrantRequest, LeaseKeepAliveRequest, LeaseRevokeRequest,
-    LeaseTimeToLiveRequest, PutRequest, RequestOp, TxnRequest, TxnResponse,
-};
-use crate::error::{Error, Kind, Result};
-use crate::registry::record::{Place, Record};
-use crate::registry::web::is_away;
-use crate::registry::{DEFAULT_TTL, Entry, HeartbeatResult, same_for_all, stamp};
-
 /// How many records share a lease.
-const SHARED_BY: usize = 200;
-/// What one transaction may hold; etcd's own limits are 128 and 1.5 MiB.
-const MOST_OPERATIONS: usize = 100;
-const MOST_BYTES: usize = 1 << 20;
+pub(super) const RECORDS_PER_LEASE: usize = 200;
+/// The limits for one transaction; those of etcd are 128 operations and 1.5 MiB.
+pub(super) const MAX_OPERATIONS: usize = 100;
+pub(super) const MAX_BYTES: usize = 1 << 20;
 
-/// What is registered, and under which leases.
-pub(super) struct Leases {
-    prefix: String,
-    granted: BTreeMap<i64, Lease>,
-    written: HashMap<Place, Written>,
+/// The registered records, and their leases.
+pub(super) struct EtcdLeases {
+    pub(super) prefix: String,
+    pub(super) granted: BTreeMap<i64, GrantedLease>,
+    pub(super) written: HashMap<InstanceKey, LeasedRecord>,
 }
 
-struct Lease {
-    /// In seconds, as it was asked for.
-    ttl: i64,
-    records: usize,
+pub(super) struct GrantedLease {
+    /// In seconds, as requested.
+    pub(super) ttl: i64,
+    pub(super) records: usize,
 }
 
-/// What was written of an instance.
-struct Written {
-    lease: i64,
-    well: bool,
+/// A record that was written.
+pub(super) struct LeasedRecord {
+    pub(super) lease: i64,
+    pub(super) is_healthy: bool,
 }
 
-/// One record to be put.
-struct Put<'a> {
-    index: usize,
-    entry: &'a Entry,
-    place: Place,
-    key: Vec<u8>,
-    value: Vec<u8>,
+/// A record to be written.
+pub(super) struct PendingPut<'a> {
+    pub(super) index: usize,
+    pub(super) entry: &'a RegistryEntry,
+    pub(super) instance: InstanceKey,
+    pub(super) key: Vec<u8>,
+    pub(super) value: Vec<u8>,
 }
 
-impl Leases {
-    pub(super) fn new(prefix: &str) -> Leases {
-        Leases { prefix: prefix.to_owned(), granted: BTreeMap::new(), written: HashMap::new() }
+impl EtcdLeases {
+    pub(super) fn new(prefix: &str) -> EtcdLeases {
+        EtcdLeases { prefix: prefix.to_owned(), granted: BTreeMap::new(), written: HashMap::new() }
     }
 
-    fn wrote(&mut self, place: Place, lease: i64, entry: &Entry) {
-        self.forget(&place);
+    pub(super) fn record_written(&mut self, instance: InstanceKey, lease: i64, entry: &RegistryEntry) {
+        self.forget_record(&instance);
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records += 1;
         }
-        self.written.insert(place, Written { lease, well: entry.is_well() });
+        self.written.insert(instance, LeasedRecord { lease, is_healthy: entry.is_healthy() });
     }
 
-    fn forget(&mut self, place: &Place) -> Option<i64> {
-        let lease = self.written.remove(place)?.lease;
+    pub(super) fn forget_record(&mut self, instance: &InstanceKey) -> Option<i64> {
+        let lease = self.written.remove(instance)?.lease;
         if let Some(held) = self.granted.get_mut(&lease) {
             held.records -= 1;
         }
         Some(lease)
     }
 
-    /// A lease that is gone, and all that it held.
-    fn lost(&mut self, lease: i64) {
+    /// Forgets a lease that is gone, and all its records.
+    pub(super) fn lease_lost(&mut self, lease: i64) {
         self.granted.remove(&lease);
         self.written.retain(|_, written| written.lease != lease);
     }
 
-    /// A lease of this TTL with room for another record.
-    fn with_room(&self, ttl: i64) -> Option<(i64, usize)> {
-        let room = |lease: &Lease| SHARED_BY.saturating_sub(lease.records);
+    /// A lease with this TTL and room for another record, and how many records fit.
+    pub(super) fn with_room(&self, ttl: i64) -> Option<(i64, usize)> {
+        let room = |lease: &GrantedLease| RECORDS_PER_LEASE.saturating_sub(lease.records);
         self.granted
             .iter()
             .find(|(_, lease)| lease.ttl == ttl && room(lease) > 0)
             .map(|(id, lease)| (*id, room(lease)))
     }
 
-    /// What is to be put for an entry, or why it can never be.
-    fn put<'a>(&self, index: usize, entry: &'a Entry) -> Result<Put<'a>> {
-        let place = Place::of(entry);
-        let value = Record::of(entry, &stamp::now()).write()?;
-        if value.len() > MOST_BYTES {
+    /// The write for an entry; an error if it can never succeed.
+    pub(super) fn put<'a>(&self, index: usize, entry: &'a RegistryEntry) -> Result<PendingPut<'a>> {
+        let instance = InstanceKey::of(entry);
+        let value = JsonRecord::of(entry, &timestamp::now()).write()?;
+        if value.len() > MAX_BYTES {
             return Err(Error::invalid(format!(
-                "the record of {} has {} bytes, and etcd takes {MOST_BYTES}: its labels are too long",
-                place.instance_id,
+                "the record of {} has {} bytes, but etcd allows {MAX_BYTES}: its labels are too long",
+                instance.instance_id,
                 value.len()
             )));
         }
-        Ok(Put { index, entry, key: place.path(&self.prefix).into_bytes(), place, value })
+        Ok(PendingPut { index, entry, key: instance.path(&self.prefix).into_bytes(), instance, value })
     }
 }
 
-/// As many seconds as a lease is granted for.
-fn seconds(ttl: Option<Duration>) -> i64 {
+/// A TTL in whole seconds, as leases use it.
+pub(super) fn seconds(ttl: Option<Duration>) -> i64 {
     let ttl = ttl.unwrap_or(DEFAULT_TTL);
     i64::try_from(ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0)).unwrap_or(i64::MAX).max(1)
-}
-
-impl Inner {
-    pub(super) async fn register(&self, entries: &[Entry]) -> Vec<Result<()>> {
-        let mut leases = self.leases.lock().await;
-        let mut outcomes: Vec<Result<()>> = entries.iter().map(|_| Ok(())).collect();
-        let mut by_ttl: BTreeMap<i64, Vec<Put<'_>>> = BTreeMap::new();
-        for (index, entry) in entries.iter().enumerate() {
-            if !self.claims.is_of(&Place::of(entry), entry) {
-                outcomes[index] = Err(Error::new(Kind::Closed, "the registration was closed"));
-                continue;
-            }
-            match leases.put(index, entry) {
-                Ok(put) => by_ttl.entry(seconds(entry.instance.ttl)).or_default().push(put),
-                Err(error) => outcomes[index] = Err(error),
-            }
-        }
-        for (ttl, mut puts) in by_ttl {
-            while !puts.is_empty() {
-                let written = self.write_some(&mut leases, ttl, &mut puts, &mut outcomes).await;
-                if let Err(error) = written {
-                    puts.drain(..).for_each(|put| outcomes[put.index] = Err(error.clone()));
-                }
-            }
-        }
-        self.note_ttl(&leases);
-        outcomes
-    }
-
-    /// Writes as many as one transaction and one lease can take. An error is one for all that are left.
-    async fn write_some(
-        &self,
-        leases: &mut Leases,
-        ttl: i64,
-        puts: &mut Vec<Put<'_>>,
-        outcomes: &mut [Result<()>],
-    ) -> Result<()> {
-        let (lease, room) = match leases.with_room(ttl) {
-            Some(found) => found,
-            None => (self.grant(leases, ttl).await?, SHARED_BY),
-        };
-        let (mut bytes, mut keys) = (0, HashSet::new());
-        let fits = |put: &&Put<'_>| {
-            bytes += put.key.len() + put.value.len();
-            // One transaction writes a key once.
-            bytes <= MOST_BYTES + SHARED_BY * 1_024 && keys.insert(put.key.clone())
-        };
-        let count = puts.iter().take(room.min(MOST_OPERATIONS)).take_while(fits).count().max(1);
-        let batch: Vec<Put<'_>> = puts.drain(..count).collect();
-        match self.write(lease, &batch).await {
-            Ok(()) => {}
-            Err(error) if is_lease_lost(&error) => {
-                leases.lost(lease);
-                puts.splice(..0, batch);
-                return Ok(());
-            }
-            // One that may not be written spoils the others: each is heard by itself.
-            Err(error) if !is_away(&error) && batch.len() > 1 => {
-                for put in batch {
-                    let outcome = self.write(lease, std::slice::from_ref(&put)).await;
-                    match &outcome {
-                        Ok(()) => leases.wrote(put.place, lease, put.entry),
-                        Err(error) if is_away(error) => return outcome,
-                        Err(_) => {}
-                    }
-                    outcomes[put.index] = outcome;
-                }
-                return Ok(());
-            }
-            Err(error) => {
-                let is_over = is_away(&error);
-                batch.iter().for_each(|put| outcomes[put.index] = Err(error.clone()));
-                return if is_over { Err(error) } else { Ok(()) };
-            }
-        }
-        batch.into_iter().for_each(|put| leases.wrote(put.place, lease, put.entry));
-        Ok(())
-    }
-
-    async fn write(&self, lease: i64, puts: &[Put<'_>]) -> Result<()> {
-        let put = |put: &Put<'_>| {
-            Op::RequestPut(PutRequest { key: put.key.clone(), value: put.value.clone(), lease })
-        };
-        let success = puts.iter().map(|one| RequestOp { request: Some(put(one)) }).collect();
-        self.transact(TxnRequest { success, ..TxnRequest::default() }).await.map(drop)
-    }
-
-    async fn transact(&self, request: TxnRequest) -> Result<TxnResponse> {
-        let question = |connected: Connected| {
-            let request = request.clone();
-            async move { connected.kv().txn(connected.request(request)).await }
-        };
-        self.lines.ask_in_time(question).await
-    }
-
-    async fn grant(&self, leases: &mut Leases, ttl: i64) -> Result<i64> {
-        let question = |connected: Connected| async move {
-            connected.lease().lease_grant(connected.request(LeaseGrantRequest { ttl })).await
-        };
-        let granted = self.lines.ask_in_time(question).await?;
-        if granted.id == 0 || !granted.error.is_empty() {
-            return Err(Error::new(Kind::Unavailable, format!("etcd granted no lease: {}", granted.error)));
-        }
-        leases.granted.insert(granted.id, Lease { ttl, records: 0 });
-        Ok(granted.id)
-    }
-
-    pub(super) async fn heartbeat(&self, entries: &[Entry]) -> Vec<Result<HeartbeatResult>> {
-        let mut leases = self.leases.lock().await;
-        let ids: Vec<i64> = leases.granted.keys().copied().collect();
-        let claimed = self.claims.all();
-        for lease in ids {
-            if let Err(error) = self.see_to(&mut leases, lease, &claimed).await {
-                return same_for_all(entries, &error);
-            }
-        }
-        let mut outcomes = Vec::with_capacity(entries.len());
-        for entry in entries {
-            outcomes.push(self.confirm(&mut leases, entry).await);
-        }
-        self.note_ttl(&leases);
-        outcomes
-    }
-
-    /// Renews a lease, and holds what it holds against what it should.
-    async fn see_to(&self, leases: &mut Leases, lease: i64, claimed: &HashSet<Place>) -> Result<()> {
-        if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
-            leases.lost(lease);
-            return self.revoke(lease).await;
-        }
-        let Some(keys) = self.renew(lease).await? else {
-            leases.lost(lease);
-            return Ok(());
-        };
-        let mut keys: HashSet<Vec<u8>> = keys.into_iter().collect();
-        let ours = leases.written.iter().filter(|(_, written)| written.lease == lease);
-        let places: Vec<Place> = ours.map(|(place, _)| place.clone()).collect();
-        for place in places {
-            if !claimed.contains(&place) || !keys.contains(place.path(&leases.prefix).as_bytes()) {
-                leases.forget(&place);
-            }
-        }
-        for place in claimed {
-            // What was put without our hearing of it is put again by whoever claims it.
-            keys.remove(place.path(&leases.prefix).as_bytes());
-        }
-        for key in keys {
-            self.delete(lease, key).await?;
-        }
-        Ok(())
-    }
-
-    /// The keys that a lease holds, renewed; none where it is gone.
-    async fn renew(&self, lease: i64) -> Result<Option<Vec<Vec<u8>>>> {
-        let question = |connected: Connected| async move {
-            let once = tokio_stream::once(LeaseKeepAliveRequest { id: lease });
-            let mut answers = connected.lease().lease_keep_alive(connected.request(once)).await?.into_inner();
-            answers.message().await.map(tonic::Response::new)
-        };
-        let renewed = self.lines.ask_in_time(question).await?;
-        if renewed.is_none_or(|renewed| renewed.ttl <= 0) {
-            return Ok(None);
-        }
-        let question = |connected: Connected| async move {
-            let request = LeaseTimeToLiveRequest { id: lease, keys: true };
-            connected.lease().lease_time_to_live(connected.request(request)).await
-        };
-        let held = self.lines.ask_in_time(question).await?;
-        Ok((held.ttl > 0).then_some(held.keys))
-    }
-
-    /// Whether an entry's record is there; what it says of its health is put where it says something else.
-    async fn confirm(&self, leases: &mut Leases, entry: &Entry) -> Result<HeartbeatResult> {
-        let written =
-            leases.written.get(&Place::of(entry)).filter(|_| self.claims.is_of(&Place::of(entry), entry));
-        let Some(written) = written else { return Ok(HeartbeatResult::Unknown) };
-        let (lease, well) = (written.lease, entry.is_well());
-        if written.well != well {
-            let put = leases.put(0, entry)?;
-            self.write(lease, std::slice::from_ref(&put)).await?;
-            leases.wrote(put.place, lease, entry);
-        }
-        Ok(HeartbeatResult::Renewed)
-    }
-
-    pub(super) async fn deregister(&self, entry: &Entry) -> Result<()> {
-        let mut leases = self.leases.lock().await;
-        let place = Place::of(entry);
-        if self.claims.is_claimed(&place) {
-            // Somebody has taken it meanwhile.
-            return Ok(());
-        }
-        let key = place.path(&leases.prefix).into_bytes();
-        let under = leases.forget(&place);
-        // One whose write was not answered may lie under any of them.
-        let possible: Vec<i64> =
-            under.map_or_else(|| leases.granted.keys().copied().collect(), |lease| vec![lease]);
-        for lease in possible {
-            if leases.granted.get(&lease).is_some_and(|held| held.records == 0) {
-                leases.lost(lease);
-                self.revoke(lease).await?;
-            } else {
-                self.delete(lease, key.clone()).await?;
-            }
-        }
-        self.note_ttl(&leases);
-        Ok(())
-    }
-
-    /// Deletes a key that lies under this lease, not one that somebody else has put there meanwhile.
-    async fn delete(&self, lease: i64, key: Vec<u8>) -> Result<()> {
-        let is_ours = Compare {
-            result: CompareResult::Equal.into(),
-            target: CompareTarget::Lease.into(),
-            key: key.clone(),
-            target_union: Some(TargetUnion::Lease(lease)),
-        };
-        let delete = Op::RequestDeleteRange(DeleteRangeRequest { key, ..DeleteRangeRequest::default() });
-        let success = vec![RequestOp { request: Some(delete) }];
-        self.transact(TxnRequest { compare: vec![is_ours], success, failure: Vec::new() }).await.map(drop)
-    }
-
-    async fn revoke(&self, lease: i64) -> Result<()> {
-        let question = |connected: Connected| async move {
-            connected.lease().lease_revoke(connected.request(LeaseRevokeRequest { id: lease })).await
-        };
-        match self.lines.ask_in_time(question).await {
-            Err(error) if !is_lease_lost(&error) => Err(error),
-            _ => Ok(()),
-        }
-    }
-
-    /// The shortest TTL decides how often a beat is due, and how patient we may be.
-    fn note_ttl(&self, leases: &Leases) {
-        let shortest = leases.granted.values().map(|lease| lease.ttl).min();
-        let ttl = shortest.map_or(DEFAULT_TTL, |ttl| Duration::from_secs(ttl.unsigned_abs()));
-        self.ttl.store(ttl.as_millis() as u64, Ordering::Relaxed);
-    }
-}
-
-fn is_lease_lost(error: &Error) -> bool {
-    error.message().contains("requested lease not found")
 }

@@ -1,58 +1,58 @@
-//! Lists of endpoints and names, and which epoch they are of.
+//! Reads lists of endpoints and names, and determines their epoch.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::line::{Connected, Lines};
+use super::connection::{EtcdCluster, EtcdConnection};
 use super::proto::{KeyValue, RangeRequest, RangeResponse, ResponseHeader};
 use crate::error::Result;
 use crate::model::Endpoint;
-use crate::registry::record::{Place, Record, path_of};
-use crate::registry::resolve::Resolver;
-use crate::registry::unreadable::Unreadable;
-use crate::registry::{Absence, Listing, RegistryUpdate};
+use crate::registry::json_record::{InstanceKey, JsonRecord, service_path};
+use crate::registry::record_warnings::RecordWarnings;
+use crate::registry::resolver::Resolver;
+use crate::registry::types::{Absence, Listing, RegistryUpdate};
 use crate::sync::Mutex;
 
-/// The longest that a record's word about its TTL is taken for.
-const LONGEST_TTL: Duration = Duration::from_mins(5);
+/// The longest TTL that is accepted from a record.
+const MAX_TTL: Duration = Duration::from_mins(5);
 
-/// Reads what lies below a prefix.
-pub(super) struct Reader {
+/// Reads the records below a prefix.
+pub(super) struct EtcdReader {
     source: Arc<str>,
     prefix: String,
-    names: Arc<Resolver>,
+    resolver: Arc<Resolver>,
     resolve_timeout: Duration,
-    history: Mutex<History>,
-    unreadable: Unreadable,
+    history: Mutex<ClusterHistory>,
+    record_warnings: RecordWarnings,
 }
 
-/// What tells one epoch of the cluster from the next.
+/// The history of the cluster, as far as it is known; it determines the epoch.
 #[derive(Clone, Copy, Default)]
-struct History {
+struct ClusterHistory {
     cluster: u64,
     revision: i64,
     epoch: u64,
 }
 
-/// An answer, and what was known when it was asked for.
-pub(super) struct Answer {
+/// The response to a range request, and the history known when the request was sent.
+pub(super) struct RangeAnswer {
     pub(super) kvs: Vec<KeyValue>,
     pub(super) header: ResponseHeader,
-    asked: History,
+    known: ClusterHistory,
 }
 
-/// A range of keys: those that begin with `from`.
-pub(super) struct Range {
+/// A range of keys: from `from` up to, but excluding, `to`.
+pub(super) struct KeyRange {
     pub(super) from: Vec<u8>,
     pub(super) to: Vec<u8>,
 }
 
-/// The endpoints of one record, and how long it is kept.
-pub(super) struct Found {
-    pub(super) place: Place,
-    /// When it was written.
+/// A record with its endpoints.
+pub(super) struct FoundRecord {
+    pub(super) key: InstanceKey,
+    /// The revision of its last write.
     pub(super) revision: i64,
     pub(super) endpoints: Vec<Endpoint>,
     pub(super) ttl: Option<Duration>,
@@ -60,185 +60,192 @@ pub(super) struct Found {
     pub(super) is_named: bool,
 }
 
-impl Reader {
+impl EtcdReader {
     pub(super) fn new(
         source: Arc<str>,
         prefix: &str,
-        names: Arc<Resolver>,
+        resolver: Arc<Resolver>,
         resolve_timeout: Duration,
-    ) -> Reader {
-        let (history, unreadable) = (Mutex::default(), Unreadable::new(&source));
-        Reader { source, prefix: prefix.to_owned(), names, resolve_timeout, history, unreadable }
+    ) -> EtcdReader {
+        let (history, record_warnings) = (Mutex::default(), RecordWarnings::new(&source));
+        EtcdReader { source, prefix: prefix.to_owned(), resolver, resolve_timeout, history, record_warnings }
     }
 
-    /// The keys of a service's instances, or of everybody's.
-    pub(super) fn range(&self, service: Option<&str>) -> Range {
-        let below = service.map_or_else(|| self.prefix.clone(), |service| path_of(&self.prefix, service));
-        // '0' follows '/'.
-        Range { from: format!("{below}/").into_bytes(), to: format!("{below}0").into_bytes() }
+    /// The keys of the instances of one service, or of all services.
+    pub(super) fn range(&self, service: Option<&str>) -> KeyRange {
+        let below =
+            service.map_or_else(|| self.prefix.clone(), |service| service_path(&self.prefix, service));
+        // '0' is the character after '/'.
+        KeyRange { from: format!("{below}/").into_bytes(), to: format!("{below}0").into_bytes() }
     }
 
-    pub(super) async fn read(&self, lines: &Lines, service: &str) -> Result<RegistryUpdate> {
-        let answer = self.list(lines, Some(service)).await?;
+    pub(super) async fn read(&self, cluster: &EtcdCluster, service: &str) -> Result<RegistryUpdate> {
+        let response = self.list(cluster, Some(service)).await?;
         let (mut endpoints, mut ttl) = (Vec::new(), None);
-        for kv in &answer.kvs {
-            if let Some(found) = self.found(kv).await {
+        for kv in &response.kvs {
+            if let Some(found) = self.read_record(kv).await {
                 ttl = ttl.max(found.ttl);
                 endpoints.extend(found.endpoints);
             }
         }
         let lists = vec![(service.to_owned(), Listing { endpoints, removed: Vec::new() })];
-        Ok(RegistryUpdate { ttl, lists, ..self.heard(&answer) })
+        Ok(RegistryUpdate { ttl, lists, ..self.update_for(&response) })
     }
 
-    pub(super) async fn names(&self, lines: &Lines) -> Result<Vec<String>> {
-        let Range { from, to } = self.range(None);
+    pub(super) async fn service_names(&self, cluster: &EtcdCluster) -> Result<Vec<String>> {
+        let KeyRange { from, to } = self.range(None);
         let request = RangeRequest { key: from, range_end: to, keys_only: true, ..RangeRequest::default() };
-        let answer = self.ask(lines, request).await?;
+        let response = self.request_range(cluster, request).await?;
         let names: BTreeSet<String> =
-            answer.kvs.iter().filter_map(|kv| self.place(kv)).map(|place| place.service).collect();
+            response.kvs.iter().filter_map(|kv| self.key_of(kv)).map(|key| key.service).collect();
         Ok(names.into_iter().collect())
     }
 
-    /// Everything there is of a service, or of all.
-    pub(super) async fn list(&self, lines: &Lines, service: Option<&str>) -> Result<Answer> {
-        let Range { from, to } = self.range(service);
-        self.ask(lines, RangeRequest { key: from, range_end: to, ..RangeRequest::default() }).await
+    /// Lists all records of one service, or of all services.
+    pub(super) async fn list(&self, cluster: &EtcdCluster, service: Option<&str>) -> Result<RangeAnswer> {
+        let KeyRange { from, to } = self.range(service);
+        self.request_range(cluster, RangeRequest { key: from, range_end: to, ..RangeRequest::default() })
+            .await
     }
 
-    /// Only which epoch it is, and which revision.
-    pub(super) async fn look(&self, lines: &Lines) -> Result<Answer> {
-        let Range { from, to } = self.range(None);
+    /// Requests the cluster id and the revision only.
+    pub(super) async fn read_header(&self, cluster: &EtcdCluster) -> Result<RangeAnswer> {
+        let KeyRange { from, to } = self.range(None);
         let request =
             RangeRequest { key: from, range_end: to, limit: 1, keys_only: true, ..RangeRequest::default() };
-        self.ask(lines, request).await
+        self.request_range(cluster, request).await
     }
 
-    async fn ask(&self, lines: &Lines, request: RangeRequest) -> Result<Answer> {
-        let asked = *self.history.lock();
-        let question = |connected: Connected| {
+    async fn request_range(&self, cluster: &EtcdCluster, request: RangeRequest) -> Result<RangeAnswer> {
+        let known = *self.history.lock();
+        let send = |connection: EtcdConnection| {
             let request = request.clone();
-            async move { connected.kv().range(connected.request(request)).await }
+            async move { connection.kv().range(connection.request(request)).await }
         };
-        let RangeResponse { header, kvs, .. } = lines.ask(question).await?;
-        Ok(Answer { kvs, header: header.unwrap_or_default(), asked })
+        let RangeResponse { header, kvs, .. } = cluster.request(send).await?;
+        Ok(RangeAnswer { kvs, header: header.unwrap_or_default(), known })
     }
 
-    /// What an answer says of itself; its lists are left out.
-    pub(super) fn heard(&self, answer: &Answer) -> RegistryUpdate {
-        let (mut history, header) = (self.history.lock(), &answer.header);
-        // A cluster never goes back: one that does was restored or begun anew, and has forgotten. Answers may
-        // overtake each other, so each is held against what was known when it was asked for.
-        let is_back = history.epoch == answer.asked.epoch && header.revision < answer.asked.revision;
+    /// The update for a response, without lists. Determines the epoch.
+    pub(super) fn update_for(&self, response: &RangeAnswer) -> RegistryUpdate {
+        let (mut history, header) = (self.history.lock(), &response.header);
+        // The revision of a cluster never decreases. If it does, the cluster was restored and has lost registrations.
+        // Responses may overtake each other, so each is compared with the history known when its request was sent.
+        let is_back = history.epoch == response.known.epoch && header.revision < response.known.revision;
         if history.epoch == 0 || header.cluster_id != history.cluster || is_back {
-            *history =
-                History { cluster: header.cluster_id, revision: header.revision, epoch: history.epoch + 1 };
+            *history = ClusterHistory {
+                cluster: header.cluster_id,
+                revision: header.revision,
+                epoch: history.epoch + 1,
+            };
         }
         history.revision = history.revision.max(header.revision);
         drop(history);
-        self.as_before()
+        self.unchanged_update()
     }
 
-    /// A sign of life: the epoch is the one that was.
-    pub(super) fn as_before(&self) -> RegistryUpdate {
+    /// An update without changes, under the current epoch.
+    pub(super) fn unchanged_update(&self) -> RegistryUpdate {
         let epoch = Some(format!("{}#{}", self.source, self.epoch()));
-        RegistryUpdate { epoch, absence: Absence::WhenSettled, ..RegistryUpdate::default() }
+        RegistryUpdate { epoch, absence: Absence::AfterSettling, ..RegistryUpdate::default() }
     }
 
-    /// An answer cannot be of the cluster that was: it began anew, and has written more since than we knew of.
-    pub(super) fn began_anew(&self, answer: &Answer) {
+    /// Starts a new epoch: the list contradicts the known records, so the cluster was restored and has passed our revision.
+    pub(super) fn start_new_epoch(&self, response: &RangeAnswer) {
         let mut history = self.history.lock();
-        // Somebody may have noticed already.
-        if history.epoch == answer.asked.epoch {
+        // Another task may have noticed it already.
+        if history.epoch == response.known.epoch {
             history.epoch += 1;
         }
     }
 
-    /// Which epoch it is, as far as has been heard.
+    /// The current epoch.
     pub(super) fn epoch(&self) -> u64 {
         self.history.lock().epoch
     }
 
-    /// Whose key it is; none where it is nobody's.
-    pub(super) fn place(&self, kv: &KeyValue) -> Option<Place> {
-        Place::at(&self.prefix, std::str::from_utf8(&kv.key).ok()?)
+    /// The service and instance id of a key; `None` if it is not the key of a record.
+    pub(super) fn key_of(&self, kv: &KeyValue) -> Option<InstanceKey> {
+        InstanceKey::parse(&self.prefix, std::str::from_utf8(&kv.key).ok()?)
     }
 
-    /// What a key's value says. What is no record is left out with a warning, the first time.
-    pub(super) async fn found(&self, kv: &KeyValue) -> Option<Found> {
-        let record = Record::read(&kv.value);
+    /// The record in a key. A malformed record is skipped, with a warning the first time.
+    pub(super) async fn read_record(&self, kv: &KeyValue) -> Option<FoundRecord> {
+        let record = JsonRecord::read(&kv.value);
         let path = String::from_utf8_lossy(&kv.key);
-        let (place, record) = match (self.place(kv), record) {
-            (Some(place), Ok(record)) => (place, record),
-            (place, record) => {
-                let error =
-                    record.err().filter(|_| place.is_some()).unwrap_or_else(|| "no place for one".into());
-                self.unreadable.warn(&path, &kv.value, &error);
+        let (key, record) = match (self.key_of(kv), record) {
+            (Some(key), Ok(record)) => (key, record),
+            (key, record) => {
+                let error = record
+                    .err()
+                    .filter(|_| key.is_some())
+                    .unwrap_or_else(|| "not the path of a record".into());
+                self.record_warnings.warn_once(&path, &kv.value, &error);
                 return None;
             }
         };
-        let ips = match self.names.found(record.host(), self.resolve_timeout).await {
+        let ips = match self.resolver.resolve_async(record.host(), self.resolve_timeout).await {
             Ok(ips) => ips,
             Err(error) => {
-                tracing::debug!(source = %self.source, %path, %error, "left out: its host is not known");
+                tracing::debug!(source = %self.source, %path, %error, "skipped an endpoint: its host cannot be resolved");
                 Vec::new()
             }
         };
-        // Whoever registers anew does so under another lease.
+        // A new registration uses another lease.
         let generation = if kv.lease == 0 { String::new() } else { format!("{:x}", kv.lease) };
-        let endpoint = |ip| record.endpoint(&place, ip, &generation, &self.source);
+        let endpoint = |ip| record.endpoint(&key, ip, &generation, &self.source);
         let endpoints = ips.into_iter().map(endpoint).collect();
         let is_named = record.host().parse::<IpAddr>().is_err();
-        let (revision, ttl) = (kv.mod_revision, record.ttl().map(|ttl| ttl.min(LONGEST_TTL)));
-        Some(Found { place, revision, endpoints, ttl, is_named })
+        let (revision, ttl) = (kv.mod_revision, record.ttl().map(|ttl| ttl.min(MAX_TTL)));
+        Some(FoundRecord { key, revision, endpoints, ttl, is_named })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::open::tests::setup;
+    use crate::registry::setup::test_setup;
 
-    fn reader() -> Reader {
-        let names = Arc::new(Resolver::new(&setup()));
-        Reader::new("etcd://a:2379".into(), "/services", names, Duration::from_secs(1))
+    fn reader() -> EtcdReader {
+        let names = Arc::new(Resolver::new(&test_setup()));
+        EtcdReader::new("etcd://a:2379".into(), "/services", names, Duration::from_secs(1))
     }
 
-    /// An answer to a question that is asked now.
-    fn answer(reader: &Reader, cluster_id: u64, revision: i64) -> Answer {
+    /// The response to a request that is sent now.
+    fn response(reader: &EtcdReader, cluster_id: u64, revision: i64) -> RangeAnswer {
         let header = ResponseHeader { cluster_id, revision };
-        Answer { kvs: Vec::new(), header, asked: *reader.history.lock() }
+        RangeAnswer { kvs: Vec::new(), header, known: *reader.history.lock() }
     }
 
     #[test]
-    fn a_cluster_that_began_anew_is_another_epoch() {
+    fn restored_or_other_cluster_starts_a_new_epoch() {
         let reader = reader();
-        let told = |cluster, revision| {
-            let answer = answer(&reader, cluster, revision);
-            reader.heard(&answer).epoch
+        let reported = |cluster, revision| {
+            let response = response(&reader, cluster, revision);
+            reader.update_for(&response).epoch
         };
-        let first = told(7, 10);
-        assert_eq!(told(7, 10), first);
-        assert_eq!(told(7, 12), first);
-        let restored = told(7, 3);
-        assert_ne!(restored, first, "its revision went back");
-        assert_eq!(told(7, 4), restored);
-        assert_ne!(told(8, 5), restored, "it is another cluster");
+        let first = reported(7, 10);
+        assert_eq!(reported(7, 10), first);
+        assert_eq!(reported(7, 12), first);
+        let restored = reported(7, 3);
+        assert_ne!(restored, first, "its revision decreased");
+        assert_eq!(reported(7, 4), restored);
+        assert_ne!(reported(8, 5), restored, "it is another cluster");
     }
 
     #[test]
-    fn answers_that_overtake_each_other_are_of_one_epoch() {
+    fn responses_out_of_order_keep_the_epoch() {
         let reader = reader();
-        let early = answer(&reader, 7, 10);
-        reader.heard(&early);
-        let (slow, fast) = (answer(&reader, 7, 11), answer(&reader, 7, 20));
-        let epoch = reader.heard(&fast).epoch;
-        assert_eq!(reader.heard(&slow).epoch, epoch);
+        let early = response(&reader, 7, 10);
+        reader.update_for(&early);
+        let (slow, fast) = (response(&reader, 7, 11), response(&reader, 7, 20));
+        let epoch = reader.update_for(&fast).epoch;
+        assert_eq!(reader.update_for(&slow).epoch, epoch);
     }
 
     #[test]
-    fn a_range_holds_what_is_below_and_nothing_beside() {
-        let Range { from, to } = reader().range(Some("orders"));
+    fn range_contains_exactly_the_keys_below_a_service() {
+        let KeyRange { from, to } = reader().range(Some("orders"));
         let holds = |key: &str| from.as_slice() <= key.as_bytes() && key.as_bytes() < to.as_slice();
         assert!(holds("/services/orders/1") && holds("/services/orders/\u{10ffff}"));
         assert!(!holds("/services/orders") && !holds("/services/orders-2/1") && !holds("/services/order/1"));

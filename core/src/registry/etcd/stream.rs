@@ -1,7 +1,7 @@
-//! The stream of a watch: what is asked on it, and how it ends.
+//! The stream of all watches: its requests, and how it ends.
 //!
-//! It is asked for a sign of life every so often. A first watch that is always there, on a key that nobody writes, sees
-//! to it that there is something to answer about.
+//! A progress request is sent at an interval. The first watch always exists, on a key that is never written, so that
+//! there is a response to it.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,63 +11,63 @@ use tokio::time::timeout;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 
-use super::Inner;
-use super::line::Connected;
+use super::client::EtcdClient;
+use super::connection::EtcdConnection;
 use super::proto::watch_request::RequestUnion;
 use super::proto::{
     WatchCancelRequest, WatchCreateRequest, WatchProgressRequest, WatchRequest, WatchResponse,
 };
-use super::read::{Answer, Range};
+use super::read::{KeyRange, RangeAnswer};
 use crate::error::{Error, Kind, Result};
 
-/// The watch that is only there to be answered about.
+/// The id of the watch that exists only for the responses to progress requests.
 pub(super) const SENTINEL: i64 = 1;
 
-/// A service, or none for all of them.
-pub(super) type Scope = Option<String>;
-/// A scope that was read.
-pub(super) type Asked = (Scope, Result<Answer>);
+/// A service, or `None` for all services.
+pub(super) type WatchScope = Option<String>;
+/// A scope and the result of reading it.
+pub(super) type ScopeRead = (WatchScope, Result<RangeAnswer>);
 
-/// One stream, as long as it lives.
-pub(super) struct Stream {
-    pub(super) connected: Connected,
-    pub(super) answers: Streaming<WatchResponse>,
-    /// What is watched, by the number of its watch.
-    pub(super) watches: HashMap<i64, Scope>,
-    /// What is to be read.
-    pub(super) due: BTreeSet<Scope>,
-    pub(super) asking: JoinSet<Asked>,
-    /// What has been read since the stream began.
-    pub(super) listed: BTreeSet<Scope>,
-    /// What may not be read; tried again with the next sign of life.
-    pub(super) refused: BTreeSet<Scope>,
-    /// What has been warned of.
-    pub(super) refused_before: BTreeSet<Scope>,
+/// One open stream.
+pub(super) struct WatchStream {
+    pub(super) connection: EtcdConnection,
+    pub(super) responses: Streaming<WatchResponse>,
+    /// The scopes of the watches on this stream, by watch id.
+    pub(super) watches: HashMap<i64, WatchScope>,
+    /// The scopes to read.
+    pub(super) due: BTreeSet<WatchScope>,
+    pub(super) reading: JoinSet<ScopeRead>,
+    /// The scopes that were read since the stream was opened.
+    pub(super) listed: BTreeSet<WatchScope>,
+    /// The scopes without read permission; tried again with the next progress response.
+    pub(super) refused: BTreeSet<WatchScope>,
+    /// The scopes that a warning was logged for.
+    pub(super) refused_before: BTreeSet<WatchScope>,
     requests: UnboundedSender<WatchRequest>,
-    /// Counts watches.
+    /// The id of the last watch.
     last: i64,
 }
 
-impl Stream {
-    /// Opens one on the connection there is.
-    pub(super) async fn open(inner: &Inner) -> Result<Stream> {
-        let connected = inner.lines.connected().await?;
+impl WatchStream {
+    /// Opens a stream on the current connection.
+    pub(super) async fn open(client: &EtcdClient) -> Result<WatchStream> {
+        let connection = client.cluster.connection().await?;
         let (requests, sent) = unbounded_channel();
-        let sentinel = inner.reader.range(None).from;
-        // A stream begins with an answer, and there is none before a question.
+        let sentinel = client.reader.range(None).from;
+        // The server sends the first response only after a request.
         let first = WatchCreateRequest { key: sentinel, watch_id: SENTINEL, ..WatchCreateRequest::default() };
-        let _ = requests.send(asking(RequestUnion::CreateRequest(first)));
-        let request = connected.request(UnboundedReceiverStream::new(sent));
-        let mut client = connected.watch();
-        let opened = timeout(inner.lines.timeout(), client.watch(request)).await;
-        let late = |_| Error::new(Kind::Timeout, format!("{}: no answer in time", connected.label()));
-        let answers = opened.map_err(late)?.map_err(|status| connected.failed(&status))?.into_inner();
-        Ok(Stream {
-            connected,
-            answers,
+        let _ = requests.send(watch_request(RequestUnion::CreateRequest(first)));
+        let request = connection.request(UnboundedReceiverStream::new(sent));
+        let mut watch = connection.watch();
+        let opened = timeout(client.cluster.timeout(), watch.watch(request)).await;
+        let late = |_| Error::new(Kind::Timeout, format!("{}: no response in time", connection.label()));
+        let responses = opened.map_err(late)?.map_err(|status| connection.error_for(&status))?.into_inner();
+        Ok(WatchStream {
+            connection,
+            responses,
             watches: HashMap::new(),
             due: BTreeSet::new(),
-            asking: JoinSet::new(),
+            reading: JoinSet::new(),
             listed: BTreeSet::new(),
             refused: BTreeSet::new(),
             refused_before: BTreeSet::new(),
@@ -76,11 +76,11 @@ impl Stream {
         })
     }
 
-    /// Watches a range from a revision on that the cluster has reached; the number of the watch. (etcd 3.6 gives no sign
-    /// of life to a stream one of whose watches begins in the future.)
-    pub(super) fn watch(&mut self, scope: Scope, range: Range, start_revision: i64) -> i64 {
+    /// Watches a range from a revision that the cluster has reached. Returns the id of the watch. (etcd 3.6 sends no
+    /// progress responses on a stream with a watch that starts in the future.)
+    pub(super) fn watch(&mut self, scope: WatchScope, range: KeyRange, start_revision: i64) -> i64 {
         self.last += 1;
-        let Range { from, to } = range;
+        let KeyRange { from, to } = range;
         let create = WatchCreateRequest {
             key: from,
             range_end: to,
@@ -93,36 +93,39 @@ impl Stream {
         self.last
     }
 
-    /// Ends a watch, if there is one.
+    /// Cancels a watch, if there is one.
     pub(super) fn cancel(&mut self, id: Option<i64>) {
         if let Some(watch_id) = id.filter(|id| self.watches.remove(id).is_some()) {
             self.send(RequestUnion::CancelRequest(WatchCancelRequest { watch_id }));
         }
     }
 
-    /// Asks for a sign of life.
-    pub(super) fn ask_for_life(&self) {
+    /// Sends a progress request.
+    pub(super) fn request_progress(&self) {
         self.send(RequestUnion::ProgressRequest(WatchProgressRequest {}));
     }
 
     fn send(&self, request: RequestUnion) {
-        // A stream that has ended says so where its answers are awaited.
-        let _ = self.requests.send(asking(request));
+        // If the stream has ended, the receiver of the responses notices it.
+        let _ = self.requests.send(watch_request(request));
     }
 
-    /// It ended without a word.
+    /// The error when the server ends the stream.
     pub(super) fn ended(&self) -> Error {
-        Error::new(Kind::Unavailable, format!("{} ended the watch", self.connected.label()))
+        Error::new(Kind::Unavailable, format!("{} ended the watch", self.connection.label()))
     }
 
-    /// A watch was ended for a reason.
-    pub(super) fn refused(&self, answer: &WatchResponse) -> Error {
-        let is_denied = answer.cancel_reason.contains("permission denied");
+    /// The error when the server cancels a watch.
+    pub(super) fn refused(&self, response: &WatchResponse) -> Error {
+        let is_denied = response.cancel_reason.contains("permission denied");
         let kind = if is_denied { Kind::PermissionDenied } else { Kind::Unavailable };
-        Error::new(kind, format!("{} refused to watch: {}", self.connected.label(), answer.cancel_reason))
+        Error::new(
+            kind,
+            format!("{} canceled the watch: {}", self.connection.label(), response.cancel_reason),
+        )
     }
 }
 
-fn asking(request: RequestUnion) -> WatchRequest {
+fn watch_request(request: RequestUnion) -> WatchRequest {
     WatchRequest { request_union: Some(request) }
 }

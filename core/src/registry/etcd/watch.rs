@@ -1,18 +1,18 @@
-//! What is watched, and what becomes of what is heard, over one stream.
+//! Watches services over one stream.
 //!
 //! ```text
-//!  wanted ──► listed (read at revision R) ──► watched from R on ──► events, each told as the whole list
-//!                ▲                                 │ stream broke: resumed where it was, by the next member,
-//!                ├── and listed beside that ◄──────┤   unless the cluster began anew
-//!                └── compacted ◄───────────────────┘
+//!  subscribed ──► listed (read at revision R) ──► watched from R on ──► events; each reports the whole list
+//!                   ▲                                  │ the stream broke: resumed at the next member from the last
+//!                   ├── and listed at the same time ◄──┤   known revision, unless the cluster was restored
+//!                   └── compacted ◄────────────────────┘
 //! ```
 //!
-//! Resuming tells at once what happened meanwhile. The list beside it is for what no event tells: a cluster that was
-//! begun anew and has outrun the revision that we knew takes our question for one about its own past. It shows where a
-//! key that we know was written at another revision, and neither lies beyond what both answers knew.
+//! Resuming reports missed events at once. The list read at the same time covers what events cannot show: a cluster that
+//! was restored and has passed our revision takes our revision for one of its own history. This is detected when a known
+//! key has another revision, and neither revision is later than what both sides knew.
 //!
-//! An event of deletion carries a key and nothing else, and says nothing about why: so we keep what each key held,
-//! tell the whole list, and leave it to the catalog whether what is missing is to be believed gone.
+//! A delete event contains only the key and no reason. So the content of every key is stored, the whole list is reported,
+//! and the catalog decides whether the missing endpoint is gone.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -20,67 +20,67 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Inner;
-use super::followed::{Followed, Verdict};
+use super::client::EtcdClient;
 use super::proto::event::EventType;
 use super::proto::{Event, WatchResponse};
-use super::read::Found;
-use super::stream::{Asked, SENTINEL, Scope, Stream};
+use super::read::FoundRecord;
+use super::stream::{SENTINEL, ScopeRead, WatchScope, WatchStream};
+use super::watched_scope::{ListOutcome, WatchedScope};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
-use crate::registry::pushed::{Wish, Wishes};
-use crate::registry::reconnect::Reconnect;
-use crate::registry::web::is_away;
-use crate::registry::{DEFAULT_TTL, Listing, RegistryUpdate, Sink};
+use crate::registry::async_bridge::{WatchCommand, WatchCommands};
+use crate::registry::http_host::is_outage;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{DEFAULT_TTL, Listing, RegistryUpdate, UpdateSink};
 
-/// Hosts that are names are looked up again after this.
-const RESOLVED: Duration = Duration::from_secs(30);
-/// How many lists are asked for at a time.
-const AT_A_TIME: usize = 32;
+/// How often host names are resolved again.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
+/// How many lists are read at the same time.
+const MAX_READS: usize = 32;
 
-/// Follows what is wished for until nobody listens any more.
-pub(super) async fn follow(inner: Arc<Inner>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
-    let mut following = Following { inner, sink, scopes: HashMap::new(), ttls: BTreeMap::new() };
-    let mut reconnect = Reconnect::default();
+/// Watches what the commands subscribe to, until the handle is dropped.
+pub(super) async fn follow(client: Arc<EtcdClient>, sink: Arc<dyn UpdateSink>, mut commands: WatchCommands) {
+    let mut watcher = EtcdWatcher { client, sink, scopes: HashMap::new(), ttls: BTreeMap::new() };
+    let mut reconnect = ReconnectBackoff::default();
     loop {
-        let Err(error) = following.attend(&mut wishes, &mut reconnect).await else { return };
-        following.sink.lost(error);
-        let wait = reconnect.lost(following.inner.ttl(), fastrand::f64());
+        let Err(error) = watcher.serve(&mut commands, &mut reconnect).await else { return };
+        watcher.sink.on_failure(error);
+        let wait = reconnect.failed(watcher.client.ttl(), fastrand::f64());
         tokio::time::sleep(wait).await;
     }
 }
 
-struct Following {
-    inner: Arc<Inner>,
-    sink: Arc<dyn Sink>,
-    scopes: HashMap<Scope, Followed>,
-    /// How many records name each TTL; the longest is how long the cluster may keep silent about a death.
+struct EtcdWatcher {
+    client: Arc<EtcdClient>,
+    sink: Arc<dyn UpdateSink>,
+    scopes: HashMap<WatchScope, WatchedScope>,
+    /// How many records have each TTL. After the longest one, a missed expiry has been reported.
     ttls: BTreeMap<Duration, usize>,
 }
 
-impl Following {
-    /// One stream from its beginning to its end; well only once nobody listens any more.
-    async fn attend(&mut self, wishes: &mut Wishes, reconnect: &mut Reconnect) -> Result<()> {
-        let mut stream = self.begin().await?;
-        reconnect.found();
-        let outcome = self.attend_to(&mut stream, wishes).await;
+impl EtcdWatcher {
+    /// Opens one stream and serves it until it ends. Returns `Ok` once the handle has been dropped.
+    async fn serve(&mut self, commands: &mut WatchCommands, reconnect: &mut ReconnectBackoff) -> Result<()> {
+        let mut stream = self.open_stream().await?;
+        reconnect.succeeded();
+        let outcome = self.serve_stream(&mut stream, commands).await;
         if outcome.is_err() {
-            self.inner.lines.broken(&stream.connected).await;
+            self.client.cluster.connection_failed(&stream.connection).await;
         }
         outcome
     }
 
-    /// Opens a stream, and watches there what was watched before.
-    async fn begin(&mut self) -> Result<Stream> {
-        let look = self.inner.reader.look(&self.inner.lines).await?;
-        self.inner.reader.heard(&look);
-        let epoch = self.inner.reader.epoch();
-        let mut stream = Stream::open(&self.inner).await?;
-        let scopes: Vec<Scope> = self.scopes.keys().cloned().collect();
+    /// Opens a stream, and resumes the watches on it.
+    async fn open_stream(&mut self) -> Result<WatchStream> {
+        let look = self.client.reader.read_header(&self.client.cluster).await?;
+        self.client.reader.update_for(&look);
+        let epoch = self.client.reader.epoch();
+        let mut stream = WatchStream::open(&self.client).await?;
+        let scopes: Vec<WatchScope> = self.scopes.keys().cloned().collect();
         for scope in scopes {
-            let followed = self.scopes.entry(scope.clone()).or_default();
-            followed.id = None;
-            if followed.epoch == epoch && followed.revision > 0 {
+            let watched = self.scopes.entry(scope.clone()).or_default();
+            watched.id = None;
+            if watched.epoch == epoch && watched.revision > 0 {
                 self.watch(&mut stream, &scope);
             }
             stream.due.insert(scope);
@@ -88,260 +88,265 @@ impl Following {
         Ok(stream)
     }
 
-    async fn attend_to(&mut self, stream: &mut Stream, wishes: &mut Wishes) -> Result<()> {
-        let interval = self.inner.ttl().min(DEFAULT_TTL) / 3;
-        let (mut alive, mut ask_at, mut resolved) = (true, Instant::now(), Instant::now());
+    async fn serve_stream(&mut self, stream: &mut WatchStream, commands: &mut WatchCommands) -> Result<()> {
+        let interval = self.client.ttl().min(DEFAULT_TTL) / 3;
+        let (mut alive, mut progress_at, mut resolved) = (true, Instant::now(), Instant::now());
         loop {
-            while stream.asking.len() < AT_A_TIME
+            while stream.reading.len() < MAX_READS
                 && let Some(scope) = stream.due.pop_first()
             {
-                let (inner, own) = (self.inner.clone(), scope.clone());
+                let (client, own) = (self.client.clone(), scope.clone());
                 stream
-                    .asking
-                    .spawn(async move { (scope, inner.reader.list(&inner.lines, own.as_deref()).await) });
+                    .reading
+                    .spawn(async move { (scope, client.reader.list(&client.cluster, own.as_deref()).await) });
             }
             tokio::select! {
-                wish = wishes.recv() => match wish {
-                    Some(wish) => self.wish(stream, wish),
+                command = commands.recv() => match command {
+                    Some(command) => self.on_command(stream, command),
                     None => return Ok(()),
                 },
-                answer = stream.answers.message() => {
+                response = stream.responses.message() => {
                     alive = true;
-                    match answer {
-                        Ok(Some(answer)) => self.answered(stream, answer).await?,
+                    match response {
+                        Ok(Some(response)) => self.on_response(stream, response).await?,
                         Ok(None) => return Err(stream.ended()),
-                        Err(status) => return Err(stream.connected.failed(&status)),
+                        Err(status) => return Err(stream.connection.error_for(&status)),
                     }
                 }
-                Some(asked) = stream.asking.join_next(), if !stream.asking.is_empty() => match asked {
-                    Ok(asked) => self.listed(stream, asked).await?,
-                    Err(_) => return Err(Error::new(Kind::Internal, "reading a list panicked; please report it")),
+                Some(asked) = stream.reading.join_next(), if !stream.reading.is_empty() => match asked {
+                    Ok(asked) => self.on_list(stream, asked).await?,
+                    Err(_) => return Err(Error::new(Kind::Internal, "reading a list panicked; please report this bug")),
                 },
-                () = sleep_until(ask_at) => {
+                () = sleep_until(progress_at) => {
                     if !std::mem::replace(&mut alive, false) {
-                        let message = format!("{}: nothing heard for {interval:?}", stream.connected.label());
+                        let message = format!("{}: no response for {interval:?}", stream.connection.label());
                         return Err(Error::new(Kind::Timeout, message));
                     }
                     stream.due.append(&mut stream.refused);
-                    if resolved.elapsed() > RESOLVED {
+                    if resolved.elapsed() > RESOLVE_INTERVAL {
                         resolved = Instant::now();
-                        stream.due.extend(self.named());
+                        stream.due.extend(self.scopes_with_host_names());
                     }
-                    stream.ask_for_life();
-                    ask_at = Instant::now() + interval;
+                    stream.request_progress();
+                    progress_at = Instant::now() + interval;
                 }
             }
         }
     }
 
-    fn wish(&mut self, stream: &mut Stream, wish: Wish) {
+    fn on_command(&mut self, stream: &mut WatchStream, command: WatchCommand) {
         let follows_all = self.scopes.contains_key(&None);
-        match wish {
-            Wish::Want(service) if follows_all => self.tell(vec![service]),
-            Wish::Want(service) => self.enter(stream, Some(service)),
-            Wish::All => {
-                self.enter(stream, None);
-                let single: Vec<Scope> =
+        match command {
+            WatchCommand::Subscribe(service) if follows_all => self.report(vec![service]),
+            WatchCommand::Subscribe(service) => self.add_scope(stream, Some(service)),
+            WatchCommand::SubscribeAll => {
+                self.add_scope(stream, None);
+                let single: Vec<WatchScope> =
                     self.scopes.keys().filter(|scope| scope.is_some()).cloned().collect();
-                single.into_iter().for_each(|scope| self.leave(stream, &scope));
+                single.into_iter().for_each(|scope| self.remove_scope(stream, &scope));
             }
-            Wish::Forget(service) => self.leave(stream, &Some(service)),
-            Wish::Refresh(_) if follows_all => drop(stream.due.insert(None)),
-            Wish::Refresh(service) => drop(stream.due.insert(Some(service))),
+            WatchCommand::Unsubscribe(service) => self.remove_scope(stream, &Some(service)),
+            WatchCommand::Refresh(_) if follows_all => drop(stream.due.insert(None)),
+            WatchCommand::Refresh(service) => drop(stream.due.insert(Some(service))),
         }
     }
 
-    fn enter(&mut self, stream: &mut Stream, scope: Scope) {
+    fn add_scope(&mut self, stream: &mut WatchStream, scope: WatchScope) {
         if !self.scopes.contains_key(&scope) {
-            self.scopes.insert(scope.clone(), Followed::default());
+            self.scopes.insert(scope.clone(), WatchedScope::default());
             stream.due.insert(scope);
         }
     }
 
-    fn leave(&mut self, stream: &mut Stream, scope: &Scope) {
-        if let Some(followed) = self.scopes.remove(scope) {
-            followed.records.into_values().for_each(|found| self.uncount(found.ttl));
-            stream.cancel(followed.id);
+    fn remove_scope(&mut self, stream: &mut WatchStream, scope: &WatchScope) {
+        if let Some(watched) = self.scopes.remove(scope) {
+            watched.records.into_values().for_each(|found| self.remove_ttl(found.ttl));
+            stream.cancel(watched.id);
         }
     }
 
-    fn unwatch(&mut self, stream: &mut Stream, scope: &Scope) {
-        if let Some(followed) = self.scopes.get_mut(scope) {
-            stream.cancel(followed.id.take());
+    fn cancel_watch(&mut self, stream: &mut WatchStream, scope: &WatchScope) {
+        if let Some(watched) = self.scopes.get_mut(scope) {
+            stream.cancel(watched.id.take());
         }
     }
 
-    /// Watches a scope from where it is known.
-    fn watch(&mut self, stream: &mut Stream, scope: &Scope) {
-        let Some(followed) = self.scopes.get_mut(scope).filter(|followed| followed.id.is_none()) else {
+    /// Watches a scope from its known revision.
+    fn watch(&mut self, stream: &mut WatchStream, scope: &WatchScope) {
+        let Some(watched) = self.scopes.get_mut(scope).filter(|watched| watched.id.is_none()) else {
             return;
         };
-        followed.id =
-            Some(stream.watch(scope.clone(), self.inner.reader.range(scope.as_deref()), followed.revision));
+        watched.id =
+            Some(stream.watch(scope.clone(), self.client.reader.range(scope.as_deref()), watched.revision));
     }
 
-    /// What holds hosts that are names.
-    fn named(&self) -> impl Iterator<Item = Scope> + '_ {
-        let is_named = |followed: &Followed| followed.records.values().any(|found| found.is_named);
-        self.scopes.iter().filter(move |(_, followed)| is_named(followed)).map(|(scope, _)| scope.clone())
+    /// The scopes that contain host names.
+    fn scopes_with_host_names(&self) -> impl Iterator<Item = WatchScope> + '_ {
+        let is_named = |watched: &WatchedScope| watched.records.values().any(|found| found.is_named);
+        self.scopes.iter().filter(move |(_, watched)| is_named(watched)).map(|(scope, _)| scope.clone())
     }
 
-    // === what is heard ===
+    // === events and lists ===
 
-    /// A list was read: it is all there is, as of its revision.
-    async fn listed(&mut self, stream: &mut Stream, (scope, answer): Asked) -> Result<()> {
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(error) if is_away(&error) => return Err(error),
+    /// Applies a list, which is complete as of its revision.
+    async fn on_list(&mut self, stream: &mut WatchStream, (scope, response): ScopeRead) -> Result<()> {
+        let response = match response {
+            Ok(response) => response,
+            Err(error) if is_outage(&error) => return Err(error),
             Err(error) => {
                 if stream.refused_before.insert(scope.clone()) {
-                    tracing::warn!(service = scope.as_deref().unwrap_or("*"), %error, "cannot be read");
+                    tracing::warn!(service = scope.as_deref().unwrap_or("*"), %error, "cannot read this service");
                 }
                 stream.refused.insert(scope);
-                // What one may not read says nothing about the others, unless there are none.
+                // A failure of one scope concerns only that scope, unless nothing is watched.
                 if stream.watches.is_empty() {
-                    self.sink.lost(error);
+                    self.sink.on_failure(error);
                 }
                 return Ok(());
             }
         };
         let mut records = HashMap::new();
-        for kv in &answer.kvs {
-            if let Some(found) = self.inner.reader.found(kv).await {
+        for kv in &response.kvs {
+            if let Some(found) = self.client.reader.read_record(kv).await {
                 records.insert(kv.key.clone(), found);
             }
         }
-        let heard = self.inner.reader.heard(&answer);
+        let update = self.client.reader.update_for(&response);
         if !self.scopes.contains_key(&scope) {
-            // Only looked at: it is told, and not followed.
+            // A refresh of a service that is not subscribed: reported, but not watched.
             let service = scope.unwrap_or_default();
             let lists = vec![(service, listing(records.values()))];
-            self.sink.heard(RegistryUpdate { lists, ..heard });
+            self.sink.on_update(RegistryUpdate { lists, ..update });
             return Ok(());
         }
         stream.refused_before.remove(&scope);
-        let followed = self.scopes.entry(scope.clone()).or_default();
-        let known_as = self.inner.reader.epoch();
-        if followed.contradicts(known_as, &records, answer.header.revision) {
-            self.inner.reader.began_anew(&answer);
+        let watched = self.scopes.entry(scope.clone()).or_default();
+        let known_as = self.client.reader.epoch();
+        if watched.contradicts(known_as, &records, response.header.revision) {
+            self.client.reader.start_new_epoch(&response);
         }
-        let epoch = self.inner.reader.epoch();
-        match followed.judge(epoch, answer.header.revision, stream.listed.insert(scope.clone())) {
-            Verdict::Taken => {}
-            Verdict::Anew => self.unwatch(stream, &scope),
-            Verdict::Behind => {
-                self.tell(scope);
+        let epoch = self.client.reader.epoch();
+        match watched.list_outcome(epoch, response.header.revision, stream.listed.insert(scope.clone())) {
+            ListOutcome::Current => {}
+            ListOutcome::Restart => self.cancel_watch(stream, &scope),
+            ListOutcome::Overtaken => {
+                self.report(scope);
                 return Ok(());
             }
         }
-        records.values().for_each(|found| self.count(found.ttl));
-        let followed = self.scopes.entry(scope.clone()).or_default();
-        (followed.epoch, followed.revision) = (epoch, answer.header.revision);
-        let before = std::mem::replace(&mut followed.records, records);
-        before.values().for_each(|found| self.uncount(found.ttl));
-        // Where all are read, those that are gone are told of too.
-        let now = self.scopes.get(&scope).into_iter().flat_map(|followed| followed.records.values());
-        let all = before.values().chain(now).map(|found| found.place.service.clone());
+        records.values().for_each(|found| self.add_ttl(found.ttl));
+        let watched = self.scopes.entry(scope.clone()).or_default();
+        (watched.epoch, watched.revision) = (epoch, response.header.revision);
+        let before = std::mem::replace(&mut watched.records, records);
+        before.values().for_each(|found| self.remove_ttl(found.ttl));
+        // A list of all services also reports the services that are gone.
+        let now = self.scopes.get(&scope).into_iter().flat_map(|watched| watched.records.values());
+        let all = before.values().chain(now).map(|found| found.key.service.clone());
         let services: BTreeSet<String> = all.chain(scope.clone()).collect();
-        self.tell(services);
+        self.report(services);
         self.watch(stream, &scope);
         Ok(())
     }
 
-    async fn answered(&mut self, stream: &mut Stream, answer: WatchResponse) -> Result<()> {
-        if answer.watch_id == SENTINEL || answer.watch_id < 0 {
-            if answer.canceled {
-                return Err(stream.refused(&answer));
+    async fn on_response(&mut self, stream: &mut WatchStream, response: WatchResponse) -> Result<()> {
+        if response.watch_id == SENTINEL || response.watch_id < 0 {
+            if response.canceled {
+                return Err(stream.refused(&response));
             }
-            // Everything watched is as it was, but for what is still being read.
-            let confirms_all = stream.asking.is_empty() && stream.due.is_empty() && stream.refused.is_empty();
-            self.sink.heard(RegistryUpdate {
+            // All watched scopes are unchanged, unless one is still being read.
+            let confirms_all =
+                stream.reading.is_empty() && stream.due.is_empty() && stream.refused.is_empty();
+            self.sink.on_update(RegistryUpdate {
                 confirms_all,
                 ttl: self.ttl(),
-                ..self.inner.reader.as_before()
+                ..self.client.reader.unchanged_update()
             });
             return Ok(());
         }
-        let Some(scope) = stream.watches.get(&answer.watch_id).cloned() else { return Ok(()) };
-        if answer.canceled {
-            stream.watches.remove(&answer.watch_id);
-            if let Some(followed) = self.scopes.get_mut(&scope) {
-                followed.id = None;
+        let Some(scope) = stream.watches.get(&response.watch_id).cloned() else { return Ok(()) };
+        if response.canceled {
+            stream.watches.remove(&response.watch_id);
+            if let Some(watched) = self.scopes.get_mut(&scope) {
+                watched.id = None;
             }
-            if answer.compact_revision == 0 {
-                // The stream may still carry a token that is no longer good: only another one helps.
-                return Err(stream.refused(&answer));
+            if response.compact_revision == 0 {
+                // The stream may use an invalid token: only a new stream helps.
+                return Err(stream.refused(&response));
             }
-            // What happened since is forgotten there: the list says what came of it.
+            // The events since then are lost; the list contains their result.
             stream.due.insert(scope);
             return Ok(());
         }
-        // Where there is much to catch up with it comes in several answers, and each names the present revision:
-        // only one without events says that all until then has been told.
-        let told = answer.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)).max();
-        let told = told.or_else(|| Some(answer.header.filter(|_| !answer.created)?.revision));
+        // Many missed events arrive in several responses, each with the current revision. Only a response without events
+        // means that everything up to its revision has been reported.
+        let reported = response.events.iter().filter_map(|event| Some(event.kv.as_ref()?.mod_revision)).max();
+        let reported = reported.or_else(|| Some(response.header.filter(|_| !response.created)?.revision));
         let mut changed = BTreeSet::new();
-        for event in answer.events {
-            changed.extend(self.happened(&scope, event).await);
+        for event in response.events {
+            changed.extend(self.apply_event(&scope, event).await);
         }
-        if let Some(followed) = self.scopes.get_mut(&scope) {
-            followed.revision = followed.revision.max(told.unwrap_or_default());
+        if let Some(watched) = self.scopes.get_mut(&scope) {
+            watched.revision = watched.revision.max(reported.unwrap_or_default());
         }
-        self.tell(changed);
+        self.report(changed);
         Ok(())
     }
 
-    /// The service that an event changed.
-    async fn happened(&mut self, scope: &Scope, event: Event) -> Option<String> {
+    /// Applies an event. Returns the service that it changed.
+    async fn apply_event(&mut self, scope: &WatchScope, event: Event) -> Option<String> {
         let kind = event.r#type();
         let kv = event.kv?;
         let revision = self.scopes.get(scope)?.revision;
-        // A list that was read meanwhile knew it already.
+        // A list that was read in the meantime contains it already.
         if kv.mod_revision <= revision {
             return None;
         }
-        let found = if kind == EventType::Put { self.inner.reader.found(&kv).await } else { None };
-        let service = self.inner.reader.place(&kv)?.service;
-        self.count(found.as_ref().and_then(|found| found.ttl));
+        let found = if kind == EventType::Put { self.client.reader.read_record(&kv).await } else { None };
+        let service = self.client.reader.key_of(&kv)?.service;
+        self.add_ttl(found.as_ref().and_then(|found| found.ttl));
         let records = &mut self.scopes.get_mut(scope)?.records;
         let before = match found {
             Some(found) => records.insert(kv.key, found),
             None => records.remove(&kv.key),
         };
-        self.uncount(before.and_then(|found| found.ttl));
+        self.remove_ttl(before.and_then(|found| found.ttl));
         Some(service)
     }
 
-    /// Tells the lists of these services as they are now.
-    fn tell(&self, services: impl IntoIterator<Item = String>) {
+    /// Reports the current lists of these services.
+    fn report(&self, services: impl IntoIterator<Item = String>) {
         let lists: Vec<(String, Listing)> = services
             .into_iter()
             .map(|service| {
-                let followed = self.scopes.get(&Some(service.clone())).or_else(|| self.scopes.get(&None));
-                let records = followed.into_iter().flat_map(|followed| followed.records.values());
-                let own = records.filter(|found| found.place.service == service);
+                let watched = self.scopes.get(&Some(service.clone())).or_else(|| self.scopes.get(&None));
+                let records = watched.into_iter().flat_map(|watched| watched.records.values());
+                let own = records.filter(|found| found.key.service == service);
                 let listing = listing(own);
                 (service, listing)
             })
             .collect();
         if !lists.is_empty() {
-            self.sink.heard(RegistryUpdate { lists, ttl: self.ttl(), ..self.inner.reader.as_before() });
+            self.sink.on_update(RegistryUpdate {
+                lists,
+                ttl: self.ttl(),
+                ..self.client.reader.unchanged_update()
+            });
         }
     }
 
-    // === how long they are kept ===
+    // === TTLs ===
 
     fn ttl(&self) -> Option<Duration> {
         self.ttls.last_key_value().map(|(ttl, _)| *ttl)
     }
 
-    fn count(&mut self, ttl: Option<Duration>) {
+    fn add_ttl(&mut self, ttl: Option<Duration>) {
         if let Some(ttl) = ttl {
             *self.ttls.entry(ttl).or_default() += 1;
         }
     }
 
-    fn uncount(&mut self, ttl: Option<Duration>) {
+    fn remove_ttl(&mut self, ttl: Option<Duration>) {
         if let Some(ttl) = ttl
             && let Some(count) = self.ttls.get_mut(&ttl)
         {
@@ -353,7 +358,7 @@ impl Following {
     }
 }
 
-fn listing<'a>(records: impl Iterator<Item = &'a Found>) -> Listing {
+fn listing<'a>(records: impl Iterator<Item = &'a FoundRecord>) -> Listing {
     let endpoints: Vec<Endpoint> = records.flat_map(|found| found.endpoints.iter().cloned()).collect();
     Listing { endpoints, removed: Vec::new() }
 }

@@ -1,4 +1,4 @@
-//! The token of a user: fetched over HTTP, renewed before it ends, and once more when it is refused.
+//! The access token of a user: requested over HTTP, renewed before it expires, and requested again when it is rejected.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 
-use super::hub::Hub;
+use super::client::NacosClient;
 use crate::clock::{self, Tick};
 use crate::error::{Error, Kind, Result};
 use crate::interrupt::Never;
-use crate::registry::Wait;
-use crate::registry::address::User;
-use crate::registry::web::{self, Ask, Host, escape};
+use crate::registry::address::Credentials;
+use crate::registry::http_host::{self, HttpHost, HttpRequest, escape};
+use crate::registry::types::WaitLimit;
 use crate::runtime::Priority;
 use crate::transport::Answer;
 
-/// Where servers take logins: up to 2.x, and from 3.x on.
-const PATHS: [&str; 2] = ["/nacos/v1/auth/login", "/nacos/v3/auth/user/login"];
-/// A refusal this soon after a login is not the token's fault.
-const FRESH: Duration = Duration::from_secs(2);
-/// A login that failed while the old token still holds is tried again after this.
-const AGAIN: Duration = Duration::from_secs(5);
+/// The login endpoints: up to 2.x, and from 3.x on.
+const LOGIN_PATHS: [&str; 2] = ["/nacos/v1/auth/login", "/nacos/v3/auth/user/login"];
+/// A rejection this soon after a login is not caused by the token.
+const MIN_TOKEN_AGE: Duration = Duration::from_secs(2);
+/// When a failed renewal is retried.
+const RETRY_DELAY: Duration = Duration::from_secs(5);
 
-/// What a login gives.
+/// An access token.
 #[derive(Clone)]
-pub(super) struct Token {
+pub(super) struct AccessToken {
     pub(super) text: Arc<str>,
     since: Tick,
     renew_at: Tick,
@@ -33,114 +33,115 @@ pub(super) struct Token {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct LoggedIn {
+struct LoginResponse {
     access_token: String,
     /// In seconds.
     #[serde(default)]
     token_ttl: u64,
 }
 
-impl Hub {
-    /// The token to send; none where nobody is to be logged in.
+impl NacosClient {
+    /// The token to send; `None` without a login.
     pub(super) fn token(&self) -> Option<Arc<str>> {
         self.token.lock().as_ref().map(|token| token.text.clone())
     }
 
-    /// Sees to it that there is a token, where there is a user.
+    /// Logs in if there is a user and no valid token.
     pub(super) async fn log_in(&self) -> Result<()> {
-        let is_due = |token: &Token| token.renew_at <= clock::now();
+        let is_due = |token: &AccessToken| token.renew_at <= clock::now();
         if self.user.is_none() || self.token.lock().as_ref().is_some_and(|token| !is_due(token)) {
             return Ok(());
         }
         self.fetch(None).await
     }
 
-    /// A token was refused: fetches another. Says no where that cannot help.
-    pub(super) async fn log_in_again(&self, refused: Option<&str>) -> Result<bool> {
+    /// Requests a new token after one was rejected. False if a new one cannot help.
+    pub(super) async fn log_in_again(&self, rejected: Option<&str>) -> Result<bool> {
         if self.user.is_none() {
             return Ok(false);
         }
-        let is_fresh =
-            self.token.lock().as_ref().is_some_and(|token| {
-                Some(&*token.text) == refused && clock::now().since(token.since) < FRESH
-            });
+        let is_fresh = self.token.lock().as_ref().is_some_and(|token| {
+            Some(&*token.text) == rejected && clock::now().since(token.since) < MIN_TOKEN_AGE
+        });
         if is_fresh {
             return Ok(false);
         }
-        self.fetch(refused).await.map(|()| true)
+        self.fetch(rejected).await.map(|()| true)
     }
 
-    /// Fetches a token, unless somebody else has put another in the place of `refused` meanwhile.
-    async fn fetch(&self, refused: Option<&str>) -> Result<()> {
+    /// Requests a token, unless another task has replaced `rejected` in the meantime.
+    async fn fetch(&self, rejected: Option<&str>) -> Result<()> {
         let Some(user) = self.user.clone() else { return Ok(()) };
-        let _turn = self.logging_in.lock().await;
+        let _turn = self.login_lock.lock().await;
         let known = self.token();
-        if refused.is_some() && known.is_some() && known.as_deref() != refused {
+        if rejected.is_some() && known.is_some() && known.as_deref() != rejected {
             return Ok(());
         }
-        let (tell, hear) = oneshot::channel();
-        let (host, resolver, timeout) = (self.site().host.clone(), self.names.clone(), self.timeout);
+        let (sender, receiver) = oneshot::channel();
+        let (host, resolver, timeout) = (self.server().host.clone(), self.resolver.clone(), self.timeout);
         self.setup.runtime.post(&self.logins, Priority::Heartbeat, move || {
-            let outcome = log_in(&host, &user, &resolver, &Wait::new(timeout, &Never));
-            // Whoever asked may have given up.
-            let _ = tell.send(outcome);
+            let outcome = log_in(&host, &user, &resolver, &WaitLimit::new(timeout, &Never));
+            // The caller may have given up.
+            let _ = sender.send(outcome);
         });
         let closed = || Error::new(Kind::Closed, "the client was closed");
-        let logged_in = hear.await.unwrap_or_else(|_| Err(closed()))?;
+        let logged_in = receiver.await.unwrap_or_else(|_| Err(closed()))?;
         let now = clock::now();
         let life = Duration::from_secs(logged_in.token_ttl.clamp(1, 1 << 30));
-        let token =
-            Token { text: logged_in.access_token.into(), since: now, renew_at: now.after(life.mul_f64(0.9)) };
+        let token = AccessToken {
+            text: logged_in.access_token.into(),
+            since: now,
+            renew_at: now.after(life.mul_f64(0.9)),
+        };
         *self.token.lock() = Some(token);
         Ok(())
     }
 
-    /// Renews the token before it ends, for as long as somebody waits for it.
+    /// Renews the token before it expires, until the future is dropped.
     pub(super) async fn renew(&self) {
         loop {
             let renew_at = self.token.lock().as_ref().map(|token| token.renew_at);
             let Some(renew_at) = renew_at else { return std::future::pending().await };
             tokio::time::sleep(renew_at.remaining(clock::now())).await;
             if let Err(error) = self.log_in().await {
-                tracing::warn!(source = %self.source, %error, "the token cannot be renewed; trying on");
-                tokio::time::sleep(AGAIN).await;
+                tracing::warn!(source = %self.source, %error, "renewing the access token failed; retrying");
+                tokio::time::sleep(RETRY_DELAY).await;
             }
         }
     }
 }
 
-/// One login.
+/// Sends one login request.
 fn log_in(
-    host: &Host,
-    user: &User,
-    resolver: &crate::registry::resolve::Resolver,
-    wait: &Wait<'_>,
-) -> Result<LoggedIn> {
+    host: &HttpHost,
+    user: &Credentials,
+    resolver: &crate::registry::resolver::Resolver,
+    wait: &WaitLimit<'_>,
+) -> Result<LoginResponse> {
     let form = format!("username={}&password={}", escape(&user.name), escape(&user.password));
-    let mut answer = None;
-    for path in PATHS {
-        let given = host.exchange(&Ask::form(path, form.as_bytes()), None, resolver, wait)?;
+    let mut response = None;
+    for path in LOGIN_PATHS {
+        let given = host.exchange(&HttpRequest::form(path, form.as_bytes()), None, resolver, wait)?;
         let is_elsewhere = matches!(given.status, 404 | 405 | 410 | 501);
-        answer = Some(given);
+        response = Some(given);
         if !is_elsewhere {
             break;
         }
     }
-    judge(host, &answer.ok_or_else(|| Error::new(Kind::Internal, "no path"))?)
+    read_login(host, &response.ok_or_else(|| Error::new(Kind::Internal, "no path"))?)
 }
 
-fn judge(host: &Host, answer: &Answer) -> Result<LoggedIn> {
-    match answer.status {
-        200 => web::read(answer, &host.label()),
-        // Nacos 3 says 500 of a wrong password.
+fn read_login(host: &HttpHost, response: &Answer) -> Result<LoginResponse> {
+    match response.status {
+        200 => http_host::read(response, &host.label()),
+        // Nacos 3 answers 500 for a wrong password.
         401 | 403 | 500 => {
-            let message =
-                format!("{} does not know this user with this password ({})", host.label(), answer.status);
+            let message = format!("{}: invalid user or password (status {})", host.label(), response.status);
             Err(Error::new(Kind::Unauthenticated, message))
         }
         status => {
             let kind = if status >= 502 || status == 429 { Kind::Unavailable } else { Kind::Protocol };
-            Err(Error::new(kind, format!("{} answered a login with {status}", host.label())))
+            Err(Error::new(kind, format!("{} answered the login with status {status}", host.label())))
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The JSON of every question and answer. Unknown keys are ignored: servers differ in them.
+//! The JSON of all requests and responses. Unknown keys are ignored: servers differ in them.
 
 use std::collections::HashMap;
 
@@ -9,26 +9,26 @@ use serde_json::{Value, json};
 use super::proto::{Body, Metadata, Payload};
 use crate::error::{Error, Kind, Result};
 
-/// What the server is told we are.
+/// The client version that the server receives.
 const VERSION: &str = concat!("Plumline:v", env!("CARGO_PKG_VERSION"));
-/// Names on one page of a list.
-pub(super) const PAGE: usize = 500;
-/// So many pages of names are read; a server that still has more of them never ends.
-pub(super) const MOST_PAGES: usize = 200;
+/// The number of names on one page of a list.
+pub(super) const PAGE_SIZE: usize = 500;
+/// The largest number of pages. A server with more pages of names never ends the list.
+pub(super) const MAX_PAGES: usize = 200;
 
-/// A message, before it is sent.
+/// A message before it is sent.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Message {
+pub(super) struct NacosMessage {
     pub(super) kind: &'static str,
     pub(super) body: Value,
 }
 
-impl Message {
-    fn new(kind: &'static str, body: Value) -> Message {
-        Message { kind, body }
+impl NacosMessage {
+    fn new(kind: &'static str, body: Value) -> NacosMessage {
+        NacosMessage { kind, body }
     }
 
-    /// Its envelope; a token goes into the headers.
+    /// Its envelope. The token is a header.
     pub(super) fn payload(&self, token: Option<&str>) -> Payload {
         let headers: HashMap<String, String> =
             token.map(|token| ("accessToken".to_owned(), token.to_owned())).into_iter().collect();
@@ -38,149 +38,160 @@ impl Message {
     }
 }
 
-/// Which message it is.
+/// The type of a message.
 pub(super) fn kind_of(payload: &Payload) -> &str {
     payload.metadata.as_ref().map_or("", |metadata| &metadata.r#type)
 }
 
-/// Reads its body.
+/// Deserializes the body of a message.
 pub(super) fn read<T: DeserializeOwned>(payload: &Payload, whose: &str) -> Result<T> {
     let body = payload.body.as_ref().map_or(&[] as &[u8], |body| &body.value);
     serde_json::from_slice(body).map_err(|error| {
-        let message = format!("{whose} sent a {} that is not as agreed: {error}", shown(kind_of(payload)));
+        let message = format!("{whose} sent a malformed {}: {error}", describe_type(kind_of(payload)));
         Error::new(Kind::Protocol, message)
     })
 }
 
-fn shown(kind: &str) -> &str {
+fn describe_type(kind: &str) -> &str {
     if kind.is_empty() { "message without a type" } else { kind }
 }
 
 // === the connection ===
 
-pub(super) fn server_check() -> Message {
-    Message::new("ServerCheckRequest", json!({"module": "internal"}))
+pub(super) fn server_check() -> NacosMessage {
+    NacosMessage::new("ServerCheckRequest", json!({"module": "internal"}))
 }
 
-/// Without a table of abilities: then nothing is asked about them.
-pub(super) fn connection_setup(namespace: &str) -> Message {
+/// Without a table of abilities, so that the server does not ask about them.
+pub(super) fn connection_setup(namespace: &str) -> NacosMessage {
     let labels = json!({"source": "sdk", "module": "naming"});
-    let tenant = if namespace == super::hub::PUBLIC { "" } else { namespace };
-    Message::new(
+    let tenant = if namespace == super::client::PUBLIC { "" } else { namespace };
+    NacosMessage::new(
         "ConnectionSetupRequest",
         json!({"clientVersion": VERSION, "labels": labels, "tenant": tenant, "module": "internal"}),
     )
 }
 
-pub(super) fn health_check() -> Message {
-    Message::new("HealthCheckRequest", json!({"module": "internal"}))
+pub(super) fn health_check() -> NacosMessage {
+    NacosMessage::new("HealthCheckRequest", json!({"module": "internal"}))
 }
 
-/// The answer to one of the server's questions.
-pub(super) fn answer(kind: &'static str, request_id: &str) -> Message {
-    Message::new(kind, json!({"requestId": request_id, "resultCode": 200, "errorCode": 0, "success": true}))
+/// The response to a request of the server.
+pub(super) fn response(kind: &'static str, request_id: &str) -> NacosMessage {
+    NacosMessage::new(
+        kind,
+        json!({"requestId": request_id, "resultCode": 200, "errorCode": 0, "success": true}),
+    )
 }
 
 // === services ===
 
-/// Where services lie: what every question about them says.
+/// The namespace and group of all requests about services.
 #[derive(Clone, Debug)]
-pub(super) struct Space {
+pub(super) struct ServiceScope {
     pub(super) namespace: String,
     pub(super) group: String,
 }
 
-impl Space {
-    fn about(&self, kind: &'static str, name: &str, more: Value) -> Message {
+impl ServiceScope {
+    fn service_request(&self, kind: &'static str, name: &str, more: Value) -> NacosMessage {
         let mut body = json!({"module": "naming", "namespace": self.namespace, "groupName": self.group,
                               "serviceName": name});
         if let (Value::Object(body), Value::Object(more)) = (&mut body, more) {
             body.extend(more);
         }
-        Message::new(kind, body)
+        NacosMessage::new(kind, body)
     }
 
-    pub(super) fn register(&self, name: &str, instance: &Value) -> Message {
-        self.about("InstanceRequest", name, json!({"type": "registerInstance", "instance": instance}))
+    pub(super) fn register(&self, name: &str, instance: &Value) -> NacosMessage {
+        self.service_request(
+            "InstanceRequest",
+            name,
+            json!({"type": "registerInstance", "instance": instance}),
+        )
     }
 
-    pub(super) fn deregister(&self, name: &str, instance: &Value) -> Message {
-        self.about("InstanceRequest", name, json!({"type": "deregisterInstance", "instance": instance}))
+    pub(super) fn deregister(&self, name: &str, instance: &Value) -> NacosMessage {
+        self.service_request(
+            "InstanceRequest",
+            name,
+            json!({"type": "deregisterInstance", "instance": instance}),
+        )
     }
 
-    pub(super) fn batch(&self, name: &str, instances: &[Value]) -> Message {
+    pub(super) fn batch(&self, name: &str, instances: &[Value]) -> NacosMessage {
         let more = json!({"type": "batchRegisterInstance", "instances": instances});
-        self.about("BatchInstanceRequest", name, more)
+        self.service_request("BatchInstanceRequest", name, more)
     }
 
-    /// Of all clusters: which are wanted is sifted here, for not every server does it in what it pushes.
-    pub(super) fn subscribe(&self, name: &str, subscribe: bool) -> Message {
-        self.about("SubscribeServiceRequest", name, json!({"clusters": "", "subscribe": subscribe}))
+    /// Subscribes to all clusters. The client filters by cluster, because not every server filters its pushes.
+    pub(super) fn subscribe(&self, name: &str, subscribe: bool) -> NacosMessage {
+        self.service_request("SubscribeServiceRequest", name, json!({"clusters": "", "subscribe": subscribe}))
     }
 
-    pub(super) fn query(&self, name: &str) -> Message {
+    pub(super) fn query(&self, name: &str) -> NacosMessage {
         let more = json!({"cluster": "", "healthyOnly": false, "udpPort": 0});
-        self.about("ServiceQueryRequest", name, more)
+        self.service_request("ServiceQueryRequest", name, more)
     }
 
-    /// A page of names; the first is 1.
-    pub(super) fn list(&self, page: usize) -> Message {
-        self.about("ServiceListRequest", "", json!({"pageNo": page, "pageSize": PAGE}))
+    /// Requests a page of names, counted from 1.
+    pub(super) fn list(&self, page: usize) -> NacosMessage {
+        self.service_request("ServiceListRequest", "", json!({"pageNo": page, "pageSize": PAGE_SIZE}))
     }
 }
 
-// === answers ===
+// === responses ===
 
-/// What every answer says.
+/// The status in every response.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Outcome {
+pub(super) struct ResponseStatus {
     #[serde(default)]
     pub(super) result_code: i64,
     #[serde(default)]
     pub(super) error_code: i64,
     #[serde(default)]
     pub(super) message: Option<String>,
-    /// Nacos itself always says it; rnacos never does.
+    /// Nacos always sends it; rnacos never does.
     #[serde(default)]
     pub(super) success: Option<bool>,
 }
 
-/// A question of the server's.
+/// A request of the server.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Asked {
+pub(super) struct ServerRequest {
     #[serde(default)]
     pub(super) request_id: Option<String>,
-    /// Where to move to.
+    /// The server to move to.
     #[serde(default)]
     pub(super) server_ip: Option<String>,
-    /// Its HTTP port, as text or as a number.
+    /// Its HTTP port, as a string or a number.
     #[serde(default)]
     pub(super) server_port: Value,
     #[serde(default)]
-    pub(super) service_info: Option<Info>,
+    pub(super) service_info: Option<ServiceInfo>,
 }
 
-/// An answer about one service.
+/// A response about one service.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Told {
+pub(super) struct ServiceInfoResponse {
     #[serde(default)]
-    pub(super) service_info: Option<Info>,
+    pub(super) service_info: Option<ServiceInfo>,
 }
 
 /// The instances of a service.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Info {
+pub(super) struct ServiceInfo {
     #[serde(default)]
     pub(super) name: Option<String>,
     #[serde(default)]
     pub(super) group_name: Option<String>,
     #[serde(default)]
     pub(super) hosts: Option<Vec<Value>>,
-    /// By the server's clock, in milliseconds.
+    /// By the clock of the server, in milliseconds.
     #[serde(default)]
     pub(super) last_ref_time: i64,
 }
@@ -188,7 +199,7 @@ pub(super) struct Info {
 /// A page of names.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Page {
+pub(super) struct NamesPage {
     #[serde(default)]
     pub(super) count: usize,
     #[serde(default)]
@@ -199,82 +210,82 @@ pub(super) struct Page {
 mod tests {
     use super::*;
 
-    fn space() -> Space {
-        Space { namespace: "public".into(), group: "DEFAULT_GROUP".into() }
+    fn scope() -> ServiceScope {
+        ServiceScope { namespace: "public".into(), group: "DEFAULT_GROUP".into() }
     }
 
-    /// What clients of Nacos' own were seen to send, without what they say beside the point.
-    fn is(message: &Message, kind: &str, seen: &str) {
+    /// Checks against a message of an official Nacos client, without the keys that do not matter.
+    fn assert_message(message: &NacosMessage, kind: &str, seen: &str) {
         assert_eq!(message.kind, kind);
         assert_eq!(message.body, serde_json::from_str::<Value>(seen).unwrap());
     }
 
     #[test]
-    fn questions_are_those_of_nacos_own_clients() {
-        is(&server_check(), "ServerCheckRequest", r#"{"module": "internal"}"#);
-        is(&health_check(), "HealthCheckRequest", r#"{"module": "internal"}"#);
+    fn requests_match_those_of_official_clients() {
+        assert_message(&server_check(), "ServerCheckRequest", r#"{"module": "internal"}"#);
+        assert_message(&health_check(), "HealthCheckRequest", r#"{"module": "internal"}"#);
         let mut setup = connection_setup("public");
         setup.body.as_object_mut().unwrap().remove("clientVersion").unwrap();
-        is(
+        assert_message(
             &setup,
             "ConnectionSetupRequest",
             r#"{"labels": {"module": "naming", "source": "sdk"}, "module": "internal", "tenant": ""}"#,
         );
-        is(
-            &space().subscribe("orders", true),
+        assert_message(
+            &scope().subscribe("orders", true),
             "SubscribeServiceRequest",
             r#"{"clusters": "", "groupName": "DEFAULT_GROUP", "module": "naming", "namespace": "public", "serviceName": "orders", "subscribe": true}"#,
         );
-        is(
-            &space().query("orders"),
+        assert_message(
+            &scope().query("orders"),
             "ServiceQueryRequest",
             r#"{"cluster": "", "groupName": "DEFAULT_GROUP", "healthyOnly": false, "module": "naming", "namespace": "public", "serviceName": "orders", "udpPort": 0}"#,
         );
-        is(
-            &space().list(1),
+        assert_message(
+            &scope().list(1),
             "ServiceListRequest",
             r#"{"groupName": "DEFAULT_GROUP", "module": "naming", "namespace": "public", "pageNo": 1, "pageSize": 500, "serviceName": ""}"#,
         );
-        is(
-            &space().register("orders", &json!({"ip": "127.0.0.1"})),
+        assert_message(
+            &scope().register("orders", &json!({"ip": "127.0.0.1"})),
             "InstanceRequest",
             r#"{"groupName": "DEFAULT_GROUP", "instance": {"ip": "127.0.0.1"}, "module": "naming", "namespace": "public", "serviceName": "orders", "type": "registerInstance"}"#,
         );
-        is(
-            &space().batch("billing", &[json!({}), json!({})]),
+        assert_message(
+            &scope().batch("billing", &[json!({}), json!({})]),
             "BatchInstanceRequest",
             r#"{"groupName": "DEFAULT_GROUP", "instances": [{}, {}], "module": "naming", "namespace": "public", "serviceName": "billing", "type": "batchRegisterInstance"}"#,
         );
-        is(
-            &answer("NotifySubscriberResponse", "5"),
+        assert_message(
+            &response("NotifySubscriberResponse", "5"),
             "NotifySubscriberResponse",
             r#"{"errorCode": 0, "requestId": "5", "resultCode": 200, "success": true}"#,
         );
     }
 
     #[test]
-    fn a_token_goes_into_the_headers_and_nowhere_else() {
-        let payload = space().query("orders").payload(Some("hush"));
+    fn token_is_sent_in_the_headers_only() {
+        let payload = scope().query("orders").payload(Some("hush"));
         assert_eq!(payload.metadata.as_ref().unwrap().headers["accessToken"], "hush");
         assert_eq!(kind_of(&payload), "ServiceQueryRequest");
         assert!(!String::from_utf8(payload.body.unwrap().value).unwrap().contains("hush"));
     }
 
     #[test]
-    fn answers_of_both_servers_are_read_and_what_is_none_is_named() {
+    fn reads_responses_of_both_servers_and_names_malformed_ones() {
         for seen in [
             r#"{"errorCode": 0, "message": "success", "resultCode": 200, "serviceInfo": {"allIps": false, "hosts": [], "lastRefTime": 7, "name": "orders", "valid": true}, "success": true}"#,
             r#"{"errorCode": 0, "message": null, "requestId": null, "resultCode": 200, "serviceInfo": {"allIPs": false, "hosts": [], "lastRefTime": 7, "name": "orders"}}"#,
         ] {
-            let mut payload = space().query("orders").payload(None);
+            let mut payload = scope().query("orders").payload(None);
             payload.body.as_mut().unwrap().value = seen.into();
-            let told: Told = read(&payload, "nacos://a").unwrap();
+            let told: ServiceInfoResponse = read(&payload, "nacos://a").unwrap();
             assert_eq!(told.service_info.unwrap().last_ref_time, 7);
-            assert_eq!(read::<Outcome>(&payload, "nacos://a").unwrap().result_code, 200);
+            assert_eq!(read::<ResponseStatus>(&payload, "nacos://a").unwrap().result_code, 200);
             payload.body.as_mut().unwrap().value.truncate(9);
-            let error = read::<Told>(&payload, "nacos://a").unwrap_err();
+            let error = read::<ServiceInfoResponse>(&payload, "nacos://a").unwrap_err();
             assert_eq!(error.kind(), Kind::Protocol);
-            assert!(error.message().contains("nacos://a sent a ServiceQueryRequest"), "{error}");
+            assert!(error.message().contains("nacos://a sent a malformed ServiceQueryRequest"), "{error}");
         }
     }
 }

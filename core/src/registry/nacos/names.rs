@@ -1,45 +1,47 @@
-//! Names of services as Nacos takes them.
+//! Encodes service names for Nacos.
 //!
-//! Nacos allows neither blanks nor Chinese characters, no `@` at the beginning, no `@@` anywhere, and nothing longer
-//! than 512 characters. What it would refuse is percent-encoded, and comes back as it was; every other name stays as
-//! it is, so that services of other writers are found under the names they gave.
+//! Nacos allows neither blanks nor non-ASCII characters, no `@` at the start, no `@@`, and at most 512 characters.
+//! Characters that it would reject are percent-encoded, and decoded when a name is read. All other names are unchanged, so
+//! that services of other programs are found under their own names.
 
 use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, Result};
 
-/// What Nacos takes.
-const LONGEST: usize = 512;
+/// The longest name.
+const MAX_LENGTH: usize = 512;
 
-/// A service's name, as it is sent.
+/// Encodes the name of a service.
 pub(super) fn escape(service: &str) -> Result<String> {
     let mut name = String::with_capacity(service.len());
     let mut before = '@';
     for (at, c) in service.char_indices() {
-        let is_taken = match c {
+        let is_allowed = match c {
             '@' => before != '@',
-            // Only what would be read as an escape needs one itself.
+            // Only a sequence that looks like an escape must be encoded.
             '%' => !begins_escape(&service[at..]),
             c => c.is_ascii_graphic(),
         };
-        if is_taken {
+        if is_allowed {
             name.push(c);
         } else {
             c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| name.push_str(&format!("%{byte:02X}")));
         }
         before = c;
     }
-    if name.is_empty() || name.len() > LONGEST {
-        let message = format!("{service:?} is no name for Nacos: it takes 1 to {LONGEST} characters");
+    if name.is_empty() || name.len() > MAX_LENGTH {
+        let message = format!(
+            "{service:?} is not a valid name for Nacos: 1 to {MAX_LENGTH} characters after percent-encoding"
+        );
         return Err(Error::invalid(message));
     }
     Ok(name)
 }
 
-/// The service that a name of Nacos stands for.
+/// Decodes the name of a service.
 pub(super) fn unescape(name: &str) -> String {
     let decoded = percent_decode_str(name).decode_utf8().map_or_else(|_| name.to_owned(), Into::into);
-    // A name that somebody else chose, which only looks like an escape.
+    // A name of another program that only looks encoded is returned unchanged.
     if escape(&decoded).is_ok_and(|again| again == name) { decoded } else { name.to_owned() }
 }
 
@@ -55,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_nacos_takes_stays_and_what_it_refuses_is_encoded() {
+    fn encodes_only_what_nacos_rejects() {
         for same in ["orders", "com.shop.Orders:1.0", "a/b", "a@b", "100%", "providers:a.B::"] {
             assert_eq!(escape(same).unwrap(), same);
             assert_eq!(unescape(same), same);
@@ -79,7 +81,7 @@ mod tests {
         #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn every_name_comes_back_as_it_was(service in "\\PC{1,30}|[@%a0 ]{1,8}") {
+        fn every_name_round_trips(service in "\\PC{1,30}|[@%a0 ]{1,8}") {
             let name = escape(&service).unwrap();
             prop_assert!(!name.contains("@@") && !name.starts_with('@'));
             prop_assert!(name.chars().all(|c| c.is_ascii_graphic()));

@@ -1,8 +1,8 @@
-//! What a server lists, and what it is to store.
+//! The JSON of an instance, as a server lists and stores it.
 //!
-//! Nacos has fields for address, port, weight and health. Everything else lies in the metadata: the labels, and beside
-//! them `version`, `protocol`, `health`, `created_at`, `updated_at`, `last_check`, `ttl`, `tags`, `zone`. There is no
-//! field for an id: readers know an instance by service, address and port.
+//! Nacos has fields for address, port, weight and health. All other values are in the metadata: the labels, `version`,
+//! `protocol`, `health`, `created_at`, `updated_at`, `last_check`, `ttl`, `tags` and `zone`. There is no field for an id:
+//! readers identify an instance by service, address and port.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,23 +11,25 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::link::Flavour;
+use super::connection::ServerKind;
 use crate::model::{Endpoint, Labels, default_instance_id};
-use crate::registry::{DEFAULT_TTL, Entry, carried_labels};
+use crate::registry::labels::encode_labels;
+use crate::registry::types::{DEFAULT_TTL, RegistryEntry};
 
-/// What the metadata says beside the labels.
-const OWN: [&str; 7] = ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
-/// So many characters of metadata Nacos takes since 2.3, unless it was configured not to check.
-const MOST_METADATA: usize = 1024;
-/// Where an instance lies unless it says so.
+/// The metadata keys that are not labels.
+const METADATA_KEYS: [&str; 7] =
+    ["version", "protocol", "health", "created_at", "updated_at", "last_check", "ttl"];
+/// The maximum number of characters of metadata since Nacos 2.3, unless the check is disabled.
+const MAX_METADATA: usize = 1024;
+/// The default cluster.
 const CLUSTER: &str = "DEFAULT";
-/// A weight of exactly 1 counts as none given at rnacos, and leaves whatever was.
+/// rnacos treats a weight of exactly 1 as not set, and keeps the previous weight.
 const ALMOST_ONE: f64 = 1.000_001;
 
 /// An instance, as a server lists it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Listed {
+pub(super) struct ListedInstance {
     ip: String,
     port: u16,
     #[serde(default = "one")]
@@ -50,35 +52,36 @@ const fn yes() -> bool {
     true
 }
 
-impl Listed {
-    /// The instance in a row, or why there is none.
-    pub(super) fn read(row: &Value) -> Result<Listed, String> {
-        let listed = Listed::deserialize(row).map_err(|error| error.to_string())?;
+impl ListedInstance {
+    /// Deserializes an instance, or says what is wrong with it.
+    pub(super) fn read(row: &Value) -> Result<ListedInstance, String> {
+        let listed = ListedInstance::deserialize(row).map_err(|error| error.to_string())?;
         match (listed.ip.is_empty(), listed.port) {
-            (true, _) => Err("its ip is empty".into()),
-            (_, 0) => Err("its port is 0".into()),
+            (true, _) => Err("the ip is empty".into()),
+            (_, 0) => Err("the port is 0".into()),
             _ => Ok(listed),
         }
     }
 
-    /// Where it listens: a name or an address.
+    /// The host it listens on: a name or an IP address.
     pub(super) fn host(&self) -> &str {
         &self.ip
     }
 
-    /// Which instance it is, within its service.
-    pub(super) fn place(&self) -> (String, u16) {
+    /// The address that identifies the instance within its service.
+    pub(super) fn address(&self) -> (String, u16) {
         (self.ip.clone(), self.port)
     }
 
-    /// Whether it is to be seen: not switched off, and in the cluster that is asked for.
-    pub(super) fn is_shown(&self, cluster: Option<&str>) -> bool {
+    /// Whether it is enabled and in the requested cluster.
+    pub(super) fn is_visible(&self, cluster: Option<&str>) -> bool {
         let own = self.cluster_name.as_deref().filter(|name| !name.is_empty()).unwrap_or(CLUSTER);
         self.enabled && cluster.is_none_or(|cluster| cluster == own)
     }
 
-    /// Whether it is what [`bare`] leaves for a moment. It may be listed as healthy: so are all while none is.
-    pub(super) fn is_bare(&self) -> bool {
+    /// Whether it is only [`announced`](announcement). It may be listed as healthy: servers list all instances as healthy
+    /// while none is.
+    pub(super) fn is_announcement(&self) -> bool {
         self.weight == 0.0 && self.metadata.as_ref().is_none_or(BTreeMap::is_empty)
     }
 
@@ -86,7 +89,7 @@ impl Listed {
     pub(super) fn endpoint(&self, service: &str, ip: IpAddr, source: &str) -> Endpoint {
         let mut labels: Labels = self.metadata.iter().flatten().filter_map(text_of).collect();
         let [version, protocol, health, created, ..] =
-            OWN.map(|name| labels.remove(name).unwrap_or_default());
+            METADATA_KEYS.map(|name| labels.remove(name).unwrap_or_default());
         let endpoint = Endpoint::new(service, ip, self.port);
         Endpoint {
             instance_id: default_instance_id(service, &self.ip, self.port),
@@ -97,7 +100,7 @@ impl Listed {
             labels,
             weight: weight_of(self.weight),
             healthy: self.healthy && health != "unhealthy",
-            // Some leave the time empty in their way: it tells nothing.
+            // Some programs write the zero time of Go: it identifies nothing.
             generation: if created.starts_with("0001-") { String::new() } else { created },
             source: source.to_owned(),
             ..endpoint
@@ -114,58 +117,58 @@ fn text_of((name, value): (&String, &Value)) -> Option<(String, String)> {
     Some((name.clone(), text))
 }
 
-/// Nacos knows fractions; whoever has any weight gets some calls.
+/// Nacos uses fractional weights. Every positive weight becomes at least 1.
 fn weight_of(weight: f64) -> u32 {
     if weight > 0.0 { weight.round().clamp(1.0, f64::from(u32::MAX)) as u32 } else { 0 }
 }
 
-/// What a server is to store of an entry. `since`: since when it is registered, and since when so.
+/// The JSON of an entry. `since`: when it was registered, and when it was last changed.
 pub(super) fn instance(
-    entry: &Entry,
+    entry: &RegistryEntry,
     since: &(String, String),
     cluster: Option<&str>,
-    flavour: Flavour,
+    server_kind: ServerKind,
 ) -> Value {
     let instance = &entry.instance;
-    let mut metadata = carried_labels(instance);
-    metadata.remove("weight"); // it has a field of its own
+    let mut metadata = encode_labels(instance);
+    metadata.remove("weight"); // the weight has its own field
     let (created, updated) = since.clone();
     let own = [
         instance.version.clone(),
         instance.protocol.clone(),
-        if entry.is_well() { "healthy" } else { "unhealthy" }.into(),
+        if entry.is_healthy() { "healthy" } else { "unhealthy" }.into(),
         created,
         updated.clone(),
         updated,
         go_duration(instance.ttl.unwrap_or(DEFAULT_TTL)),
     ];
-    metadata.extend(OWN.iter().map(ToString::to_string).zip(own));
-    let weight = match (flavour, instance.weight) {
-        (Flavour::Rnacos, 1) => json!(ALMOST_ONE),
+    metadata.extend(METADATA_KEYS.iter().map(ToString::to_string).zip(own));
+    let weight = match (server_kind, instance.weight) {
+        (ServerKind::Rnacos, 1) => json!(ALMOST_ONE),
         (_, weight) => json!(weight),
     };
     json!({
-        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": entry.is_well(),
+        "ip": instance.host, "port": instance.port, "weight": weight, "healthy": entry.is_healthy(),
         "enabled": true, "ephemeral": true, "clusterName": cluster.unwrap_or(CLUSTER), "metadata": metadata
     })
 }
 
-/// What is wrong with a row whose metadata is longer than Nacos takes unless it was told to: names and values
-/// together, counted as Java counts.
-pub(super) fn too_much(row: &Value) -> Option<String> {
+/// Why Nacos rejects an instance with its default settings: the metadata is too long. Keys and values count together, in
+/// UTF-16 units like in Java.
+pub(super) fn metadata_too_long(row: &Value) -> Option<String> {
     let metadata = row["metadata"].as_object()?;
     let length = |text: &str| text.encode_utf16().count();
     let value_of = |value: &Value| value.as_str().map_or(0, length);
     let all: usize = metadata.iter().map(|(name, value)| length(name) + value_of(value)).sum();
     let (name, longest) = metadata.iter().max_by_key(|(_, value)| value_of(value))?;
-    (all > MOST_METADATA).then(|| {
+    (all > MAX_METADATA).then(|| {
         let longest = value_of(longest);
-        format!("the metadata is {all} characters long, {longest} of them the label {name:?}; Nacos takes {MOST_METADATA}")
+        format!("the metadata is {all} characters long, {longest} of them the label {name:?}; Nacos takes {MAX_METADATA}")
     })
 }
 
-/// The same without a word, and not to be called.
-pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
+/// The JSON of an instance that is announced: without metadata and with weight 0.
+pub(super) fn announcement(entry: &RegistryEntry, cluster: Option<&str>) -> Value {
     let instance = &entry.instance;
     json!({
         "ip": instance.host, "port": instance.port, "weight": 0, "healthy": false,
@@ -173,7 +176,7 @@ pub(super) fn bare(entry: &Entry, cluster: Option<&str>) -> Value {
     })
 }
 
-/// As Go writes durations.
+/// A duration in the syntax of Go.
 fn go_duration(duration: Duration) -> String {
     match (duration.as_secs(), duration.subsec_millis()) {
         (seconds, 0) => format!("{seconds}s"),
@@ -185,20 +188,20 @@ fn go_duration(duration: Duration) -> String {
 mod tests {
     use super::*;
     use crate::model::Instance;
-    use crate::registry::Health;
+    use crate::registry::types::ReportedHealth;
 
     const SOURCE: &str = "nacos://127.0.0.1:8848";
 
-    fn entry(instance: Instance) -> Entry {
-        Entry { instance, generation: "g".into(), health: Health::Unsaid }
+    fn entry(instance: Instance) -> RegistryEntry {
+        RegistryEntry { instance, generation: "g".into(), health: ReportedHealth::Unspecified }
     }
 
     fn endpoint(row: &Value) -> Endpoint {
-        let listed = Listed::read(row).unwrap();
+        let listed = ListedInstance::read(row).unwrap();
         listed.endpoint("user-service", "127.0.0.1".parse().unwrap(), SOURCE)
     }
 
-    /// What a service of another writer was seen to leave.
+    /// An instance registered by an existing service.
     fn seen() -> Value {
         json!({
             "ip": "127.0.0.1", "port": 8080, "clusterName": "DEFAULT", "weight": 10.0, "healthy": true,
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_an_existing_service_left_is_read() {
+    fn reads_instances_of_existing_services() {
         let endpoint = endpoint(&seen());
         assert_eq!(
             (endpoint.version.as_str(), endpoint.protocol.as_str(), endpoint.weight),
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn ours_differs_from_theirs_in_nothing_but_the_time() {
+    fn writes_the_same_instance_as_existing_services() {
         let mine = Instance::new("user-service", 8080)
             .host("127.0.0.1")
             .version("1.0.0")
@@ -235,28 +238,28 @@ mod tests {
             .tag("user")
             .ttl(Duration::from_secs(30));
         let at = "2023-11-14T22:13:20.000000005Z".to_owned();
-        let mut ours = instance(&entry(mine), &(at.clone(), at), None, Flavour::Nacos);
+        let mut set = instance(&entry(mine), &(at.clone(), at), None, ServerKind::Nacos);
         let mut theirs = seen();
         theirs.as_object_mut().unwrap().remove("instanceId");
         theirs["weight"] = 10.into();
         for time in ["created_at", "updated_at", "last_check"] {
-            assert_eq!(ours["metadata"][time], "2023-11-14T22:13:20.000000005Z");
-            ours["metadata"][time] = theirs["metadata"][time].clone();
+            assert_eq!(set["metadata"][time], "2023-11-14T22:13:20.000000005Z");
+            set["metadata"][time] = theirs["metadata"][time].clone();
         }
-        assert_eq!(ours, theirs);
+        assert_eq!(set, theirs);
     }
 
     #[test]
-    fn weight_zone_health_and_generation_come_back() {
+    fn weight_zone_health_and_generation_round_trip() {
         let mine = entry(
             Instance::new("user-service", 80).host("h").weight(7).zone("z").ttl(Duration::from_millis(1500)),
         );
         let at = "2023-11-14T22:13:20Z".to_owned();
         let row = instance(
-            &Entry { health: Health::Says(false), ..mine },
+            &RegistryEntry { health: ReportedHealth::Reported(false), ..mine },
             &(at.clone(), at),
             Some("c"),
-            Flavour::Nacos,
+            ServerKind::Nacos,
         );
         assert_eq!(
             (row["metadata"]["ttl"].as_str(), row["clusterName"].as_str()),
@@ -273,30 +276,30 @@ mod tests {
     }
 
     #[test]
-    fn metadata_is_measured_as_nacos_does() {
+    fn measures_metadata_like_nacos() {
         let row = |text: String| json!({"metadata": {"ab": "c", "note": text}});
-        assert_eq!(too_much(&row("x".repeat(1024 - 7))), None);
-        let why = too_much(&row("x".repeat(1024 - 6))).unwrap();
+        assert_eq!(metadata_too_long(&row("x".repeat(1024 - 7))), None);
+        let why = metadata_too_long(&row("x".repeat(1024 - 6))).unwrap();
         assert!(why.contains("1025 characters long, 1018 of them the label \"note\""), "{why}");
-        assert_eq!(too_much(&row("🦀".repeat(508))), None);
-        assert!(too_much(&row("🦀".repeat(509))).is_some());
+        assert_eq!(metadata_too_long(&row("🦀".repeat(508))), None);
+        assert!(metadata_too_long(&row("🦀".repeat(509))).is_some());
     }
 
     #[test]
-    fn a_weight_is_rounded_but_never_to_nothing() {
-        for (nacos, ours) in
+    fn rounds_weights_to_at_least_1() {
+        for (nacos, set) in
             [(0.0, 0), (-1.0, 0), (0.01, 1), (1.4, 1), (2.5, 3), (1e30, u32::MAX), (f64::NAN, 0)]
         {
-            assert_eq!(weight_of(nacos), ours, "{nacos}");
+            assert_eq!(weight_of(nacos), set, "{nacos}");
         }
     }
 
     #[test]
-    fn what_is_switched_off_elsewhere_or_no_record_is_left_out() {
+    fn skips_disabled_other_cluster_and_malformed_instances() {
         let shown = |more: Value, cluster| {
             let mut row = json!({"ip": "h", "port": 1});
             row.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-            Listed::read(&row).unwrap().is_shown(cluster)
+            ListedInstance::read(&row).unwrap().is_visible(cluster)
         };
         assert!(shown(json!({}), None) && shown(json!({}), Some("DEFAULT")));
         assert!(!shown(json!({"enabled": false}), None));
@@ -312,7 +315,7 @@ mod tests {
             json!({"ip": "h", "port": 0}),
             json!({"ip": "h", "port": 70_000}),
         ] {
-            assert!(Listed::read(&none).is_err(), "{none}");
+            assert!(ListedInstance::read(&none).is_err(), "{none}");
         }
         let odd = json!({"ip": "h", "port": 1, "metadata": {"a": 1, "b": null, "c": "x"}, "more": 1});
         let labels: Vec<_> = endpoint(&odd).labels.into_iter().collect();
@@ -320,19 +323,23 @@ mod tests {
     }
 
     #[test]
-    fn what_is_bare_is_known_for_it() {
-        let of_one = |flavour| {
+    fn recognizes_announced_instances() {
+        let of_one = |server_kind| {
             let at = ("now".into(), "now".into());
-            instance(&entry(Instance::new("s", 1).host("h")), &at, None, flavour)
+            instance(&entry(Instance::new("s", 1).host("h")), &at, None, server_kind)
         };
-        assert_eq!(of_one(Flavour::Nacos)["weight"], 1);
-        let of_one = of_one(Flavour::Rnacos);
+        assert_eq!(of_one(ServerKind::Nacos)["weight"], 1);
+        let of_one = of_one(ServerKind::Rnacos);
         assert_eq!((of_one["weight"].as_f64(), endpoint(&of_one).weight), (Some(ALMOST_ONE), 1));
-        let mut saved = bare(&entry(Instance::new("s", 1).host("h")), None);
+        let mut saved = announcement(&entry(Instance::new("s", 1).host("h")), None);
         saved["healthy"] = true.into();
-        assert!(Listed::read(&saved).unwrap().is_bare());
-        assert!(Listed::read(&bare(&entry(Instance::new("s", 1).host("h")), None)).unwrap().is_bare());
-        assert!(!Listed::read(&seen()).unwrap().is_bare());
-        assert!(!Listed::read(&json!({"ip": "h", "port": 1})).unwrap().is_bare());
+        assert!(ListedInstance::read(&saved).unwrap().is_announcement());
+        assert!(
+            ListedInstance::read(&announcement(&entry(Instance::new("s", 1).host("h")), None))
+                .unwrap()
+                .is_announcement()
+        );
+        assert!(!ListedInstance::read(&seen()).unwrap().is_announcement());
+        assert!(!ListedInstance::read(&json!({"ip": "h", "port": 1})).unwrap().is_announcement());
     }
 }

@@ -1,8 +1,8 @@
-//! Subscriptions, pushes, and a look now and then.
+//! Watches services: subscriptions, pushes, and regular reads.
 //!
 //! ```text
-//!  connected ─► every wanted service is subscribed to; the answer is its list ─► pushes ─► lost ─► again
-//!                    └─ a look at each, every half a minute, for what a push may have missed
+//!  connected ─► subscribes to every service; the response is its list ─► pushes ─► connection lost ─► again
+//!                    └─ reads each service every 30 s, in case a push was lost
 //! ```
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,102 +14,106 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
-use super::Nacos;
-use super::hub::{Hub, State};
-use super::link::{KEEP_ALIVE, Link};
-use super::message::{Info, Told};
+use super::client::{ConnectionState, NacosClient};
+use super::connection::{KEEP_ALIVE, NacosConnection};
+use super::message::{ServiceInfo, ServiceInfoResponse};
 use super::names;
 use crate::clock::Tick;
 use crate::error::{Error, Result};
+use crate::registry::async_bridge::{WatchCommand, WatchCommands};
+use crate::registry::http_host::is_outage;
 use crate::registry::polling::jittered;
-use crate::registry::pushed::{Wish, Wishes};
-use crate::registry::web::is_away;
-use crate::registry::{Listing, RegistryUpdate, Sink};
+use crate::registry::types::{Listing, Registry, RegistryUpdate, UpdateSink};
 
-/// How often each service is looked at although nothing was pushed.
-const LOOK: Duration = Duration::from_secs(30);
-/// How often somebody is looked for who is due: each time a part of them.
-const ROUND: Duration = Duration::from_secs(1);
-/// How often the names of all services are asked for: they are not pushed.
-const NAMES: Duration = Duration::from_secs(3);
-/// A service that could not be asked about is tried again after this,
-const AGAIN: Duration = Duration::from_secs(1);
-/// and one that the server does not want to tell of after this.
-const REFUSED: Duration = Duration::from_secs(10);
-/// So many questions are on their way at a time.
-const SIDE_BY_SIDE: usize = 64;
+/// How often each service is read, even without a push.
+const READ_INTERVAL: Duration = Duration::from_secs(30);
+/// How often to check which services are due.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often the names of all services are read: servers do not push them.
+const NAMES_INTERVAL: Duration = Duration::from_secs(3);
+/// When a failed request about a service is retried,
+const RETRY_DELAY: Duration = Duration::from_secs(1);
+/// and when it is retried after the server has rejected it.
+const REJECTED_DELAY: Duration = Duration::from_secs(10);
+/// How many requests are in flight at the same time.
+const MAX_IN_FLIGHT: usize = 64;
 
-/// What is watched, by one client.
-struct Watching {
-    hub: Arc<Hub>,
-    sink: Arc<dyn Sink>,
-    /// A name once seen is followed ever after: its end is to be seen too.
-    wanted: BTreeSet<String>,
+/// Everything that one client watches.
+struct NacosWatcher {
+    client: Arc<NacosClient>,
+    sink: Arc<dyn UpdateSink>,
+    /// A name that was listed once is watched from then on, so that its end is noticed too.
+    subscribed: BTreeSet<String>,
     all: bool,
 }
 
-/// What is known of it on one connection.
-struct Following {
-    link: Arc<Link>,
-    topics: BTreeMap<String, Topic>,
-    /// Questions on their way.
-    asked: JoinSet<Answer>,
+/// The watched services on one connection.
+struct ConnectionWatch {
+    connection: Arc<NacosConnection>,
+    services: BTreeMap<String, WatchedService>,
+    /// The requests in flight.
+    requests: JoinSet<WatchResult>,
     gate: Arc<Semaphore>,
-    names_at: Instant,
+    names_due: Instant,
     confirmed_at: Tick,
 }
 
 #[derive(Default)]
-struct Topic {
-    /// When what we have was so, by the server's clock.
+struct WatchedService {
+    /// The time of the last list, by the clock of the server.
     last_ref: i64,
-    /// Whether the server has taken the subscription.
+    /// Whether the server has accepted the subscription.
     subscribed: bool,
-    /// Whether the server did not want to tell of it when it was asked last.
-    refused: bool,
-    /// When it is to be asked about next; none: it is being asked.
+    /// Whether the server rejected the last request.
+    rejected: bool,
+    /// When to read it next; `None` while a request is in flight.
     due: Option<Instant>,
 }
 
-/// What comes back of a question, or what a push told.
-enum Answer {
+/// The result of a request or a push.
+enum WatchResult {
     Listed { service: String, last_ref: i64, listing: Listing, subscribed: bool },
     Failed { service: String, error: Error },
     Names(Result<Vec<String>>),
 }
 
-impl Drop for Watching {
+impl Drop for NacosWatcher {
     fn drop(&mut self) {
-        self.wanted.iter().for_each(|service| self.hub.unfollow(service));
+        self.subscribed.iter().for_each(|service| self.client.remove_watch(service));
     }
 }
 
-/// Follows what is wished for until nobody does any more.
-pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
-    let hub = Arc::clone(&nacos.hub);
-    let mut pushes = hub.listen();
-    let mut state = hub.state.subscribe();
-    let mut watching = Watching { hub, sink, wanted: BTreeSet::new(), all: false };
+/// Watches what the commands subscribe to, until the handle is dropped. The registry is held, because the connection ends
+/// with it.
+pub(super) async fn follow_commands(
+    client: Arc<NacosClient>,
+    _registry: Arc<dyn Registry>,
+    sink: Arc<dyn UpdateSink>,
+    mut commands: WatchCommands,
+) {
+    let mut pushes = client.subscribe_pushes();
+    let mut state = client.state.subscribe();
+    let mut watcher = NacosWatcher { client, sink, subscribed: BTreeSet::new(), all: false };
     loop {
         let now = state.borrow_and_update().clone();
         match now {
-            State::Up(link) => {
-                if !watching.follow(link, &mut wishes, &mut pushes).await {
+            ConnectionState::Connected(connection) => {
+                if !watcher.follow(connection, &mut commands, &mut pushes).await {
                     return;
                 }
             }
-            State::Down(error) => watching.sink.lost(error),
-            State::Opening => {}
+            ConnectionState::Failed(error) => watcher.sink.on_failure(error),
+            ConnectionState::Connecting => {}
         }
-        // Until it is another one.
+        // Wait for the next state of the connection.
         loop {
             tokio::select! {
                 changed = state.changed() => match changed {
                     Ok(()) => break,
                     Err(_) => return,
                 },
-                wish = wishes.recv() => match wish {
-                    Some(wish) => { watching.note(&wish); }
+                command = commands.recv() => match command {
+                    Some(command) => { watcher.apply(&command); }
                     None => return,
                 },
             }
@@ -117,276 +121,292 @@ pub(super) async fn drive(nacos: Arc<Nacos>, sink: Arc<dyn Sink>, mut wishes: Wi
     }
 }
 
-impl Watching {
-    /// Notes a wish; the service that is to be asked about.
-    fn note(&mut self, wish: &Wish) -> Option<String> {
-        match wish {
-            Wish::Want(service) => self.want(service).then(|| service.clone()),
-            Wish::Refresh(service) => Some(service.clone()),
-            Wish::Forget(service) => {
-                if !self.all && self.wanted.remove(service) {
-                    self.hub.unfollow(service);
+impl NacosWatcher {
+    /// Applies a command. Returns the service to request.
+    fn apply(&mut self, command: &WatchCommand) -> Option<String> {
+        match command {
+            WatchCommand::Subscribe(service) => self.add(service).then(|| service.clone()),
+            WatchCommand::Refresh(service) => Some(service.clone()),
+            WatchCommand::Unsubscribe(service) => {
+                if !self.all && self.subscribed.remove(service) {
+                    self.client.remove_watch(service);
                 }
                 None
             }
-            Wish::All => {
+            WatchCommand::SubscribeAll => {
                 self.all = true;
                 None
             }
         }
     }
 
-    /// Whether it was not wanted before.
-    fn want(&mut self, service: &str) -> bool {
-        let is_new = self.wanted.insert(service.to_owned());
+    /// Adds a service; false if it was watched already.
+    fn add(&mut self, service: &str) -> bool {
+        let is_new = self.subscribed.insert(service.to_owned());
         if is_new {
-            self.hub.follow(service);
+            self.client.add_watch(service);
         }
         is_new
     }
 
-    /// Follows one connection to its end; false once nobody watches any more.
+    /// Serves one connection until it ends. False once the handle has been dropped.
     async fn follow(
         &mut self,
-        link: Arc<Link>,
-        wishes: &mut Wishes,
-        pushes: &mut UnboundedReceiver<Info>,
+        connection: Arc<NacosConnection>,
+        commands: &mut WatchCommands,
+        pushes: &mut UnboundedReceiver<ServiceInfo>,
     ) -> bool {
-        // What was pushed before belongs to another connection.
+        // Earlier pushes belong to another connection.
         while pushes.try_recv().is_ok() {}
         let now = Instant::now();
-        let mut following = Following {
-            link: link.clone(),
-            topics: BTreeMap::new(),
-            asked: JoinSet::new(),
-            gate: Arc::new(Semaphore::new(SIDE_BY_SIDE)),
-            names_at: now,
+        let mut watch = ConnectionWatch {
+            connection: connection.clone(),
+            services: BTreeMap::new(),
+            requests: JoinSet::new(),
+            gate: Arc::new(Semaphore::new(MAX_IN_FLIGHT)),
+            names_due: now,
             confirmed_at: Tick::ZERO,
         };
-        self.say_up(&link);
-        self.wanted.iter().for_each(|service| following.subscribe(&self.hub, service));
-        let mut round = now + ROUND;
-        let gone = link.gone();
-        tokio::pin!(gone);
+        self.report_up(&connection);
+        self.subscribed.iter().for_each(|service| watch.subscribe(&self.client, service));
+        let mut round = now + CHECK_INTERVAL;
+        let broken = connection.wait_broken();
+        tokio::pin!(broken);
         loop {
             tokio::select! {
-                _ = &mut gone => return true,
-                wish = wishes.recv() => match wish {
-                    Some(wish) => self.wished(&mut following, &wish),
+                _ = &mut broken => return true,
+                command = commands.recv() => match command {
+                    Some(command) => self.on_command(&mut watch, &command),
                     None => return false,
                 },
                 push = pushes.recv() => match push {
-                    Some(info) => following.read(&self.hub, info),
+                    Some(info) => watch.on_push(&self.client, info),
                     None => return false,
                 },
-                Some(answer) = following.asked.join_next() => match answer {
-                    Ok(answer) => self.answered(&mut following, answer),
-                    Err(error) => tracing::error!(%error, "a question broke off; please report it"),
+                Some(answer) = watch.requests.join_next() => match answer {
+                    Ok(answer) => self.on_result(&mut watch, answer),
+                    Err(error) => tracing::error!(%error, "a request panicked; please report it"),
                 },
                 () = sleep_until(round) => {
-                    round = Instant::now() + ROUND;
-                    self.look_round(&mut following);
+                    round = Instant::now() + CHECK_INTERVAL;
+                    self.read_due(&mut watch);
                 }
             }
         }
     }
 
-    /// The registry answers, although nothing may be watched yet.
-    fn say_up(&self, link: &Link) {
-        self.sink.heard(RegistryUpdate { epoch: Some(self.hub.epoch_of(link)), ..RegistryUpdate::default() });
+    /// Reports that the registry answers, even if nothing is watched yet.
+    fn report_up(&self, connection: &NacosConnection) {
+        self.sink.on_update(RegistryUpdate {
+            epoch: Some(self.client.epoch_of(connection)),
+            ..RegistryUpdate::default()
+        });
     }
 
-    fn wished(&mut self, following: &mut Following, wish: &Wish) {
-        let to_ask = self.note(wish);
-        match wish {
-            Wish::Want(_) => to_ask.iter().for_each(|service| following.subscribe(&self.hub, service)),
-            Wish::Refresh(_) => to_ask.iter().for_each(|service| following.look(&self.hub, service)),
-            Wish::Forget(service) => {
-                if !self.all && following.topics.remove(service).is_some() {
-                    following.unsubscribe(&self.hub, service);
+    fn on_command(&mut self, watch: &mut ConnectionWatch, command: &WatchCommand) {
+        let service_to_request = self.apply(command);
+        match command {
+            WatchCommand::Subscribe(_) => {
+                service_to_request.iter().for_each(|service| watch.subscribe(&self.client, service))
+            }
+            WatchCommand::Refresh(_) => {
+                service_to_request.iter().for_each(|service| watch.read(&self.client, service))
+            }
+            WatchCommand::Unsubscribe(service) => {
+                if !self.all && watch.services.remove(service).is_some() {
+                    watch.unsubscribe(&self.client, service);
                 }
             }
-            Wish::All => following.ask_names(&self.hub),
+            WatchCommand::SubscribeAll => watch.read_names(&self.client),
         }
     }
 
-    fn answered(&mut self, following: &mut Following, answer: Answer) {
+    fn on_result(&mut self, watch: &mut ConnectionWatch, answer: WatchResult) {
         match answer {
-            Answer::Listed { service, last_ref, listing, subscribed } => {
-                let topic = following.topics.get_mut(&service);
-                if let Some(topic) = topic {
+            WatchResult::Listed { service, last_ref, listing, subscribed } => {
+                let watched = watch.services.get_mut(&service);
+                if let Some(watched) = watched {
                     if subscribed {
-                        topic.subscribed = true;
-                        topic.due = Some(Instant::now() + jittered(LOOK));
+                        watched.subscribed = true;
+                        watched.due = Some(Instant::now() + jittered(READ_INTERVAL));
                     }
-                    // Older than what we have: a push that was overtaken, or a look that is behind.
-                    if last_ref < topic.last_ref {
+                    // Older than the last list: a late push, or a read that is out of date.
+                    if last_ref < watched.last_ref {
                         return;
                     }
-                    topic.last_ref = last_ref;
-                    topic.refused = false;
+                    watched.last_ref = last_ref;
+                    watched.rejected = false;
                 }
-                self.sink.heard(self.hub.heard(&following.link, &service, listing));
-                self.confirm(following);
+                self.sink.on_update(self.client.update_for(&watch.connection, &service, listing));
+                self.confirm(watch);
             }
-            Answer::Failed { service, error } => {
-                if let Some(error) = following.failed(&self.hub, &service, error) {
-                    self.sink.lost(error);
+            WatchResult::Failed { service, error } => {
+                if let Some(error) = watch.on_failure(&self.client, &service, error) {
+                    self.sink.on_failure(error);
                 }
             }
-            Answer::Names(Ok(names)) => {
+            WatchResult::Names(Ok(names)) => {
                 let news: Vec<String> =
-                    names.into_iter().filter(|name| !self.wanted.contains(name)).collect();
+                    names.into_iter().filter(|name| !self.subscribed.contains(name)).collect();
                 for name in news {
-                    following.subscribe(&self.hub, &name);
-                    self.want(&name);
+                    watch.subscribe(&self.client, &name);
+                    self.add(&name);
                 }
             }
-            Answer::Names(Err(error)) => {
-                tracing::debug!(source = %self.hub.source, %error, "the names of services were not told");
+            WatchResult::Names(Err(error)) => {
+                tracing::debug!(source = %self.client.source, %error, "reading the names of all services failed");
             }
         }
     }
 
-    /// Asks what is due, and says what the connection's being alive confirms.
-    fn look_round(&mut self, following: &mut Following) {
+    /// Sends the due requests, and confirms the unchanged services while the connection is alive.
+    fn read_due(&mut self, watch: &mut ConnectionWatch) {
         let now = Instant::now();
-        let is_due = |topic: &Topic| topic.due.is_some_and(|due| due <= now);
-        let due: Vec<(String, bool)> = following
-            .topics
+        let is_due = |watched: &WatchedService| watched.due.is_some_and(|due| due <= now);
+        let due: Vec<(String, bool)> = watch
+            .services
             .iter()
-            .filter(|(service, topic)| is_due(topic) && (!topic.subscribed || self.sink.is_used(service)))
-            .map(|(service, topic)| (service.clone(), topic.subscribed))
+            .filter(|(service, watched)| {
+                is_due(watched) && (!watched.subscribed || self.sink.is_in_use(service))
+            })
+            .map(|(service, watched)| (service.clone(), watched.subscribed))
             .collect();
         for (service, subscribed) in due {
             if subscribed {
-                if let Some(topic) = following.topics.get_mut(&service) {
-                    topic.due = Some(now + jittered(LOOK));
+                if let Some(watched) = watch.services.get_mut(&service) {
+                    watched.due = Some(now + jittered(READ_INTERVAL));
                 }
-                following.look(&self.hub, &service);
+                watch.read(&self.client, &service);
             } else {
-                following.subscribe(&self.hub, &service);
+                watch.subscribe(&self.client, &service);
             }
         }
-        if self.all && following.names_at <= now {
-            following.ask_names(&self.hub);
+        if self.all && watch.names_due <= now {
+            watch.read_names(&self.client);
         }
-        self.confirm(following);
+        self.confirm(watch);
     }
 
-    /// What has not been pushed is as it was, once every subscription has been answered: said when that is so, and
-    /// then each time the server gives a sign of life.
-    fn confirm(&mut self, following: &mut Following) {
-        let heard_at = following.link.heard_at();
-        let is_news = following.confirmed_at == Tick::ZERO
-            || heard_at.since(following.confirmed_at) + ROUND >= KEEP_ALIVE;
-        if is_news && following.topics.values().all(|topic| topic.subscribed) {
-            following.confirmed_at = heard_at;
-            let epoch = Some(self.hub.epoch_of(&following.link));
-            self.sink.heard(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
+    /// Confirms the services without a push, once every subscription has been accepted, and then again with each sign of
+    /// life of the server.
+    fn confirm(&mut self, watch: &mut ConnectionWatch) {
+        let last_received = watch.connection.last_received();
+        let is_due = watch.confirmed_at == Tick::ZERO
+            || last_received.since(watch.confirmed_at) + CHECK_INTERVAL >= KEEP_ALIVE;
+        if is_due && watch.services.values().all(|watched| watched.subscribed) {
+            watch.confirmed_at = last_received;
+            let epoch = Some(self.client.epoch_of(&watch.connection));
+            self.sink.on_update(RegistryUpdate { epoch, confirms_all: true, ..RegistryUpdate::default() });
         }
     }
 }
 
-impl Following {
-    /// A service could not be asked about: what is wrong with the registry for it. What the server does not want to
-    /// tell of is that service's affair, as long as it tells of others.
-    fn failed(&mut self, hub: &Hub, service: &str, error: Error) -> Option<Error> {
-        let is_refused = !is_away(&error);
-        let is_well = |topic: &Topic| topic.subscribed && !topic.refused;
-        let are_others_well = self.topics.iter().any(|(name, topic)| name != service && is_well(topic));
-        let topic = self.topics.get_mut(service)?;
-        topic.due = Some(Instant::now() + jittered(if is_refused { REFUSED } else { AGAIN }));
+impl ConnectionWatch {
+    /// Handles a failed request about a service. Returns an error if it concerns the whole registry: a rejection concerns
+    /// only its service, unless all services are rejected.
+    fn on_failure(&mut self, client: &NacosClient, service: &str, error: Error) -> Option<Error> {
+        let is_refused = !is_outage(&error);
+        let has_succeeded = |watched: &WatchedService| watched.subscribed && !watched.rejected;
+        let others_succeed =
+            self.services.iter().any(|(name, watched)| name != service && has_succeeded(watched));
+        let watched = self.services.get_mut(service)?;
+        watched.due = Some(Instant::now() + jittered(if is_refused { REJECTED_DELAY } else { RETRY_DELAY }));
         if !is_refused {
-            tracing::debug!(source = %hub.source, service, %error, "not answered; asked again");
+            tracing::debug!(source = %client.source, service, %error, "request failed; retrying");
             return None;
         }
-        if !std::mem::replace(&mut topic.refused, true) {
-            tracing::warn!(source = %hub.source, service, %error, "cannot be read");
+        if !std::mem::replace(&mut watched.rejected, true) {
+            tracing::warn!(source = %client.source, service, %error, "cannot read this service");
         }
-        (!are_others_well).then_some(error)
+        (!others_succeed).then_some(error)
     }
 
-    /// Subscribes to a service; the answer is its list.
-    fn subscribe(&mut self, hub: &Arc<Hub>, service: &str) {
-        let topic = self.topics.entry(service.to_owned()).or_default();
-        topic.due = None;
-        self.ask(hub, service, true);
+    /// Subscribes to a service; the response is its list.
+    fn subscribe(&mut self, client: &Arc<NacosClient>, service: &str) {
+        let watched = self.services.entry(service.to_owned()).or_default();
+        watched.due = None;
+        self.start_request(client, service, true);
     }
 
-    /// Asks for its list.
-    fn look(&mut self, hub: &Arc<Hub>, service: &str) {
-        self.ask(hub, service, false);
+    /// Reads the list of a service.
+    fn read(&mut self, client: &Arc<NacosClient>, service: &str) {
+        self.start_request(client, service, false);
     }
 
-    fn ask(&mut self, hub: &Arc<Hub>, service: &str, subscribe: bool) {
-        let (hub, link, gate, service) =
-            (hub.clone(), self.link.clone(), self.gate.clone(), service.to_owned());
-        self.asked.spawn(async move {
+    fn start_request(&mut self, client: &Arc<NacosClient>, service: &str, subscribe: bool) {
+        let (client, connection, gate, service) =
+            (client.clone(), self.connection.clone(), self.gate.clone(), service.to_owned());
+        self.requests.spawn(async move {
             let _place = gate.acquire_owned().await;
-            match ask(&hub, &link, &service, subscribe).await {
+            match request(&client, &connection, &service, subscribe).await {
                 Ok(info) => {
                     let last_ref = info.last_ref_time;
-                    let listing = hub.listing(&link, &service, info).await;
-                    Answer::Listed { service, last_ref, listing, subscribed: subscribe }
+                    let listing = client.listing(&connection, &service, info).await;
+                    WatchResult::Listed { service, last_ref, listing, subscribed: subscribe }
                 }
-                Err(error) => Answer::Failed { service, error },
+                Err(error) => WatchResult::Failed { service, error },
             }
         });
     }
 
-    /// Reads what was pushed.
-    fn read(&mut self, hub: &Arc<Hub>, info: Info) {
-        let Some(service) = hub.service_of(&info) else { return };
-        if !self.topics.contains_key(&service) {
-            // Whoever wanted it may have gone without a word.
-            self.unsubscribe(hub, &service);
+    /// Handles a push.
+    fn on_push(&mut self, client: &Arc<NacosClient>, info: ServiceInfo) {
+        let Some(service) = client.service_of(&info) else { return };
+        if !self.services.contains_key(&service) {
+            // The service is not watched any more.
+            self.unsubscribe(client, &service);
             return;
         }
-        let (hub, link) = (hub.clone(), self.link.clone());
-        self.asked.spawn(async move {
+        let (client, connection) = (client.clone(), self.connection.clone());
+        self.requests.spawn(async move {
             let last_ref = info.last_ref_time;
-            let listing = hub.listing(&link, &service, info).await;
-            Answer::Listed { service, last_ref, listing, subscribed: false }
+            let listing = client.listing(&connection, &service, info).await;
+            WatchResult::Listed { service, last_ref, listing, subscribed: false }
         });
     }
 
-    /// Ends a subscription, unless another watch goes by it. What is pushed all the same is left out.
-    fn unsubscribe(&self, hub: &Arc<Hub>, service: &str) {
-        if hub.is_followed(service) {
+    /// Ends a subscription, unless another watch uses it. Later pushes are ignored.
+    fn unsubscribe(&self, client: &Arc<NacosClient>, service: &str) {
+        if client.is_watched(service) {
             return;
         }
-        let (hub, link, service) = (hub.clone(), self.link.clone(), service.to_owned());
-        // Whoever wants it next counts on it being brought to its end.
+        let (client, connection, service) = (client.clone(), self.connection.clone(), service.to_owned());
+        // Runs to its end, because the next subscription relies on that.
         tokio::spawn(async move {
-            if let Err(error) = end(&hub, &link, &service).await {
-                tracing::debug!(source = %hub.source, service, %error, "still subscribed to");
+            if let Err(error) = end_subscription(&client, &connection, &service).await {
+                tracing::debug!(source = %client.source, service, %error, "ending the subscription failed");
             }
         });
     }
 
-    fn ask_names(&mut self, hub: &Arc<Hub>) {
-        self.names_at = Instant::now() + jittered(NAMES);
-        let (hub, link) = (hub.clone(), self.link.clone());
-        self.asked.spawn(async move { Answer::Names(hub.services_of(&link).await) });
+    fn read_names(&mut self, client: &Arc<NacosClient>) {
+        self.names_due = Instant::now() + jittered(NAMES_INTERVAL);
+        let (client, connection) = (client.clone(), self.connection.clone());
+        self.requests.spawn(async move { WatchResult::Names(client.services_of(&connection).await) });
     }
 }
 
-async fn ask(hub: &Hub, link: &Link, service: &str, subscribe: bool) -> Result<Info> {
+async fn request(
+    client: &NacosClient,
+    connection: &NacosConnection,
+    service: &str,
+    subscribe: bool,
+) -> Result<ServiceInfo> {
     let name = names::escape(service)?;
-    let question = if subscribe { hub.space.subscribe(&name, true) } else { hub.space.query(&name) };
-    let told: Told = hub.ask_for(link, &question).await?;
-    Ok(told.service_info.unwrap_or_default())
+    let question = if subscribe { client.scope.subscribe(&name, true) } else { client.scope.query(&name) };
+    let response: ServiceInfoResponse = client.request_as(connection, &question).await?;
+    Ok(response.service_info.unwrap_or_default())
 }
 
-/// Ends a subscription; and begins it anew where a watch has come meanwhile, for nobody knows what the server heard
-/// last. What it answers to that is told as what it pushes.
-async fn end(hub: &Hub, link: &Link, service: &str) -> Result<()> {
+/// Ends a subscription. Subscribes again if a watch was added in the meantime, because the order in which the server
+/// handled the requests is unknown. The response is handled like a push.
+async fn end_subscription(client: &NacosClient, connection: &NacosConnection, service: &str) -> Result<()> {
     let name = names::escape(service)?;
-    hub.ask(link, &hub.space.subscribe(&name, false)).await?;
-    if hub.is_followed(service) {
-        let told: Told = hub.ask_for(link, &hub.space.subscribe(&name, true)).await?;
-        told.service_info.iter().for_each(|info| hub.pushed(info));
+    client.request(connection, &client.scope.subscribe(&name, false)).await?;
+    if client.is_watched(service) {
+        let response: ServiceInfoResponse =
+            client.request_as(connection, &client.scope.subscribe(&name, true)).await?;
+        response.service_info.iter().for_each(|info| client.forward_push(info));
     }
     Ok(())
 }

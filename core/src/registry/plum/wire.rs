@@ -9,12 +9,13 @@ use plumline_wire::lenient::null_as_default;
 use serde::Deserialize;
 
 use crate::model::{Endpoint, Labels};
-use crate::registry::{Entry, Listing, RecordId, RemovalReason, Removed, carried_labels, read_carried};
+use crate::registry::labels::{decode_labels, encode_labels};
+use crate::registry::types::{Listing, RecordId, RegistryEntry, RemovalReason, RemovedRecord};
 
 /// An endpoint as a controller lists it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Row {
+pub(super) struct EndpointRow {
     #[serde(deserialize_with = "null_as_default")]
     service_name: String,
     #[serde(deserialize_with = "null_as_default")]
@@ -39,8 +40,8 @@ pub(super) struct Row {
     generation: String,
 }
 
-impl Row {
-    /// The endpoint at one of its addresses; `None` where nothing can be reached under what it says.
+impl EndpointRow {
+    /// The endpoint at one of its addresses; `None` if its port is invalid.
     pub(super) fn endpoint(&self, ip: IpAddr, source: &str) -> Option<Endpoint> {
         let port = u16::try_from(self.port).ok().filter(|port| *port != 0)?;
         let labels =
@@ -59,12 +60,12 @@ impl Row {
             generation: self.generation.clone(),
             ..Endpoint::new("", ip, port)
         };
-        read_carried(&mut endpoint);
+        decode_labels(&mut endpoint);
         Some(endpoint)
     }
 
-    /// Whether this row is what was registered.
-    pub(super) fn is_of(&self, entry: &Entry) -> bool {
+    /// Whether this is the record of an entry.
+    pub(super) fn is_of(&self, entry: &RegistryEntry) -> bool {
         let instance = &entry.instance;
         self.instance_id == instance.instance_id
             && self.ip == instance.host
@@ -74,16 +75,16 @@ impl Row {
     }
 }
 
-/// What it answers.
+/// The response to a watch request.
 #[derive(Debug, Deserialize)]
-pub(super) struct WatchAnswer {
+pub(super) struct PlumWatchResponse {
     pub(super) since: String,
     #[serde(default)]
-    pub(super) services: BTreeMap<String, Watched>,
+    pub(super) services: BTreeMap<String, WatchedListing>,
 }
 
-impl WatchAnswer {
-    /// The part of `since` that changes with every start.
+impl PlumWatchResponse {
+    /// The part of `since` that changes whenever the controller starts.
     pub(super) fn epoch(&self) -> &str {
         epoch_of(&self.since)
     }
@@ -95,15 +96,15 @@ pub(super) fn epoch_of(since: &str) -> &str {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Watched {
+pub(super) struct WatchedListing {
     #[serde(deserialize_with = "null_as_default")]
-    pub(super) endpoints: Vec<Row>,
+    pub(super) endpoints: Vec<EndpointRow>,
     #[serde(deserialize_with = "null_as_default")]
     removed: Vec<RemovedRow>,
 }
 
-impl Watched {
-    /// The listing, its rows already turned into endpoints.
+impl WatchedListing {
+    /// The listing, with the endpoints of these rows.
     pub(super) fn listing(&self, endpoints: Vec<Endpoint>) -> Listing {
         Listing { endpoints, removed: self.removed.iter().filter_map(RemovedRow::removed).collect() }
     }
@@ -120,8 +121,8 @@ struct RemovedRow {
 }
 
 impl RemovedRow {
-    fn removed(&self) -> Option<Removed> {
-        let why = match self.why.as_str() {
+    fn removed(&self) -> Option<RemovedRecord> {
+        let reason = match self.why.as_str() {
             "deleted" => RemovalReason::Deleted,
             "expired" => RemovalReason::Expired,
             _ => return None,
@@ -132,12 +133,12 @@ impl RemovedRow {
             port: u16::try_from(self.port).ok()?,
             protocol: self.protocol.clone(),
         };
-        Some(Removed { id, why })
+        Some(RemovedRecord { id, reason })
     }
 }
 
 /// The registration of one entry.
-pub(super) fn register_request(entry: &Entry) -> RegisterRequest<'_> {
+pub(super) fn register_request(entry: &RegistryEntry) -> RegisterRequest<'_> {
     let instance = &entry.instance;
     RegisterRequest {
         instance_id: instance.instance_id.as_str().into(),
@@ -149,13 +150,13 @@ pub(super) fn register_request(entry: &Entry) -> RegisterRequest<'_> {
             port: i64::from(instance.port),
             protocol: instance.protocol.as_str().into(),
             version: instance.version.as_str().into(),
-            labels: Some(carried_labels(instance)),
+            labels: Some(encode_labels(instance)),
         }],
     }
 }
 
 /// The health of one entry.
-pub(super) fn health_of(entry: &Entry, healthy: bool) -> EndpointHealth<'_> {
+pub(super) fn health_of(entry: &RegistryEntry, healthy: bool) -> EndpointHealth<'_> {
     let instance = &entry.instance;
     EndpointHealth {
         service_name: instance.service.as_str().into(),

@@ -1,123 +1,91 @@
-//! `zookeeper://`: an ensemble of ZooKeeper servers, in their own protocol.
+//! `zookeeper://`: an ensemble of ZooKeeper servers, over their own protocol.
 //!
 //! ```text
-//!  mod      ZooKeeper: the registry; everything it is asked goes to the tokio thread
-//!  session  one session: opened, kept alive, resumed at another server, made anew
-//!  line     one connection of it, as those see it who ask
-//!  wire     the same, as its loop sees it: writes, reads, pings
-//!  jute     bytes (pure)
-//!  write    an ephemeral node for each registration: created, kept, deleted
-//!  read     lists of endpoints, read once
-//!  watch    lists that are followed
+//!  mod            ZooKeeperRegistry: the registry; every request runs on the tokio thread
+//!  client         the shared state: the session, and the nodes that were written
+//!  session        one session: opened, kept alive, resumed at another server, replaced after it expires
+//!  connection     one connection of the session, from the perspective of its users
+//!  socket         the same connection, from the perspective of its loop: writes, reads, pings
+//!  jute           the binary format (pure)
+//!  registrations  one ephemeral node per registration: created, verified, deleted
+//!  read           reads lists of endpoints
+//!  watch          watches services
 //! ```
 //!
-//! The client is our own because what programs embed may not do what the crates at hand do: write vectored, which
-//! raises SIGPIPE in a program that has not ignored it, and keep a reactor thread for the whole process, which a
-//! forked child lacks without knowing.
+//! Existing client crates are not used: they use vectored writes, which raise SIGPIPE in a program that does not ignore it,
+//! and they keep one reactor thread per process, which does not exist in a forked child.
 
+mod client;
+mod connection;
 mod jute;
-mod line;
 mod read;
+mod registrations;
 #[cfg(test)]
-mod scripted;
+mod scripted_tests;
 mod session;
+mod socket;
 mod watch;
-mod wire;
-mod write;
 
-use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
 
-use self::line::Line;
-use self::session::{Session, State, Terms};
-use super::pushed::{self, ask, ask_for_each};
-use super::resolve::Resolver;
-use super::unreadable::Unreadable;
-use super::{Address, Entry, HeartbeatResult, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
+use self::client::ZooKeeperClient;
+use self::session::{SessionConfig, SessionState};
 use crate::error::{Error, Kind, Result};
-use crate::runtime::{Runtime, TaskQueue};
+use crate::registry::address::Address;
+use crate::registry::async_bridge::{run, run_for_each, start_watch};
+use crate::registry::record_warnings::RecordWarnings;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
+use crate::registry::types::{
+    HeartbeatResult, Registry, RegistryEntry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle,
+};
+use crate::runtime::TaskQueue;
 use crate::sync::Mutex;
 
-/// How long a session outlives its last message, unless the address says otherwise.
+/// The default session timeout.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
-/// One request takes no longer than this, and no longer than a sixth of the session's time.
-const REQUEST: Duration = Duration::from_secs(2);
+/// The maximum time for one request. It is also at most a sixth of the session timeout.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// An ensemble, seen as one registry.
-pub(super) struct ZooKeeper {
-    core: Arc<Core>,
-    lane: Arc<TaskQueue>,
+/// An ensemble of ZooKeeper servers as a registry.
+pub(super) struct ZooKeeperRegistry {
+    client: Arc<ZooKeeperClient>,
+    queue: Arc<TaskQueue>,
 }
 
-/// What runs on the tokio thread shares this.
-struct Core {
-    source: Arc<str>,
-    /// Where services lie.
-    prefix: String,
-    terms: Arc<Terms>,
-    runtime: Runtime,
-    /// None before it is first used.
-    session: Mutex<Option<Session>>,
-    /// What was written where.
-    written: Mutex<HashMap<String, Written>>,
-    /// Parents that were made in a session, so that they are not made for each node again.
-    parents: Mutex<(i64, HashSet<String>)>,
-    /// Registrations (path and generation) that ended while they might still have been on their way, and when.
-    ended: Mutex<HashMap<(String, String), Instant>>,
-    unreadable: Unreadable,
-    /// Whether the server lists a session's nodes; those before 3.6 do not.
-    lists_ephemerals: AtomicBool,
-}
-
-/// A node that was written.
-#[derive(Clone)]
-struct Written {
-    session: i64,
-    /// By which registration.
-    generation: String,
-    well: bool,
-}
-
-impl Written {
-    fn of(entry: &Entry, session: i64) -> Written {
-        Written { session, generation: entry.generation.clone(), well: entry.is_well() }
-    }
-}
-
-impl ZooKeeper {
-    /// The ensemble that an address names.
-    pub(super) fn new(address: &Address, setup: &Setup) -> Result<ZooKeeper> {
-        if address.path.split('/').any(|step| matches!(step, "." | "..")) {
+impl ZooKeeperRegistry {
+    /// The registry of the ensemble that an address names.
+    pub(super) fn new(address: &Address, setup: &RegistrySetup) -> Result<ZooKeeperRegistry> {
+        if address.path.split('/').any(|segment| matches!(segment, "." | "..")) {
             return Err(Error::invalid(format!(
-                "the zookeeper:// address has the path {:?}; ZooKeeper takes neither . nor .. in paths",
+                "the zookeeper:// address has the path {:?}; ZooKeeper allows neither . nor .. in paths",
                 address.path
             )));
         }
         let session_timeout = address.duration("session_timeout")?.unwrap_or(SESSION_TIMEOUT);
         if session_timeout.is_zero() {
-            return Err(Error::invalid("registry parameter session_timeout: a session of no time is none"));
+            return Err(Error::invalid("registry parameter session_timeout: must be greater than 0"));
         }
-        let lane = TaskQueue::new(2);
-        let terms = Terms {
+        let queue = TaskQueue::new(2);
+        let config = SessionConfig {
             servers: address.hosts.clone(),
             user: address.user.clone(),
             session_timeout,
             connect_timeout: setup.connect_timeout,
-            request_timeout: setup.timeout.min(REQUEST),
-            names: Arc::new(Resolver::new(setup)),
+            request_timeout: setup.timeout.min(REQUEST_TIMEOUT),
+            resolver: Arc::new(Resolver::new(setup)),
         };
         let source = address.source().into();
-        let core = Core {
-            unreadable: Unreadable::new(&source),
+        let client = ZooKeeperClient {
+            record_warnings: RecordWarnings::new(&source),
             source,
             prefix: address.path.clone(),
-            terms: Arc::new(terms),
+            config: Arc::new(config),
             runtime: setup.runtime.clone(),
             session: Mutex::default(),
             written: Mutex::default(),
@@ -125,41 +93,24 @@ impl ZooKeeper {
             ended: Mutex::default(),
             lists_ephemerals: AtomicBool::new(true),
         };
-        Ok(ZooKeeper { core: Arc::new(core), lane })
+        Ok(ZooKeeperRegistry { client: Arc::new(client), queue })
     }
 
-    /// Asks on the tokio thread for each of these; what keeps all from being asked is the answer for each.
-    fn for_each<T: Send + 'static, F: Future<Output = Vec<Result<T>>> + Send + 'static>(
+    /// Runs a request for many entries on the tokio thread. If it cannot run, every entry gets the error.
+    fn run_each<T: Send + 'static, F: Future<Output = Vec<Result<T>>> + Send + 'static>(
         &self,
-        entries: &[Entry],
-        wait: &Wait<'_>,
-        asked: impl FnOnce(Arc<Core>, Vec<Entry>) -> F,
+        entries: &[RegistryEntry],
+        wait: &WaitLimit<'_>,
+        request: impl FnOnce(Arc<ZooKeeperClient>, Vec<RegistryEntry>) -> F,
     ) -> Vec<Result<T>> {
-        let asked = asked(self.core.clone(), entries.to_vec());
-        ask_for_each(&self.core.runtime, wait, entries, async { Ok(asked.await) })
+        let request = request(self.client.clone(), entries.to_vec());
+        run_for_each(&self.client.runtime, wait, entries, async { Ok(request.await) })
     }
 }
 
-impl Core {
-    /// Something of the session, which is begun if need be.
-    fn with_session<T>(&self, use_it: impl FnOnce(&Session) -> T) -> Result<T> {
-        let mut session = self.session.lock();
-        if session.is_none() {
-            *session = Session::begin(self.terms.clone(), &self.runtime);
-        }
-        let closed = || Error::new(Kind::Closed, "the client was closed");
-        session.as_ref().map(use_it).ok_or_else(closed)
-    }
-
-    /// A connection, waited for while one is being opened.
-    async fn line(&self) -> Result<Arc<Line>> {
-        session::line(self.with_session(Session::state)?).await
-    }
-}
-
-impl Registry for ZooKeeper {
+impl Registry for ZooKeeperRegistry {
     fn source(&self) -> &Arc<str> {
-        &self.core.source
+        &self.client.source
     }
 
     fn is_writable(&self) -> bool {
@@ -167,82 +118,78 @@ impl Registry for ZooKeeper {
     }
 
     fn ttl(&self) -> Duration {
-        let session = self.core.session.lock();
+        let session = self.client.session.lock();
         match session.as_ref().map(|session| session.state().borrow().clone()) {
-            Some(State::Up(line)) => line.timeout,
-            _ => self.core.terms.session_timeout,
+            Some(SessionState::Connected(connection)) => connection.timeout,
+            _ => self.client.config.session_timeout,
         }
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
-        let (core, service) = (self.core.clone(), service.to_owned());
-        ask(&self.core.runtime, wait, async move { core.read(&service).await })
+    fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
+        let (client, service) = (self.client.clone(), service.to_owned());
+        run(&self.client.runtime, wait, async move { client.read(&service).await })
     }
 
-    fn services(&self, wait: &Wait<'_>) -> Result<Vec<String>> {
-        let core = self.core.clone();
-        ask(&self.core.runtime, wait, async move { core.services().await })
+    fn services(&self, wait: &WaitLimit<'_>) -> Result<Vec<String>> {
+        let client = self.client.clone();
+        run(&self.client.runtime, wait, async move { client.services().await })
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
-        let (core, hears) = (self.core.clone(), sink.clone());
-        pushed::begin(&self.core.runtime, &sink, move |wishes| watch::follow(core, hears, wishes))
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
+        let (client, watch_sink) = (self.client.clone(), sink.clone());
+        start_watch(&self.client.runtime, &sink, move |commands| watch::follow(client, watch_sink, commands))
     }
 
-    fn register(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<()>> {
-        self.for_each(entries, wait, |core, entries| async move { core.register(&entries).await })
+    fn register(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<()>> {
+        self.run_each(entries, wait, |client, entries| async move { client.register(&entries).await })
     }
 
-    fn heartbeat(&self, entries: &[Entry], wait: &Wait<'_>) -> Vec<Result<HeartbeatResult>> {
-        self.for_each(entries, wait, |core, entries| async move { core.heartbeat(&entries).await })
+    fn heartbeat(&self, entries: &[RegistryEntry], wait: &WaitLimit<'_>) -> Vec<Result<HeartbeatResult>> {
+        self.run_each(entries, wait, |client, entries| async move { client.heartbeat(&entries).await })
     }
 
-    fn deregister(&self, entry: &Entry, doubtful: bool, wait: &Wait<'_>) -> Result<()> {
-        // Where another registration has taken the place, it is that one's to leave.
-        let Some(path) = self.core.forget(entry, doubtful) else { return Ok(()) };
-        let (tell, told) = oneshot::channel();
-        let task = self.core.runtime.spawn(write::see_off(Arc::downgrade(&self.core), path, tell));
+    fn deregister(&self, entry: &RegistryEntry, doubtful: bool, wait: &WaitLimit<'_>) -> Result<()> {
+        // If another registration owns the node now, it stays.
+        let Some(path) = self.client.remove_registration(entry, doubtful) else { return Ok(()) };
+        let (sender, receiver) = oneshot::channel();
+        let task =
+            self.client.runtime.spawn(registrations::delete_node(Arc::downgrade(&self.client), path, sender));
         let closed = || Error::new(Kind::Closed, "the client was closed");
-        // It goes on where the caller gives up: while the session lives, its nodes do.
+        // Goes on if the caller gives up: the node exists as long as the session.
         task.ok_or_else(closed)?.leave();
-        ask(&self.core.runtime, wait, async move { told.await.unwrap_or_else(|_| Err(closed())) })
+        run(&self.client.runtime, wait, async move { receiver.await.unwrap_or_else(|_| Err(closed())) })
     }
 
-    fn local_ip(&self, wait: &Wait<'_>) -> Option<IpAddr> {
-        let resolver = &self.core.terms.names;
-        self.core.terms.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
+    fn local_ip(&self, wait: &WaitLimit<'_>) -> Option<IpAddr> {
+        let resolver = &self.client.config.resolver;
+        self.client.config.servers.iter().find_map(|server| resolver.local_ip_towards(server, wait))
     }
-}
-
-/// Whether it may be different in a moment.
-fn may_pass(error: &Error) -> bool {
-    matches!(error.kind(), Kind::Unavailable | Kind::Timeout)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::open::tests::setup;
+    use crate::registry::setup::test_setup;
 
-    fn opened(address: &str) -> Result<ZooKeeper> {
-        ZooKeeper::new(&Address::parse(address).unwrap(), &setup())
+    fn opened(address: &str) -> Result<ZooKeeperRegistry> {
+        ZooKeeperRegistry::new(&Address::parse(address).unwrap(), &test_setup())
     }
 
     #[test]
-    fn an_address_says_where_services_lie_and_how_long_a_session_lasts() {
-        let zoo = opened("zookeeper://me:hush@a:1,b").unwrap();
-        assert_eq!(&**zoo.source(), "zookeeper://a:1,b:2181/laravel-go/services");
-        assert_eq!((zoo.ttl(), zoo.batch()), (SESSION_TIMEOUT, usize::MAX));
-        let zoo = opened("zookeeper://a/x/y?session_timeout=3s").unwrap();
-        assert_eq!((zoo.ttl(), zoo.core.prefix.as_str()), (Duration::from_secs(3), "/x/y"));
+    fn address_sets_prefix_and_session_timeout() {
+        let registry = opened("zookeeper://me:hush@a:1,b").unwrap();
+        assert_eq!(&**registry.source(), "zookeeper://a:1,b:2181/laravel-go/services");
+        assert_eq!((registry.ttl(), registry.batch_size()), (SESSION_TIMEOUT, usize::MAX));
+        let registry = opened("zookeeper://a/x/y?session_timeout=3s").unwrap();
+        assert_eq!((registry.ttl(), registry.client.prefix.as_str()), (Duration::from_secs(3), "/x/y"));
     }
 
     #[test]
-    fn an_address_that_cannot_be_right_is_refused() {
+    fn rejects_invalid_addresses() {
         for (address, says) in [
             ("zookeeper://a/x/../y", "neither . nor .."),
             ("zookeeper://a?session_timeout=0s", "session_timeout"),

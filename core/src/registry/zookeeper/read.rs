@@ -1,67 +1,68 @@
-//! Lists of endpoints: the nodes below a service, asked for together, each with its record.
+//! Reads lists of endpoints: the nodes below a service, and the record in each of them.
 
 use std::sync::Arc;
 
-use super::Core;
-use super::jute::Stat;
-use super::line::{Fault, Line, TOGETHER};
+use super::client::ZooKeeperClient;
+use super::connection::{MAX_IN_FLIGHT, ZooKeeperConnection, ZooKeeperError};
+use super::jute::NodeStat;
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
-use crate::registry::record::{Place, Record, path_of, unescape};
-use crate::registry::{Absence, Listing, RegistryUpdate};
+use crate::registry::json_record::{InstanceKey, JsonRecord, service_path, unescape};
+use crate::registry::types::{Absence, Listing, RegistryUpdate};
 
-/// What lies at a node.
+/// The result of reading a node.
 #[derive(Clone)]
-pub(super) enum Look {
-    /// Nothing: it is gone.
+pub(super) enum NodeRead {
+    /// The node does not exist.
     Gone,
-    /// Something that is no record of an instance.
-    LeftOut,
-    Found(Arc<Found>),
+    /// The node contains no valid record, or must not be read.
+    Unreadable,
+    Found(Arc<InstanceNode>),
 }
 
-/// An instance that was found.
-pub(super) struct Found {
-    place: Place,
-    record: Record,
-    /// Tells one registration from the next: the session that it lives with, or the change that it began with.
+/// A node with the record of an instance.
+pub(super) struct InstanceNode {
+    key: InstanceKey,
+    record: JsonRecord,
+    /// Identifies the registration: the session of the node, or the zxid of its creation.
     generation: String,
 }
 
-impl Found {
-    /// Whether it says where it is by a name.
+impl InstanceNode {
+    /// Whether its host is a name.
     pub(super) fn has_name(&self) -> bool {
         self.record.host().parse::<std::net::IpAddr>().is_err()
     }
 }
 
-impl Core {
+impl ZooKeeperClient {
     pub(super) async fn read(&self, service: &str) -> Result<RegistryUpdate> {
-        let line = self.line().await?;
-        let steps = match line.children(&path_of(&self.prefix, service), false).await {
-            Err(Fault::NoNode) => Vec::new(),
+        let connection = self.connection().await?;
+        let segments = match connection.children(&service_path(&self.prefix, service), false).await {
+            Err(ZooKeeperError::NoNode) => Vec::new(),
             listed => listed?,
         };
-        let nodes: Vec<_> = steps.into_iter().map(|step| (service.to_owned(), step)).collect();
-        let looks = self.look(&line, &nodes, false).await?;
-        let listing = self.listing(looks.iter()).await;
-        Ok(self.heard(&line, vec![(service.to_owned(), listing)], false))
+        let nodes: Vec<_> = segments.into_iter().map(|segment| (service.to_owned(), segment)).collect();
+        let reads = self.read_nodes(&connection, &nodes, false).await?;
+        let listing = self.listing(reads.iter()).await;
+        Ok(self.update_for(&connection, vec![(service.to_owned(), listing)], false))
     }
 
     pub(super) async fn services(&self) -> Result<Vec<String>> {
-        let line = self.line().await?;
-        let steps = match line.children(&self.prefix, false).await {
-            Err(Fault::NoNode) => return Ok(Vec::new()),
+        let connection = self.connection().await?;
+        let segments = match connection.children(&self.prefix, false).await {
+            Err(ZooKeeperError::NoNode) => return Ok(Vec::new()),
             listed => listed?,
         };
-        let mut names = Vec::with_capacity(steps.len());
-        for together in steps.chunks(TOGETHER) {
-            let path = |step: &String| format!("{}/{step}", self.prefix);
-            let asked: Vec<_> = together.iter().map(|step| line.exists(&path(step), false)).collect();
-            for (step, stat) in together.iter().zip(asked) {
-                // Parents are left behind by whoever has gone.
+        let mut names = Vec::with_capacity(segments.len());
+        for batch in segments.chunks(MAX_IN_FLIGHT) {
+            let path = |segment: &String| format!("{}/{segment}", self.prefix);
+            let asked: Vec<_> =
+                batch.iter().map(|segment| connection.exists(&path(segment), false)).collect();
+            for (segment, stat) in batch.iter().zip(asked) {
+                // Parent nodes stay after their last instance has gone.
                 if stat.await?.is_some_and(|stat| stat.children > 0) {
-                    names.push(unescape(step));
+                    names.push(unescape(segment));
                 }
             }
         }
@@ -69,85 +70,87 @@ impl Core {
         Ok(names)
     }
 
-    /// Looks at nodes, each named by its service and its last step; in their order.
-    pub(super) async fn look(
+    /// Reads nodes, each given by its service and its last path segment; the results are in the same order.
+    pub(super) async fn read_nodes(
         &self,
-        line: &Arc<Line>,
+        connection: &Arc<ZooKeeperConnection>,
         nodes: &[(String, String)],
         watch: bool,
-    ) -> Result<Vec<Look>> {
-        let mut looks = Vec::with_capacity(nodes.len());
-        for together in nodes.chunks(TOGETHER) {
-            let path = |service: &str, step: &str| format!("{}/{step}", path_of(&self.prefix, service));
-            let asked: Vec<_> = together.iter().map(|(s, step)| line.data(&path(s, step), watch)).collect();
-            for ((service, step), asked) in together.iter().zip(asked) {
-                looks.push(match asked.await {
-                    Ok((data, stat)) => self.judge(service, step, &data, stat),
-                    Err(Fault::NoNode) => Look::Gone,
-                    Err(Fault::Other(error)) if error.kind() == Kind::PermissionDenied => {
-                        self.leave_out(service, step, &[], error.message())
+    ) -> Result<Vec<NodeRead>> {
+        let mut reads = Vec::with_capacity(nodes.len());
+        for batch in nodes.chunks(MAX_IN_FLIGHT) {
+            let path =
+                |service: &str, segment: &str| format!("{}/{segment}", service_path(&self.prefix, service));
+            let asked: Vec<_> =
+                batch.iter().map(|(s, segment)| connection.data(&path(s, segment), watch)).collect();
+            for ((service, segment), asked) in batch.iter().zip(asked) {
+                reads.push(match asked.await {
+                    Ok((data, stat)) => self.to_node_read(service, segment, &data, stat),
+                    Err(ZooKeeperError::NoNode) => NodeRead::Gone,
+                    Err(ZooKeeperError::Other(error)) if error.kind() == Kind::PermissionDenied => {
+                        self.skip(service, segment, &[], error.message())
                     }
-                    Err(fault) => return Err(fault.into()),
+                    Err(failure) => return Err(failure.into()),
                 });
             }
         }
-        Ok(looks)
+        Ok(reads)
     }
 
-    fn judge(&self, service: &str, step: &str, data: &[u8], stat: Stat) -> Look {
+    fn to_node_read(&self, service: &str, segment: &str, data: &[u8], stat: NodeStat) -> NodeRead {
         let generation = if stat.owner == 0 { stat.created } else { stat.owner };
-        match Record::read(data) {
-            Ok(record) => Look::Found(Arc::new(Found {
-                place: Place { service: service.to_owned(), instance_id: unescape(step) },
+        match JsonRecord::read(data) {
+            Ok(record) => NodeRead::Found(Arc::new(InstanceNode {
+                key: InstanceKey { service: service.to_owned(), instance_id: unescape(segment) },
                 record,
                 generation: format!("{generation:x}"),
             })),
-            Err(why) => self.leave_out(service, step, data, &why),
+            Err(why) => self.skip(service, segment, data, &why),
         }
     }
 
-    fn leave_out(&self, service: &str, step: &str, data: &[u8], why: &str) -> Look {
-        self.unreadable.warn(&format!("{service}/{}", unescape(step)), data, &why);
-        Look::LeftOut
+    fn skip(&self, service: &str, segment: &str, data: &[u8], why: &str) -> NodeRead {
+        self.record_warnings.warn_once(&format!("{service}/{}", unescape(segment)), data, &why);
+        NodeRead::Unreadable
     }
 
-    /// One endpoint per address of each; a name that nobody knows has none.
-    pub(super) async fn listing<'a>(&self, looks: impl Iterator<Item = &'a Look>) -> Listing {
+    /// The endpoints of these nodes, one per address. A host that cannot be resolved has none.
+    pub(super) async fn listing<'a>(&self, reads: impl Iterator<Item = &'a NodeRead>) -> Listing {
         let mut endpoints: Vec<Endpoint> = Vec::new();
-        for look in looks {
-            let Look::Found(found) = look else { continue };
-            let Found { place, record, generation } = &**found;
-            match self.terms.names.found(record.host(), self.terms.request_timeout).await {
+        for read in reads {
+            let NodeRead::Found(found) = read else { continue };
+            let InstanceNode { key, record, generation } = &**found;
+            match self.config.resolver.resolve_async(record.host(), self.config.request_timeout).await {
                 Ok(ips) => {
-                    let endpoint = |ip| record.endpoint(place, ip, generation, &self.source);
+                    let endpoint = |ip| record.endpoint(key, ip, generation, &self.source);
                     endpoints.extend(ips.into_iter().map(endpoint));
                 }
                 Err(error) => {
-                    tracing::debug!(source = %self.source, id = place.instance_id, %error, "left out: its host is not known");
+                    tracing::debug!(source = %self.source, id = key.instance_id, %error, "skipped an endpoint: its host cannot be resolved");
                 }
             }
         }
         Listing { endpoints, removed: Vec::new() }
     }
 
-    /// What a line has told.
-    pub(super) fn heard(
+    /// The update for lists that were read on a connection.
+    pub(super) fn update_for(
         &self,
-        line: &Line,
+        connection: &ZooKeeperConnection,
         lists: Vec<(String, Listing)>,
         confirms_all: bool,
     ) -> RegistryUpdate {
         RegistryUpdate {
-            epoch: Some(format!("{}#{:x}", self.source, line.session)),
-            ttl: Some(line.timeout),
-            absence: Absence::WhenSettled,
+            epoch: Some(format!("{}#{:x}", self.source, connection.session)),
+            ttl: Some(connection.timeout),
+            absence: Absence::AfterSettling,
             lists,
             confirms_all,
         }
     }
 }
 
-/// Whether others would be refused as well.
-pub(super) fn is_about_one(error: &Error) -> bool {
+/// Whether an error concerns a single service only.
+pub(super) fn concerns_one_service(error: &Error) -> bool {
     matches!(error.kind(), Kind::PermissionDenied | Kind::InvalidArgument)
 }

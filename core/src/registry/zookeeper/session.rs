@@ -1,14 +1,14 @@
-//! The session: opened on first use, kept alive by pings, resumed at whichever server answers, and made anew once the
-//! servers say that it is over.
+//! The session: opened on first use, kept alive by pings, resumed at the next server that answers, and replaced once the
+//! servers report that it has expired.
 //!
 //! ```text
-//!  Trying ── a server lets us in ──► Up(line) ── broken, or deaf for two pings ──► Trying ─┐
-//!    ▲                                                                                     │
-//!    ├── a while ── Away ◄── none of the servers does ◄────────────────────────────────────┘
+//!  Connecting ── a server accepts ──► Connected ── broken, or two pings without a response ──► Connecting ─┐
+//!    ▲                                                                                                      │
+//!    ├── backoff ── Failed ◄── no server accepts ◄──────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! A ping goes out every third of the session's time. Where nothing has come by the next one the connection is given
-//! up, which leaves the last third to reach another server before the session is over.
+//! A ping is sent every third of the session timeout. If nothing has arrived when the next one is due, the connection is
+//! closed. The last third remains to reach another server before the session expires.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -18,98 +18,98 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::jute::Event;
-use super::line::Line;
-use super::may_pass;
-use super::wire::{Refused, Wire, foreign_answer};
+use super::connection::ZooKeeperConnection;
+use super::connection::is_temporary;
+use super::jute::NodeEvent;
+use super::socket::{ConnectFailure, ZooKeeperSocket, wrong_protocol_error};
 use crate::error::{Error, Kind, Result};
-use crate::registry::address::{HostPort, User};
-use crate::registry::foreign;
-use crate::registry::pushed::caught;
-use crate::registry::reconnect::Reconnect;
-use crate::registry::resolve::Resolver;
+use crate::registry::address::{Credentials, HostPort};
+use crate::registry::async_bridge::catch_panic;
+use crate::registry::protocol_probe;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::resolver::Resolver;
 use crate::runtime::{ForkLocal, Runtime};
 use crate::sync::Mutex;
 
-/// How long saying goodbye may take.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// How long closing the session may take.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Who is asked, and how.
-pub(super) struct Terms {
+/// The servers, and the settings of the session.
+pub(super) struct SessionConfig {
     pub(super) servers: Vec<HostPort>,
-    pub(super) user: Option<User>,
-    /// How long the session shall outlive its last message; the servers have limits of their own.
+    pub(super) user: Option<Credentials>,
+    /// The requested session timeout. The servers have limits of their own.
     pub(super) session_timeout: Duration,
     pub(super) connect_timeout: Duration,
-    /// How long one request may take, at most.
+    /// The maximum time for one request.
     pub(super) request_timeout: Duration,
-    pub(super) names: Arc<Resolver>,
+    pub(super) resolver: Arc<Resolver>,
 }
 
-/// Where the session stands.
+/// The state of the session.
 #[derive(Clone)]
-pub(super) enum State {
-    /// Being opened, or its connection broke just now.
-    Trying(Option<Error>),
-    /// It can be asked.
-    Up(Arc<Line>),
-    /// No server answered; the next try comes later.
-    Away(Error),
+pub(super) enum SessionState {
+    /// Being opened; with an error if its connection has just broken.
+    Connecting(Option<Error>),
+    /// Connected.
+    Connected(Arc<ZooKeeperConnection>),
+    /// No server answered; another attempt follows.
+    Failed(Error),
 }
 
-/// What watches hear of beside [`State`].
-pub(super) enum Told {
-    /// A watch has seen something.
-    Happened(Event),
-    /// The server answered a ping: whatever it has not told of is as it was.
-    Answers,
+/// An event that watches receive, apart from changes of the state.
+pub(super) enum SessionEvent {
+    /// A watch has fired.
+    WatchFired(NodeEvent),
+    /// The server answered a ping, so all earlier events have been received.
+    PingAnswered,
 }
 
-type Listeners = Arc<Mutex<Vec<UnboundedSender<Told>>>>;
+type EventSenders = Arc<Mutex<Vec<UnboundedSender<SessionEvent>>>>;
 
-/// A session, for those who use it; over once this is dropped.
-pub(super) struct Session {
-    state: ForkLocal<watch::Receiver<State>>,
-    listeners: Listeners,
+/// The handle of a session. The session ends when it is dropped.
+pub(super) struct ZooKeeperSession {
+    state: ForkLocal<watch::Receiver<SessionState>>,
+    senders: EventSenders,
 }
 
-impl Session {
-    /// Begins to open one; none where there is no thread for it.
-    pub(super) fn begin(terms: Arc<Terms>, runtime: &Runtime) -> Option<Session> {
-        let (tell, state) = watch::channel(State::Trying(None));
-        let listeners = Listeners::default();
-        let keeper = Keeper {
-            terms,
-            state: tell,
-            listeners: listeners.clone(),
+impl ZooKeeperSession {
+    /// Starts to open a session; `None` if the runtime has stopped.
+    pub(super) fn start(config: Arc<SessionConfig>, runtime: &Runtime) -> Option<ZooKeeperSession> {
+        let (sender, state) = watch::channel(SessionState::Connecting(None));
+        let senders = EventSenders::default();
+        let task = SessionTask {
+            config,
+            state: sender,
+            senders: senders.clone(),
             id: 0,
             password: vec![0; 16],
-            turn: 0,
+            next_server: 0,
         };
-        // It ends by itself, once it has said goodbye.
-        runtime.spawn(keeper.keep())?.leave();
-        Some(Session { state: ForkLocal::new(state), listeners })
+        // The task ends by itself after it has closed the session.
+        runtime.spawn(task.run())?.leave();
+        Some(ZooKeeperSession { state: ForkLocal::new(state), senders })
     }
 
-    pub(super) fn state(&self) -> watch::Receiver<State> {
+    pub(super) fn state(&self) -> watch::Receiver<SessionState> {
         self.state.clone()
     }
 
-    /// What is told from now on.
-    pub(super) fn listen(&self) -> UnboundedReceiver<Told> {
-        let (tell, hear) = unbounded_channel();
-        self.listeners.lock().push(tell);
-        hear
+    /// A receiver of all events from now on.
+    pub(super) fn subscribe(&self) -> UnboundedReceiver<SessionEvent> {
+        let (sender, receiver) = unbounded_channel();
+        self.senders.lock().push(sender);
+        receiver
     }
 }
 
-/// The line of a session, as soon as there is one; why there is none, where no server answers.
-pub(super) async fn line(mut state: watch::Receiver<State>) -> Result<Arc<Line>> {
+/// The connection of a session, once it is established; the error if no server answers.
+pub(super) async fn connection(mut state: watch::Receiver<SessionState>) -> Result<Arc<ZooKeeperConnection>> {
     loop {
         match &*state.borrow_and_update() {
-            State::Up(line) => return Ok(line.clone()),
-            State::Away(error) => return Err(error.clone()),
-            State::Trying(_) => {}
+            SessionState::Connected(connection) => return Ok(connection.clone()),
+            SessionState::Failed(error) => return Err(error.clone()),
+            SessionState::Connecting(_) => {}
         }
         if state.changed().await.is_err() {
             return Err(Error::new(Kind::Closed, "the client was closed"));
@@ -117,172 +117,177 @@ pub(super) async fn line(mut state: watch::Receiver<State>) -> Result<Arc<Line>>
     }
 }
 
-/// Keeps a session.
-struct Keeper {
-    terms: Arc<Terms>,
-    state: watch::Sender<State>,
-    listeners: Listeners,
-    /// 0 before there is one.
+/// The task that maintains a session.
+struct SessionTask {
+    config: Arc<SessionConfig>,
+    state: watch::Sender<SessionState>,
+    senders: EventSenders,
+    /// 0 before the session has been opened.
     id: i64,
     password: Vec<u8>,
-    /// Which server is tried next.
-    turn: usize,
+    /// The index of the server that is tried next.
+    next_server: usize,
 }
 
-impl Keeper {
-    /// What panics is begun anew, with the session that there is.
-    async fn keep(mut self) {
-        let unused = self.state.clone();
-        let mut reconnect = Reconnect::default();
-        while caught(self.keep_on()).await.is_none() {
-            let error =
-                Error::new(Kind::Internal, "what keeps the ZooKeeper session panicked; please report it");
-            tracing::error!(session = self.id, %error, "it is begun anew");
-            if let State::Up(line) = self.state.send_replace(State::Away(error.clone())) {
-                line.broke(error);
+impl SessionTask {
+    /// Maintains the session. After a panic it continues with the same session.
+    async fn run(mut self) {
+        let state_sender = self.state.clone();
+        let mut reconnect = ReconnectBackoff::default();
+        while catch_panic(self.maintain()).await.is_none() {
+            let error = Error::new(Kind::Internal, "the ZooKeeper session task panicked; please report it");
+            tracing::error!(session = self.id, %error, "restarting the ZooKeeper session task");
+            if let SessionState::Connected(connection) =
+                self.state.send_replace(SessionState::Failed(error.clone()))
+            {
+                connection.set_broken(error);
             }
-            let wait = reconnect.lost(self.terms.session_timeout, fastrand::f64());
+            let wait = reconnect.failed(self.config.session_timeout, fastrand::f64());
             tokio::select! {
                 biased;
-                () = unused.closed() => return,
+                () = state_sender.closed() => return,
                 () = sleep(wait) => {}
             }
         }
     }
 
-    async fn keep_on(&mut self) {
-        let unused = self.state.clone();
-        // Clients that start together do not all go to the first server.
-        self.turn = fastrand::usize(..self.terms.servers.len());
-        let mut reconnect = Reconnect::default();
+    async fn maintain(&mut self) {
+        let state_sender = self.state.clone();
+        // A random first server, so that clients spread over all servers.
+        self.next_server = fastrand::usize(..self.config.servers.len());
+        let mut reconnect = ReconnectBackoff::default();
         loop {
             let opened = tokio::select! {
                 biased;
-                () = unused.closed() => return,
+                () = state_sender.closed() => return,
                 opened = self.open() => opened,
             };
             let error = match opened {
-                Ok((wire, line)) => {
-                    reconnect.found();
-                    let line = Arc::new(line);
-                    self.state.send_replace(State::Up(line.clone()));
-                    let Some(error) = self.serve(wire, &line).await else { return };
-                    self.turn += 1;
-                    tracing::debug!(session = self.id, %error, "the connection to ZooKeeper is over");
-                    State::Trying(Some(error))
+                Ok((socket, connection)) => {
+                    reconnect.succeeded();
+                    let connection = Arc::new(connection);
+                    self.state.send_replace(SessionState::Connected(connection.clone()));
+                    let Some(error) = self.serve(socket, &connection).await else { return };
+                    self.next_server += 1;
+                    tracing::debug!(session = self.id, %error, "the connection to ZooKeeper ended");
+                    SessionState::Connecting(Some(error))
                 }
-                Err(error) => State::Away(error),
+                Err(error) => SessionState::Failed(error),
             };
             self.state.send_replace(error);
-            let wait = reconnect.lost(self.terms.session_timeout, fastrand::f64());
+            let wait = reconnect.failed(self.config.session_timeout, fastrand::f64());
             tokio::select! {
                 biased;
-                () = unused.closed() => return,
+                () = state_sender.closed() => return,
                 () = sleep(wait) => {}
             }
         }
     }
 
-    /// Asks each server once.
-    async fn open(&mut self) -> Result<(Wire, Line)> {
+    /// Tries each server once.
+    async fn open(&mut self) -> Result<(ZooKeeperSocket, ZooKeeperConnection)> {
         let mut failed = None;
-        for _ in 0..self.terms.servers.len() {
-            let limit = self.terms.connect_timeout.min(self.terms.session_timeout / 3);
-            let opened = match timeout(limit, self.open_next()).await {
+        for _ in 0..self.config.servers.len() {
+            let limit = self.config.connect_timeout.min(self.config.session_timeout / 3);
+            let opened = match timeout(limit, self.connect_next()).await {
                 Ok(opened) => opened,
-                Err(_) => Err(self.silence().await),
+                Err(_) => Err(self.timeout_error().await),
             };
             match opened {
                 Ok(opened) => return Ok(opened),
-                // What a server says tells more than that another one is silent.
-                Err(error) if failed.is_none() || !may_pass(&error) => failed = Some(error),
+                // An error that a server reports is more useful than a timeout of another one.
+                Err(error) if failed.is_none() || !is_temporary(&error) => failed = Some(error),
                 Err(_) => {}
             }
-            self.turn += 1;
+            self.next_server += 1;
         }
         Err(failed.unwrap_or_else(|| Error::new(Kind::Internal, "no server")))
     }
 
     fn server(&self) -> &HostPort {
-        &self.terms.servers[self.turn % self.terms.servers.len()]
+        &self.config.servers[self.next_server % self.config.servers.len()]
     }
 
     fn label(&self) -> String {
         format!("zookeeper://{}", self.server())
     }
 
-    /// Where it is. A name with several addresses is as good as several servers.
+    /// The address of the server. A host name with several addresses counts as several servers.
     async fn address(&self) -> Result<SocketAddr> {
-        let ips = self.terms.names.found(&self.server().host, self.terms.connect_timeout).await?;
-        let ip = ips.get((self.turn / self.terms.servers.len()) % ips.len().max(1));
+        let ips =
+            self.config.resolver.resolve_async(&self.server().host, self.config.connect_timeout).await?;
+        let ip = ips.get((self.next_server / self.config.servers.len()) % ips.len().max(1));
         let none = || Error::new(Kind::Unavailable, format!("{} has no address", self.server().host));
         ip.map(|ip| (*ip, self.server().port).into()).ok_or_else(none)
     }
 
-    /// What it means that nothing came in time: something else may listen there and wait for more, unless it has let us
-    /// in before.
-    async fn silence(&self) -> Error {
+    /// The error if a server did not respond in time. Before the first session, probes for a server of another protocol that
+    /// waits for more data.
+    async fn timeout_error(&self) -> Error {
         if self.id == 0
             && let Ok(address) = self.address().await
-            && let Some(word) = foreign::introduction(address).await
+            && let Some(bytes) = protocol_probe::probe_http(address).await
         {
-            return foreign_answer(&self.label(), &word);
+            return wrong_protocol_error(&self.label(), &bytes);
         }
         Error::new(Kind::Timeout, format!("{}: no answer in time", self.label()))
     }
 
-    /// Opens the session at one server: the old one, or a new one where that is over.
-    async fn open_next(&mut self) -> Result<(Wire, Line)> {
+    /// Connects to one server, and resumes the session, or opens a new one if it has expired.
+    async fn connect_next(&mut self) -> Result<(ZooKeeperSocket, ZooKeeperConnection)> {
         let (address, label) = (self.address().await?, Arc::<str>::from(self.label()));
-        let asked = self.terms.session_timeout;
+        let asked = self.config.session_timeout;
         loop {
-            let mut wire = Wire::connect(address, label.clone()).await?;
-            let greeting = match wire.greet(asked, self.id, &self.password).await {
-                Ok(greeting) => greeting,
-                Err(Refused::Expired) => {
-                    tracing::info!(session = self.id, "the ZooKeeper session is over; a new one is opened");
+            let mut socket = ZooKeeperSocket::connect(address, label.clone()).await?;
+            let response = match socket.connect_session(asked, self.id, &self.password).await {
+                Ok(response) => response,
+                Err(ConnectFailure::Expired) => {
+                    tracing::info!(session = self.id, "the ZooKeeper session has expired; opening a new one");
                     (self.id, self.password) = (0, vec![0; 16]);
                     continue;
                 }
-                Err(Refused::Failed(error)) => return Err(error),
+                Err(ConnectFailure::Failed(error)) => return Err(error),
             };
-            if let Some(user) = &self.terms.user {
-                wire.authenticate(user).await?;
+            if let Some(user) = &self.config.user {
+                socket.authenticate(user).await?;
             }
-            (self.id, self.password) = (greeting.session, greeting.password);
-            let session_timeout = Duration::from_millis(greeting.timeout_ms as u64);
-            let limit = self.terms.request_timeout.min(session_timeout / 6);
-            let line = Line::new(self.id, session_timeout, limit, label, wire.requests());
-            return Ok((wire, line));
+            (self.id, self.password) = (response.session, response.password);
+            let session_timeout = Duration::from_millis(response.timeout_ms as u64);
+            let limit = self.config.request_timeout.min(session_timeout / 6);
+            let connection =
+                ZooKeeperConnection::new(self.id, session_timeout, limit, label, socket.requests());
+            return Ok((socket, connection));
         }
     }
 
-    /// Serves until the connection breaks; none where nobody uses the session any more and it was ended.
-    async fn serve(&self, mut wire: Wire, line: &Line) -> Option<Error> {
+    /// Serves the connection until it breaks. `None` if the handle was dropped and the session was closed.
+    async fn serve(&self, mut socket: ZooKeeperSocket, connection: &ZooKeeperConnection) -> Option<Error> {
         let served = tokio::select! {
             biased;
             () = self.state.closed() => None,
-            error = wire.serve(line.timeout / 3, |told| self.tell(told)) => Some(error),
+            error = socket.serve(connection.timeout / 3, |event| self.send_event(event)) => Some(error),
         };
         match served {
             None => {
-                // Where it is not heard, the session ends by itself after its time.
-                let _ = timeout(FAREWELL, wire.end_session()).await;
+                // If this fails, the session ends after its timeout.
+                let _ = timeout(CLOSE_TIMEOUT, socket.end_session()).await;
                 None
             }
             Some(error) => {
-                line.broke(error.clone());
+                connection.set_broken(error.clone());
                 Some(error)
             }
         }
     }
 
-    fn tell(&self, told: Told) {
-        let mut listeners = self.listeners.lock();
-        match told {
-            Told::Answers => listeners.retain(|listener| listener.send(Told::Answers).is_ok()),
-            Told::Happened(event) => {
-                listeners.retain(|listener| listener.send(Told::Happened(event.clone())).is_ok());
+    fn send_event(&self, event: SessionEvent) {
+        let mut senders = self.senders.lock();
+        match event {
+            SessionEvent::PingAnswered => {
+                senders.retain(|sender| sender.send(SessionEvent::PingAnswered).is_ok())
+            }
+            SessionEvent::WatchFired(event) => {
+                senders.retain(|sender| sender.send(SessionEvent::WatchFired(event.clone())).is_ok());
             }
         }
     }

@@ -1,13 +1,12 @@
-//! Following what happens: nothing is asked again unless the server said that it changed.
+//! Watches services. Nothing is read again unless the server has reported a change.
 //!
 //! ```text
-//!  event ──► due ──► one look: children and data of what is due, each answer arming the next watch ──► Sink
+//!  event ──► due ──► one read: children and data of everything due; each request sets the next watch ──► UpdateSink
 //! ```
 //!
-//! ZooKeeper's watches tell once. Whoever asks "what is there, and tell me of a change" in one request misses nothing:
-//! what happens before the answer is in it, what happens after it is told. Watches of all versions are used; the
-//! recursive ones of 3.6 would tell of every service to those who want one. A new connection has no watches: what is
-//! wanted is looked at anew.
+//! A ZooKeeper watch fires once. A request that reads and sets a watch misses nothing: changes before the response are part
+//! of it, changes after it fire the watch. Only watches that all versions support are used; the recursive ones of 3.6 would
+//! fire for every service. A new connection has no watches, so everything is read again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,106 +14,110 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::Core;
-use super::jute::{Event, What};
-use super::line::{Fault, Line, TOGETHER};
-use super::read::{Look, is_about_one};
-use super::session::{Session, State, Told};
+use super::client::ZooKeeperClient;
+use super::connection::{MAX_IN_FLIGHT, ZooKeeperConnection, ZooKeeperError};
+use super::jute::{NodeChange, NodeEvent};
+use super::read::{NodeRead, concerns_one_service};
+use super::session::{SessionEvent, SessionState, ZooKeeperSession};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::registry::pace::Pace;
-use crate::registry::pushed::{Wish, Wishes};
-use crate::registry::reconnect::Reconnect;
-use crate::registry::record::{path_of, unescape};
-use crate::registry::{Listing, Sink};
+use crate::registry::async_bridge::{WatchCommand, WatchCommands};
+use crate::registry::json_record::{service_path, unescape};
+use crate::registry::rate_limiter::RateLimiter;
+use crate::registry::reconnect::ReconnectBackoff;
+use crate::registry::types::{Listing, UpdateSink};
 
-/// The time between two looks where much changes: the first changes are told at once, the others together.
-const PACE: Duration = Duration::from_millis(10);
-/// Names of hosts are looked up again after this.
-const RESOLVED: Duration = Duration::from_secs(30);
+/// The minimum interval between two reads while much changes. The first changes are read at once, the others together.
+const MIN_INTERVAL: Duration = Duration::from_millis(10);
+/// How often host names are resolved again.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// Follows until the watch is dropped.
-pub(super) async fn follow(core: Arc<Core>, sink: Arc<dyn Sink>, mut wishes: Wishes) {
-    let session = core.with_session(|session: &Session| (session.state(), session.listen()));
-    let (mut state, mut told) = match session {
+/// Watches what the commands subscribe to, until the handle is dropped.
+pub(super) async fn follow(
+    client: Arc<ZooKeeperClient>,
+    sink: Arc<dyn UpdateSink>,
+    mut commands: WatchCommands,
+) {
+    let session = client.with_session(|session: &ZooKeeperSession| (session.state(), session.subscribe()));
+    let (mut state, mut events) = match session {
         Ok(session) => session,
-        Err(error) => return sink.lost(error),
+        Err(error) => return sink.on_failure(error),
     };
     state.mark_changed();
-    let mut follower = Follower::new(core, sink);
+    let mut watcher = ZooKeeperWatcher::new(client, sink);
     loop {
-        let is_due = follower.line.is_some() && follower.is_due();
+        let is_due = watcher.connection.is_some() && watcher.is_due();
         tokio::select! {
             biased;
-            wish = wishes.recv() => match wish {
-                Some(wish) => follower.wished(wish),
+            command = commands.recv() => match command {
+                Some(command) => watcher.on_command(command),
                 None => return,
             },
             Ok(()) = state.changed() => {
                 let now = state.borrow_and_update().clone();
-                follower.stands(now);
+                watcher.on_state(now);
             }
-            Some(told) = told.recv() => follower.told(told),
-            () = sleep_until(follower.next_look), if is_due => follower.look().await,
+            Some(event) = events.recv() => watcher.on_event(event),
+            () = sleep_until(watcher.next_read), if is_due => watcher.read_due().await,
             else => return,
         }
     }
 }
 
-struct Follower {
-    core: Arc<Core>,
-    sink: Arc<dyn Sink>,
-    line: Option<Arc<Line>>,
-    services: BTreeMap<String, Known>,
+struct ZooKeeperWatcher {
+    client: Arc<ZooKeeperClient>,
+    sink: Arc<dyn UpdateSink>,
+    connection: Option<Arc<ZooKeeperConnection>>,
+    services: BTreeMap<String, ServiceNodes>,
     all: bool,
-    due: Due,
-    /// What the servers will not show us is asked for with each ping.
+    due: PendingReads,
+    /// The services without read permission; read again with each ping.
     refused: BTreeSet<String>,
-    /// The last refusal, until it is told or known to concern some services only.
+    /// The last permission error, until it is reported or known to concern single services only.
     refusal: Option<Error>,
-    next_look: Instant,
+    next_read: Instant,
     resolved: Instant,
-    reconnect: Reconnect,
-    pace: Pace,
+    reconnect: ReconnectBackoff,
+    limiter: RateLimiter,
 }
 
-/// A service that is looked at, by the last steps of its nodes' paths.
+/// The nodes of a watched service, by their last path segments.
 #[derive(Default)]
-struct Known {
-    nodes: BTreeMap<String, Look>,
-    /// Asked about once, not watched.
-    is_passing: bool,
-    /// Whether the servers would not show it when they were asked last.
+struct ServiceNodes {
+    nodes: BTreeMap<String, NodeRead>,
+    /// Read once for a refresh, not watched.
+    is_refresh_only: bool,
+    /// Whether the last read failed for lack of permission.
     is_refused: bool,
-    /// Whether they have shown it on this connection.
-    is_shown: bool,
+    /// Whether it was read successfully on this connection.
+    was_read: bool,
 }
 
-/// What is to be looked at.
+/// Everything that must be read.
 #[derive(Default)]
-struct Due {
+struct PendingReads {
     names: bool,
     services: BTreeSet<String>,
-    /// By service and last step.
+    /// By service and last path segment.
     nodes: BTreeSet<(String, String)>,
 }
 
-impl Follower {
-    fn new(core: Arc<Core>, sink: Arc<dyn Sink>) -> Follower {
+impl ZooKeeperWatcher {
+    fn new(client: Arc<ZooKeeperClient>, sink: Arc<dyn UpdateSink>) -> ZooKeeperWatcher {
         let now = Instant::now();
-        Follower {
-            core,
+        ZooKeeperWatcher {
+            client,
             sink,
-            line: None,
+            connection: None,
             services: BTreeMap::new(),
             all: false,
-            due: Due::default(),
+            due: PendingReads::default(),
             refused: BTreeSet::new(),
             refusal: None,
-            next_look: now,
+            next_read: now,
             resolved: now,
-            reconnect: Reconnect::default(),
-            pace: Pace::new(PACE),
+            reconnect: ReconnectBackoff::default(),
+            limiter: RateLimiter::new(MIN_INTERVAL),
         }
     }
 
@@ -122,210 +125,220 @@ impl Follower {
         self.due.names || !self.due.services.is_empty() || !self.due.nodes.is_empty()
     }
 
-    // === what comes in ===
+    // === input ===
 
-    fn wished(&mut self, wish: Wish) {
-        match wish {
-            Wish::Want(service) => {
-                self.services.entry(service.clone()).or_default().is_passing = false;
+    fn on_command(&mut self, command: WatchCommand) {
+        match command {
+            WatchCommand::Subscribe(service) => {
+                self.services.entry(service.clone()).or_default().is_refresh_only = false;
                 self.due.services.insert(service);
             }
-            Wish::Forget(service) if !self.all => {
+            WatchCommand::Unsubscribe(service) if !self.all => {
                 self.services.remove(&service);
             }
-            Wish::Forget(_) => {}
-            Wish::All => {
+            WatchCommand::Unsubscribe(_) => {}
+            WatchCommand::SubscribeAll => {
                 self.all = true;
                 self.due.names = true;
             }
-            Wish::Refresh(service) => {
-                let passing = || Known { is_passing: true, ..Known::default() };
-                self.services.entry(service.clone()).or_insert_with(passing).nodes.clear();
+            WatchCommand::Refresh(service) => {
+                let refresh_only = || ServiceNodes { is_refresh_only: true, ..ServiceNodes::default() };
+                self.services.entry(service.clone()).or_insert_with(refresh_only).nodes.clear();
                 self.due.services.insert(service);
             }
         }
     }
 
-    fn stands(&mut self, state: State) {
+    fn on_state(&mut self, state: SessionState) {
         match state {
-            State::Trying(None) => {}
-            State::Trying(Some(error)) | State::Away(error) => {
-                self.line = None;
-                self.sink.lost(error);
+            SessionState::Connecting(None) => {}
+            SessionState::Connecting(Some(error)) | SessionState::Failed(error) => {
+                self.connection = None;
+                self.sink.on_failure(error);
             }
-            State::Up(line) => {
-                if self.line.take().is_some() {
-                    let message = format!("{}: the connection was another", line.label());
-                    self.sink.lost(Error::new(Kind::Unavailable, message));
+            SessionState::Connected(connection) => {
+                if self.connection.take().is_some() {
+                    let message = format!("{}: the connection was replaced", connection.label());
+                    self.sink.on_failure(Error::new(Kind::Unavailable, message));
                 }
-                self.line = Some(line);
-                self.reconnect.found();
-                self.next_look = Instant::now();
-                self.look_at_everything();
+                self.connection = Some(connection);
+                self.reconnect.succeeded();
+                self.next_read = Instant::now();
+                self.mark_all_due();
             }
         }
     }
 
-    fn look_at_everything(&mut self) {
+    fn mark_all_due(&mut self) {
         self.due.names = self.all;
-        for (service, known) in &mut self.services {
-            known.nodes.clear();
-            known.is_shown = false;
+        for (service, watched) in &mut self.services {
+            watched.nodes.clear();
+            watched.was_read = false;
             self.due.services.insert(service.clone());
         }
     }
 
-    fn told(&mut self, told: Told) {
-        match told {
-            Told::Happened(event) => self.happened(&event),
-            Told::Answers => self.answers(),
+    fn on_event(&mut self, event: SessionEvent) {
+        match event {
+            SessionEvent::WatchFired(event) => self.on_node_event(&event),
+            SessionEvent::PingAnswered => self.on_ping_answer(),
         }
     }
 
-    fn happened(&mut self, Event { what, path }: &Event) {
-        let Some(below) = path.strip_prefix(&self.core.prefix) else { return };
+    fn on_node_event(&mut self, NodeEvent { change, path }: &NodeEvent) {
+        let Some(below) = path.strip_prefix(&self.client.prefix) else { return };
         match below.strip_prefix('/').map(|below| below.split_once('/')) {
             None if below.is_empty() => self.due.names = self.all,
             None => {}
             Some(None) => {
                 let service = unescape(&below[1..]);
-                // Data of its own a service has none.
-                if *what != What::Data && self.services.contains_key(&service) {
+                // A service node has no data of its own.
+                if *change != NodeChange::Data && self.services.contains_key(&service) {
                     self.due.services.insert(service);
                 }
             }
-            Some(Some((service, step))) => {
+            Some(Some((service, segment))) => {
                 let service = unescape(service);
                 if self.services.contains_key(&service) {
-                    self.due.nodes.insert((service, step.to_owned()));
+                    self.due.nodes.insert((service, segment.to_owned()));
                 }
             }
         }
     }
 
-    /// The server is there, and has told of everything so far.
-    fn answers(&mut self) {
-        if self.resolved.elapsed() > RESOLVED {
+    /// The server answered a ping: all events so far have been received.
+    fn on_ping_answer(&mut self) {
+        if self.resolved.elapsed() > RESOLVE_INTERVAL {
             self.resolved = Instant::now();
-            let has_name = |look: &Look| matches!(look, Look::Found(found) if found.has_name());
-            for (service, known) in &mut self.services {
-                if known.nodes.values().any(has_name) {
-                    known.nodes.clear();
+            let has_name = |read: &NodeRead| matches!(read, NodeRead::Found(found) if found.has_name());
+            for (service, watched) in &mut self.services {
+                if watched.nodes.values().any(has_name) {
+                    watched.nodes.clear();
                     self.due.services.insert(service.clone());
                 }
             }
         }
-        if let Some(line) = self.line.as_ref().filter(|_| !self.is_due() && self.refused.is_empty()) {
-            self.sink.heard(self.core.heard(line, Vec::new(), true));
+        if let Some(connection) =
+            self.connection.as_ref().filter(|_| !self.is_due() && self.refused.is_empty())
+        {
+            self.sink.on_update(self.client.update_for(connection, Vec::new(), true));
         }
         self.due.services.append(&mut self.refused);
     }
 
-    // === what is looked at ===
+    // === reads ===
 
-    async fn look(&mut self) {
-        let Some(line) = self.line.clone() else { return };
-        match self.look_at_due(&line).await {
+    async fn read_due(&mut self) {
+        let Some(connection) = self.connection.clone() else { return };
+        match self.read_pending(&connection).await {
             Ok(lists) => {
-                self.reconnect.found();
-                self.next_look = Instant::now() + self.pace.next(clock::now());
+                self.reconnect.succeeded();
+                self.next_read = Instant::now() + self.limiter.next_wait(clock::now());
                 let confirms_all = !self.is_due() && self.refused.is_empty();
-                // What they will not show of one service is that service's affair, as long as they show others.
-                let is_well = |known: &Known| known.is_shown && !known.is_refused;
+                // A permission error concerns only its service, unless no service can be read.
+                let is_well = |watched: &ServiceNodes| watched.was_read && !watched.is_refused;
                 let refusal = self.refusal.take().filter(|_| !self.services.values().any(is_well));
                 if confirms_all || !lists.is_empty() || (refusal.is_none() && !self.refused.is_empty()) {
-                    self.sink.heard(self.core.heard(&line, lists, confirms_all));
+                    self.sink.on_update(self.client.update_for(&connection, lists, confirms_all));
                 }
                 if let Some(error) = refusal {
-                    self.sink.lost(error);
+                    self.sink.on_failure(error);
                 }
-                self.services
-                    .retain(|service, known| !known.is_passing || self.due.services.contains(service));
+                self.services.retain(|service, watched| {
+                    !watched.is_refresh_only || self.due.services.contains(service)
+                });
             }
             Err(error) => {
-                // What has been read of it may be half of it.
-                self.look_at_everything();
-                self.next_look = Instant::now() + self.reconnect.lost(line.timeout, fastrand::f64());
-                self.sink.lost(error);
+                // Some services may have been read partially.
+                self.mark_all_due();
+                self.next_read = Instant::now() + self.reconnect.failed(connection.timeout, fastrand::f64());
+                self.sink.on_failure(error);
             }
         }
     }
 
-    /// Looks at what is due; the lists of the services that have changed.
-    async fn look_at_due(&mut self, line: &Arc<Line>) -> Result<Vec<(String, Listing)>> {
+    /// Reads everything that is due. Returns the lists of the services that have changed.
+    async fn read_pending(
+        &mut self,
+        connection: &Arc<ZooKeeperConnection>,
+    ) -> Result<Vec<(String, Listing)>> {
         if std::mem::take(&mut self.due.names) {
-            self.look_at_names(line).await?;
+            self.read_names(connection).await?;
         }
         let mut changed = BTreeSet::new();
         let services: Vec<String> = std::mem::take(&mut self.due.services).into_iter().collect();
-        for together in services.chunks(TOGETHER) {
-            self.look_at_children(line, together, &mut changed).await?;
+        for batch in services.chunks(MAX_IN_FLIGHT) {
+            self.read_children(connection, batch, &mut changed).await?;
         }
         let nodes: Vec<_> = std::mem::take(&mut self.due.nodes).into_iter().collect();
-        let looks = self.core.look(line, &nodes, true).await?;
-        for ((service, step), look) in nodes.into_iter().zip(looks) {
-            let Some(known) = self.services.get_mut(&service) else { continue };
-            match look {
-                Look::Gone => known.nodes.remove(&step),
-                look => known.nodes.insert(step, look),
+        let reads = self.client.read_nodes(connection, &nodes, true).await?;
+        for ((service, segment), read) in nodes.into_iter().zip(reads) {
+            let Some(watched) = self.services.get_mut(&service) else { continue };
+            match read {
+                NodeRead::Gone => watched.nodes.remove(&segment),
+                read => watched.nodes.insert(segment, read),
             };
             changed.insert(service);
         }
         let mut lists = Vec::with_capacity(changed.len());
         for service in changed {
-            if let Some(known) = self.services.get(&service) {
-                let listing = self.core.listing(known.nodes.values()).await;
+            if let Some(watched) = self.services.get(&service) {
+                let listing = self.client.listing(watched.nodes.values()).await;
                 lists.push((service, listing));
             }
         }
         Ok(lists)
     }
 
-    async fn look_at_names(&mut self, line: &Arc<Line>) -> Result<()> {
-        let prefix = &self.core.prefix;
-        match line.children(prefix, true).await {
-            Err(Fault::NoNode) => {
-                // It may have been created meanwhile; else the watch tells when it is.
-                self.due.names = line.exists(prefix, true).await?.is_some();
+    async fn read_names(&mut self, connection: &Arc<ZooKeeperConnection>) -> Result<()> {
+        let prefix = &self.client.prefix;
+        match connection.children(prefix, true).await {
+            Err(ZooKeeperError::NoNode) => {
+                // The node may have been created in the meantime; otherwise the watch fires when it is.
+                self.due.names = connection.exists(prefix, true).await?.is_some();
             }
             listed => {
-                for step in listed? {
-                    let service = unescape(&step);
-                    let known = self.services.entry(service.clone()).or_insert_with(|| {
+                for segment in listed? {
+                    let service = unescape(&segment);
+                    let watched = self.services.entry(service.clone()).or_insert_with(|| {
                         self.due.services.insert(service);
-                        Known::default()
+                        ServiceNodes::default()
                     });
-                    known.is_passing = false;
+                    watched.is_refresh_only = false;
                 }
             }
         }
         Ok(())
     }
 
-    async fn look_at_children(
+    async fn read_children(
         &mut self,
-        line: &Arc<Line>,
+        connection: &Arc<ZooKeeperConnection>,
         services: &[String],
         changed: &mut BTreeSet<String>,
     ) -> Result<()> {
-        let path = |service: &String| path_of(&self.core.prefix, service);
-        let asked: Vec<_> = services.iter().map(|service| line.children(&path(service), true)).collect();
+        let path = |service: &String| service_path(&self.client.prefix, service);
+        let response: Vec<_> =
+            services.iter().map(|service| connection.children(&path(service), true)).collect();
         let mut missing = Vec::new();
-        for (service, asked) in services.iter().zip(asked) {
-            let Some(known) = self.services.get_mut(service) else { continue };
-            match asked.await.map_err(|fault| (matches!(fault, Fault::NoNode), Error::from(fault))) {
-                Ok(steps) => {
-                    let steps: BTreeSet<String> = steps.into_iter().collect();
-                    known.nodes.retain(|step, _| steps.contains(step));
-                    let new = steps.into_iter().filter(|step| !known.nodes.contains_key(step));
-                    self.due.nodes.extend(new.map(|step| (service.clone(), step)));
-                    (known.is_refused, known.is_shown) = (false, true);
+        for (service, response) in services.iter().zip(response) {
+            let Some(watched) = self.services.get_mut(service) else { continue };
+            match response
+                .await
+                .map_err(|failure| (matches!(failure, ZooKeeperError::NoNode), Error::from(failure)))
+            {
+                Ok(segments) => {
+                    let segments: BTreeSet<String> = segments.into_iter().collect();
+                    watched.nodes.retain(|segment, _| segments.contains(segment));
+                    let new = segments.into_iter().filter(|segment| !watched.nodes.contains_key(segment));
+                    self.due.nodes.extend(new.map(|segment| (service.clone(), segment)));
+                    (watched.is_refused, watched.was_read) = (false, true);
                     changed.insert(service.clone());
                 }
                 Err((true, _)) => missing.push(service),
-                Err((_, error)) if is_about_one(&error) => {
-                    if !std::mem::replace(&mut known.is_refused, true) {
-                        tracing::warn!(source = %self.core.source, service, %error, "cannot be read");
+                Err((_, error)) if concerns_one_service(&error) => {
+                    if !std::mem::replace(&mut watched.is_refused, true) {
+                        tracing::warn!(source = %self.client.source, service, %error, "no permission to read this service");
                     }
                     self.refused.insert(service.clone());
                     self.refusal = Some(error);
@@ -333,13 +346,14 @@ impl Follower {
                 Err((_, error)) => return Err(error),
             }
         }
-        let asked: Vec<_> = missing.iter().map(|service| line.exists(&path(service), true)).collect();
-        for (service, asked) in missing.into_iter().zip(asked) {
-            if asked.await?.is_some() {
+        let response: Vec<_> =
+            missing.iter().map(|service| connection.exists(&path(service), true)).collect();
+        for (service, response) in missing.into_iter().zip(response) {
+            if response.await?.is_some() {
                 self.due.services.insert(service.clone());
-            } else if let Some(known) = self.services.get_mut(service) {
-                known.nodes.clear();
-                (known.is_refused, known.is_shown) = (false, true);
+            } else if let Some(watched) = self.services.get_mut(service) {
+                watched.nodes.clear();
+                (watched.is_refused, watched.was_read) = (false, true);
                 changed.insert(service.clone());
             }
         }

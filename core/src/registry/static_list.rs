@@ -1,35 +1,39 @@
-//! `static://host:port,host:port`: the same endpoints for every service name, whatever it is.
+//! `static://host:port,host:port`: a fixed list of endpoints, the same for every service name.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::polling::Polling;
-use super::resolve::Resolver;
-use super::{Absence, Address, Listing, Registry, RegistryUpdate, Setup, Sink, Wait, Watch};
 use crate::error::{Error, Kind, Result};
 use crate::model::Endpoint;
+use crate::registry::address::Address;
+use crate::registry::polling::PollingWatch;
+use crate::registry::resolver::Resolver;
+use crate::registry::setup::RegistrySetup;
+use crate::registry::types::{
+    Absence, Listing, Registry, RegistryUpdate, UpdateSink, WaitLimit, WatchHandle,
+};
 use crate::runtime::{Runtime, TaskQueue};
 
-/// Names may move; this often they are looked up again.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often host names are resolved again.
+const RESOLVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// The registry that always says the same.
-pub(super) struct Fixed {
+/// A registry with a fixed list of endpoints.
+pub(super) struct StaticRegistry {
     source: Arc<str>,
     address: Address,
-    lane: Arc<TaskQueue>,
+    queue: Arc<TaskQueue>,
     resolver: Resolver,
     runtime: Runtime,
     timeout: Duration,
 }
 
-impl Fixed {
+impl StaticRegistry {
     /// The registry of this address.
-    pub(super) fn new(address: Address, setup: &Setup) -> Fixed {
-        Fixed {
+    pub(super) fn new(address: Address, setup: &RegistrySetup) -> StaticRegistry {
+        StaticRegistry {
             source: address.source().into(),
-            lane: TaskQueue::new(1),
+            queue: TaskQueue::new(1),
             resolver: Resolver::new(setup),
             runtime: setup.runtime.clone(),
             timeout: setup.timeout,
@@ -37,7 +41,7 @@ impl Fixed {
         }
     }
 
-    fn endpoints(&self, service: &str, wait: &Wait<'_>) -> Result<Vec<Endpoint>> {
+    fn endpoints(&self, service: &str, wait: &WaitLimit<'_>) -> Result<Vec<Endpoint>> {
         let mut endpoints = Vec::with_capacity(self.address.hosts.len());
         let mut failure = None;
         for host in &self.address.hosts {
@@ -66,7 +70,7 @@ impl Fixed {
     }
 }
 
-impl Registry for Fixed {
+impl Registry for StaticRegistry {
     fn source(&self) -> &Arc<str> {
         &self.source
     }
@@ -75,38 +79,39 @@ impl Registry for Fixed {
         false
     }
 
-    fn lane(&self) -> &Arc<TaskQueue> {
-        &self.lane
+    fn queue(&self) -> &Arc<TaskQueue> {
+        &self.queue
     }
 
-    fn read(&self, service: &str, wait: &Wait<'_>) -> Result<RegistryUpdate> {
+    fn read(&self, service: &str, wait: &WaitLimit<'_>) -> Result<RegistryUpdate> {
         let listing = Listing { endpoints: self.endpoints(service, wait)?, removed: Vec::new() };
         Ok(RegistryUpdate {
-            absence: Absence::Final,
+            absence: Absence::Authoritative,
             lists: vec![(service.to_owned(), listing)],
             ..RegistryUpdate::default()
         })
     }
 
-    fn services(&self, _: &Wait<'_>) -> Result<Vec<String>> {
+    fn services(&self, _: &WaitLimit<'_>) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
 
-    fn watch(self: Arc<Self>, sink: Arc<dyn Sink>) -> Box<dyn Watch> {
+    fn watch(self: Arc<Self>, sink: Arc<dyn UpdateSink>) -> Box<dyn WatchHandle> {
         let names = self.address.hosts.iter().any(|host| host.host.parse::<IpAddr>().is_err());
-        // Nothing to look at again where every host is an address already.
-        let interval = if names { LOOK_AGAIN } else { Duration::from_hours(365 * 24) };
+        // There is nothing to resolve again if every host is an IP address.
+        let interval = if names { RESOLVE_INTERVAL } else { Duration::from_hours(365 * 24) };
         let (runtime, timeout) = (self.runtime.clone(), self.timeout);
-        Box::new(Polling::new(self, sink, runtime, interval, timeout))
+        Box::new(PollingWatch::new(self, sink, runtime, interval, timeout))
     }
 
-    fn read_only(&self) -> Error {
-        Error::new(Kind::Unsupported, format!("{} is fixed: nothing can register there", self.source))
+    fn read_only_error(&self) -> Error {
+        Error::new(
+            Kind::Unsupported,
+            format!("{} is a fixed list: instances cannot register there", self.source),
+        )
     }
 
-    fn local_ip(&self, _: &Wait<'_>) -> Option<IpAddr> {
+    fn local_ip(&self, _: &WaitLimit<'_>) -> Option<IpAddr> {
         None
     }
 }
-
-impl Fixed {}

@@ -1,4 +1,4 @@
-//! One controller: where it is, what it can do, how long it keeps an instance.
+//! One controller: its address, its kind, its TTL.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Duration;
@@ -6,26 +6,26 @@ use std::time::Duration;
 use crate::sync::Mutex;
 
 use super::wire::epoch_of;
-use crate::registry::DEFAULT_TTL;
-use crate::registry::web::Host;
+use crate::registry::http_host::HttpHost;
+use crate::registry::types::DEFAULT_TTL;
 use crate::transport::Answer;
 
 const UNKNOWN: u8 = 0;
 const ORIGINAL: u8 = 1;
-const OURS: u8 = 2;
+const PLUMLINE: u8 = 2;
 
 /// One controller.
-pub(super) struct Site {
-    pub(super) host: Host,
+pub(super) struct PlumController {
+    pub(super) host: HttpHost,
     kind: AtomicU8,
     ttl_ms: AtomicU64,
-    /// The state of the first list read from ours: a watch that begins there misses no departure.
+    /// The state of the first list that was read. A watch that starts there misses no removal.
     first_since: Mutex<String>,
 }
 
-impl Site {
-    pub(super) fn new(host: Host) -> Site {
-        Site {
+impl PlumController {
+    pub(super) fn new(host: HttpHost) -> PlumController {
+        PlumController {
             host,
             kind: AtomicU8::new(UNKNOWN),
             ttl_ms: AtomicU64::new(DEFAULT_TTL.as_millis() as u64),
@@ -33,36 +33,33 @@ impl Site {
         }
     }
 
-    /// For messages.
+    /// The name of the controller in messages.
     pub(super) fn label(&self) -> String {
         self.host.label()
     }
 
-    /// Learns from an answer what it is. An error may be a proxy's: it says nothing unless it says so.
-    pub(super) fn learn(&self, answer: &Answer) {
-        if answer.headers.get(plumline_wire::FEATURES_HEADER).is_some() {
-            self.kind.store(OURS, Ordering::Relaxed);
-        } else if matches!(answer.status, 200..=299 | 404 | 405) {
+    /// Learns the kind of the controller from a response. An error may come from a proxy, so it counts only with the header.
+    pub(super) fn learn_kind(&self, response: &Answer) {
+        if response.headers.get("plum-features").is_some() {
+            self.kind.store(PLUMLINE, Ordering::Relaxed);
+        } else if matches!(response.status, 200..=299 | 404 | 405) {
             self.kind.store(ORIGINAL, Ordering::Relaxed);
         }
-        let seconds = answer
-            .headers
-            .get(plumline_wire::SERVICE_TTL_HEADER)
-            .and_then(|ttl| ttl.trim().parse::<f64>().ok());
+        let seconds = response.headers.get("plum-service-ttl").and_then(|ttl| ttl.trim().parse::<f64>().ok());
         if let Some(seconds) = seconds.filter(|seconds| (0.1..1e6).contains(seconds)) {
             self.ttl_ms.store((seconds * 1e3) as u64, Ordering::Relaxed);
         }
     }
 
-    /// A list was read as of this state.
-    pub(super) fn note_since(&self, since: &str) {
+    /// Records the state of a list that was read.
+    pub(super) fn record_since(&self, since: &str) {
         let mut first = self.first_since.lock();
         if epoch_of(&first) != epoch_of(since) {
             since.clone_into(&mut first);
         }
     }
 
-    /// Where a watch is to begin.
+    /// The state at which a watch starts.
     pub(super) fn first_since(&self) -> String {
         self.first_since.lock().clone()
     }
@@ -75,12 +72,12 @@ impl Site {
         self.kind.load(Ordering::Relaxed) != UNKNOWN
     }
 
-    pub(super) fn is_ours(&self) -> bool {
-        self.kind.load(Ordering::Relaxed) == OURS
+    pub(super) fn is_plumline(&self) -> bool {
+        self.kind.load(Ordering::Relaxed) == PLUMLINE
     }
 
-    /// It was ours, and does not know what ours knows.
-    pub(super) fn is_the_original(&self) {
+    /// Marks the controller as an original, because it does not support a request of Plumline controllers.
+    pub(super) fn set_original(&self) {
         self.kind.store(ORIGINAL, Ordering::Relaxed);
     }
 
