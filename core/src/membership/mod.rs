@@ -150,7 +150,7 @@ pub struct Service {
     snapshot: ArcSwap<Snapshot>,
     selections: ArcSwap<HashMap<Filter, Arc<Selection>>>,
     rotation: Rotation,
-    service_latency: Arc<ServiceLatency>,
+    latency: Arc<ServiceLatency>,
     /// Held while a snapshot or the views are replaced, never while user code runs.
     writer: Mutex<Absent>,
 }
@@ -163,7 +163,7 @@ impl Service {
             snapshot: ArcSwap::default(),
             selections: ArcSwap::default(),
             rotation: Rotation::default(),
-            service_latency: Arc::default(),
+            latency: Arc::default(),
             writer: Mutex::default(),
         })
     }
@@ -180,7 +180,7 @@ impl Service {
 
     /// The latency of the whole service.
     pub fn service_latency(&self) -> &ServiceLatency {
-        &self.service_latency
+        &self.latency
     }
 
     /// The selection of a filter, created on first use.
@@ -193,7 +193,7 @@ impl Service {
         if let Some(known) = known.get(filter) {
             return known.clone();
         }
-        let view = View::build(&self.snapshot.load(), filter, Arc::default(), self.service_latency.clone());
+        let view = View::build(&self.snapshot.load(), filter, Arc::default(), self.latency.clone());
         let selection = Arc::new(Selection {
             filter: filter.clone(),
             id: view.mean.id,
@@ -253,7 +253,7 @@ impl Service {
         self.rotation.settle(&snapshot.members);
         for selection in self.selections.load().values() {
             let mean = selection.view.load().mean.clone();
-            let view = View::build(&snapshot, &selection.filter, mean, self.service_latency.clone());
+            let view = View::build(&snapshot, &selection.filter, mean, self.latency.clone());
             selection.view.store(Arc::new(view.owned_by(selection.owner.lock().clone())));
         }
     }

@@ -105,7 +105,7 @@ impl Shared {
         let (appointment, shared) = (schedule.appointment, Arc::downgrade(self));
         let queue = self.writers[writer].registry.queue();
         self.runtime.at(at, queue, Priority::Heartbeat, move || {
-            Shared::run_appointment(&shared, writer, appointment)
+            Shared::run_appointment(&shared, writer, appointment);
         });
     }
 

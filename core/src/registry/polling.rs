@@ -105,7 +105,7 @@ impl PollLoop {
         state.round_id += 1;
         let (round_id, poll_loop) = (state.round_id, Arc::downgrade(self));
         self.runtime.after(wait, self.registry.queue(), Priority::Poll, move || {
-            PollLoop::run_round(&poll_loop, round_id)
+            PollLoop::run_round(&poll_loop, round_id);
         });
     }
 

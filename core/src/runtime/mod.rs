@@ -456,7 +456,7 @@ mod tests {
         let park = |socket: &Arc<TcpStream>, deadline: Tick| {
             let told = told.clone();
             runtime.park(socket.clone(), Interest::Read, deadline, &queue, move |woken| {
-                told.send(woken).unwrap()
+                told.send(woken).unwrap();
             })
         };
         let (client, mut server) = pair();

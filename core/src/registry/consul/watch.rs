@@ -167,7 +167,7 @@ impl ConsulWatcher {
             }
             QueryTarget::Names => self.on_names(read::names(agent, response)?, epoch),
             QueryTarget::Checks => {
-                self.on_checks(&http_host::read::<Vec<StateCheck>>(response, &agent.label())?, epoch)
+                self.on_checks(&http_host::read::<Vec<StateCheck>>(response, &agent.label())?, epoch);
             }
         }
         Ok(())
@@ -277,7 +277,7 @@ impl ConsulWatcher {
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(source = %self.consul.source, service, %error, "cannot read this service")
+                    tracing::warn!(source = %self.consul.source, service, %error, "cannot read this service");
                 }
             }
         }

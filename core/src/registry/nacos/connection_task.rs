@@ -61,7 +61,7 @@ async fn maintain(client: &Arc<NacosClient>, epoch: &mut u64) {
                     ConnectionEnd::Moved(target) => {
                         connection.mark_broken(Error::new(
                             Kind::Unavailable,
-                            format!("{} closed the connection for load balancing", connection.label()),
+                            format!("{} asked the client to move to another server", connection.label()),
                         ));
                         select_target(client, target);
                         if !is_young {
@@ -70,7 +70,10 @@ async fn maintain(client: &Arc<NacosClient>, epoch: &mut u64) {
                         }
                         let error = Error::new(
                             Kind::Unavailable,
-                            format!("{} keeps closing connections for load balancing", connection.label()),
+                            format!(
+                                "{} keeps asking the client to move to another server",
+                                connection.label()
+                            ),
                         );
                         client.state.send_replace(ConnectionState::Failed(error));
                     }
@@ -208,7 +211,7 @@ fn answer_request(
         // It needs no response.
         "SetupAckRequest" => {}
         other => {
-            tracing::debug!(source = %client.source, kind = other, "ignored an unknown request of the server")
+            tracing::debug!(source = %client.source, kind = other, "ignored an unknown request of the server");
         }
     }
     None

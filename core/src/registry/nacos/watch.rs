@@ -207,10 +207,10 @@ impl NacosWatcher {
         let service_to_request = self.apply(command);
         match command {
             WatchCommand::Subscribe(_) => {
-                service_to_request.iter().for_each(|service| watch.subscribe(&self.client, service))
+                service_to_request.iter().for_each(|service| watch.subscribe(&self.client, service));
             }
             WatchCommand::Refresh(_) => {
-                service_to_request.iter().for_each(|service| watch.read(&self.client, service))
+                service_to_request.iter().for_each(|service| watch.read(&self.client, service));
             }
             WatchCommand::Unsubscribe(service) => {
                 if !self.all && watch.services.remove(service).is_some() {

@@ -91,7 +91,7 @@ impl PlumRegistry {
             outcome = request(&controller);
             match &outcome {
                 Err(error) if is_outage(error) && wait.remaining().is_ok() => {
-                    self.leave_controller(&controller)
+                    self.leave_controller(&controller);
                 }
                 _ => return outcome,
             }

@@ -284,7 +284,7 @@ impl SessionTask {
         let mut senders = self.senders.lock();
         match event {
             SessionEvent::PingAnswered => {
-                senders.retain(|sender| sender.send(SessionEvent::PingAnswered).is_ok())
+                senders.retain(|sender| sender.send(SessionEvent::PingAnswered).is_ok());
             }
             SessionEvent::WatchFired(event) => {
                 senders.retain(|sender| sender.send(SessionEvent::WatchFired(event.clone())).is_ok());
