@@ -329,7 +329,7 @@ class Runner:
         self.keep("watch", operation, self.of("client", operation).watch_all())
 
     def do_next(self, operation: Fields) -> Fields | None:
-        return change(self.of("watch", operation).next(operation["timeout"] / 1000))
+        return change(self.of("watch", operation).get(operation["timeout"] / 1000))
 
     def do_close_watch(self, operation: Fields) -> None:
         self.of("watch", operation).close()

@@ -184,7 +184,7 @@ def test_calls_after_close_raise_closed(server: Server) -> None:
         lambda: plum.clear_cache(),
         lambda: plum.configure({"timeout": 1}),
         lambda: plum.service("orders"),
-        lambda: watch.next(1),
+        lambda: watch.get(1),
     ):
         with pytest.raises(plumline.PlumClosedError):
             use()

@@ -24,7 +24,7 @@ WAITS = {
     "call": "plum.get('orders', '/hang', timeout=30)",
     "bound call": "plum.service('orders').get('/hang', timeout=30)",
     "watch": "w = plum.watch('orders'); next(w); next(w)",
-    "watch with timeout": "w = plum.watch('orders'); next(w); w.next(30)",
+    "watch with timeout": "w = plum.watch('orders'); next(w); w.get(30)",
     "wait_for": "plumline.Client('memory://').wait_for('orders', 30)",
     "first list": "away.discover('orders')",
     "backoff": "busy.get('orders', '/')",
@@ -204,7 +204,7 @@ def test_exit_without_close_is_silent(server: Server, end: str) -> None:
         import plumline, sys, threading, time
         plum = plumline.Client("static://{server.address}")
         plum.get("orders", "/x")
-        plum.watch("orders").next(1)
+        plum.watch("orders").get(1)
         def call_for_ever():
             while True:
                 plum.get("orders", "/x")
@@ -463,7 +463,7 @@ def test_import_starts_no_thread_and_close_leaves_none() -> None:
         assert count() == 1, count()
         with plumline.Client("static://10.0.0.1:1") as plum:
             plum.discover("orders")
-            plum.watch("orders").next(1)
+            plum.watch("orders").get(1)
             assert threading.active_count() == 2
         deadline = time.monotonic() + 3
         while count() > 1 and time.monotonic() < deadline:

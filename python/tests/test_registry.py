@@ -150,21 +150,21 @@ def test_watch_reports_changes_and_registry_state(
     with asker.watch("orders") as changes, plumline.Client(registry.address) as plum:
         first = next(changes)
         assert (first.service, first.kind, first.endpoints) == ("orders", "snapshot", ())
-        assert changes.next(timeout=0.05) is None
+        assert changes.get(timeout=0.05) is None
         me = plum.register("orders", server.server_port, host="127.0.0.1")
-        added = changes.next(timeout=10)
+        added = changes.get(timeout=10)
         assert added is not None
         assert (added.kind, [e.port for e in added.added]) == ("changed", [server.server_port])
         me.close()
-        removed = changes.next(timeout=10)
+        removed = changes.get(timeout=10)
         assert removed is not None
         assert ([e.port for e in removed.removed], removed.endpoints) == ([server.server_port], ())
         registry.kill()
-        down = changes.next(timeout=20)
+        down = changes.get(timeout=20)
         assert down is not None
         assert down.kind == "registry_down"
         registry.start()
-        up = changes.next(timeout=20)
+        up = changes.get(timeout=20)
         assert up is not None
         assert up.kind == "registry_up"
 
@@ -176,7 +176,7 @@ def test_watch_all_reports_new_services(
         plum.register("billing", server.server_port, host="127.0.0.1")
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
-            change = changes.next(timeout=10)
+            change = changes.get(timeout=10)
             if change and change.service == "billing" and change.endpoints:
                 return
         pytest.fail("billing was not told of")

@@ -13,9 +13,9 @@ pub(crate) struct Watch(pub(crate) plumline::Watch);
 
 #[pymethods]
 impl Watch {
-    /// The next change; `None` when the timeout has passed without one.
+    /// The next change; `None` if the timeout passes without one. Without a timeout it waits until there is one.
     #[pyo3(signature = (timeout=None))]
-    fn next(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Change>> {
+    fn get(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Change>> {
         boundary(py, || {
             let timeout = optional_duration("timeout", timeout)?;
             Ok(py.detach(|| self.0.with_interrupt(&Signals).next_within(timeout))?.map(Change))

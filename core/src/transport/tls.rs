@@ -32,7 +32,7 @@ impl Name {
     /// The same for a connection that speaks this protocol.
     pub fn over(host: &str, settings: &TlsConfig, protocol: Protocol) -> Result<Name> {
         let server_name = ServerName::try_from(host.to_owned())
-            .map_err(|_| Error::invalid(format!("{host:?} is no name that a certificate could carry")))?;
+            .map_err(|_| Error::invalid(format!("{host:?} is not a valid host name for a certificate")))?;
         Ok(Name { server_name, config: client_config(settings, protocol)? })
     }
 }

@@ -132,27 +132,27 @@ TEST(invalid_utf8_names_its_argument) {
   const plumline_str broken = S("ab\xff");
   const plumline_field field = {S("X-A"), broken};
   plumline_request get = get_of(broken, S("/"));
-  REFUSED("address is no UTF-8, from byte 2 on", plumline_client_new(broken, NULL, &none, &error));
-  REFUSED("service is no UTF-8", plumline_client_discover(plum, broken, NULL, &endpoints, &error));
-  REFUSED("service is no UTF-8", plumline_client_call(plum, &get, &reply, &error));
+  REFUSED("address is not valid UTF-8, from byte 2 on", plumline_client_new(broken, NULL, &none, &error));
+  REFUSED("service is not valid UTF-8", plumline_client_discover(plum, broken, NULL, &endpoints, &error));
+  REFUSED("service is not valid UTF-8", plumline_client_call(plum, &get, &reply, &error));
   get = get_of(S("orders"), broken);
-  REFUSED("path is no UTF-8", plumline_client_call(plum, &get, &reply, &error));
+  REFUSED("path is not valid UTF-8", plumline_client_call(plum, &get, &reply, &error));
   get = get_of(S("orders"), S("/"));
   get.method = broken;
-  REFUSED("method is no UTF-8", plumline_client_call(plum, &get, &reply, &error));
+  REFUSED("method is not valid UTF-8", plumline_client_call(plum, &get, &reply, &error));
   get.method = S("GET");
   get.headers = &field;
   get.header_count = 1;
-  REFUSED("headers \"X-A\" is no UTF-8", plumline_client_call(plum, &get, &reply, &error));
+  REFUSED("headers \"X-A\" is not valid UTF-8", plumline_client_call(plum, &get, &reply, &error));
   get.header_count = 0;
   get.json = broken;
-  REFUSED("json is no UTF-8", plumline_client_call(plum, &get, &reply, &error));
+  REFUSED("json is not valid UTF-8", plumline_client_call(plum, &get, &reply, &error));
   plumline_instance instance = PLUMLINE_INSTANCE_INIT;
   instance.service = S("orders");
   instance.port = 80;
   instance.tags = &broken;
   instance.tag_count = 1;
-  REFUSED("a tag is no UTF-8", plumline_client_register(plum, &instance, &me, &error));
+  REFUSED("a tag is not valid UTF-8", plumline_client_register(plum, &instance, &me, &error));
   done_with(plum);
 }
 

@@ -25,7 +25,7 @@ TEST(json_is_checked_at_once) {
   plumline_config_free(config);
   REFUSED("unknown key \"timeuot\"", plumline_config_from_json(S("{\"timeuot\": 1}"), &config, &error));
   CHECK(config == NULL);
-  REFUSED("no JSON", plumline_config_from_json(S("{"), &config, &error));
+  REFUSED("not valid JSON", plumline_config_from_json(S("{"), &config, &error));
   REFUSED("must be an object", plumline_config_from_json(S("[]"), &config, &error));
 }
 

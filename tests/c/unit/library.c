@@ -36,7 +36,7 @@ TEST(errors_are_created_and_read) {
   CHECK(plumline_error_kind(error) == PLUMLINE_CANCELLED);
   plumline_error_free(error);
   error = plumline_error_new(PLUMLINE_TIMEOUT, S("\xff"));
-  CHECK(check_holds(plumline_error_message(error), "message is no UTF-8"));
+  CHECK(check_holds(plumline_error_message(error), "message is not valid UTF-8"));
   plumline_error_free(error);
 }
 
@@ -90,7 +90,7 @@ TEST(endpoints_are_created_compared_and_read) {
   plumline_endpoint_free(copy);
   plumline_endpoint_free(endpoint);
   fields.ip = S("nowhere");
-  REFUSED("\"nowhere\" is no IP address", plumline_endpoint_new(&fields, &copy, &error));
+  REFUSED("\"nowhere\" is not an IP address", plumline_endpoint_new(&fields, &copy, &error));
 }
 
 TEST(responses_are_created_for_tests) {

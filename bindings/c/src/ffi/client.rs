@@ -283,10 +283,10 @@ pub extern "C" fn plumline_client_close(
     })
 }
 
-/// Whether it was closed: 1 or 0; 1 for NULL.
+/// Whether it was closed; true for NULL.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_client_is_closed(client: Option<&Client>) -> i32 {
-    look(client, 1, |client| i32::from(client.inner.is_closed()))
+pub extern "C" fn plumline_client_is_closed(client: Option<&Client>) -> bool {
+    look(client, true, |client| client.inner.is_closed())
 }
 
 /// Frees a client, closed or not: one that is not stops its background work without waiting for it, and what it has

@@ -72,7 +72,7 @@ pub extern "C" fn plumline_config_from_json(
         let json = text("json", &json)?;
         Config::from_json(json)?;
         let layer =
-            serde_json::from_str(json).map_err(|error| Error::invalid(format!("no JSON: {error}")))?;
+            serde_json::from_str(json).map_err(|error| Error::invalid(format!("not valid JSON: {error}")))?;
         Ok(ConfigHandle { layer: Mutex::new(layer), code: Mutex::default() })
     })
 }

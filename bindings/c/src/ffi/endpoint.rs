@@ -147,7 +147,7 @@ fn made_of(of: &EndpointFields) -> Result<Endpoint> {
     let (service, host) = (text("service", &of.service)?, text("host", &of.host)?);
     let ip = optional_text("ip", &of.ip)?.unwrap_or(host);
     let parsed: IpAddr = ip.parse().map_err(|_| {
-        Error::invalid(format!("{ip:?} is no IP address; give ip beside a host that is a name"))
+        Error::invalid(format!("{ip:?} is not an IP address; give ip beside a host that is a name"))
     })?;
     let or_none = |name, given| optional_text(name, given).map(|text| text.unwrap_or_default().to_owned());
     let instance_id = optional_text("instance_id", &of.instance_id)?
@@ -181,10 +181,10 @@ pub extern "C" fn plumline_endpoint_free(endpoint: Option<Box<Endpoint>>) {
     free(endpoint);
 }
 
-/// Whether two endpoints are equal in everything: 1 or 0.
+/// Whether two endpoints are equal in everything.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_endpoint_equals(one: Option<&Endpoint>, other: Option<&Endpoint>) -> i32 {
-    say(0, || i32::from(one.map(|one| &one.inner) == other.map(|other| &other.inner)))
+pub extern "C" fn plumline_endpoint_equals(one: Option<&Endpoint>, other: Option<&Endpoint>) -> bool {
+    say(false, || one.map(|one| &one.inner) == other.map(|other| &other.inner))
 }
 
 /// `ip:port`, an IPv6 address in brackets.
@@ -265,10 +265,10 @@ pub extern "C" fn plumline_endpoint_weight(endpoint: Option<&Endpoint>) -> u32 {
     look(endpoint, 0, |endpoint| endpoint.inner.weight)
 }
 
-/// What the registry says of its health: 1 or 0.
+/// Whether the registry reports it as healthy.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_endpoint_is_healthy(endpoint: Option<&Endpoint>) -> i32 {
-    look(endpoint, 0, |endpoint| i32::from(endpoint.inner.healthy))
+pub extern "C" fn plumline_endpoint_is_healthy(endpoint: Option<&Endpoint>) -> bool {
+    look(endpoint, false, |endpoint| endpoint.inner.healthy)
 }
 
 /// When the registry last heard of it, unix seconds by the registry's clock; 0 if it does not say.

@@ -29,7 +29,7 @@ impl From<Error> for ErrorHandle {
 }
 
 /// Makes an error, for a callback to fail with. `kind` is one of the numbers above; another one, and
-/// `PLUMLINE_OK`, becomes `PLUMLINE_CANCELLED`. A message that is no UTF-8 is replaced by one that says so.
+/// `PLUMLINE_OK`, becomes `PLUMLINE_CANCELLED`. A message that is not valid UTF-8 is replaced by one that says so.
 /// Never NULL, short of a defect. Yours to free, unless you hand it over through a callback's `error`.
 #[unsafe(no_mangle)]
 pub extern "C" fn plumline_error_new(kind: Kind, message: Str) -> Option<Box<ErrorHandle>> {
@@ -75,10 +75,10 @@ pub extern "C" fn plumline_error_attempts(error: Option<&ErrorHandle>) -> u32 {
     look(error, 0, |error| error.inner.attempts())
 }
 
-/// Whether the same call could succeed if it were made again, later or elsewhere: 1 or 0.
+/// Whether the same call could succeed if it were made again, later or elsewhere.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_error_is_retryable(error: Option<&ErrorHandle>) -> i32 {
-    look(error, 0, |error| i32::from(error.inner.is_retryable()))
+pub extern "C" fn plumline_error_is_retryable(error: Option<&ErrorHandle>) -> bool {
+    look(error, false, |error| error.inner.is_retryable())
 }
 
 /// How many steps its story has: one for each attempt.

@@ -99,10 +99,10 @@ pub extern "C" fn plumline_verdict_endpoint(verdict: Option<&Verdict>) -> Option
     look(verdict, None, |verdict| Some(&verdict.endpoint))
 }
 
-/// Whether it would be called: 1 or 0.
+/// Whether it would be called.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_verdict_is_usable(verdict: Option<&Verdict>) -> i32 {
-    look(verdict, 0, |verdict| i32::from(verdict.inner.usable))
+pub extern "C" fn plumline_verdict_is_usable(verdict: Option<&Verdict>) -> bool {
+    look(verdict, false, |verdict| verdict.inner.usable)
 }
 
 /// How many reasons there are against it.

@@ -323,8 +323,8 @@ pub extern "C" fn plumline_choice_latency_ms(choice: Option<&Choice>, index: usi
     look(choice, -1.0, |choice| choice.0.get(index).map_or(-1.0, |candidate| candidate.latency_ms))
 }
 
-/// Whether this call has asked it already: 1 or 0.
+/// Whether this call has asked it already.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_choice_is_tried(choice: Option<&Choice>, index: usize) -> i32 {
-    look(choice, 0, |choice| choice.0.get(index).map_or(0, |candidate| i32::from(candidate.tried)))
+pub extern "C" fn plumline_choice_is_tried(choice: Option<&Choice>, index: usize) -> bool {
+    look(choice, false, |choice| choice.0.get(index).is_some_and(|candidate| candidate.tried))
 }

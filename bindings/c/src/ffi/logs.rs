@@ -52,13 +52,13 @@ fn drain(log: Log, user_data: *mut c_void) -> Result<()> {
     Ok(())
 }
 
-/// Waits until something has been logged: for a thread that does nothing but `plumline_client_drain_logs()`. 1; or 0
-/// as soon as no client of this process is open.
+/// Waits until something has been logged: for a thread that does nothing but `plumline_client_drain_logs()`. True, or
+/// false as soon as no client of this process is open.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_wait_logs() -> i32 {
-    let mut is_open = 0;
+pub extern "C" fn plumline_wait_logs() -> bool {
+    let mut is_open = false;
     boundary(std::ptr::null_mut(), || {
-        is_open = i32::from(logs::wait());
+        is_open = logs::wait();
         Ok(())
     });
     is_open

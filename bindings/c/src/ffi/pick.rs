@@ -27,10 +27,10 @@ pub extern "C" fn plumline_pick_endpoint(pick: Option<&Pick>) -> Option<&Endpoin
     look(pick, None, |pick| Some(pick.endpoint.get_or_init(|| endpoint(pick))))
 }
 
-/// Whether its service's list is older than it should be, because the registry does not answer: 1 or 0.
+/// Whether its service's list is older than it should be, because the registry does not answer.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_pick_is_stale(pick: Option<&Pick>) -> i32 {
-    look(pick, 0, |pick| i32::from(pick.inner.is_stale()))
+pub extern "C" fn plumline_pick_is_stale(pick: Option<&Pick>) -> bool {
+    look(pick, false, |pick| pick.inner.is_stale())
 }
 
 /// It went well. Nothing for NULL.

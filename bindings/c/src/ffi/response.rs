@@ -125,10 +125,10 @@ pub extern "C" fn plumline_response_status(response: Option<&Response>) -> u16 {
     look(response, 0, |response| response.inner.status())
 }
 
-/// Whether the status is 2xx: 1 or 0.
+/// Whether the status is 2xx.
 #[unsafe(no_mangle)]
-pub extern "C" fn plumline_response_is_success(response: Option<&Response>) -> i32 {
-    look(response, 0, |response| i32::from(response.inner.is_success()))
+pub extern "C" fn plumline_response_is_success(response: Option<&Response>) -> bool {
+    look(response, false, |response| response.inner.is_success())
 }
 
 /// The body, decompressed, without a copy. A NUL stands behind it.
