@@ -17,7 +17,7 @@ final class Watch {
             // The first change is what is there now. A slow reader gets changes merged, and misses none.
             for (Change change : plum.watch("orders")) {
                 String addresses = change.endpoints().stream().map(Endpoint::address).collect(Collectors.joining(" "));
-                System.out.println(change.kind().word() + ": +" + change.added().size() + " -"
+                System.out.println(change.kind().value() + ": +" + change.added().size() + " -"
                         + change.removed().size() + " " + addresses);
             }
         }

@@ -1,7 +1,7 @@
-//! The one way in: every native runs inside [`boundary`].
+//! Every native function runs inside [`boundary`].
 //!
-//! A panic becomes an ordinary Internal error, an [`Error`] the Java exception of its kind. What the user's own
-//! Java code raised on the way becomes the cause of the exception that ends the call.
+//! A panic becomes an Internal error, and an [`Error`] becomes the Java exception of its kind. An exception of a
+//! callback becomes the cause of the exception that ends the call.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -15,61 +15,61 @@ use plumline_bindings::guard::guarded;
 use crate::ffi::{self, Java};
 use crate::frame::Writer;
 
-/// Why a call ends that nothing was wrong with.
+/// Why a call was cancelled.
 #[derive(Clone, Copy, Default, PartialEq)]
-enum Ended {
+enum Cancelled {
     #[default]
     No,
-    /// The user's own code raised; Java keeps what.
-    Raised,
-    /// `Thread.interrupt`.
-    Interrupted,
+    /// A callback threw; Java holds the exception.
+    ByCallback,
+    /// The thread was interrupted.
+    ByInterrupt,
 }
 
 thread_local! {
-    static ENDED: Cell<Ended> = const { Cell::new(Ended::No) };
+    static CANCELLED: Cell<Cancelled> = const { Cell::new(Cancelled::No) };
 }
 
-/// Runs a native.
+/// Runs a native function.
 pub(crate) fn boundary<'local, T: Default>(
     env: &EnvUnowned<'local>,
     this: &JObject<'local>,
     native: impl FnOnce(&Java<'local>) -> Result<T>,
 ) -> T {
-    // A hook may call us again: what ended the outer call is not for the inner one to tell.
-    let outer = ENDED.take();
+    // A hook may make another call. The state of the outer call does not concern the inner one.
+    let outer = CANCELLED.take();
     let java = Java::enter(env, this);
     let result = guarded(|| native(&java));
-    match (ENDED.replace(outer), result) {
-        // A wait that was cut short and has its value all the same (a drain): the thread's flag tells.
-        (Ended::No | Ended::Interrupted, Ok(value)) => value,
-        (ended, result) => fail(&java, ended, result.err()),
+    match (CANCELLED.replace(outer), result) {
+        // An interrupt may end a wait without an error (a drain). The interrupt flag stays set.
+        (Cancelled::No | Cancelled::ByInterrupt, Ok(value)) => value,
+        (cancelled, result) => throw(&java, cancelled, result.err()),
     }
 }
 
 #[cold]
-fn fail<T: Default>(java: &Java<'_>, ended: Ended, error: Option<Error>) -> T {
-    let error = error.unwrap_or_else(|| Error::new(Kind::Cancelled, "a callback raised"));
+fn throw<T: Default>(java: &Java<'_>, cancelled: Cancelled, error: Option<Error>) -> T {
+    let error = error.unwrap_or_else(|| Error::new(Kind::Cancelled, "a callback threw an exception"));
     let mut frame = Writer::default();
-    frame.error(&error, ended == Ended::Interrupted && error.kind() == Kind::Cancelled);
-    java.fail(&frame.0, ended == Ended::Raised);
+    frame.error(&error, cancelled == Cancelled::ByInterrupt && error.kind() == Kind::Cancelled);
+    java.throw(&frame.0, cancelled == Cancelled::ByCallback);
     T::default()
 }
 
-/// The user's code raised, and Java keeps what: an error for the core to stop for.
-pub(crate) fn raised(by: &str) -> Error {
-    ENDED.set(Ended::Raised);
-    Error::new(Kind::Cancelled, format!("{by} raised"))
+/// The error that ends the call after a callback threw. Java holds the exception.
+pub(crate) fn callback_threw(name: &str) -> Error {
+    CANCELLED.set(Cancelled::ByCallback);
+    Error::new(Kind::Cancelled, format!("{name} threw an exception"))
 }
 
-/// Whether the user's code has raised inside the present call.
-pub(crate) fn has_raised() -> bool {
-    ENDED.get() == Ended::Raised
+/// Whether a callback has thrown in the present call.
+pub(crate) fn has_callback_thrown() -> bool {
+    CANCELLED.get() == Cancelled::ByCallback
 }
 
-/// Closes something, with a drain that an interrupt cuts short. A thread that is interrupted already (its exception
-/// has brought it here, more often than not) drains nothing, but is not kept from deregistering, which ends within 2 s.
-pub(crate) fn closing(
+/// Closes something, with a drain time that an interrupt ends. A thread that is interrupted already (often an
+/// exception has led to the close) does not drain, but still deregisters, which takes at most 2 s.
+pub(crate) fn close_interruptibly(
     drain: Option<Duration>,
     close: impl FnOnce(Option<Duration>, &dyn Interrupt),
 ) -> Result<()> {
@@ -81,7 +81,7 @@ pub(crate) fn closing(
     Ok(())
 }
 
-/// Asked by whoever waits on the caller's thread: ends the wait once the thread is interrupted.
+/// Ends a wait on the caller's thread when the thread is interrupted.
 pub(crate) struct ThreadInterrupt;
 
 impl Interrupt for ThreadInterrupt {
@@ -89,7 +89,7 @@ impl Interrupt for ThreadInterrupt {
         if !ffi::is_interrupted()? {
             return Ok(());
         }
-        ENDED.set(Ended::Interrupted);
+        CANCELLED.set(Cancelled::ByInterrupt);
         Err(Error::new(Kind::Cancelled, "the thread was interrupted"))
     }
 }

@@ -1,4 +1,4 @@
-//! The client: every word of it crosses to the core here.
+//! The client: the native functions of `NativeClient`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use jni::objects::{JByteArray, JObject};
 use jni::sys::{jboolean, jlong};
 use jni::{EnvUnowned, jni_mangle};
-use plumline::{Endpoint, Error, Instance, Kind, Outgoing, Result};
+use plumline::{Endpoint, Error, Instance, Kind, Result};
 use plumline_bindings::exit;
 use plumline_bindings::logs::{self, Listening};
 
-use crate::boundary::{ThreadInterrupt, boundary, closing};
-use crate::endpoint::Seen;
+use crate::boundary::{ThreadInterrupt, boundary, close_interruptibly};
+use crate::endpoint::EndpointCache;
 use crate::ffi::Handle;
 use crate::frame::{Reader, Writer};
 use crate::registration::{Registration, instance};
@@ -22,25 +22,25 @@ use crate::settings::{self, json};
 use crate::watch::Watch;
 use crate::{request, response};
 
-/// What Java's `NativeClient` stands for.
+/// The value behind Java's `NativeClient`.
 pub(crate) struct Client {
     inner: plumline::Client,
-    seen: Arc<Seen>,
+    cache: Arc<EndpointCache>,
     has_registered: AtomicBool,
     listening: Listening,
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn open<'local>(env: EnvUnowned<'local>, this: JObject<'local>, settings: JByteArray<'local>) -> jlong {
     boundary(&env, &this, |java| {
         let builder = settings::read(&java.bytes(&settings)?)?;
         let listening = logs::listen();
-        let (inner, seen) = (builder.build()?, Arc::default());
-        Ok(Handle::give(Client { inner, seen, has_registered: AtomicBool::new(false), listening }))
+        let (inner, cache) = (builder.build()?, Arc::default());
+        Ok(Handle::give(Client { inner, cache, has_registered: AtomicBool::new(false), listening }))
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn call<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -48,13 +48,13 @@ pub fn call<'local>(
     request: JByteArray<'local>,
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
-        let Client { inner, seen, .. } = client.get();
+        let Client { inner, cache, .. } = client.get();
         let request = request::read(&java.bytes(&request)?)?;
-        response::write(java, seen, &inner.with_interrupt(&ThreadInterrupt).call(&request)?)
+        response::write(java, cache, &inner.with_interrupt(&ThreadInterrupt).call(&request)?)
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn discover<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -62,15 +62,15 @@ pub fn discover<'local>(
     wanted: JByteArray<'local>,
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
-        let Client { inner, seen, .. } = client.get();
+        let Client { inner, cache, .. } = client.get();
         let found = inner.with_interrupt(&ThreadInterrupt).discover(query(&java.bytes(&wanted)?)?)?;
         let mut out = Writer::with_capacity(64 + 256 * found.len());
-        seen.list(&mut out, &found);
+        cache.list(&mut out, &found);
         java.array(&[&out.0])
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn service<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -78,13 +78,13 @@ pub fn service<'local>(
     wanted: JByteArray<'local>,
 ) -> jlong {
     boundary(&env, &this, |java| {
-        let Client { inner, seen, .. } = client.get();
+        let Client { inner, cache, .. } = client.get();
         let handle = inner.service(query(&java.bytes(&wanted)?)?)?;
-        Ok(Handle::give(Service::new(handle, seen.clone())))
+        Ok(Handle::give(Service::new(handle, cache.clone())))
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn register<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -103,7 +103,7 @@ pub fn register<'local>(
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn watch<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -111,21 +111,21 @@ pub fn watch<'local>(
     service: JByteArray<'local>,
 ) -> jlong {
     boundary(&env, &this, |java| {
-        let Client { inner, seen, .. } = client.get();
+        let Client { inner, cache, .. } = client.get();
         let inner = inner.watch(Reader(&java.bytes(&service)?).text()?)?;
-        Ok(Handle::give(Watch { inner, seen: seen.clone() }))
+        Ok(Handle::give(Watch { inner, cache: cache.clone() }))
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn watch_all<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) -> jlong {
     boundary(&env, &this, |_| {
-        let Client { inner, seen, .. } = client.get();
-        Ok(Handle::give(Watch { inner: inner.watch_all()?, seen: seen.clone() }))
+        let Client { inner, cache, .. } = client.get();
+        Ok(Handle::give(Watch { inner: inner.watch_all()?, cache: cache.clone() }))
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn wait_for<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -139,7 +139,7 @@ pub fn wait_for<'local>(
     });
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn explain<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -153,17 +153,17 @@ pub fn explain<'local>(
         out.text(&explanation.query).text(&explanation.summary).u32(explanation.usable as u32);
         out.text(&explanation.source).text(&explanation.to_string());
         out.u32(explanation.endpoints.len() as u32);
-        for verdict in &explanation.endpoints {
-            out.endpoint(&verdict.endpoint).u8(u8::from(verdict.usable));
-            out.texts(verdict.reasons.iter().map(String::as_str));
-            out.f64(verdict.ewma_ms.unwrap_or(f64::NAN)).f64(verdict.success);
-            out.u32(verdict.in_flight).u32(verdict.weight);
+        for each in &explanation.endpoints {
+            out.endpoint(&each.endpoint).u8(u8::from(each.usable));
+            out.texts(each.reasons.iter().map(String::as_str));
+            out.f64(each.ewma_ms.unwrap_or(f64::NAN)).f64(each.success);
+            out.u32(each.in_flight).u32(each.weight);
         }
         java.array(&[&out.0])
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn services<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -177,7 +177,7 @@ pub fn services<'local>(
     })
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn stats<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -189,8 +189,8 @@ pub fn stats<'local>(
     })
 }
 
-/// The service's name, then its endpoints as JSON.
-#[jni_mangle("io.plumline.NativeClient")]
+/// Publishes endpoints. The frame: name of the service, endpoints as JSON.
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn publish<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -201,20 +201,20 @@ pub fn publish<'local>(
         let frame = java.bytes(&published)?;
         let mut frame = Reader(&frame);
         let (service, endpoints) = (frame.text()?, frame.text()?);
-        client.get().inner.publish(service, endpoints_of(endpoints)?)
+        client.get().inner.publish(service, parse_endpoints(endpoints)?)
     });
 }
 
-fn endpoints_of(text: &str) -> Result<Vec<Endpoint>> {
+fn parse_endpoints(text: &str) -> Result<Vec<Endpoint>> {
     serde_json::from_str(text).map_err(|error| Error::invalid(format!("endpoints: {error}")))
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn clear_cache<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
     boundary(&env, &this, |_| client.get().inner.clear_cache());
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn configure<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -227,44 +227,34 @@ pub fn configure<'local>(
     });
 }
 
-/// Whether a header of a request may be set like this.
-#[jni_mangle("io.plumline.NativeClient")]
-pub fn check_header<'local>(env: EnvUnowned<'local>, this: JObject<'local>, header: JByteArray<'local>) {
-    boundary(&env, &this, |java| {
-        let frame = java.bytes(&header)?;
-        let mut frame = Reader(&frame);
-        Outgoing::new("", "", "").set_header(frame.text()?, frame.text()?)
-    });
-}
-
-/// Ends it, waiting for the drain in nanoseconds; negative: the configured one.
-#[jni_mangle("io.plumline.NativeClient")]
+/// Closes the client. `drain` is in nanoseconds; a negative value stands for the configured drain time.
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>, drain: jlong) {
     boundary(&env, &this, |_| {
-        let Client { inner, seen, .. } = client.get();
+        let Client { inner, cache, .. } = client.get();
         let drain = u64::try_from(drain).ok().map(Duration::from_nanos);
-        closing(drain, |drain, interrupt| inner.with_interrupt(interrupt).close_draining(drain))?;
-        seen.clear();
+        close_interruptibly(drain, |drain, interrupt| inner.with_interrupt(interrupt).close_draining(drain))?;
+        cache.clear();
         exit::forget_closed();
         Ok(())
     });
 }
 
-/// After the last logs were taken: with the last client the drainer ends.
-#[jni_mangle("io.plumline.NativeClient")]
-pub fn fall_silent<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
+/// Called after the last logs were taken. The log thread ends with the last client.
+#[jni_mangle("io.plumline.internal.NativeClient")]
+pub fn end_logging<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
     boundary(&env, &this, |_| {
         client.get().listening.end();
         Ok(())
     });
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn is_closed<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) -> jboolean {
     boundary(&env, &this, |_| Ok(client.get().inner.is_closed()))
 }
 
-#[jni_mangle("io.plumline.NativeClient")]
+#[jni_mangle("io.plumline.internal.NativeClient")]
 pub fn describe<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -273,7 +263,7 @@ pub fn describe<'local>(
     boundary(&env, &this, |java| java.array(&[format!("{:?}", client.get().inner).as_bytes()]))
 }
 
-#[jni_mangle("io.plumline.Memory")]
+#[jni_mangle("io.plumline.internal.NativeMemory")]
 pub fn free_client<'local>(env: EnvUnowned<'local>, this: JObject<'local>, client: Handle<Client>) {
     boundary(&env, &this, |_| {
         client.free();

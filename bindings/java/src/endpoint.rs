@@ -1,4 +1,4 @@
-//! Endpoints on their way to Java: each record crosses once, and by its number from then on.
+//! Encodes endpoints for Java. Java decodes each record once and finds it by its id from then on.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,18 +9,18 @@ use plumline::Endpoint;
 
 use crate::frame::Writer;
 
-/// So many tables hold the records. Each is replaced whole when one is added to it, so they are kept small.
+/// The number of tables. A table is readdressd as a whole when a record is added, so the tables are kept small.
 const TABLES: usize = 64;
 
-/// So many records a table holds; then it begins anew. All together: 16,384, as many as Java remembers.
-const MOST: usize = 256;
+/// The size at which a table is emptied. All tables together hold 16,384 records, as many as Java caches.
+const MAX_RECORDS: usize = 256;
 
-/// Numbers are never used twice, whatever client they belong to.
-static NEXT: AtomicU32 = AtomicU32::new(1);
+/// Ids are unique in the process.
+static NEXT_ID: AtomicU32 = AtomicU32::new(1);
 
-/// One record, as Java reads it: its number, its length, its fields.
+/// An encoded endpoint: id, length, fields.
 pub(crate) struct Record {
-    /// Held so that no other endpoint comes to live at this address.
+    /// Keeps the address in use, so that no other endpoint can have it.
     _endpoint: Arc<Endpoint>,
     pub(crate) id: u32,
     pub(crate) frame: Vec<u8>,
@@ -28,7 +28,7 @@ pub(crate) struct Record {
 
 impl Record {
     fn new(endpoint: &Arc<Endpoint>) -> Record {
-        let id = NEXT.fetch_add(1, Relaxed) & 0x7fff_ffff;
+        let id = NEXT_ID.fetch_add(1, Relaxed) & 0x7fff_ffff;
         let (mut fields, mut frame) = (Writer::with_capacity(256), Writer::with_capacity(264));
         fields.endpoint(endpoint);
         frame.u32(id).bytes(&fields.0);
@@ -38,28 +38,28 @@ impl Record {
 
 type Table = HashMap<usize, Arc<Record>>;
 
-/// The endpoints of a client that Java has met. Read without a lock.
-pub(crate) struct Seen([ArcSwapOption<Table>; TABLES]);
+/// The records of the endpoints that a client has sent to Java, by address. Readers take no lock.
+pub(crate) struct EndpointCache([ArcSwapOption<Table>; TABLES]);
 
-impl Default for Seen {
-    fn default() -> Seen {
-        Seen([const { ArcSwapOption::const_empty() }; TABLES])
+impl Default for EndpointCache {
+    fn default() -> EndpointCache {
+        EndpointCache([const { ArcSwapOption::const_empty() }; TABLES])
     }
 }
 
-impl Seen {
-    /// Uses the record of an endpoint.
+impl EndpointCache {
+    /// Passes the record of an endpoint to a function.
     #[inline]
-    pub(crate) fn with<T>(&self, endpoint: &Arc<Endpoint>, use_it: impl FnOnce(&Record) -> T) -> T {
-        let place = Arc::as_ptr(endpoint).addr();
-        let table = &self.0[table_of(place)];
-        if let Some(record) = table.load().as_deref().and_then(|table| table.get(&place)) {
-            return use_it(record);
+    pub(crate) fn with<T>(&self, endpoint: &Arc<Endpoint>, read: impl FnOnce(&Record) -> T) -> T {
+        let address = Arc::as_ptr(endpoint).addr();
+        let table = &self.0[table_of(address)];
+        if let Some(record) = table.load().as_deref().and_then(|table| table.get(&address)) {
+            return read(record);
         }
-        use_it(&add(table, place, endpoint))
+        read(&add(table, address, endpoint))
     }
 
-    /// A list of them.
+    /// Writes a list of endpoints.
     pub(crate) fn list(&self, out: &mut Writer, endpoints: &[Arc<Endpoint>]) {
         out.u32(endpoints.len() as u32);
         for endpoint in endpoints {
@@ -67,28 +67,28 @@ impl Seen {
         }
     }
 
-    /// Lets go of all of them: the client was closed.
+    /// Removes all records, after the client was closed.
     pub(crate) fn clear(&self) {
         self.0.iter().for_each(|table| table.store(None));
     }
 }
 
 #[cold]
-fn add(table: &ArcSwapOption<Table>, place: usize, endpoint: &Arc<Endpoint>) -> Arc<Record> {
+fn add(table: &ArcSwapOption<Table>, address: usize, endpoint: &Arc<Endpoint>) -> Arc<Record> {
     let record = Arc::new(Record::new(endpoint));
-    let mut more = match table.load().as_deref() {
-        Some(known) if known.len() < MOST => known.clone(),
+    let mut grown = match table.load().as_deref() {
+        Some(known) if known.len() < MAX_RECORDS => known.clone(),
         _ => Table::new(),
     };
-    more.insert(place, record.clone());
-    // Another thread's news may be lost by this: they are made again when they are next asked for.
-    table.store(Some(Arc::new(more)));
+    grown.insert(address, record.clone());
+    // This may drop a record that another thread adds meanwhile. It is created again at its next use.
+    table.store(Some(Arc::new(grown)));
     record
 }
 
-/// Which table holds the endpoint at this address: by bits that differ among neighbours, too.
-fn table_of(place: usize) -> usize {
-    ((place as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
+/// The index of the table for an address. The hash also differs for neighbouring addresses.
+fn table_of(address: usize) -> usize {
+    ((address as u64 >> 4).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58) as usize
 }
 
-const _: () = assert!(TABLES == 1 << (64 - 58), "as many tables as `table_of` tells apart");
+const _: () = assert!(TABLES == 1 << (64 - 58), "`table_of` returns an index below TABLES");

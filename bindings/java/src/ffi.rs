@@ -1,8 +1,8 @@
-//! Everything here that the compiler cannot check: Java's numbers for our values, and calls into Java.
+//! All unsafe code: handles that Java holds, and calls into Java.
 //!
 //! ```text
-//!  Java object ── long ──► Box<T>     borrowed by natives of that object, taken back by its Cleaner alone
-//!  native ── Java (env, this) ──► bytes in, bytes out, fail(), and up again: ask(), interrupted()
+//!  Java object ── long ──► Box<T>     borrowed by native functions of that object, freed only by its Cleaner
+//!  native function ── Java (env, this) ──► bytes in, bytes out, throwError(), invokeCallback(), isInterrupted()
 //! ```
 
 use std::cell::Cell;
@@ -19,50 +19,50 @@ use jni::sys::{JNI_ERR, JNI_VERSION_1_8, JNIEnv, jint, jlong, jobject, jvalue};
 use jni::{Env, EnvUnowned, JavaVM, jni_sig, jni_str};
 use plumline::{Error, Kind, Result};
 
-// === values that Java holds ===
+// === handles ===
 
-/// What Java holds of a value of ours: a number that only `give` makes.
+/// A handle that Java holds: the address of a value, created by [`Handle::give`].
 #[repr(transparent)]
 pub(crate) struct Handle<T>(jlong, PhantomData<fn() -> T>);
 
 impl<T: Send + Sync> Handle<T> {
-    /// Gives a value to Java. It stays where it is until [`Handle::free`].
+    /// Gives a value to Java. It stays at this address until [`Handle::free`].
     pub(crate) fn give(value: T) -> jlong {
         Box::into_raw(Box::new(value)) as jlong
     }
 
-    /// The value, for as long as the native runs that was given the number.
+    /// Borrows the value while the native function runs that received the handle.
     pub(crate) fn get(&self) -> &T {
-        // SAFETY: the number comes from `give` (Java makes none, and passes it only to natives of its own class),
-        // and the value lives: natives are instance methods, so the object that holds the number is reachable
-        // while one runs, and only its Cleaner frees.
+        // SAFETY: the handle comes from `give` (Java creates none, and passes it only to native methods of its own
+        // class), and the value is alive: native methods are instance methods, so the object that holds the handle
+        // is reachable while one runs, and only its Cleaner frees the value.
         unsafe { &*(self.0 as *const T) }
     }
 
-    /// Takes the value back.
+    /// Frees the value.
     pub(crate) fn free(self) {
-        // SAFETY: from `give`; the Cleaner runs once, when the object that holds the number is unreachable.
+        // SAFETY: from `give`; the Cleaner runs once, after the object that holds the handle became unreachable.
         drop(unsafe { Box::from_raw(self.0 as *mut T) });
     }
 }
 
-// === what is looked up at each load ===
+// === method ids, looked up at each load ===
 
-/// The methods of `io.plumline.Native` that are called from here. They stay valid while a native runs, because its
-/// receiver keeps the class, and with it the class loader.
+/// The methods of `io.plumline.internal.Native` that are called from here. The ids are valid while a native function
+/// runs, because its receiver keeps the class and the class loader alive.
 ///
-/// The library stays mapped when its class loader is gone (see `build.rs`), and these with it, worthless. The next
-/// class loader that loads the same file finds them anew. Two that live cannot both load one file: the virtual
-/// machine refuses, and the second gets a copy with statics of its own. So the latest load is the one that counts.
+/// The library stays mapped after its class loader was collected (see `build.rs`), with ids that are no longer valid.
+/// The next class loader that loads the same file looks them up again. Two live class loaders cannot load one file:
+/// the virtual machine refuses, and the second loads a copy with its own statics. So the latest load is the valid one.
 struct Methods {
-    fail: JMethodID,
-    ask: JMethodID,
-    interrupted: JMethodID,
+    throw_error: JMethodID,
+    invoke_callback: JMethodID,
+    is_interrupted: JMethodID,
 }
 
 static METHODS: ArcSwapOption<Methods> = ArcSwapOption::const_empty();
 
-/// Called by the virtual machine whenever a class loader has loaded the library.
+/// Called by the virtual machine when a class loader has loaded the library.
 #[unsafe(no_mangle)]
 pub extern "system" fn JNI_OnLoad(vm: *mut jni::sys::JavaVM, _: *mut c_void) -> jint {
     // SAFETY: the virtual machine passes itself.
@@ -74,11 +74,11 @@ pub extern "system" fn JNI_OnLoad(vm: *mut jni::sys::JavaVM, _: *mut c_void) -> 
 }
 
 fn look_up(env: &mut Env<'_>) -> jni::errors::Result<()> {
-    let class = env.find_class(jni_str!("io/plumline/Native"))?;
+    let class = env.find_class(jni_str!("io/plumline/internal/Native"))?;
     let methods = Methods {
-        fail: env.get_method_id(&class, jni_str!("fail"), jni_sig!("([BZ)V"))?,
-        ask: env.get_method_id(&class, jni_str!("ask"), jni_sig!("(I[B)[B"))?,
-        interrupted: env.get_method_id(&class, jni_str!("interrupted"), jni_sig!("()Z"))?,
+        throw_error: env.get_method_id(&class, jni_str!("throwError"), jni_sig!("([BZ)V"))?,
+        invoke_callback: env.get_method_id(&class, jni_str!("invokeCallback"), jni_sig!("(I[B)[B"))?,
+        is_interrupted: env.get_method_id(&class, jni_str!("isInterrupted"), jni_sig!("()Z"))?,
     };
     METHODS.store(Some(Arc::new(methods)));
     Ok(())
@@ -89,14 +89,14 @@ fn method(which: impl FnOnce(&Methods) -> JMethodID) -> jni::errors::Result<JMet
     methods.as_deref().map(which).ok_or(JniError::UninitializedJavaVM)
 }
 
-// === one native call ===
+// === a native call ===
 
 thread_local! {
-    /// The innermost native that runs on this thread.
+    /// The innermost native call that is running on this thread.
     static CALLER: Cell<Option<(*mut JNIEnv, jobject)>> = const { Cell::new(None) };
 }
 
-/// A native call that runs: who called, and how to answer.
+/// A native call that is running: its environment and its receiver.
 pub(crate) struct Java<'local> {
     env: *mut JNIEnv,
     outer: Option<(*mut JNIEnv, jobject)>,
@@ -110,16 +110,16 @@ impl<'local> Java<'local> {
         Java { env: env.as_raw(), outer, frame: PhantomData }
     }
 
-    /// The bytes that Java passed.
+    /// Copies the bytes of an array that Java passed.
     pub(crate) fn bytes(&self, array: &JByteArray<'local>) -> Result<Vec<u8>> {
         self.with_env(|env| env.convert_byte_array(array))
     }
 
-    /// These bytes, one part after the other, as an array.
+    /// Creates a Java array of these parts, one after the other.
     pub(crate) fn array(&self, parts: &[&[u8]]) -> Result<JByteArray<'local>> {
         let length: usize = parts.iter().map(|part| part.len()).sum();
         if i32::try_from(length).is_err() {
-            let why = format!("{length} bytes are more than a Java array can hold; lower max_body");
+            let why = format!("a response of {length} bytes does not fit into a Java array; lower max_body");
             return Err(Error::new(Kind::Protocol, why));
         }
         self.with_env(|env| {
@@ -133,32 +133,34 @@ impl<'local> Java<'local> {
         })
     }
 
-    /// Has Java throw what these bytes tell of; the native has nothing more to do then.
-    pub(crate) fn fail(&self, error: &[u8], raised: bool) {
+    /// Throws the Java exception of an error. The native function must return afterwards.
+    pub(crate) fn throw(&self, error: &[u8], in_callback: bool) {
         let thrown = self.with_env(|env| {
             if env.exception_check() {
-                return Ok(()); // out of memory, most likely: that is what the caller gets
+                return Ok(()); // most likely OutOfMemoryError; the caller gets that one
             }
             let error = env.byte_array_from_slice(error)?;
             call(
                 env,
-                |methods| methods.fail,
+                |methods| methods.throw_error,
                 ReturnType::Primitive(Primitive::Void),
-                &[jvalue { l: error.as_raw() }, jvalue { z: raised }],
+                &[jvalue { l: error.as_raw() }, jvalue { z: in_callback }],
             )
             .map(drop)
         });
-        // An error here is the exception that was asked for.
+        // The result is an error, because the Java method throws.
         drop(thrown);
     }
 
     fn with_env<T>(&self, job: impl FnOnce(&mut Env<'local>) -> jni::errors::Result<T>) -> Result<T> {
-        // SAFETY: `enter` had it from the virtual machine for the native that still runs, on this thread: the
-        // raw pointers within keep `Java` from being sent to another.
+        // SAFETY: the virtual machine passed it to the native function that is still running on this thread. `Java`
+        // contains raw pointers, so it cannot be sent to another thread.
         let mut env: EnvUnowned<'local> = unsafe { EnvUnowned::from_raw(self.env) };
         match env.with_env(job).into_outcome() {
             jni::Outcome::Ok(value) => Ok(value),
-            jni::Outcome::Err(error) => Err(Error::new(Kind::Internal, format!("Java refuses: {error}"))),
+            jni::Outcome::Err(error) => {
+                Err(Error::new(Kind::Internal, format!("a JNI call failed: {error}")))
+            }
             jni::Outcome::Panic(panic) => std::panic::resume_unwind(panic),
         }
     }
@@ -170,48 +172,48 @@ impl Drop for Java<'_> {
     }
 }
 
-// === up into Java, on the caller's thread ===
+// === calls into Java, on the caller's thread ===
 
-/// Runs code of the user's: `None` if it raised. Only within a native call.
-pub(crate) fn ask(what: i32, question: &[u8]) -> Result<Option<Vec<u8>>> {
-    // In a frame of its own: a call may ask often, and what it was answered is Java's again at once.
-    upwards(|env| env.with_local_frame(8, |env| ask_within(env, what, question)))
+/// Runs a callback: `None` if it threw. Only valid during a native call.
+pub(crate) fn invoke_callback(which: i32, arguments: &[u8]) -> Result<Option<Vec<u8>>> {
+    // With its own local frame: a call may run many callbacks, and each result is released at once.
+    call_java(|env| env.with_local_frame(8, |env| invoke_in_frame(env, which, arguments)))
 }
 
-fn ask_within(env: &mut Env<'_>, what: i32, question: &[u8]) -> jni::errors::Result<Option<Vec<u8>>> {
-    let question = env.byte_array_from_slice(question)?;
-    let arguments = [jvalue { i: what }, jvalue { l: question.as_raw() }];
-    let answer = call(env, |methods| methods.ask, ReturnType::Array, &arguments)?.l()?;
-    if answer.is_null() {
+fn invoke_in_frame(env: &mut Env<'_>, which: i32, arguments: &[u8]) -> jni::errors::Result<Option<Vec<u8>>> {
+    let array = env.byte_array_from_slice(arguments)?;
+    let arguments = [jvalue { i: which }, jvalue { l: array.as_raw() }];
+    let result = call(env, |methods| methods.invoke_callback, ReturnType::Array, &arguments)?.l()?;
+    if result.is_null() {
         return Ok(None);
     }
-    let answer = env.cast_local::<JByteArray<'_>>(answer)?;
-    env.convert_byte_array(&answer).map(Some)
+    let result = env.cast_local::<JByteArray<'_>>(result)?;
+    env.convert_byte_array(&result).map(Some)
 }
 
-/// Whether the calling thread was interrupted; the flag stays.
+/// Whether the calling thread was interrupted. Does not clear the interrupt flag.
 pub(crate) fn is_interrupted() -> Result<bool> {
     let boolean = ReturnType::Primitive(Primitive::Boolean);
-    upwards(|env| call(env, |methods| methods.interrupted, boolean, &[])?.z())
+    call_java(|env| call(env, |methods| methods.is_interrupted, boolean, &[])?.z())
 }
 
-fn upwards<T>(job: impl FnOnce(&mut Env<'_>) -> jni::errors::Result<T>) -> Result<T> {
+fn call_java<T>(job: impl FnOnce(&mut Env<'_>) -> jni::errors::Result<T>) -> Result<T> {
     let Some((env, _)) = CALLER.get() else {
-        return Err(Error::new(Kind::Internal, "Java was asked for outside of a call from it"));
+        return Err(Error::new(Kind::Internal, "a call into Java outside of a native call"));
     };
-    // SAFETY: set by `Java::enter` for a native that still runs on this thread, and put back when it ends.
+    // SAFETY: set by `Java::enter` for a native call that is still running on this thread, and reset when it ends.
     let mut env = unsafe { EnvUnowned::from_raw(env) };
-    let asked = env.with_env(|env| {
+    let called = env.with_env(|env| {
         let result = job(env);
         if result.is_err() {
-            env.exception_clear(); // Java code of ours catches; this is the stack that overflowed
+            env.exception_clear(); // the Java methods catch all exceptions except a stack overflow
         }
         result
     });
-    match asked.into_outcome() {
+    match called.into_outcome() {
         jni::Outcome::Ok(value) => Ok(value),
         jni::Outcome::Err(error) => {
-            Err(Error::new(Kind::Internal, format!("a callback could not run: {error}")))
+            Err(Error::new(Kind::Internal, format!("a call into Java failed: {error}")))
         }
         jni::Outcome::Panic(panic) => std::panic::resume_unwind(panic),
     }
@@ -225,14 +227,14 @@ fn call<'local>(
 ) -> jni::errors::Result<jni::JValueOwned<'local>> {
     let method = method(which)?;
     let Some((_, this)) = CALLER.get() else { return Err(JniError::NullPtr("this")) };
-    // SAFETY: the receiver of the native that runs: alive, of a class that extends `Native`, whose methods these
-    // are; not dropped here, because it is the virtual machine's own reference (JObject has no Drop).
+    // SAFETY: the receiver of the running native call: alive, and of a class that extends `Native`, which declares
+    // these methods. The reference belongs to the virtual machine and is not dropped here (JObject has no Drop).
     let this = unsafe { JObject::from_raw(env, this) };
-    // SAFETY: looked up with the signature that goes with these arguments and this result.
+    // SAFETY: the method was looked up with the signature of these arguments and this result.
     unsafe { env.call_method_unchecked(&this, method, returns, arguments) }
 }
 
 fn signed(bytes: &[u8]) -> &[i8] {
-    // SAFETY: the same size and alignment, and every pattern of bits is a value of both.
+    // SAFETY: both types have the same size and alignment, and every bit pattern is valid for both.
     unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), bytes.len()) }
 }

@@ -1,10 +1,10 @@
-//! How things cross: numbers with the highest byte first, text and bytes behind their length.
+//! The encoding between Rust and Java: big-endian numbers; text and bytes after their length.
 
 use std::sync::Arc;
 
 use plumline::{Endpoint, Error, Kind, Result, TraceOutcome, TraceStep};
 
-/// Puts a frame together.
+/// Writes a frame.
 #[derive(Default)]
 pub(crate) struct Writer(pub(crate) Vec<u8>);
 
@@ -55,7 +55,7 @@ impl Writer {
         self
     }
 
-    /// Present or not, then the value.
+    /// One byte that tells whether there is a value, then the value.
     pub(crate) fn some<T>(&mut self, value: Option<T>, write: impl FnOnce(&mut Writer, T)) -> &mut Writer {
         self.u8(u8::from(value.is_some()));
         if let Some(value) = value {
@@ -64,7 +64,7 @@ impl Writer {
         self
     }
 
-    /// An endpoint's record. Java reads it in `Endpoint.read`.
+    /// The fields of an endpoint. Java reads them in `Endpoint.read`.
     pub(crate) fn endpoint(&mut self, endpoint: &Endpoint) -> &mut Writer {
         self.text(&endpoint.service).text(&endpoint.instance_id).text(&endpoint.node_id).text(&endpoint.host);
         self.text(&endpoint.ip.to_string()).u16(endpoint.port);
@@ -77,7 +77,7 @@ impl Writer {
         self.u64(endpoint.last_seen).text(&endpoint.source).text(&endpoint.generation)
     }
 
-    /// The steps of a call; those at `known`, which Java has already, without their endpoint.
+    /// The steps of a call. A step at `known` is written without its endpoint, because Java has it.
     pub(crate) fn trace(&mut self, trace: &[TraceStep], known: Option<&Arc<Endpoint>>) -> &mut Writer {
         self.u32(trace.len() as u32);
         for step in trace {
@@ -87,14 +87,14 @@ impl Writer {
             });
             match &step.outcome {
                 TraceOutcome::Status(status) => self.u8(0).u16(*status),
-                TraceOutcome::Failed(kind, words) => self.u8(kind.number()).text(words),
+                TraceOutcome::Failed(kind, message) => self.u8(kind.number()).text(message),
             };
             self.u64(step.elapsed.as_nanos() as u64);
         }
         self
     }
 
-    /// An error with everything it knows. Java reads it in `PlumException.read`.
+    /// An error with all its fields. Java reads it in `PlumException.read`.
     pub(crate) fn error(&mut self, error: &Error, interrupted: bool) -> &mut Writer {
         self.u8(error.kind().number()).u8(u8::from(interrupted)).text(error.message());
         self.some(error.service(), |out, service| {
@@ -107,18 +107,18 @@ impl Writer {
     }
 }
 
-/// Takes a frame apart.
+/// Reads a frame.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
     fn take(&mut self, length: usize) -> Result<&'a [u8]> {
-        let Some((taken, rest)) = self.0.split_at_checked(length) else { return Err(short()) };
+        let Some((taken, rest)) = self.0.split_at_checked(length) else { return Err(truncated()) };
         self.0 = rest;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| short())
+        self.take(N)?.try_into().map_err(|_| truncated())
     }
 
     pub(crate) fn u8(&mut self) -> Result<u8> {
@@ -143,7 +143,7 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn text(&mut self) -> Result<&'a str> {
-        std::str::from_utf8(self.bytes()?).map_err(|_| Error::invalid("text that is no UTF-8"))
+        std::str::from_utf8(self.bytes()?).map_err(|_| Error::invalid("a text is not valid UTF-8"))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -152,6 +152,6 @@ impl<'a> Reader<'a> {
 }
 
 #[cold]
-fn short() -> Error {
-    Error::new(Kind::Internal, "a frame from Java was cut short")
+fn truncated() -> Error {
+    Error::new(Kind::Internal, "a frame from Java is truncated")
 }

@@ -1,32 +1,33 @@
-//! The user's own Java code inside a call: hooks, transport stubs, balancers. Always on the caller's thread.
+//! Callbacks into Java: hooks, transports and balancers. They run on the caller's thread.
 //!
-//! Java catches what it raises, and makes it the cause of the exception that ends the call. A transport that raises
-//! an `IOException` tells of an attempt that failed, and the call goes on around it.
+//! Java catches an exception of a callback and makes it the cause of the exception that ends the call. An
+//! `IOException` of a transport is a failed attempt; the call continues.
 
 use plumline::balance::{Balancer, Context};
 use plumline::membership::{Candidate, View};
 use plumline::{Answer, Bounds, Endpoint, Error, Failure, Headers, Kind, Outgoing, Result, Transport};
 use plumline_bindings::failure::error_of;
 
-use crate::boundary::{has_raised, raised};
-use crate::ffi::ask;
+use crate::boundary::{callback_threw, has_callback_thrown};
+use crate::ffi::invoke_callback;
 use crate::frame::{Reader, Writer};
 use crate::response::headers;
 
+// The numbers are the same in `Callbacks.java`.
 const ON_REQUEST: i32 = 0;
 const ON_RESPONSE: i32 = 1;
 const TRANSPORT: i32 = 2;
-/// The balancer of everybody; those of single services follow.
+/// The balancer of all services; those of single services have the numbers after it.
 pub(crate) const BALANCER: i32 = 3;
 
 type Sent = std::result::Result<Answer, Failure>;
 
-/// Asks Java; what it raises ends the call.
-fn answer_to(what: i32, name: &str, question: &Writer) -> Result<Vec<u8>> {
-    ask(what, &question.0)?.ok_or_else(|| raised(name))
+/// Runs a callback. An exception ends the call.
+fn invoke(which: i32, name: &str, arguments: &Writer) -> Result<Vec<u8>> {
+    invoke_callback(which, &arguments.0)?.ok_or_else(|| callback_threw(name))
 }
 
-/// One attempt's request and whom it goes to. Java reads it in `OutgoingRequest`.
+/// The request and the endpoint of an attempt. Java reads them in `OutgoingRequest` and `Endpoint.read`.
 fn attempt(outgoing: &Outgoing, endpoint: &Endpoint) -> Writer {
     let mut out = Writer::with_capacity(512);
     out.text(&outgoing.method).text(&outgoing.service).text(&outgoing.path).u32(outgoing.attempt);
@@ -38,9 +39,9 @@ fn attempt(outgoing: &Outgoing, endpoint: &Endpoint) -> Writer {
     out
 }
 
-/// `onRequest(request, endpoint)`: what comes back are the headers it has set.
+/// `onRequest(request, endpoint)`. Returns the headers that the hook has set.
 pub(crate) fn on_request(outgoing: &mut Outgoing, endpoint: &Endpoint) -> Result<()> {
-    let answer = answer_to(ON_REQUEST, "on_request", &attempt(outgoing, endpoint))?;
+    let answer = invoke(ON_REQUEST, "on_request", &attempt(outgoing, endpoint))?;
     let mut set = Reader(&answer);
     while !set.is_empty() {
         outgoing.set_header(set.text()?, set.text()?)?;
@@ -50,29 +51,29 @@ pub(crate) fn on_request(outgoing: &mut Outgoing, endpoint: &Endpoint) -> Result
 
 /// `onResponse(request, endpoint, response, error)`.
 pub(crate) fn on_response(outgoing: &Outgoing, endpoint: &Endpoint, sent: &Sent) -> Result<()> {
-    if has_raised() {
-        return Ok(()); // the call is over; what ended it is about to come out
+    if has_callback_thrown() {
+        return Ok(()); // the call is ending with that exception
     }
-    let mut question = attempt(outgoing, endpoint);
+    let mut arguments = attempt(outgoing, endpoint);
     match sent {
         Ok(answer) => {
-            question.u8(0).u16(answer.status);
-            headers(&mut question, &answer.headers);
-            question.bytes(&answer.body);
+            arguments.u8(0).u16(answer.status);
+            headers(&mut arguments, &answer.headers);
+            arguments.bytes(&answer.body);
         }
         Err(failure) => {
-            question.u8(1).error(&error_of(failure, endpoint), false);
+            arguments.u8(1).error(&error_of(failure, endpoint), false);
         }
     }
-    answer_to(ON_RESPONSE, "on_response", &question).map(drop)
+    invoke(ON_RESPONSE, "on_response", &arguments).map(drop)
 }
 
 /// `send(request, endpoint)`.
-pub(crate) struct Stub;
+pub(crate) struct JavaTransport;
 
-impl Transport for Stub {
+impl Transport for JavaTransport {
     fn send(&self, outgoing: &Outgoing, endpoint: &Endpoint, _: &Bounds<'_>) -> Sent {
-        let answer = answer_to(TRANSPORT, "the transport", &attempt(outgoing, endpoint));
+        let answer = invoke(TRANSPORT, "the transport", &attempt(outgoing, endpoint));
         answer.map_err(Failure::Interrupted).and_then(|answer| read_sent(&answer))
     }
 }
@@ -85,7 +86,10 @@ fn read_sent(answer: &[u8]) -> Sent {
         1 => Err(Failure::Refused(text(&mut answer)?)),
         2 => Err(Failure::Reset(text(&mut answer)?)),
         3 => Err(Failure::Timeout),
-        tag => Err(Failure::Interrupted(Error::new(Kind::Internal, format!("an answer with tag {tag}")))),
+        tag => Err(Failure::Interrupted(Error::new(
+            Kind::Internal,
+            format!("unknown tag {tag} in the result of a transport"),
+        ))),
     }
 }
 
@@ -98,25 +102,25 @@ fn read_answer(answer: &mut Reader<'_>) -> Result<Answer> {
     Ok(Answer::new(status, headers, answer.bytes()?))
 }
 
-/// `choose(endpoints, choice)`; the number says whose it is.
-pub(crate) struct Own(pub(crate) i32);
+/// `choose(endpoints, choice)`, with the number of the balancer.
+pub(crate) struct JavaBalancer(pub(crate) i32);
 
-impl Balancer for Own {
+impl Balancer for JavaBalancer {
     fn choose(&self, view: &View, context: &mut Context<'_>) -> Option<usize> {
-        if has_raised() {
+        if has_callback_thrown() {
             return None;
         }
-        let question = choice(view, context);
-        let chosen = answer_to(self.0, "the balancer", &question).and_then(|answer| Reader(&answer).u32());
+        let arguments = choice(view, context);
+        let chosen = invoke(self.0, "the balancer", &arguments).and_then(|answer| Reader(&answer).u32());
         match chosen.ok()?.cast_signed() {
             -1 => None,
-            // One that is out of range is refused by number.
+            // The core rejects an index out of range.
             index => Some(usize::try_from(index).unwrap_or(usize::MAX)),
         }
     }
 }
 
-/// Each endpoint with its figures. Java reads it in `Choice`.
+/// Each endpoint with its figures. Java reads them in `Callbacks.choose`.
 fn choice(view: &View, context: &Context<'_>) -> Writer {
     let slots = view.candidates();
     let mut out = Writer::with_capacity(256 * slots.len());

@@ -1,8 +1,8 @@
-//! The native library inside the `io.plumline` jar: a window onto the crate, with no behaviour of its own.
+//! The native library inside the `io.plumline` jar. It calls the core and has no behaviour of its own.
 //!
-//! Every native runs inside [`boundary::boundary`]. What crosses is bytes ([`frame`]): one array with the request,
-//! one with the answer, so that no header becomes an object before somebody asks for it. Natives are instance
-//! methods: the object that holds the number of a value of ours is reachable while one runs.
+//! Every native function runs inside [`boundary::boundary`]. Requests and responses are byte arrays ([`frame`]), so
+//! that Java creates an object for a header only when the program reads it. Native methods are instance methods: the
+//! object that holds a handle is reachable while one runs.
 
 mod boundary;
 mod client;

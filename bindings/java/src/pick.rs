@@ -1,13 +1,13 @@
-//! Picks that Java holds: each in a slot of its service, named by a key that is never valid twice in a row.
+//! Open picks of a service: each is in a slot and has a key. The key of a slot changes with every pick.
 //!
-//! A slot is used again as soon as its pick is settled, so that a pick costs Java one small object and nothing to
-//! clean up. Threads that pick at once do so in different shards, where they neither meet nor wait:
+//! A slot is reused once its pick is settled, so that a pick costs Java one small object and no cleanup. Threads use
+//! different shards, so that they do not contend for a lock:
 //!
 //! ```text
-//!  key: use 8 │ slot, upper bits 16 │ shard 4 │ slot, lower bits 4
+//!  key: generation 8 │ slot, upper bits 16 │ shard 4 │ slot, lower bits 4
 //! ```
 //!
-//! A shard's first slots lie side by side, so that what Java keeps for each slot is apart for each thread too.
+//! The first slots of a shard have adjacent numbers, so that Java's entries of different threads are apart in memory.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
@@ -16,22 +16,22 @@ use plumline::{Error, Kind, Pick, Result};
 
 const SHARDS: u32 = 16;
 
-/// As many picks of one service may be open at once in a shard: 16 million in all.
-const MOST: usize = 1 << 20;
+/// The maximum number of open picks in a shard; 16 million for a service.
+const MAX_SLOTS: usize = 1 << 20;
 
-/// Given out to threads in turn.
-static NEXT: AtomicU32 = AtomicU32::new(0);
+/// Assigns shards to threads in turn.
+static NEXT_SHARD: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
-    /// Where this thread's picks go.
-    static HOME: u32 = NEXT.fetch_add(1, Relaxed) % SHARDS;
+    /// The preferred shard of this thread.
+    static HOME: u32 = NEXT_SHARD.fetch_add(1, Relaxed) % SHARDS;
 }
 
-/// The slots of one service.
+/// The open picks of one service.
 #[derive(Default)]
 pub(crate) struct Slots([Shard; SHARDS as usize]);
 
-/// Slots that one thread uses, as long as there are no more threads than shards. Apart from the next in memory.
+/// Slots of one thread, or of several if there are more threads than shards. In a cache line of its own.
 #[derive(Default)]
 #[repr(align(64))]
 struct Shard(Mutex<Table>);
@@ -43,13 +43,13 @@ struct Table {
 }
 
 struct Slot {
-    /// Counts how often it was used: the upper byte of its key.
-    use_: u8,
+    /// Counts the picks in this slot: the upper byte of the key.
+    generation: u8,
     pick: Option<Pick>,
 }
 
 impl Slots {
-    /// Keeps a pick until it is settled.
+    /// Stores a pick and returns its key.
     pub(crate) fn put(&self, pick: Pick) -> Result<u32> {
         let home = HOME.with(|home| *home);
         for shard in (home..home + SHARDS).map(|shard| shard % SHARDS) {
@@ -57,46 +57,47 @@ impl Slots {
             let Some(index) = table.free.pop().or_else(|| table.grow()) else { continue };
             let slot = &mut table.slots[index as usize];
             slot.pick = Some(pick);
-            return Ok(u32::from(slot.use_) << 24 | (index & !15) << 4 | shard << 4 | index & 15);
+            return Ok(u32::from(slot.generation) << 24 | (index & !15) << 4 | shard << 4 | index & 15);
         }
-        let why = format!("{} picks wait to be settled", MOST * SHARDS as usize);
+        let why = format!("too many open picks: {}; report or close each pick", MAX_SLOTS * SHARDS as usize);
         Err(Error::new(Kind::Overloaded, why))
     }
 
-    /// Ends a pick; `None` where its key was used before.
+    /// Removes a pick; `None` if the key is no longer valid.
     pub(crate) fn take(&self, key: u32) -> Option<Pick> {
-        let (shard, index) = place(key);
+        let (shard, index) = location(key);
         let mut table = self.0[shard].0.lock();
-        let slot = table.slots.get_mut(index as usize).filter(|slot| u32::from(slot.use_) == key >> 24)?;
+        let slot =
+            table.slots.get_mut(index as usize).filter(|slot| u32::from(slot.generation) == key >> 24)?;
         let pick = slot.pick.take()?;
-        slot.use_ = slot.use_.wrapping_add(1);
+        slot.generation = slot.generation.wrapping_add(1);
         table.free.push(index);
         Some(pick)
     }
 
-    /// Looks at a pick that is open.
-    pub(crate) fn with<T>(&self, key: u32, look: impl FnOnce(&Pick) -> T) -> Option<T> {
-        let (shard, index) = place(key);
+    /// Passes an open pick to a function; `None` if the key is no longer valid.
+    pub(crate) fn with<T>(&self, key: u32, read: impl FnOnce(&Pick) -> T) -> Option<T> {
+        let (shard, index) = location(key);
         let table = self.0[shard].0.lock();
-        let slot = table.slots.get(index as usize).filter(|slot| u32::from(slot.use_) == key >> 24)?;
-        slot.pick.as_ref().map(look)
+        let slot = table.slots.get(index as usize).filter(|slot| u32::from(slot.generation) == key >> 24)?;
+        slot.pick.as_ref().map(read)
     }
 }
 
 impl Table {
-    /// One slot more, unless there are as many as there may be.
+    /// Adds a slot, unless the table is full.
     #[cold]
     fn grow(&mut self) -> Option<u32> {
         let index = self.slots.len();
-        (index < MOST).then(|| {
-            self.slots.push(Slot { use_: 0, pick: None });
+        (index < MAX_SLOTS).then(|| {
+            self.slots.push(Slot { generation: 0, pick: None });
             index as u32
         })
     }
 }
 
-/// The shard of a key, and the slot in there.
-fn place(key: u32) -> (usize, u32) {
+/// The shard and the index in it that a key stands for.
+fn location(key: u32) -> (usize, u32) {
     let slot = key & 0x00ff_ffff;
     ((slot >> 4 & 15) as usize, slot >> 4 & !15 | slot & 15)
 }

@@ -1,4 +1,4 @@
-//! Staying known. The client owns registrations: an object that Java collects changes nothing.
+//! Registrations. The client owns them: an instance stays registered if Java collects the object.
 
 use std::time::Duration;
 
@@ -8,29 +8,29 @@ use jni::{EnvUnowned, jni_mangle};
 use plumline::{Error, Instance, Kind, Result};
 use plumline_bindings::instance::changed;
 
-use crate::boundary::{ThreadInterrupt, boundary, closing};
+use crate::boundary::{ThreadInterrupt, boundary, close_interruptibly};
 use crate::ffi::Handle;
 use crate::frame::Writer;
 use crate::settings::json;
 
-/// What Java's `NativeRegistration` stands for.
+/// The value behind Java's `NativeRegistration`.
 pub(crate) struct Registration {
     pub(crate) inner: plumline::Registration,
     pub(crate) drain: Duration,
 }
 
-/// An instance that Java wrote as JSON, laid over another.
+/// Applies the fields of an instance as JSON to another instance.
 pub(crate) fn instance(base: Instance, frame: &[u8]) -> Result<Instance> {
-    let text = std::str::from_utf8(frame).map_err(|_| Error::invalid("an instance that is no UTF-8"))?;
+    let text = std::str::from_utf8(frame).map_err(|_| Error::invalid("the instance is not valid UTF-8"))?;
     match json(text)? {
         serde_json::Value::Object(fields) => changed(base, fields),
-        _ => Err(Error::new(Kind::Internal, "an instance that is no object")),
+        _ => Err(Error::new(Kind::Internal, "the instance is not a JSON object")),
     }
 }
 
-/// State, address, what last went wrong, and the instance as JSON.
-#[jni_mangle("io.plumline.NativeRegistration")]
-pub fn look<'local>(
+/// State, address, last error, and the instance as JSON.
+#[jni_mangle("io.plumline.internal.NativeRegistration")]
+pub fn status<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
     registration: Handle<Registration>,
@@ -49,7 +49,7 @@ pub fn look<'local>(
     })
 }
 
-#[jni_mangle("io.plumline.NativeRegistration")]
+#[jni_mangle("io.plumline.internal.NativeRegistration")]
 pub fn wait_for<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -62,7 +62,7 @@ pub fn wait_for<'local>(
     });
 }
 
-#[jni_mangle("io.plumline.NativeRegistration")]
+#[jni_mangle("io.plumline.internal.NativeRegistration")]
 pub fn update<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -75,8 +75,8 @@ pub fn update<'local>(
     });
 }
 
-/// Deregisters, then waits for the drain in nanoseconds; negative: the configured one.
-#[jni_mangle("io.plumline.NativeRegistration")]
+/// Deregisters, then waits for `drain` nanoseconds; a negative value stands for the configured drain time.
+#[jni_mangle("io.plumline.internal.NativeRegistration")]
 pub fn close<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -87,18 +87,18 @@ pub fn close<'local>(
         let Registration { inner, drain: configured } = registration.get();
         let drain = u64::try_from(drain).map_or(*configured, Duration::from_nanos);
         let mut closed = Ok(());
-        closing(Some(drain), |drain, interrupt| {
+        close_interruptibly(Some(drain), |drain, interrupt| {
             closed = inner.with_interrupt(interrupt).close(drain.unwrap_or_default());
         })?;
         match closed {
-            // It is deregistered; the thread's flag tells that the drain was cut short.
+            // The instance is deregistered. An interrupt has ended the drain; the interrupt flag is set.
             Err(error) if error.kind() == Kind::Cancelled => Ok(()),
             closed => closed,
         }
     });
 }
 
-#[jni_mangle("io.plumline.Memory")]
+#[jni_mangle("io.plumline.internal.NativeMemory")]
 pub fn free_registration<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,

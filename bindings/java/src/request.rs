@@ -1,4 +1,4 @@
-//! A request as Java puts it together: method, service, path, then one tag for each thing said.
+//! Decodes requests and queries of Java: method, service and path, then a tag and a value for each setting.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use plumline_bindings::method;
 
 use crate::frame::Reader;
 
-/// Reads a request. Java writes it in `PlumRequest.write`.
+/// Reads a request. Java writes it in `PlumRequest`.
 pub(crate) fn read(frame: &[u8]) -> Result<Request> {
     let mut frame = Reader(frame);
     let (method, service, path) = (method::named(frame.text()?), frame.text()?, frame.text()?);
@@ -26,18 +26,18 @@ pub(crate) fn read(frame: &[u8]) -> Result<Request> {
             10 => request.max_body(frame.u64()?),
             11 => request.version(frame.text()?),
             12 => request.label(frame.text()?, frame.text()?),
-            tag => return Err(Error::new(Kind::Internal, format!("a request with tag {tag}"))),
+            tag => return Err(Error::new(Kind::Internal, format!("unknown tag {tag} in a request"))),
         };
     }
     Ok(request)
 }
 
-/// How many, then each name and value.
+/// A count, then each name and value.
 fn fields<'a>(frame: &mut Reader<'a>) -> Result<Vec<(&'a str, &'a str)>> {
     (0..frame.u32()?).map(|_| Ok((frame.text()?, frame.text()?))).collect()
 }
 
-/// Reads which endpoints are meant. Java writes it in `Query.write`.
+/// Reads a query. Java writes it in `Query`.
 pub(crate) fn query(frame: &[u8]) -> Result<Query> {
     let mut frame = Reader(frame);
     let mut query = Query::new(frame.text()?);
@@ -46,7 +46,7 @@ pub(crate) fn query(frame: &[u8]) -> Result<Query> {
             1 => query.version(frame.text()?),
             2 => query.protocol(frame.text()?),
             3 => query.label(frame.text()?, frame.text()?),
-            tag => return Err(Error::new(Kind::Internal, format!("a query with tag {tag}"))),
+            tag => return Err(Error::new(Kind::Internal, format!("unknown tag {tag} in a query"))),
         };
     }
     Ok(query)

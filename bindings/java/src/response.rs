@@ -1,23 +1,23 @@
-//! An answer on its way to Java: one array, of which Java decodes only what it is asked for.
+//! Encodes a response for Java as one array. Java decodes each part when the program reads it.
 //!
 //! ```text
-//!  status attempts elapsed | where: endpoint trace body | headers | endpoint | trace | body
+//!  status attempts elapsed | offsets: endpoint trace body | headers | endpoint | trace | body
 //! ```
 
 use jni::objects::JByteArray;
 use plumline::{Headers, Response, Result};
 
-use crate::endpoint::Seen;
+use crate::endpoint::EndpointCache;
 use crate::ffi::Java;
 use crate::frame::Writer;
 
-/// Before the headers: u16, u32, u64, and three places of u32.
+/// The length of the part before the headers: u16, u32, u64, and three offsets of u32.
 const HEAD: usize = 26;
 
-/// Writes an answer. Java reads it in `PlumResponse`.
+/// Writes a response. Java reads it in `PlumResponse`.
 pub(crate) fn write<'local>(
     java: &Java<'local>,
-    seen: &Seen,
+    cache: &EndpointCache,
     response: &Response,
 ) -> Result<JByteArray<'local>> {
     let mut out = Writer::with_capacity(1_024);
@@ -25,17 +25,17 @@ pub(crate) fn write<'local>(
     out.0.resize(HEAD, 0);
     headers(&mut out, response.headers());
     let endpoint_at = out.0.len() as u32;
-    seen.with(response.endpoint(), |record| out.0.extend_from_slice(&record.frame));
+    cache.with(response.endpoint(), |record| out.0.extend_from_slice(&record.frame));
     let trace_at = out.0.len() as u32;
     out.trace(response.trace(), Some(response.endpoint()));
     let body_at = out.0.len() as u32;
-    for (n, place) in [endpoint_at, trace_at, body_at].into_iter().enumerate() {
-        out.0[14 + 4 * n..18 + 4 * n].copy_from_slice(&place.to_be_bytes());
+    for (n, offset) in [endpoint_at, trace_at, body_at].into_iter().enumerate() {
+        out.0[14 + 4 * n..18 + 4 * n].copy_from_slice(&offset.to_be_bytes());
     }
     java.array(&[&out.0, response.body()])
 }
 
-/// How many, then each name and value.
+/// A count, then each name and value.
 pub(crate) fn headers(out: &mut Writer, headers: &Headers) {
     out.u32(headers.len() as u32);
     headers.iter().for_each(|(name, value)| {

@@ -1,4 +1,4 @@
-//! A service, or some of its endpoints, bound once: the fast path of many calls and picks.
+//! A handle of a service, or of some of its endpoints: the native functions of `NativeService`.
 
 use std::sync::Arc;
 
@@ -8,36 +8,36 @@ use jni::{EnvUnowned, jni_mangle};
 use plumline::{Pick, ServiceHandle};
 
 use crate::boundary::{ThreadInterrupt, boundary};
-use crate::endpoint::Seen;
+use crate::endpoint::EndpointCache;
 use crate::ffi::Handle;
 use crate::pick::Slots;
 use crate::{request, response};
 
-/// What Java's `NativeService` stands for.
+/// The value behind Java's `NativeService`.
 pub(crate) struct Service {
     handle: ServiceHandle,
-    seen: Arc<Seen>,
+    cache: Arc<EndpointCache>,
     picks: Slots,
 }
 
 impl Service {
-    pub(crate) fn new(handle: ServiceHandle, seen: Arc<Seen>) -> Service {
-        Service { handle, seen, picks: Slots::default() }
+    pub(crate) fn new(handle: ServiceHandle, cache: Arc<EndpointCache>) -> Service {
+        Service { handle, cache, picks: Slots::default() }
     }
 
-    /// Whether the list is stale, the endpoint's number, the pick's key: 1, 31 and 32 bits.
+    /// Picks an endpoint. The result, from the highest bit: 1 bit stale, 31 bits endpoint id, 32 bits key of the pick.
     fn pick(&self) -> plumline::Result<jlong> {
         let pick = match self.handle.try_pick()? {
             Some(pick) => pick,
             None => self.handle.with_interrupt(&ThreadInterrupt).pick()?,
         };
-        let id = self.seen.with(pick.endpoint(), |record| record.id);
+        let id = self.cache.with(pick.endpoint(), |record| record.id);
         let stale = u64::from(pick.is_stale());
         Ok((stale << 63 | u64::from(id) << 32 | u64::from(self.picks.put(pick)?)).cast_signed())
     }
 }
 
-#[jni_mangle("io.plumline.NativeService")]
+#[jni_mangle("io.plumline.internal.NativeService")]
 pub fn call<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -45,33 +45,33 @@ pub fn call<'local>(
     request: JByteArray<'local>,
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
-        let Service { handle, seen, .. } = service.get();
+        let Service { handle, cache, .. } = service.get();
         let request = request::read(&java.bytes(&request)?)?;
-        response::write(java, seen, &handle.with_interrupt(&ThreadInterrupt).call(&request)?)
+        response::write(java, cache, &handle.with_interrupt(&ThreadInterrupt).call(&request)?)
     })
 }
 
-#[jni_mangle("io.plumline.NativeService")]
-pub fn choose<'local>(env: EnvUnowned<'local>, this: JObject<'local>, service: Handle<Service>) -> jlong {
+#[jni_mangle("io.plumline.internal.NativeService")]
+pub fn pick<'local>(env: EnvUnowned<'local>, this: JObject<'local>, service: Handle<Service>) -> jlong {
     boundary(&env, &this, |_| service.get().pick())
 }
 
-#[jni_mangle("io.plumline.NativeService")]
-pub fn chosen<'local>(
+#[jni_mangle("io.plumline.internal.NativeService")]
+pub fn picked_endpoint<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
     service: Handle<Service>,
     key: jint,
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
-        let Service { seen, picks, .. } = service.get();
+        let Service { cache, picks, .. } = service.get();
         let endpoint = picks.with(key.cast_unsigned(), |pick| pick.endpoint().clone());
-        let endpoint = endpoint.ok_or_else(|| plumline::Error::invalid("the pick is settled"))?;
-        seen.with(&endpoint, |record| java.array(&[&record.frame]))
+        let endpoint = endpoint.ok_or_else(|| plumline::Error::invalid("the pick is already settled"))?;
+        cache.with(&endpoint, |record| java.array(&[&record.frame]))
     })
 }
 
-#[jni_mangle("io.plumline.NativeService")]
+#[jni_mangle("io.plumline.internal.NativeService")]
 pub fn settle<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -80,20 +80,20 @@ pub fn settle<'local>(
     outcome: jint,
 ) {
     boundary(&env, &this, |_| {
-        // Told without the lock: a report may do more than count.
+        // Reported after the lock is released, because a report may take longer.
         let pick: Option<Pick> = service.get().picks.take(key.cast_unsigned());
         if let Some(pick) = pick {
             match outcome {
                 1 => pick.success(),
                 2 => pick.failure(),
-                _ => {} // collected without a word: neutral
+                _ => {} // collected without a report: neither
             }
         }
         Ok(())
     });
 }
 
-#[jni_mangle("io.plumline.Memory")]
+#[jni_mangle("io.plumline.internal.NativeMemory")]
 pub fn free_service<'local>(env: EnvUnowned<'local>, this: JObject<'local>, service: Handle<Service>) {
     boundary(&env, &this, |_| {
         service.free();

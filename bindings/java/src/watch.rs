@@ -1,4 +1,4 @@
-//! Changes as they happen.
+//! Watches: the native functions of `NativeWatch`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use jni::sys::jlong;
 use jni::{EnvUnowned, jni_mangle};
 
 use crate::boundary::{ThreadInterrupt, boundary};
-use crate::endpoint::Seen;
+use crate::endpoint::EndpointCache;
 use crate::ffi::Handle;
 use crate::frame::Writer;
 
-/// What Java's `NativeWatch` stands for.
+/// The value behind Java's `NativeWatch`.
 pub(crate) struct Watch {
     pub(crate) inner: plumline::Watch,
-    pub(crate) seen: Arc<Seen>,
+    pub(crate) cache: Arc<EndpointCache>,
 }
 
-/// The next change; null when so many nanoseconds have passed without one. Negative: waits for ever.
-#[jni_mangle("io.plumline.NativeWatch")]
+/// Waits for the next change; null if there is none within `timeout` nanoseconds. A negative timeout never ends.
+#[jni_mangle("io.plumline.internal.NativeWatch")]
 pub fn next<'local>(
     env: EnvUnowned<'local>,
     this: JObject<'local>,
@@ -27,7 +27,7 @@ pub fn next<'local>(
     timeout: jlong,
 ) -> JByteArray<'local> {
     boundary(&env, &this, |java| {
-        let Watch { inner, seen } = watch.get();
+        let Watch { inner, cache } = watch.get();
         let timeout = u64::try_from(timeout).ok().map(Duration::from_nanos);
         let Some(change) = inner.with_interrupt(&ThreadInterrupt).next_within(timeout)? else {
             return Ok(JByteArray::default());
@@ -35,13 +35,13 @@ pub fn next<'local>(
         let mut out = Writer::with_capacity(1_024);
         out.text(&change.service).text(change.kind.name());
         for list in [&change.added, &change.updated, &change.removed, &change.endpoints] {
-            seen.list(&mut out, list);
+            cache.list(&mut out, list);
         }
         java.array(&[&out.0])
     })
 }
 
-#[jni_mangle("io.plumline.NativeWatch")]
+#[jni_mangle("io.plumline.internal.NativeWatch")]
 pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Handle<Watch>) {
     boundary(&env, &this, |_| {
         watch.get().inner.close();
@@ -49,7 +49,7 @@ pub fn close<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Hand
     });
 }
 
-#[jni_mangle("io.plumline.Memory")]
+#[jni_mangle("io.plumline.internal.NativeMemory")]
 pub fn free_watch<'local>(env: EnvUnowned<'local>, this: JObject<'local>, watch: Handle<Watch>) {
     boundary(&env, &this, |_| {
         watch.free();

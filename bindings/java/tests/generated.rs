@@ -1,4 +1,4 @@
-//! What is generated for Java from the core: `UPDATE=1 cargo test -p plumline-java` writes it anew.
+//! Checks the Java sources that follow from the core. `UPDATE=1 cargo test -p plumline-java` generates `PlumConfig.java`.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -8,6 +8,8 @@ use serde_json::{Map, Value};
 
 const HEAD: &str = "package io.plumline;
 
+import io.plumline.internal.Durations;
+import io.plumline.internal.Json;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -19,7 +21,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a client can be told. Generated from the core's schema; every setting has a default there.
+ * The configuration of a client. Each setting is optional. Generated from the schema of the core.
  *
  * <pre>{@code
  * new PlumConfig()
@@ -28,33 +30,33 @@ import org.jspecify.annotations.Nullable;
  *         .service(\"orders\", orders -> orders.retry(retry -> retry.attempts(5)))
  * }</pre>
  *
- * <p>It is filled by one thread, and read when a client is made or configured with it.
+ * <p>Not thread-safe. A client reads it when it is created or configured.
  */
 public final class PlumConfig {
     private final Map<String, Object> values = new LinkedHashMap<>();
 
-    /** Everything as the environment says, or by default. */
+    /** Creates a configuration without settings: the environment and the defaults apply. */
     public PlumConfig() {}
 
     /**
-     * Settings from JSON, as every language reads them. What is wrong with them is said when a client is made.
+     * Reads settings from JSON, with the keys that every language uses. Creating a client validates them.
      *
-     * @param json an object
+     * @param json a JSON object
      * @return the settings
-     * @throws PlumInvalidArgumentException for what is no JSON object
+     * @throws PlumInvalidArgumentException if the text is not a JSON object
      */
     public static PlumConfig fromJson(String json) {
         Object read = Json.read(Objects.requireNonNull(json, \"json\"));
         if (!(read instanceof Map)) {
-            throw new PlumInvalidArgumentException(\"the configuration is no JSON object\");
+            throw new PlumInvalidArgumentException(\"the configuration is not a JSON object\");
         }
         PlumConfig config = new PlumConfig();
-        config.values.putAll(Stats.object(read));
+        config.values.putAll(Json.asObject(read));
         return config;
     }
 
     /**
-     * The settings that were made, as every language reads them.
+     * The settings as JSON, with the keys that every language uses.
      *
      * @return compact JSON
      */
@@ -67,7 +69,7 @@ public final class PlumConfig {
     }
 
     /**
-     * Which registries to ask.
+     * Sets the registries.
      *
      * @param addresses their addresses
      * @return this
@@ -78,26 +80,26 @@ public final class PlumConfig {
     }
 
     /**
-     * Settings of one service's calls.
+     * Sets the settings of one service.
      *
-     * @param service its name
-     * @param settings makes them
+     * @param service the name of the service
+     * @param settings sets them
      * @return this
      */
     public PlumConfig service(String service, Consumer<Settings> settings) {
-        Map<String, Object> services = within(values, \"services\");
-        settings.accept(new Settings(within(services, Objects.requireNonNull(service, \"service\"))));
+        Map<String, Object> services = section(values, \"services\");
+        settings.accept(new Settings(section(services, Objects.requireNonNull(service, \"service\"))));
         return this;
     }
 
-    /** The section of that name, made if need be. */
-    private static Map<String, Object> within(Map<String, Object> values, String name) {
-        Object known = values.get(name);
-        if (!(known instanceof Map)) {
-            known = new LinkedHashMap<String, Object>();
-            values.put(name, known);
+    /** Returns the section of that name, or creates it. */
+    private static Map<String, Object> section(Map<String, Object> values, String name) {
+        Object section = values.get(name);
+        if (!(section instanceof Map)) {
+            section = new LinkedHashMap<String, Object>();
+            values.put(name, section);
         }
-        return Stats.object(known);
+        return Json.asObject(section);
     }
 
     @Override
@@ -154,7 +156,7 @@ fn plum_config() -> String {
         match key.as_str() {
             "services" => {}
             "registry" => {
-                let about = "Which registries to ask, and how.";
+                let about = "Registries and their settings.";
                 out += &section_setter("PlumConfig", "    ", key, "Registry", about);
             }
             _ => out += &setter("PlumConfig", "    ", key, value, definitions),
@@ -188,7 +190,7 @@ fn choice(name: &str, body: &Value, words: &[Value]) -> String {
         let constant = word["const"].as_str().unwrap().to_uppercase();
         writeln!(out, "        /** {} */\n        {constant}{end}", text(word)).unwrap();
     }
-    out + "\n        String word() {\n            return name().toLowerCase(Locale.ROOT);\n        }\n    }\n"
+    out + "\n        String value() {\n            return name().toLowerCase(Locale.ROOT);\n        }\n    }\n"
 }
 
 fn setter(of: &str, indent: &str, key: &str, value: &Value, definitions: &Map<String, Value>) -> String {
@@ -209,8 +211,8 @@ fn setter(of: &str, indent: &str, key: &str, value: &Value, definitions: &Map<St
 fn section_setter(of: &str, indent: &str, key: &str, class: &str, about: &str) -> String {
     let name = camel(key);
     format!(
-        "\n{indent}/**\n{}{indent} *\n{indent} * @param {name} makes the settings\n{indent} * @return this\n{indent} */\n\
-         {indent}public {of} {name}(Consumer<{class}> {name}) {{\n{indent}    {name}.accept(new {class}(within(values, \
+        "\n{indent}/**\n{}{indent} *\n{indent} * @param {name} sets the settings of the section\n{indent} * @return this\n{indent} */\n\
+         {indent}public {of} {name}(Consumer<{class}> {name}) {{\n{indent}    {name}.accept(new {class}(section(values, \
          \"{key}\")));\n{indent}    return this;\n{indent}}}\n",
         wrapped(about, indent)
     )
@@ -218,7 +220,7 @@ fn section_setter(of: &str, indent: &str, key: &str, class: &str, about: &str) -
 
 enum Java {
     Section(String),
-    /// A type, and how its value is written: `$` is its name, `#` its key.
+    /// A type, and the expression that converts its value: `$` stands for the name, `#` for the key.
     Value(&'static str, &'static str),
 }
 
@@ -226,10 +228,10 @@ fn java_type(key: &str, value: &Value, definitions: &Map<String, Value>) -> Java
     if let Some(reference) = value["$ref"].as_str() {
         let name = reference.trim_start_matches("#/$defs/");
         return match name {
-            "Duration" => Java::Value("Duration", "Times.text(\"#\", $)"),
-            "Strategy" => Java::Value("Strategy", "$.word()"),
-            "BackoffKind" => Java::Value("BackoffKind", "$.word()"),
-            "RegistryMode" => Java::Value("RegistryMode", "$.word()"),
+            "Duration" => Java::Value("Duration", "Durations.text(\"#\", $)"),
+            "Strategy" => Java::Value("Strategy", "$.value()"),
+            "BackoffKind" => Java::Value("BackoffKind", "$.value()"),
+            "RegistryMode" => Java::Value("RegistryMode", "$.value()"),
             _ => {
                 assert!(definitions[name]["properties"].is_object(), "no Java type for {name}");
                 Java::Section(class(name).to_owned())
@@ -277,7 +279,7 @@ fn upper(name: &str) -> String {
     upper
 }
 
-/// A description as Javadoc: code in backticks, what HTML would read escaped.
+/// Converts a description to Javadoc: backticks to `{@code …}`, HTML characters escaped.
 fn text(value: &Value) -> String {
     let description = value["description"].as_str().unwrap_or_default();
     let parts = description.split('`').enumerate().map(|(n, part)| match n % 2 {

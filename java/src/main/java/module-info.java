@@ -1,4 +1,4 @@
-/** Finds services, calls them, survives what fails, and keeps this program registered. */
+/** Finds services, calls them with retries and failover, and keeps this program registered. */
 module io.plumline {
     requires static org.jspecify;
     requires static org.junit.jupiter.api;

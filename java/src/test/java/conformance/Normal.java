@@ -4,12 +4,12 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 
 import io.plumline.Change;
 import io.plumline.Endpoint;
+import io.plumline.EndpointExplanation;
 import io.plumline.Explanation;
 import io.plumline.PlumException;
 import io.plumline.PlumResponse;
 import io.plumline.Registration;
 import io.plumline.TraceStep;
-import io.plumline.Verdict;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -101,7 +101,7 @@ final class Normal {
     static Map<String, Object> change(Change change) {
         return map(
                 "service", change.service(),
-                "kind", change.kind().word(),
+                "kind", change.kind().value(),
                 "added", endpoints(change.added()),
                 "updated", endpoints(change.updated()),
                 "removed", endpoints(change.removed()),
@@ -110,7 +110,7 @@ final class Normal {
 
     static Map<String, Object> registration(Registration registration) {
         return map(
-                "state", registration.state().word(),
+                "state", registration.state().value(),
                 "address", registration.address(),
                 "service", registration.service(),
                 "instance_id", registration.instanceId(),
@@ -118,23 +118,23 @@ final class Normal {
     }
 
     static Map<String, Object> explanation(Explanation explanation) {
-        List<Object> verdicts = new ArrayList<>();
-        for (Verdict verdict : explanation.endpoints()) {
-            verdicts.add(map(
-                    "address", verdict.address(),
-                    "endpoint", endpoint(verdict.endpoint()),
-                    "usable", verdict.usable(),
-                    "reasons", verdict.reasons(),
-                    "ewma_ms", verdict.ewmaMs().isPresent() ? verdict.ewmaMs().getAsDouble() : null,
-                    "success", verdict.success(),
-                    "in_flight", verdict.inFlight(),
-                    "weight", verdict.weight()));
+        List<Object> endpoints = new ArrayList<>();
+        for (EndpointExplanation each : explanation.endpoints()) {
+            endpoints.add(map(
+                    "address", each.address(),
+                    "endpoint", endpoint(each.endpoint()),
+                    "usable", each.usable(),
+                    "reasons", each.reasons(),
+                    "ewma_ms", each.ewmaMs().isPresent() ? each.ewmaMs().getAsDouble() : null,
+                    "success", each.success(),
+                    "in_flight", each.inFlight(),
+                    "weight", each.weight()));
         }
         return map(
                 "query", explanation.query(),
                 "summary", explanation.summary(),
                 "usable", explanation.usable(),
                 "source", explanation.source(),
-                "endpoints", verdicts);
+                "endpoints", endpoints);
     }
 }

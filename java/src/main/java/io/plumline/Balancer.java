@@ -2,20 +2,20 @@ package io.plumline;
 
 import java.util.List;
 
-/** A way of one's own to choose among endpoints. Called on the caller's thread. */
+/** A custom load-balancing strategy. Runs on the caller's thread. */
 @FunctionalInterface
 public interface Balancer {
-    /** What {@link #choose} returns where it wants none of them. */
+    /** Returned by {@link #choose} to choose no endpoint. */
     int NONE = -1;
 
     /**
      * Chooses an endpoint.
      *
-     * @param endpoints those that may be chosen; never empty
-     * @param choice what the choice may depend on beside them
-     * @return an index into the endpoints; {@link #NONE} and any other number end the call with a
-     *     {@link PlumInvalidArgumentException} that says so
-     * @throws Exception ends the call with a {@link PlumCancelledException} that has it as its cause
+     * @param endpoints the candidates; never empty
+     * @param choice current figures of the candidates
+     * @return an index into {@code endpoints}; {@link #NONE} or an index out of range ends the call with a
+     *     {@link PlumInvalidArgumentException}
+     * @throws Exception ends the call with a {@link PlumCancelledException} that has the exception as its cause
      */
     int choose(List<Endpoint> endpoints, Choice choice) throws Exception;
 }

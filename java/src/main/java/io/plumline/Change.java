@@ -1,34 +1,39 @@
 package io.plumline;
 
+import io.plumline.internal.EndpointCache;
+import io.plumline.internal.FrameReader;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/** One step of a watch: what happened, and the full list after it. Immutable; equal when all of its parts are. */
+/**
+ * A change that a watch delivers: what happened, and the full endpoint list after it. Immutable; changes are equal if all
+ * their parts are equal.
+ */
 public final class Change {
-    /** What a watch tells. */
+    /** What happened. */
     public enum Kind {
-        /** The present state; always the first. */
+        /** The present endpoints; always the first change. */
         SNAPSHOT,
-        /** Endpoints came, went or changed. */
+        /** Endpoints were added, removed or updated. */
         CHANGED,
-        /** The registry stopped answering; the list stays as it was. */
+        /** The registry stopped responding; the endpoint list stays as it was. */
         REGISTRY_DOWN,
-        /** The registry answers again. */
+        /** The registry responds again. */
         REGISTRY_UP;
 
         /**
-         * Its name, the same in every language.
+         * The value used in every language.
          *
-         * @return the name, such as {@code registry_down}
+         * @return the value, such as {@code registry_down}
          */
-        public String word() {
+        public String value() {
             return name().toLowerCase(Locale.ROOT);
         }
 
-        static Kind of(String word) {
-            return valueOf(word.toUpperCase(Locale.ROOT));
+        private static Kind of(String value) {
+            return valueOf(value.toUpperCase(Locale.ROOT));
         }
     }
 
@@ -40,14 +45,14 @@ public final class Change {
     private final List<Endpoint> endpoints;
 
     /**
-     * For tests of one's own code.
+     * Creates a change, for tests.
      *
-     * @param service the service it concerns
+     * @param service the service
      * @param kind what happened
-     * @param added endpoints that were not there before
-     * @param updated endpoints whose record is another one now
-     * @param removed endpoints that are gone
-     * @param endpoints every endpoint there is now
+     * @param added new endpoints
+     * @param updated endpoints with changed data
+     * @param removed removed endpoints
+     * @param endpoints all endpoints after the change
      */
     public Change(
             String service,
@@ -67,14 +72,14 @@ public final class Change {
     static Change read(FrameReader frame) {
         String service = frame.text();
         Kind kind = Kind.of(frame.text());
-        List<Endpoint> added = KnownEndpoints.readAll(frame);
-        List<Endpoint> updated = KnownEndpoints.readAll(frame);
-        List<Endpoint> removed = KnownEndpoints.readAll(frame);
-        return new Change(service, kind, added, updated, removed, KnownEndpoints.readAll(frame));
+        List<Endpoint> added = EndpointCache.readList(frame);
+        List<Endpoint> updated = EndpointCache.readList(frame);
+        List<Endpoint> removed = EndpointCache.readList(frame);
+        return new Change(service, kind, added, updated, removed, EndpointCache.readList(frame));
     }
 
     /**
-     * The service it concerns.
+     * The service.
      *
      * @return its name
      */
@@ -92,7 +97,7 @@ public final class Change {
     }
 
     /**
-     * Endpoints that were not there before.
+     * New endpoints.
      *
      * @return the endpoints
      */
@@ -101,7 +106,7 @@ public final class Change {
     }
 
     /**
-     * Endpoints whose record is another one now.
+     * Endpoints with changed data.
      *
      * @return the endpoints
      */
@@ -110,7 +115,7 @@ public final class Change {
     }
 
     /**
-     * Endpoints that are gone.
+     * Removed endpoints.
      *
      * @return the endpoints
      */
@@ -119,7 +124,7 @@ public final class Change {
     }
 
     /**
-     * Every endpoint there is now.
+     * All endpoints after the change.
      *
      * @return the endpoints
      */
@@ -148,7 +153,7 @@ public final class Change {
 
     @Override
     public String toString() {
-        return "Change[" + kind.word() + " of " + service + ": " + endpoints.size() + " endpoints, " + added.size()
+        return "Change[" + kind.value() + " of " + service + ": " + endpoints.size() + " endpoints, " + added.size()
                 + " added, " + updated.size() + " updated, " + removed.size() + " removed]";
     }
 }

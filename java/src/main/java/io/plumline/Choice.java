@@ -3,7 +3,7 @@ package io.plumline;
 import java.time.Duration;
 import java.util.Optional;
 
-/** What a choice may depend on beside the endpoints: figures, by the endpoint's index. */
+/** Current figures of the endpoints that a {@link Balancer} chooses from, by index in its list. */
 public final class Choice {
     private final int[] inFlight;
     private final long[] latency;
@@ -18,28 +18,28 @@ public final class Choice {
     /**
      * Calls and picks that have not ended yet.
      *
-     * @param index which endpoint
-     * @return how many
+     * @param index index of the endpoint
+     * @return their number
      */
     public int inFlight(int index) {
         return inFlight[index];
     }
 
     /**
-     * What a use takes (a moving average).
+     * Moving average of the latency.
      *
-     * @param index which endpoint
-     * @return the time; empty until a use has ended
+     * @param index index of the endpoint
+     * @return the latency; empty before the first result
      */
     public Optional<Duration> latency(int index) {
         return latency[index] < 0 ? Optional.empty() : Optional.of(Duration.ofNanos(latency[index]));
     }
 
     /**
-     * Whether this call has asked it already.
+     * Whether this call has already tried the endpoint.
      *
-     * @param index which endpoint
-     * @return whether it has
+     * @param index index of the endpoint
+     * @return true if an earlier attempt went to it
      */
     public boolean tried(int index) {
         return tried[index];

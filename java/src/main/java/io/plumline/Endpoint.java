@@ -1,5 +1,7 @@
 package io.plumline;
 
+import io.plumline.internal.FrameReader;
+import io.plumline.internal.FrameWriter;
 import java.net.InetAddress;
 import java.net.UnknownHostException;
 import java.util.Collections;
@@ -11,9 +13,9 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One address of one instance of a service. Immutable; equal when all of its parts are.
+ * One address of one instance of a service. Immutable; endpoints are equal if all their fields are equal.
  *
- * <p>{@link #of} and the methods named {@code with…} make one for tests, or for {@link PlumClient#publish}.
+ * <p>{@link #of} and the {@code with…} methods create endpoints for tests and for {@link PlumClient#publish}.
  */
 public final class Endpoint {
     private static final Pattern IPV4 = Pattern.compile("[0-9]{1,3}(\\.[0-9]{1,3}){3}");
@@ -34,8 +36,8 @@ public final class Endpoint {
     private final String source;
     private final String generation;
 
-    /** Parts on their way into an endpoint. */
-    private static final class Parts {
+    /** The fields of a new endpoint. */
+    private static final class Fields {
         String service = "";
         String instanceId = "";
         String nodeId = "";
@@ -53,62 +55,62 @@ public final class Endpoint {
         String generation = "";
     }
 
-    private Endpoint(Parts parts) {
-        service = parts.service;
-        instanceId = parts.instanceId;
-        nodeId = parts.nodeId;
-        host = parts.host;
-        ip = parts.ip;
-        port = parts.port;
-        protocol = parts.protocol;
-        version = parts.version;
-        labels = parts.labels;
-        weight = parts.weight;
-        zone = parts.zone;
-        healthy = parts.healthy;
-        lastSeen = parts.lastSeen;
-        source = parts.source;
-        generation = parts.generation;
+    private Endpoint(Fields fields) {
+        service = fields.service;
+        instanceId = fields.instanceId;
+        nodeId = fields.nodeId;
+        host = fields.host;
+        ip = fields.ip;
+        port = fields.port;
+        protocol = fields.protocol;
+        version = fields.version;
+        labels = fields.labels;
+        weight = fields.weight;
+        zone = fields.zone;
+        healthy = fields.healthy;
+        lastSeen = fields.lastSeen;
+        source = fields.source;
+        generation = fields.generation;
     }
 
     /**
-     * A healthy {@code http} endpoint of weight 1.
+     * Creates a healthy endpoint with protocol {@code http} and weight 1.
      *
-     * @param service the service it belongs to
-     * @param ip where it is: an IP address, no name
+     * @param service the service
+     * @param ip the IP address; a host name is not valid
      * @param port the port, 0 to 65535
      * @return the endpoint
-     * @throws PlumInvalidArgumentException for what is no address or no port
+     * @throws PlumInvalidArgumentException if {@code ip} or {@code port} is invalid
      */
     public static Endpoint of(String service, String ip, int port) {
-        Parts parts = new Parts();
-        parts.service = Objects.requireNonNull(service, "service");
-        parts.host = checkIp(Objects.requireNonNull(ip, "ip"));
-        parts.ip = ip;
+        Fields fields = new Fields();
+        fields.service = Objects.requireNonNull(service, "service");
+        fields.host = checkIp(Objects.requireNonNull(ip, "ip"));
+        fields.ip = ip;
         if (port < 0 || port > 65_535) {
             throw new PlumInvalidArgumentException("port is " + port + "; it must be from 0 to 65535");
         }
-        parts.port = port;
-        parts.instanceId = service + "-" + ip + "-" + port;
-        return new Endpoint(parts);
+        fields.port = port;
+        fields.instanceId = service + "-" + ip + "-" + port;
+        return new Endpoint(fields);
     }
 
     private static String checkIp(String ip) {
         try {
-            // Neither of the two is ever looked up.
+            // getByName does not query DNS for such text.
             if (ip.indexOf(':') >= 0 && ip.indexOf('[') < 0 || IPV4.matcher(ip).matches()) {
                 InetAddress.getByName(ip);
                 return ip;
             }
         } catch (UnknownHostException error) {
-            // told below
+            // reported below
         }
         throw new PlumInvalidArgumentException(
-                "\"" + ip + "\" is no IP address; a name goes into withHost(), beside its address");
+                "\"" + ip + "\" is not an IP address; set a host name with withHost()");
     }
 
     /**
-     * The service it belongs to.
+     * The service.
      *
      * @return its name
      */
@@ -117,25 +119,25 @@ public final class Endpoint {
     }
 
     /**
-     * The instance that registered it.
+     * The id of the instance.
      *
-     * @return its id
+     * @return the id
      */
     public String instanceId() {
         return instanceId;
     }
 
     /**
-     * The machine it runs on, as the registry calls it.
+     * The id of the node that the instance runs on, as the registry names it.
      *
-     * @return its id; empty where there is none
+     * @return the id; empty if unknown
      */
     public String nodeId() {
         return nodeId;
     }
 
     /**
-     * The name or address it was registered under; Host header and TLS name come from here.
+     * The registered host name or address. The Host header and the TLS server name are taken from it.
      *
      * @return the host
      */
@@ -144,7 +146,7 @@ public final class Endpoint {
     }
 
     /**
-     * Where it is reached: the host resolved, or the host itself where that is an address.
+     * The IP address of the host.
      *
      * @return the IP address
      */
@@ -162,7 +164,7 @@ public final class Endpoint {
     }
 
     /**
-     * Its protocol: {@code http}, {@code https}, {@code grpc}, {@code tcp}, …
+     * The protocol: {@code http}, {@code https}, {@code grpc}, {@code tcp}, …
      *
      * @return the protocol
      */
@@ -171,16 +173,16 @@ public final class Endpoint {
     }
 
     /**
-     * The version it was registered with.
+     * The version.
      *
-     * @return the version; empty where there is none
+     * @return the version; empty if there is none
      */
     public String version() {
         return version;
     }
 
     /**
-     * Its labels.
+     * The labels.
      *
      * @return the labels, sorted by name
      */
@@ -189,185 +191,185 @@ public final class Endpoint {
     }
 
     /**
-     * Its share of the traffic against the others'; 0 gets none.
+     * The weight: its share of the traffic relative to other endpoints. With weight 0 it receives no traffic.
      *
-     * @return the weight; 1 unless it was said otherwise
+     * @return the weight; 1 by default
      */
     public int weight() {
         return weight;
     }
 
     /**
-     * The zone it runs in.
+     * The zone.
      *
-     * @return the zone; empty where there is none
+     * @return the zone; empty if unknown
      */
     public String zone() {
         return zone;
     }
 
     /**
-     * What the registry says of its health.
+     * Whether the registry reports the endpoint as healthy.
      *
-     * @return whether it is healthy
+     * @return true if it is healthy
      */
     public boolean healthy() {
         return healthy;
     }
 
     /**
-     * When the registry last heard of it, by the registry's clock.
+     * When the registry last received a heartbeat of the instance, by the clock of the registry.
      *
-     * @return unix seconds; 0 if the registry does not say
+     * @return Unix time in seconds; 0 if the registry does not report it
      */
     public long lastSeen() {
         return lastSeen;
     }
 
     /**
-     * The address of the registry that told of it, without secrets.
+     * The address of the registry that lists the endpoint, without secrets.
      *
-     * @return the address; empty where there is none
+     * @return the address; empty if it is from no registry
      */
     public String source() {
         return source;
     }
 
     /**
-     * Random per registration, where the registry carries one: another one means the program was started anew.
+     * A random value of each registration. It changes when the program restarts.
      *
-     * @return the generation; empty where there is none
+     * @return the generation; empty if the registry does not support it
      */
     public String generation() {
         return generation;
     }
 
     /**
-     * Where it is reached.
+     * IP address and port.
      *
-     * @return {@code ip:port}, an IPv6 address in brackets
+     * @return {@code ip:port}, with an IPv6 address in brackets
      */
     public String address() {
         return (ip.indexOf(':') < 0 ? ip : "[" + ip + "]") + ":" + port;
     }
 
     /**
-     * The same endpoint, registered under a name.
+     * Returns a copy with another host name.
      *
-     * @param host the name
-     * @return a copy
+     * @param host the host name
+     * @return the copy
      */
     public Endpoint withHost(String host) {
-        Parts parts = parts();
-        parts.host = Objects.requireNonNull(host, "host");
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.host = Objects.requireNonNull(host, "host");
+        return new Endpoint(fields);
     }
 
     /**
-     * The same endpoint with another protocol.
+     * Returns a copy with another protocol.
      *
      * @param protocol the protocol
-     * @return a copy
+     * @return the copy
      */
     public Endpoint withProtocol(String protocol) {
-        Parts parts = parts();
-        parts.protocol = Objects.requireNonNull(protocol, "protocol");
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.protocol = Objects.requireNonNull(protocol, "protocol");
+        return new Endpoint(fields);
     }
 
     /**
-     * The same endpoint with another version.
+     * Returns a copy with another version.
      *
      * @param version the version
-     * @return a copy
+     * @return the copy
      */
     public Endpoint withVersion(String version) {
-        Parts parts = parts();
-        parts.version = Objects.requireNonNull(version, "version");
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.version = Objects.requireNonNull(version, "version");
+        return new Endpoint(fields);
     }
 
     /**
-     * The same endpoint with these labels.
+     * Returns a copy with these labels and no others.
      *
      * @param labels the labels
-     * @return a copy
+     * @return the copy
      */
     public Endpoint withLabels(Map<String, String> labels) {
-        Parts parts = parts();
-        parts.labels = sorted(Objects.requireNonNull(labels, "labels"));
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.labels = sorted(Objects.requireNonNull(labels, "labels"));
+        return new Endpoint(fields);
     }
 
     /**
-     * The same endpoint with another weight.
+     * Returns a copy with another weight.
      *
-     * @param weight the weight, from 0 on
-     * @return a copy
+     * @param weight the weight, 0 or more
+     * @return the copy
      */
     public Endpoint withWeight(int weight) {
         if (weight < 0) {
-            throw new PlumInvalidArgumentException("weight is " + weight + "; it must be from 0 on");
+            throw new PlumInvalidArgumentException("weight is " + weight + "; it must not be negative");
         }
-        Parts parts = parts();
-        parts.weight = weight;
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.weight = weight;
+        return new Endpoint(fields);
     }
 
     /**
-     * The same endpoint in another zone.
+     * Returns a copy with another zone.
      *
      * @param zone the zone
-     * @return a copy
+     * @return the copy
      */
     public Endpoint withZone(String zone) {
-        Parts parts = parts();
-        parts.zone = Objects.requireNonNull(zone, "zone");
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.zone = Objects.requireNonNull(zone, "zone");
+        return new Endpoint(fields);
     }
 
     /**
-     * The same endpoint with another word of its health.
+     * Returns a copy that is healthy or not.
      *
      * @param healthy whether it is healthy
-     * @return a copy
+     * @return the copy
      */
     public Endpoint withHealthy(boolean healthy) {
-        Parts parts = parts();
-        parts.healthy = healthy;
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.healthy = healthy;
+        return new Endpoint(fields);
     }
 
     /**
-     * The same endpoint, registered by another instance.
+     * Returns a copy with another instance id.
      *
-     * @param instanceId the instance's id
-     * @return a copy
+     * @param instanceId the id
+     * @return the copy
      */
     public Endpoint withInstanceId(String instanceId) {
-        Parts parts = parts();
-        parts.instanceId = Objects.requireNonNull(instanceId, "instanceId");
-        return new Endpoint(parts);
+        Fields fields = fields();
+        fields.instanceId = Objects.requireNonNull(instanceId, "instanceId");
+        return new Endpoint(fields);
     }
 
-    private Parts parts() {
-        Parts parts = new Parts();
-        parts.service = service;
-        parts.instanceId = instanceId;
-        parts.nodeId = nodeId;
-        parts.host = host;
-        parts.ip = ip;
-        parts.port = port;
-        parts.protocol = protocol;
-        parts.version = version;
-        parts.labels = labels;
-        parts.weight = weight;
-        parts.zone = zone;
-        parts.healthy = healthy;
-        parts.lastSeen = lastSeen;
-        parts.source = source;
-        parts.generation = generation;
-        return parts;
+    private Fields fields() {
+        Fields fields = new Fields();
+        fields.service = service;
+        fields.instanceId = instanceId;
+        fields.nodeId = nodeId;
+        fields.host = host;
+        fields.ip = ip;
+        fields.port = port;
+        fields.protocol = protocol;
+        fields.version = version;
+        fields.labels = labels;
+        fields.weight = weight;
+        fields.zone = zone;
+        fields.healthy = healthy;
+        fields.lastSeen = lastSeen;
+        fields.source = source;
+        fields.generation = generation;
+        return fields;
     }
 
     private static Map<String, String> sorted(Map<String, String> labels) {
@@ -376,30 +378,30 @@ public final class Endpoint {
     }
 
     static Endpoint read(FrameReader frame) {
-        Parts parts = new Parts();
-        parts.service = frame.text();
-        parts.instanceId = frame.text();
-        parts.nodeId = frame.text();
-        parts.host = frame.text();
-        parts.ip = frame.text();
-        parts.port = frame.u16();
-        parts.protocol = frame.text();
-        parts.version = frame.text();
+        Fields fields = new Fields();
+        fields.service = frame.text();
+        fields.instanceId = frame.text();
+        fields.nodeId = frame.text();
+        fields.host = frame.text();
+        fields.ip = frame.text();
+        fields.port = frame.u16();
+        fields.protocol = frame.text();
+        fields.version = frame.text();
         int count = frame.u32();
         if (count > 0) {
             Map<String, String> labels = new TreeMap<>();
             for (int n = 0; n < count; n++) {
                 labels.put(frame.text(), frame.text());
             }
-            parts.labels = Collections.unmodifiableMap(labels);
+            fields.labels = Collections.unmodifiableMap(labels);
         }
-        parts.weight = frame.count();
-        parts.zone = frame.text();
-        parts.healthy = frame.u8() != 0;
-        parts.lastSeen = frame.u64();
-        parts.source = frame.text();
-        parts.generation = frame.text();
-        return new Endpoint(parts);
+        fields.weight = frame.count();
+        fields.zone = frame.text();
+        fields.healthy = frame.u8() != 0;
+        fields.lastSeen = frame.u64();
+        fields.source = frame.text();
+        fields.generation = frame.text();
+        return new Endpoint(fields);
     }
 
     void write(FrameWriter frame) {
@@ -411,8 +413,8 @@ public final class Endpoint {
         frame.u64(lastSeen).text("source", source).text("generation", generation);
     }
 
-    /** As the core's own record. */
-    Map<String, Object> toMap() {
+    /** The record that the core reads as JSON. */
+    Map<String, Object> toRecord() {
         Map<String, Object> map = new LinkedHashMap<>();
         map.put("service", service);
         map.put("instance_id", instanceId);

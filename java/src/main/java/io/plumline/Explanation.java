@@ -1,17 +1,18 @@
 package io.plumline;
 
+import io.plumline.internal.FrameReader;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 
-/** What a client knows of a service, and what it would do with it. {@link #toString} is a table. */
+/** What a client knows about a service, and which endpoints it would call. {@link #toString} returns a table. */
 public final class Explanation {
     private final String query;
     private final String summary;
     private final int usable;
     private final String source;
     private final String table;
-    private final List<Verdict> endpoints;
+    private final List<EndpointExplanation> endpoints;
 
     Explanation(FrameReader frame) {
         query = frame.text();
@@ -20,15 +21,15 @@ public final class Explanation {
         source = frame.text();
         table = frame.text();
         int count = frame.u32();
-        List<Verdict> verdicts = new ArrayList<>(count);
+        List<EndpointExplanation> each = new ArrayList<>(count);
         for (int n = 0; n < count; n++) {
-            verdicts.add(new Verdict(frame));
+            each.add(new EndpointExplanation(frame));
         }
-        endpoints = Collections.unmodifiableList(verdicts);
+        endpoints = Collections.unmodifiableList(each);
     }
 
     /**
-     * What was asked.
+     * The query that is explained.
      *
      * @return the query as text
      */
@@ -37,7 +38,7 @@ public final class Explanation {
     }
 
     /**
-     * How many endpoints are usable and where the list is from; or why there is none.
+     * How many endpoints are usable and which registry the list is from, or why there is no endpoint.
      *
      * @return one line
      */
@@ -48,14 +49,14 @@ public final class Explanation {
     /**
      * How many endpoints would be called.
      *
-     * @return how many
+     * @return the number of endpoints
      */
     public int usable() {
         return usable;
     }
 
     /**
-     * Where the list is from and how old it is.
+     * Which registry the list is from, and its age.
      *
      * @return one line
      */
@@ -64,11 +65,11 @@ public final class Explanation {
     }
 
     /**
-     * Every endpoint known, usable or not.
+     * Every known endpoint, usable or not.
      *
-     * @return what is thought of each
+     * @return an explanation for each
      */
-    public List<Verdict> endpoints() {
+    public List<EndpointExplanation> endpoints() {
         return endpoints;
     }
 

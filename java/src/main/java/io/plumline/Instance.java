@@ -1,5 +1,7 @@
 package io.plumline;
 
+import io.plumline.internal.Durations;
+import io.plumline.internal.Json;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -11,12 +13,12 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a program registers: itself. Immutable: every setter returns another one.
+ * An instance of a service that a program registers, usually itself. Immutable: each setter returns a new instance.
  *
  * <pre>{@code plum.register(Instance.of("orders", 8080).version("v2").label("env", "production"))}</pre>
  */
 public final class Instance {
-    /** By the core's own names; what is absent is as the core has it. */
+    /** By the names of the core. A missing field has the default value of the core. */
     private final Map<String, Object> fields;
 
     private Instance(Map<String, Object> fields) {
@@ -24,10 +26,10 @@ public final class Instance {
     }
 
     /**
-     * A healthy {@code http} instance of weight 1.
+     * Creates a healthy instance with protocol {@code http} and weight 1.
      *
-     * @param service the service it offers
-     * @param port the port others reach it at
+     * @param service the service
+     * @param port the port under which other programs reach it
      * @return the instance
      */
     public static Instance of(String service, int port) {
@@ -38,8 +40,7 @@ public final class Instance {
     }
 
     static Instance fromJson(String json) {
-        @SuppressWarnings("unchecked") // the core writes an object
-        Map<String, Object> fields = (Map<String, Object>) Json.read(json);
+        Map<String, Object> fields = Json.asObject(Json.read(json));
         fields.values().removeIf(Objects::isNull);
         return new Instance(fields);
     }
@@ -59,51 +60,51 @@ public final class Instance {
     }
 
     /**
-     * The same at another port.
+     * Sets the port.
      *
-     * @param port the port others reach it at
-     * @return another instance
+     * @param port the port under which other programs reach it
+     * @return a new instance
      */
     public Instance port(int port) {
         return with("port", (long) port);
     }
 
     /**
-     * The same at another host.
+     * Sets the host.
      *
-     * @param host where others reach it; found out when empty
-     * @return another instance
+     * @param host the host under which other programs reach it; if empty, the client determines it
+     * @return a new instance
      */
     public Instance host(String host) {
         return with("host", host);
     }
 
     /**
-     * The same with another protocol.
+     * Sets the protocol.
      *
-     * @param protocol {@code http} unless said otherwise
-     * @return another instance
+     * @param protocol {@code http} by default
+     * @return a new instance
      */
     public Instance protocol(String protocol) {
         return with("protocol", protocol);
     }
 
     /**
-     * The same in another version.
+     * Sets the version.
      *
-     * @param version its version
-     * @return another instance
+     * @param version the version
+     * @return a new instance
      */
     public Instance version(String version) {
         return with("version", version);
     }
 
     /**
-     * The same with one more label.
+     * Adds a label.
      *
-     * @param name the label's name
-     * @param value the label's value
-     * @return another instance
+     * @param name the name of the label
+     * @param value the value of the label
+     * @return a new instance
      */
     public Instance label(String name, String value) {
         Map<String, String> labels = new TreeMap<>(labels());
@@ -112,10 +113,10 @@ public final class Instance {
     }
 
     /**
-     * The same with these labels and no others.
+     * Sets the labels, replacing all others.
      *
      * @param labels names and values
-     * @return another instance
+     * @return a new instance
      */
     public Instance labels(Map<String, String> labels) {
         labels.forEach((name, value) -> Objects.requireNonNull(value, "the label " + name));
@@ -123,30 +124,30 @@ public final class Instance {
     }
 
     /**
-     * The same with another weight.
+     * Sets the weight.
      *
-     * @param weight its share of the traffic; 0 gets none
-     * @return another instance
+     * @param weight its share of the traffic; with weight 0 it receives none
+     * @return a new instance
      */
     public Instance weight(int weight) {
         return with("weight", (long) weight);
     }
 
     /**
-     * The same in another zone.
+     * Sets the zone.
      *
-     * @param zone the zone it runs in; the client's when empty
-     * @return another instance
+     * @param zone the zone; if empty, the zone of the client
+     * @return a new instance
      */
     public Instance zone(String zone) {
         return with("zone", zone);
     }
 
     /**
-     * The same with one more tag.
+     * Adds a tag.
      *
      * @param tag the tag
-     * @return another instance
+     * @return a new instance
      */
     public Instance tag(String tag) {
         List<String> tags = new ArrayList<>(tags());
@@ -155,47 +156,47 @@ public final class Instance {
     }
 
     /**
-     * The same with these tags and no others.
+     * Sets the tags, replacing all others.
      *
      * @param tags the tags
-     * @return another instance
+     * @return a new instance
      */
     public Instance tags(List<String> tags) {
         return with("tags", List.copyOf(tags));
     }
 
     /**
-     * Sets how long the registry keeps it without hearing from it.
+     * Sets how long the registry keeps the instance without a heartbeat.
      *
-     * @param ttl the time; {@code registration.ttl} of the configuration by default
-     * @return another instance
+     * @param ttl the time; by default {@code registration.ttl} of the configuration
+     * @return a new instance
      */
     public Instance ttl(Duration ttl) {
-        return with("ttl", Times.text("ttl", ttl));
+        return with("ttl", Durations.text("ttl", ttl));
     }
 
     /**
-     * The same with another id.
+     * Sets the id.
      *
-     * @param id its id; {@code {service}-{host}-{port}} by default, so that a restart replaces its own ghost
-     * @return another instance
+     * @param id the id; by default {@code {service}-{host}-{port}}, so that a restarted program replaces its old instance
+     * @return a new instance
      */
     public Instance instanceId(String id) {
         return with("instance_id", id);
     }
 
     /**
-     * Sets whether it wants to be called.
+     * Sets whether other programs may call it.
      *
      * @param healthy true by default
-     * @return another instance
+     * @return a new instance
      */
     public Instance healthy(boolean healthy) {
         return with("healthy", healthy);
     }
 
     /**
-     * The service it offers.
+     * The service.
      *
      * @return its name
      */
@@ -204,16 +205,16 @@ public final class Instance {
     }
 
     /**
-     * Where others reach it.
+     * The host under which other programs reach it.
      *
-     * @return the host; empty while it is not found out
+     * @return the host; empty until the client has determined it
      */
     public String host() {
         return text("host");
     }
 
     /**
-     * The port others reach it at.
+     * The port under which other programs reach it.
      *
      * @return the port
      */
@@ -222,76 +223,76 @@ public final class Instance {
     }
 
     /**
-     * Its protocol.
+     * The protocol.
      *
-     * @return {@code http} unless said otherwise
+     * @return {@code http} by default
      */
     public String protocol() {
         return (String) fields.getOrDefault("protocol", "http");
     }
 
     /**
-     * Its version.
+     * The version.
      *
-     * @return the version; empty where there is none
+     * @return the version; empty if there is none
      */
     public String version() {
         return text("version");
     }
 
     /**
-     * Its labels.
+     * The labels.
      *
      * @return names and values
      */
     public Map<String, String> labels() {
-        @SuppressWarnings("unchecked") // put here as such, or read from the core's own
+        @SuppressWarnings("unchecked") // set by labels() or tags(), or read from the core
         Map<String, String> labels = (Map<String, String>) fields.getOrDefault("labels", Map.of());
         return Collections.unmodifiableMap(labels);
     }
 
     /**
-     * Its share of the traffic.
+     * The weight: its share of the traffic.
      *
-     * @return the weight; 1 unless said otherwise
+     * @return the weight; 1 by default
      */
     public int weight() {
         return ((Number) fields.getOrDefault("weight", 1L)).intValue();
     }
 
     /**
-     * The zone it runs in.
+     * The zone.
      *
-     * @return the zone; empty where there is none
+     * @return the zone; empty if there is none
      */
     public String zone() {
         return text("zone");
     }
 
     /**
-     * Its tags.
+     * The tags.
      *
      * @return the tags
      */
     public List<String> tags() {
-        @SuppressWarnings("unchecked") // put here as such, or read from the core's own
+        @SuppressWarnings("unchecked") // set by labels() or tags(), or read from the core
         List<String> tags = (List<String>) fields.getOrDefault("tags", List.of());
         return Collections.unmodifiableList(tags);
     }
 
     /**
-     * Its id.
+     * The id.
      *
-     * @return the id; empty while it is not decided
+     * @return the id; empty until the client has determined it
      */
     public String instanceId() {
         return text("instance_id");
     }
 
     /**
-     * Whether it wants to be called.
+     * Whether other programs may call it.
      *
-     * @return true unless said otherwise
+     * @return true by default
      */
     public boolean healthy() {
         return (Boolean) fields.getOrDefault("healthy", Boolean.TRUE);

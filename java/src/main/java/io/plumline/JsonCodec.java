@@ -1,13 +1,14 @@
 package io.plumline;
 
+import io.plumline.internal.JsonCodecs;
 import java.lang.reflect.Type;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How values become JSON and back: what {@link PlumRequest#json} and {@link PlumResponse#json} use.
+ * Converts values to JSON and back, for {@link PlumRequest#json} and {@link PlumResponse#json}.
  *
- * <p>The one in use is the first that {@link java.util.ServiceLoader} finds; else Jackson 3, Jackson 2 or Gson,
- * whichever is there. Implementations are used by many threads at once.
+ * <p>{@link #standard} returns the first implementation that {@link java.util.ServiceLoader} finds; otherwise one that
+ * uses Jackson 3, Jackson 2 or Gson, the first that is available. Implementations must be thread-safe.
  */
 public interface JsonCodec {
     /**
@@ -15,46 +16,47 @@ public interface JsonCodec {
      *
      * @param value the value; may be null
      * @return compact JSON as UTF-8
-     * @throws Exception for a value that cannot be written
+     * @throws Exception if the value cannot be written
      */
     byte[] write(@Nullable Object value) throws Exception;
 
     /**
      * Reads a value.
      *
-     * @param bytes holds JSON as UTF-8
-     * @param offset where it begins
-     * @param length how many bytes it has
-     * @param type what it is to become
+     * @param bytes contains JSON as UTF-8
+     * @param offset start of the JSON
+     * @param length length of the JSON in bytes
+     * @param type type of the value
      * @return the value
-     * @throws Exception if it is no such JSON
+     * @throws Exception if the JSON is invalid or does not match the type
      */
     Object read(byte[] bytes, int offset, int length, Type type) throws Exception;
 
     /**
-     * The codec in use.
+     * The codec used by default.
      *
      * @return the codec
-     * @throws PlumUnsupportedException where there is none; the message names those that would be found
+     * @throws PlumUnsupportedException if there is none; the message names the supported libraries
      */
     static JsonCodec standard() {
         return JsonCodecs.standard();
     }
 
     /**
-     * Writes a value, with an exception of ours for what cannot be written.
+     * Writes a value, and converts any exception of the codec.
      *
      * @param codec the codec
      * @param value the value
      * @return compact JSON as UTF-8
-     * @throws PlumInvalidArgumentException for a value that cannot be written
+     * @throws PlumInvalidArgumentException if the value cannot be written
      */
     static byte[] encode(JsonCodec codec, @Nullable Object value) {
         try {
             return codec.write(value);
         } catch (Exception error) {
             String why = String.valueOf(error.getMessage()).replaceAll("\\p{Cntrl}", " ");
-            throw new PlumInvalidArgumentException("the body is no JSON: " + why, PlumException.Story.NONE, error);
+            throw new PlumInvalidArgumentException(
+                    "the body cannot be written as JSON: " + why, PlumException.Details.NONE, error);
         }
     }
 }

@@ -1,36 +1,36 @@
 package io.plumline;
 
-/** What went wrong. The numbers are the same in every language and are never reused. */
+/** Kinds of errors. The numbers are the same in every language and are never reused. */
 public enum Kind {
-    /** The caller passed something that cannot be right; the message names it and what would be. */
+    /** An argument or setting is invalid; the message names it and says what is valid. */
     INVALID_ARGUMENT(1),
-    /** The key asked for does not exist. */
+    /** The requested key does not exist. */
     NOT_FOUND(2),
-    /** No endpoint could be chosen; the message says why. */
+    /** The service has no usable endpoint; the message says why. */
     NO_ENDPOINT(3),
-    /** The deadline of the call, or of its last attempt, passed. */
+    /** The call, or its last attempt, timed out. */
     TIMEOUT(4),
-    /** No connection, or one that broke. */
+    /** No connection could be opened, or the connection broke. */
     UNAVAILABLE(5),
-    /** The service's circuit breaker is open. */
+    /** The circuit breaker of the service is open. */
     CIRCUIT_OPEN(6),
-    /** A local limit refused the call. */
+    /** A limit of this client rejected the call. */
     OVERLOADED(7),
-    /** The other side wants to know who asks. */
+    /** Credentials are missing or invalid. */
     UNAUTHENTICATED(8),
-    /** The other side knows who asks, and says no. */
+    /** The server denies permission. */
     PERMISSION_DENIED(9),
-    /** The answer broke the protocol, its certificate did not verify, or it was larger than allowed. */
+    /** The response violates the protocol or is too large, or the certificate of the server is invalid. */
     PROTOCOL(10),
-    /** The caller ended the wait. */
+    /** The caller cancelled the call, or a callback threw an exception. */
     CANCELLED(11),
-    /** The client was closed. */
+    /** The client is closed. */
     CLOSED(12),
-    /** This registry or endpoint cannot do that. */
+    /** This registry or endpoint does not support the operation. */
     UNSUPPORTED(13),
-    /** {@link PlumResponse#raiseForStatus()} met a 4xx or 5xx answer. */
+    /** {@link PlumResponse#raiseForStatus()} was called on a response with a 4xx or 5xx status. */
     STATUS(14),
-    /** A defect of Plumline; please report it. */
+    /** A bug in Plumline; please report it. */
     INTERNAL(99);
 
     private static final Kind[] ALL = values();
@@ -42,7 +42,7 @@ public enum Kind {
     }
 
     /**
-     * Its number, the same in every language.
+     * The number used in every language.
      *
      * @return the number
      */

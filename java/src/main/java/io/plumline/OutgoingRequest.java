@@ -1,5 +1,8 @@
 package io.plumline;
 
+import io.plumline.internal.FrameReader;
+import io.plumline.internal.FrameWriter;
+import io.plumline.internal.NativeLibrary;
 import java.lang.reflect.Type;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -9,19 +12,17 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.TreeMap;
 
-/** One attempt's request, as it is about to be sent: what hooks and transports see. */
+/** The request of one attempt, as hooks and transports receive it. */
 public final class OutgoingRequest {
-    private final NativeClient client;
     private final String method;
     private final String service;
     private final String path;
     private final int attempt;
     private final Map<String, List<String>> headers;
     private final byte[] content;
-    private final FrameWriter set = new FrameWriter(64);
+    private final FrameWriter headersSet = new FrameWriter(64);
 
-    OutgoingRequest(NativeClient client, FrameReader frame) {
-        this.client = client;
+    OutgoingRequest(FrameReader frame) {
         method = frame.text();
         service = frame.text();
         path = frame.text();
@@ -44,7 +45,7 @@ public final class OutgoingRequest {
     }
 
     /**
-     * The service that was asked for.
+     * The service of the call.
      *
      * @return its name
      */
@@ -53,7 +54,7 @@ public final class OutgoingRequest {
     }
 
     /**
-     * Path and query, escaped.
+     * Path and query string, escaped.
      *
      * @return the path
      */
@@ -62,18 +63,18 @@ public final class OutgoingRequest {
     }
 
     /**
-     * Which attempt this is.
+     * The number of the attempt.
      *
-     * @return from 1
+     * @return 1 for the first attempt
      */
     public int attempt() {
         return attempt;
     }
 
     /**
-     * Every header but Host and Content-Length.
+     * All headers except Host and Content-Length.
      *
-     * @return each name with its values; names are looked up without regard to case
+     * @return each name with its values; upper and lower case of names do not matter
      */
     public Map<String, List<String>> headers() {
         return Collections.unmodifiableMap(headers);
@@ -82,51 +83,51 @@ public final class OutgoingRequest {
     /**
      * The body.
      *
-     * @return a copy; empty where there is none
+     * @return a copy; empty if there is no body
      */
     public byte[] content() {
         return Arrays.copyOf(content, content.length);
     }
 
     /**
-     * The body read as JSON.
+     * Reads the body as JSON.
      *
-     * @param <T> what it is read as
-     * @param type what it is read as
-     * @return what the {@link JsonCodec} has read
-     * @throws PlumProtocolException if it is no such JSON; the codec's exception is the cause
+     * @param <T> the type of the value
+     * @param type the type of the value
+     * @return the value that the {@link JsonCodec} reads
+     * @throws PlumProtocolException if the body is not valid JSON for the type; the cause is the exception of the codec
      */
     public <T> T json(Class<T> type) {
         try {
-            @SuppressWarnings("unchecked") // the codec's word
+            @SuppressWarnings("unchecked") // the codec returns a value of the type
             T value = (T) JsonCodec.standard().read(content, 0, content.length, (Type) type);
             return value;
         } catch (PlumException error) {
             throw error;
         } catch (Exception error) {
-            String message = "the content is not the JSON expected: " + error.getMessage();
-            throw PlumException.of(Kind.PROTOCOL, message, PlumException.Story.NONE, error);
+            String message = "the content is not valid JSON for the type: " + error.getMessage();
+            throw PlumException.of(Kind.PROTOCOL, message, PlumException.Details.NONE, error);
         }
     }
 
     /**
-     * Sets a header, replacing any of that name. Of use in a {@link RequestHook} only.
+     * Sets a header, replacing all headers of that name. Has an effect in a {@link RequestHook} only.
      *
-     * @param name its name
-     * @param value its value
-     * @throws PlumInvalidArgumentException for what would break out of its header, or follows from the request
+     * @param name the name
+     * @param value the value
+     * @throws PlumInvalidArgumentException if name or value contain invalid characters, or if the client computes this header
      */
     public void setHeader(String name, String value) {
         Objects.requireNonNull(name, "name");
         Objects.requireNonNull(value, "value");
-        client.checkHeader(name, value);
-        set.text("a header name", name).text("a header value", value);
+        NativeLibrary.get().checkHeader(name, value);
+        headersSet.text("a header name", name).text("a header value", value);
         headers.put(name, new ArrayList<>(List.of(value)));
     }
 
-    /** The headers that were set. */
-    byte[] changes() {
-        return set.done();
+    /** Names and values passed to {@link #setHeader}. */
+    byte[] headersSet() {
+        return headersSet.done();
     }
 
     @Override

@@ -1,37 +1,38 @@
 package io.plumline;
 
 /**
- * An endpoint chosen for one use of any protocol. The first word on how it went counts; closed without one, it failed.
+ * An endpoint chosen for one use, with any protocol. Report the outcome with {@link #success} or {@link #failure}; only
+ * the first report counts. {@link #close} without a report counts as a failure.
  *
  * <pre>{@code
  * try (Pick pick = plum.pick("billing")) {
- *     talkTo(pick.endpoint().address());
+ *     connectTo(pick.endpoint().address());
  *     pick.success();
  * }
  * }</pre>
  */
 public interface Pick extends AutoCloseable {
     /**
-     * The endpoint.
+     * The chosen endpoint.
      *
      * @return the endpoint
      */
     Endpoint endpoint();
 
     /**
-     * Whether its service's list is older than it should be, because the registry does not answer.
+     * Whether the endpoint list of the service is stale because the registry does not respond.
      *
-     * @return whether it is
+     * @return true if the list is stale
      */
     boolean isStale();
 
-    /** It went well. */
+    /** Reports a success. */
     void success();
 
-    /** It did not. */
+    /** Reports a failure. */
     void failure();
 
-    /** Without a word before: it did not go well. */
+    /** Reports a failure unless an outcome was reported before. */
     @Override
     void close();
 }

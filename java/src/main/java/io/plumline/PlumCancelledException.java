@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** The caller ended the wait, or code of the caller's within the call threw: then that is the cause. */
+/** The caller cancelled the call, or a callback threw an exception, which is then the cause. */
 public class PlumCancelledException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumCancelledException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumCancelledException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumCancelledException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** The service's circuit breaker is open. */
+/** The circuit breaker of the service is open. */
 public final class PlumCircuitOpenException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumCircuitOpenException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumCircuitOpenException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumCircuitOpenException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

@@ -6,7 +6,7 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds services, calls them, survives what fails, and keeps this program registered. Used by many threads at once.
+ * Finds services, calls them with retries and failover, and keeps this program registered. Thread-safe.
  *
  * <pre>{@code
  * try (PlumClient plum = PlumClient.create("plum://127.0.0.1:8080");
@@ -15,107 +15,108 @@ import org.jspecify.annotations.Nullable;
  * }
  * }</pre>
  *
- * <p>What blocks ends within 0.2 s of an interrupt, with {@link PlumInterruptedException} and the thread's flag set. A
- * client that is dropped without {@link #close()} leaks nothing; what it has registered stays registered until the
+ * <p>A blocking method ends within 0.2 s of an interrupt: it throws {@link PlumInterruptedException}, and the interrupt
+ * flag stays set. A client that is collected without {@link #close()} frees its memory; its registrations stay until the
  * program ends.
  */
 public interface PlumClient extends AutoCloseable {
     /**
-     * A client of the registry that the environment names ({@code PLUMLINE_REGISTRY}).
+     * Creates a client of the registry in the environment variable {@code PLUMLINE_REGISTRY}.
      *
      * @return the client
-     * @throws PlumInvalidArgumentException for a wrong setting, which it names
+     * @throws PlumInvalidArgumentException if a setting is invalid; the message names it
      */
     static PlumClient create() {
         return builder().build();
     }
 
     /**
-     * A client of the registry at this address. Checks it, opens nothing, and never fails because a registry is away.
+     * Creates a client of the registry at this address. Checks the address but opens no connection, so an unreachable
+     * registry is no error.
      *
-     * @param address such as {@code plum://127.0.0.1:8080}; empty: that of the environment
+     * @param address such as {@code plum://127.0.0.1:8080}; if empty, the environment variable
      * @return the client
-     * @throws PlumInvalidArgumentException for a wrong address, which it names
+     * @throws PlumInvalidArgumentException if the address is invalid; the message names it
      */
     static PlumClient create(String address) {
         return builder().registry(address).build();
     }
 
     /**
-     * A client with this configuration.
+     * Creates a client with this configuration.
      *
      * @param config the configuration
      * @return the client
-     * @throws PlumInvalidArgumentException for a wrong setting, which it names
+     * @throws PlumInvalidArgumentException if a setting is invalid; the message names it
      */
     static PlumClient create(PlumConfig config) {
         return builder().config(config).build();
     }
 
     /**
-     * For hooks, balancers and transports of one's own.
+     * Returns a builder, which also accepts hooks, balancers and a transport.
      *
-     * @return a builder
+     * @return the builder
      */
     static PlumClientBuilder builder() {
         return new PlumClientBuilder();
     }
 
     /**
-     * The endpoints of a service that are there and healthy.
+     * Finds the healthy endpoints of a service.
      *
      * @param service its name
-     * @return the endpoints; none for a service that nobody knows
-     * @throws PlumException if no registry has ever been heard
+     * @return the endpoints; empty if the service is unknown
+     * @throws PlumException if no registry has responded yet
      */
     default List<Endpoint> discover(String service) {
         return discover(Query.of(service));
     }
 
     /**
-     * The endpoints that are meant, there and healthy.
+     * Finds the healthy endpoints that match a query.
      *
-     * @param query which are meant
-     * @return the endpoints; none for a service that nobody knows
-     * @throws PlumException if no registry has ever been heard
+     * @param query the service and its filters
+     * @return the endpoints; empty if the service is unknown
+     * @throws PlumException if no registry has responded yet
      */
     List<Endpoint> discover(Query query);
 
     /**
-     * Chooses an endpoint for one use of any protocol, to be reported on.
+     * Chooses an endpoint for one use with any protocol. The caller reports the outcome to the pick.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @return the pick
-     * @throws PlumNoEndpointException where there is none; the message says why
+     * @throws PlumNoEndpointException if there is no endpoint; the message says why
      */
     Pick pick(String service);
 
     /**
-     * Chooses among the endpoints that are meant.
+     * Chooses an endpoint that matches a query.
      *
-     * @param query which are meant
+     * @param query the service and its filters
      * @return the pick
-     * @throws PlumNoEndpointException where there is none; the message says why
+     * @throws PlumNoEndpointException if there is no endpoint; the message says why
      */
     Pick pick(Query query);
 
     /**
-     * Makes a call: picks, sends, goes elsewhere if need be, reports. An answer of any status is a response; see
-     * {@link PlumResponse#raiseForStatus()}.
+     * Makes a call: chooses an endpoint, sends the request, and retries at other endpoints where that is safe. A
+     * response of any status is returned; see {@link PlumResponse#raiseForStatus()}.
      *
      * @param request the request
-     * @return the answer, of any status
-     * @throws PlumException if there was none: one subclass for each kind of failure
+     * @return the response, of any status
+     * @throws PlumException if there was no response; there is one subclass for each kind of failure
      */
     PlumResponse call(PlumRequest request);
 
     /**
      * Sends a GET.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse get(String service, String path) {
         return call(PlumRequest.get(service, path));
@@ -124,10 +125,10 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a POST without a body.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse post(String service, String path) {
         return call(PlumRequest.post(service, path));
@@ -136,11 +137,11 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a POST with JSON.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @param json what the {@link JsonCodec} writes
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @param json a value that the {@link JsonCodec} writes
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse post(String service, String path, @Nullable Object json) {
         return call(PlumRequest.post(service, path).json(json));
@@ -149,10 +150,10 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a PUT without a body.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse put(String service, String path) {
         return call(PlumRequest.put(service, path));
@@ -161,11 +162,11 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a PUT with JSON.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @param json what the {@link JsonCodec} writes
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @param json a value that the {@link JsonCodec} writes
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse put(String service, String path, @Nullable Object json) {
         return call(PlumRequest.put(service, path).json(json));
@@ -174,10 +175,10 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a PATCH without a body.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse patch(String service, String path) {
         return call(PlumRequest.patch(service, path));
@@ -186,11 +187,11 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a PATCH with JSON.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @param json what the {@link JsonCodec} writes
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @param json a value that the {@link JsonCodec} writes
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse patch(String service, String path, @Nullable Object json) {
         return call(PlumRequest.patch(service, path).json(json));
@@ -199,10 +200,10 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a DELETE.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse delete(String service, String path) {
         return call(PlumRequest.delete(service, path));
@@ -211,10 +212,10 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends a HEAD.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse head(String service, String path) {
         return call(PlumRequest.head(service, path));
@@ -223,17 +224,17 @@ public interface PlumClient extends AutoCloseable {
     /**
      * Sends an OPTIONS.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse options(String service, String path) {
         return call(PlumRequest.options(service, path));
     }
 
     /**
-     * A handle bound to a service: the fast path of many calls and picks.
+     * Returns a handle of a service. Many calls or picks are faster through a handle.
      *
      * @param service its name
      * @return the handle
@@ -243,31 +244,31 @@ public interface PlumClient extends AutoCloseable {
     }
 
     /**
-     * A handle bound to the endpoints that are meant.
+     * Returns a handle of the endpoints that match a query.
      *
-     * @param query which are meant
+     * @param query the service and its filters
      * @return the handle
      */
     PlumService service(Query query);
 
     /**
      * Registers this program, and keeps it registered until the registration or the client is closed, or the program
-     * ends in good order.
+     * exits normally.
      *
-     * <p>Returns at once while the port does not answer yet, and waits at most 2 s for the registry's word when it
-     * does; with the registry away it keeps trying.
+     * <p>If the port does not accept connections yet, this method returns at once. Otherwise it waits at most 2 s for
+     * the registry's response. If the registry is unreachable, the client keeps trying in the background.
      *
-     * @param instance what is registered
-     * @return the registration; it need not be kept
-     * @throws PlumInvalidArgumentException for an instance that cannot be
-     * @throws PlumUnsupportedException for a registry that is only read
-     * @throws PlumUnauthenticatedException if the registry wants to know who asks
-     * @throws PlumPermissionDeniedException if the registry says no
+     * @param instance the instance to register
+     * @return the registration; the client holds it, so the program need not
+     * @throws PlumInvalidArgumentException if the instance is invalid
+     * @throws PlumUnsupportedException if the registry is read-only
+     * @throws PlumUnauthenticatedException if credentials are missing or invalid
+     * @throws PlumPermissionDeniedException if the registry denies permission
      */
     Registration register(Instance instance);
 
     /**
-     * Tells of every change of a service, beginning with what is there.
+     * Watches a service. The first change contains its present endpoints.
      *
      * @param service its name
      * @return the watch
@@ -275,102 +276,102 @@ public interface PlumClient extends AutoCloseable {
     Watch watch(String service);
 
     /**
-     * Tells of every change of every service, those included that appear later.
+     * Watches all services, including those that appear later.
      *
      * @return the watch
      */
     Watch watchAll();
 
     /**
-     * Waits until a service has an endpoint: for those who want to start only when it is there.
+     * Waits until a service has an endpoint.
      *
      * @param service its name
-     * @param timeout how long at most
-     * @throws PlumTimeoutException when the time has passed; the message says what is missing
+     * @param timeout the longest time to wait
+     * @throws PlumTimeoutException if there is no endpoint in time; the message says what is missing
      */
     default void waitFor(String service, Duration timeout) {
         waitFor(Query.of(service), timeout);
     }
 
     /**
-     * Waits until one of the endpoints that are meant is there.
+     * Waits until there is an endpoint that matches a query.
      *
-     * @param query which are meant
-     * @param timeout how long at most
-     * @throws PlumTimeoutException when the time has passed; the message says what is missing
+     * @param query the service and its filters
+     * @param timeout the longest time to wait
+     * @throws PlumTimeoutException if there is no endpoint in time; the message says what is missing
      */
     void waitFor(Query query, Duration timeout);
 
     /**
-     * Says for each endpoint of a service whether it would be called, and why not.
+     * Explains for each endpoint of a service whether it would be called, and why not.
      *
      * @param service its name
-     * @return the explanation; as a string, a table
+     * @return the explanation; {@code toString()} returns a table
      */
     default Explanation explain(String service) {
         return explain(Query.of(service));
     }
 
     /**
-     * Says for each endpoint of a service whether it is meant and would be called, and why not.
+     * Explains for each endpoint of a service whether it matches a query and would be called, and why not.
      *
-     * @param query which are meant
-     * @return the explanation; as a string, a table
+     * @param query the service and its filters
+     * @return the explanation; {@code toString()} returns a table
      */
     Explanation explain(Query query);
 
     /**
-     * The names of every service there is.
+     * Lists all services.
      *
-     * @return the names, sorted
-     * @throws PlumException if the registries cannot be asked
+     * @return their names, sorted
+     * @throws PlumException if no registry responds
      */
     List<String> services();
 
     /**
-     * Everything that is counted.
+     * Returns the statistics of this client.
      *
-     * @return the figures of this moment
+     * @return the present statistics
      */
     Stats stats();
 
     /**
-     * Says what exists of a service, beside what the registries say: a registry of one's own.
+     * Sets endpoints of a service in addition to those from the registries, for a registry that Plumline does not support.
      *
      * @param service its name
-     * @param endpoints all there are; none: nothing any more
+     * @param endpoints all published endpoints of the service; they replace those published before
      */
     void publish(String service, Collection<Endpoint> endpoints);
 
-    /** Has every list asked for anew before it is used again; if that fails, the old one still serves. */
+    /** Requests each endpoint list again before its next use. If that fails, the old list is used. */
     void clearCache();
 
     /**
-     * Changes settings while the client lives.
+     * Changes settings of the running client.
      *
-     * @param changes what is to be different
-     * @throws PlumInvalidArgumentException for a wrong setting, or one that cannot be changed
+     * @param changes the settings to change
+     * @throws PlumInvalidArgumentException if a setting is invalid or cannot be changed
      */
     void configure(PlumConfig changes);
 
     /**
-     * Deregisters what is registered, ends watches and calls in flight, waits for the configured drain and gives back
-     * threads and connections. Everything afterwards throws {@link PlumClosedException}; closing again does nothing.
+     * Deregisters all instances, ends watches and calls in flight, waits for the configured drain time, and frees threads
+     * and connections. Later calls throw {@link PlumClosedException}; closing again does nothing.
      */
     @Override
     void close();
 
     /**
-     * The same with another drain than the configured one.
+     * Closes the client with another drain time than the configured one.
      *
-     * @param drain how long to wait for calls still on their way; an interrupt cuts it short
+     * @param drain how long to wait for calls in flight; an interrupt ends the wait
      */
     void close(Duration drain);
 
     /**
-     * Whether it was closed.
+     * Whether the client is closed.
      *
-     * @return whether it was
+     * @return true after {@link #close()}
      */
     boolean isClosed();
 }

@@ -1,34 +1,33 @@
 package io.plumline;
 
+import io.plumline.internal.Callbacks;
+import io.plumline.internal.FrameWriter;
+import io.plumline.internal.Json;
+import io.plumline.internal.NativeClient;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/** Puts a {@link PlumClient} together: configuration, and code of one's own beside it. */
+/** Builds a {@link PlumClient} from a configuration and optional hooks, balancers and a transport. */
 public final class PlumClientBuilder {
+    static {
+        InternalAccess.install();
+    }
+
     private PlumConfig config = new PlumConfig();
     private @Nullable List<String> registries;
-
-    @Nullable
-    RequestHook onRequest;
-
-    @Nullable
-    ResponseHook onResponse;
-
-    @Nullable
-    Transport transport;
-
-    @Nullable
-    Balancer balancer;
-
-    final Map<String, Balancer> balancers = new LinkedHashMap<>();
+    private @Nullable RequestHook onRequest;
+    private @Nullable ResponseHook onResponse;
+    private @Nullable Transport transport;
+    private @Nullable Balancer balancer;
+    private final Map<String, Balancer> balancers = new LinkedHashMap<>();
 
     PlumClientBuilder() {}
 
     /**
-     * Sets the registries' addresses.
+     * Sets the addresses of the registries.
      *
      * @param addresses such as {@code plum://127.0.0.1:8080}
      * @return this
@@ -42,7 +41,7 @@ public final class PlumClientBuilder {
     }
 
     /**
-     * Sets the configuration. It is read by {@link #build}.
+     * Sets the configuration. {@link #build} reads it.
      *
      * @param config the configuration
      * @return this
@@ -53,7 +52,7 @@ public final class PlumClientBuilder {
     }
 
     /**
-     * Chooses endpoints for every service that has no balancer of its own.
+     * Sets the balancer of all services that have none of their own.
      *
      * @param balancer the balancer
      * @return this
@@ -64,7 +63,7 @@ public final class PlumClientBuilder {
     }
 
     /**
-     * Chooses endpoints for one service.
+     * Sets the balancer of one service.
      *
      * @param service its name
      * @param balancer the balancer
@@ -76,9 +75,9 @@ public final class PlumClientBuilder {
     }
 
     /**
-     * Called before each attempt, on the caller's thread.
+     * Sets a hook that runs before each attempt, on the caller's thread.
      *
-     * @param hook may set headers, or refuse to send by throwing
+     * @param hook may set headers, or throw to stop the attempt
      * @return this
      */
     public PlumClientBuilder onRequest(RequestHook hook) {
@@ -87,9 +86,9 @@ public final class PlumClientBuilder {
     }
 
     /**
-     * Called after each attempt, on the caller's thread.
+     * Sets a hook that runs after each attempt, on the caller's thread.
      *
-     * @param hook sees what came of it
+     * @param hook receives the response or the error
      * @return this
      */
     public PlumClientBuilder onResponse(ResponseHook hook) {
@@ -98,9 +97,9 @@ public final class PlumClientBuilder {
     }
 
     /**
-     * Answers instead of a socket, for tests of one's own code.
+     * Sets a transport that responds in place of the network, for tests.
      *
-     * @param transport the stub
+     * @param transport the transport
      * @return this
      */
     public PlumClientBuilder transport(Transport transport) {
@@ -109,23 +108,24 @@ public final class PlumClientBuilder {
     }
 
     /**
-     * Checks everything and makes the client. Opens nothing.
+     * Checks all settings and creates the client. Opens no connection.
      *
      * @return the client
-     * @throws PlumInvalidArgumentException for a wrong address or setting, which it names
+     * @throws PlumInvalidArgumentException if an address or a setting is invalid; the message names it
      */
     public PlumClient build() {
-        return new NativeClient(this);
+        Callbacks callbacks = new Callbacks(onRequest, onResponse, transport, balancer, balancers.values());
+        return new NativeClient(frame(), callbacks);
     }
 
     /** Settings as the native library reads them. */
-    byte[] frame() {
+    private byte[] frame() {
         Map<String, Object> all = new LinkedHashMap<>(config.values());
         if (registries != null) {
             all.put("registry", registries.size() == 1 ? registries.get(0) : registries);
         }
         if ("".equals(all.get("registry"))) {
-            all.remove("registry"); // an empty address means the environment's, as in every language
+            all.remove("registry"); // as in every language, an empty address means the environment variable
         }
         FrameWriter frame = new FrameWriter(512);
         frame.u8(onRequest == null ? 0 : 1).u8(onResponse == null ? 0 : 1);

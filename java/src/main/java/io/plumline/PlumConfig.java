@@ -1,5 +1,7 @@
 package io.plumline;
 
+import io.plumline.internal.Durations;
+import io.plumline.internal.Json;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -11,7 +13,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a client can be told. Generated from the core's schema; every setting has a default there.
+ * The configuration of a client. Each setting is optional. Generated from the schema of the core.
  *
  * <pre>{@code
  * new PlumConfig()
@@ -20,33 +22,33 @@ import org.jspecify.annotations.Nullable;
  *         .service("orders", orders -> orders.retry(retry -> retry.attempts(5)))
  * }</pre>
  *
- * <p>It is filled by one thread, and read when a client is made or configured with it.
+ * <p>Not thread-safe. A client reads it when it is created or configured.
  */
 public final class PlumConfig {
     private final Map<String, Object> values = new LinkedHashMap<>();
 
-    /** Everything as the environment says, or by default. */
+    /** Creates a configuration without settings: the environment and the defaults apply. */
     public PlumConfig() {}
 
     /**
-     * Settings from JSON, as every language reads them. What is wrong with them is said when a client is made.
+     * Reads settings from JSON, with the keys that every language uses. Creating a client validates them.
      *
-     * @param json an object
+     * @param json a JSON object
      * @return the settings
-     * @throws PlumInvalidArgumentException for what is no JSON object
+     * @throws PlumInvalidArgumentException if the text is not a JSON object
      */
     public static PlumConfig fromJson(String json) {
         Object read = Json.read(Objects.requireNonNull(json, "json"));
         if (!(read instanceof Map)) {
-            throw new PlumInvalidArgumentException("the configuration is no JSON object");
+            throw new PlumInvalidArgumentException("the configuration is not a JSON object");
         }
         PlumConfig config = new PlumConfig();
-        config.values.putAll(Stats.object(read));
+        config.values.putAll(Json.asObject(read));
         return config;
     }
 
     /**
-     * The settings that were made, as every language reads them.
+     * The settings as JSON, with the keys that every language uses.
      *
      * @return compact JSON
      */
@@ -59,7 +61,7 @@ public final class PlumConfig {
     }
 
     /**
-     * Which registries to ask.
+     * Sets the registries.
      *
      * @param addresses their addresses
      * @return this
@@ -70,26 +72,26 @@ public final class PlumConfig {
     }
 
     /**
-     * Settings of one service's calls.
+     * Sets the settings of one service.
      *
-     * @param service its name
-     * @param settings makes them
+     * @param service the name of the service
+     * @param settings sets them
      * @return this
      */
     public PlumConfig service(String service, Consumer<Settings> settings) {
-        Map<String, Object> services = within(values, "services");
-        settings.accept(new Settings(within(services, Objects.requireNonNull(service, "service"))));
+        Map<String, Object> services = section(values, "services");
+        settings.accept(new Settings(section(services, Objects.requireNonNull(service, "service"))));
         return this;
     }
 
-    /** The section of that name, made if need be. */
-    private static Map<String, Object> within(Map<String, Object> values, String name) {
-        Object known = values.get(name);
-        if (!(known instanceof Map)) {
-            known = new LinkedHashMap<String, Object>();
-            values.put(name, known);
+    /** Returns the section of that name, or creates it. */
+    private static Map<String, Object> section(Map<String, Object> values, String name) {
+        Object section = values.get(name);
+        if (!(section instanceof Map)) {
+            section = new LinkedHashMap<String, Object>();
+            values.put(name, section);
         }
-        return Stats.object(known);
+        return Json.asObject(section);
     }
 
     @Override
@@ -108,35 +110,35 @@ public final class PlumConfig {
     }
 
     /**
-     * Which registries to ask, and how.
+     * Registries and their settings.
      *
-     * @param registry makes the settings
+     * @param registry sets the settings of the section
      * @return this
      */
     public PlumConfig registry(Consumer<Registry> registry) {
-        registry.accept(new Registry(within(values, "registry")));
+        registry.accept(new Registry(section(values, "registry")));
         return this;
     }
 
     /**
      * How long lists of endpoints are believed, and where they are kept.
      *
-     * @param cache makes the settings
+     * @param cache sets the settings of the section
      * @return this
      */
     public PlumConfig cache(Consumer<Cache> cache) {
-        cache.accept(new Cache(within(values, "cache")));
+        cache.accept(new Cache(section(values, "cache")));
         return this;
     }
 
     /**
      * How this program keeps itself registered.
      *
-     * @param registration makes the settings
+     * @param registration sets the settings of the section
      * @return this
      */
     public PlumConfig registration(Consumer<Registration> registration) {
-        registration.accept(new Registration(within(values, "registration")));
+        registration.accept(new Registration(section(values, "registration")));
         return this;
     }
 
@@ -147,7 +149,7 @@ public final class PlumConfig {
      * @return this
      */
     public PlumConfig timeout(Duration timeout) {
-        values.put("timeout", Times.text("timeout", timeout));
+        values.put("timeout", Durations.text("timeout", timeout));
         return this;
     }
 
@@ -158,7 +160,7 @@ public final class PlumConfig {
      * @return this
      */
     public PlumConfig attemptTimeout(Duration attemptTimeout) {
-        values.put("attempt_timeout", Times.text("attempt_timeout", attemptTimeout));
+        values.put("attempt_timeout", Durations.text("attempt_timeout", attemptTimeout));
         return this;
     }
 
@@ -169,7 +171,7 @@ public final class PlumConfig {
      * @return this
      */
     public PlumConfig connectTimeout(Duration connectTimeout) {
-        values.put("connect_timeout", Times.text("connect_timeout", connectTimeout));
+        values.put("connect_timeout", Durations.text("connect_timeout", connectTimeout));
         return this;
     }
 
@@ -180,7 +182,7 @@ public final class PlumConfig {
      * @return this
      */
     public PlumConfig balancer(Strategy balancer) {
-        values.put("balancer", balancer.word());
+        values.put("balancer", balancer.value());
         return this;
     }
 
@@ -231,33 +233,33 @@ public final class PlumConfig {
     /**
      * When and how often to try again.
      *
-     * @param retry makes the settings
+     * @param retry sets the settings of the section
      * @return this
      */
     public PlumConfig retry(Consumer<Retry> retry) {
-        retry.accept(new Retry(within(values, "retry")));
+        retry.accept(new Retry(section(values, "retry")));
         return this;
     }
 
     /**
      * When to take an endpoint out of rotation.
      *
-     * @param outlier makes the settings
+     * @param outlier sets the settings of the section
      * @return this
      */
     public PlumConfig outlier(Consumer<Outlier> outlier) {
-        outlier.accept(new Outlier(within(values, "outlier")));
+        outlier.accept(new Outlier(section(values, "outlier")));
         return this;
     }
 
     /**
      * How to speak TLS.
      *
-     * @param tls makes the settings
+     * @param tls sets the settings of the section
      * @return this
      */
     public PlumConfig tls(Consumer<Tls> tls) {
-        tls.accept(new Tls(within(values, "tls")));
+        tls.accept(new Tls(section(values, "tls")));
         return this;
     }
 
@@ -288,7 +290,7 @@ public final class PlumConfig {
          * @return this
          */
         public Registry mode(RegistryMode mode) {
-            values.put("mode", mode.word());
+            values.put("mode", mode.value());
             return this;
         }
 
@@ -299,7 +301,7 @@ public final class PlumConfig {
          * @return this
          */
         public Registry pollInterval(Duration pollInterval) {
-            values.put("poll_interval", Times.text("poll_interval", pollInterval));
+            values.put("poll_interval", Durations.text("poll_interval", pollInterval));
             return this;
         }
 
@@ -310,7 +312,7 @@ public final class PlumConfig {
          * @return this
          */
         public Registry timeout(Duration timeout) {
-            values.put("timeout", Times.text("timeout", timeout));
+            values.put("timeout", Durations.text("timeout", timeout));
             return this;
         }
     }
@@ -322,7 +324,7 @@ public final class PlumConfig {
         /** All of them together; an endpoint that several list is one. */
         MERGE;
 
-        String word() {
+        String value() {
             return name().toLowerCase(Locale.ROOT);
         }
     }
@@ -343,7 +345,7 @@ public final class PlumConfig {
          * @return this
          */
         public Cache ttl(Duration ttl) {
-            values.put("ttl", Times.text("ttl", ttl));
+            values.put("ttl", Durations.text("ttl", ttl));
             return this;
         }
 
@@ -374,7 +376,7 @@ public final class PlumConfig {
          * @return this
          */
         public Registration ttl(Duration ttl) {
-            values.put("ttl", Times.text("ttl", ttl));
+            values.put("ttl", Durations.text("ttl", ttl));
             return this;
         }
 
@@ -385,7 +387,7 @@ public final class PlumConfig {
          * @return this
          */
         public Registration waitListening(Duration waitListening) {
-            values.put("wait_listening", Times.text("wait_listening", waitListening));
+            values.put("wait_listening", Durations.text("wait_listening", waitListening));
             return this;
         }
 
@@ -407,7 +409,7 @@ public final class PlumConfig {
          * @return this
          */
         public Registration drain(Duration drain) {
-            values.put("drain", Times.text("drain", drain));
+            values.put("drain", Durations.text("drain", drain));
             return this;
         }
     }
@@ -421,7 +423,7 @@ public final class PlumConfig {
         /** By weight. */
         RANDOM;
 
-        String word() {
+        String value() {
             return name().toLowerCase(Locale.ROOT);
         }
     }
@@ -452,7 +454,7 @@ public final class PlumConfig {
          * @return this
          */
         public Retry backoff(BackoffKind backoff) {
-            values.put("backoff", backoff.word());
+            values.put("backoff", backoff.value());
             return this;
         }
 
@@ -463,7 +465,7 @@ public final class PlumConfig {
          * @return this
          */
         public Retry base(Duration base) {
-            values.put("base", Times.text("base", base));
+            values.put("base", Durations.text("base", base));
             return this;
         }
 
@@ -474,7 +476,7 @@ public final class PlumConfig {
          * @return this
          */
         public Retry cap(Duration cap) {
-            values.put("cap", Times.text("cap", cap));
+            values.put("cap", Durations.text("cap", cap));
             return this;
         }
 
@@ -485,7 +487,7 @@ public final class PlumConfig {
          * @return this
          */
         public Retry maxRetryAfter(Duration maxRetryAfter) {
-            values.put("max_retry_after", Times.text("max_retry_after", maxRetryAfter));
+            values.put("max_retry_after", Durations.text("max_retry_after", maxRetryAfter));
             return this;
         }
 
@@ -523,7 +525,7 @@ public final class PlumConfig {
         /** U(0, base). */
         FIXED;
 
-        String word() {
+        String value() {
             return name().toLowerCase(Locale.ROOT);
         }
     }
@@ -576,7 +578,7 @@ public final class PlumConfig {
          * @return this
          */
         public Outlier baseEjection(Duration baseEjection) {
-            values.put("base_ejection", Times.text("base_ejection", baseEjection));
+            values.put("base_ejection", Durations.text("base_ejection", baseEjection));
             return this;
         }
 
@@ -587,7 +589,7 @@ public final class PlumConfig {
          * @return this
          */
         public Outlier maxEjection(Duration maxEjection) {
-            values.put("max_ejection", Times.text("max_ejection", maxEjection));
+            values.put("max_ejection", Durations.text("max_ejection", maxEjection));
             return this;
         }
 
@@ -671,7 +673,7 @@ public final class PlumConfig {
          * @return this
          */
         public Settings timeout(Duration timeout) {
-            values.put("timeout", Times.text("timeout", timeout));
+            values.put("timeout", Durations.text("timeout", timeout));
             return this;
         }
 
@@ -682,7 +684,7 @@ public final class PlumConfig {
          * @return this
          */
         public Settings attemptTimeout(Duration attemptTimeout) {
-            values.put("attempt_timeout", Times.text("attempt_timeout", attemptTimeout));
+            values.put("attempt_timeout", Durations.text("attempt_timeout", attemptTimeout));
             return this;
         }
 
@@ -693,7 +695,7 @@ public final class PlumConfig {
          * @return this
          */
         public Settings connectTimeout(Duration connectTimeout) {
-            values.put("connect_timeout", Times.text("connect_timeout", connectTimeout));
+            values.put("connect_timeout", Durations.text("connect_timeout", connectTimeout));
             return this;
         }
 
@@ -704,7 +706,7 @@ public final class PlumConfig {
          * @return this
          */
         public Settings balancer(Strategy balancer) {
-            values.put("balancer", balancer.word());
+            values.put("balancer", balancer.value());
             return this;
         }
 
@@ -755,33 +757,33 @@ public final class PlumConfig {
         /**
          * When and how often to try again.
          *
-         * @param retry makes the settings
+         * @param retry sets the settings of the section
          * @return this
          */
         public Settings retry(Consumer<Retry> retry) {
-            retry.accept(new Retry(within(values, "retry")));
+            retry.accept(new Retry(section(values, "retry")));
             return this;
         }
 
         /**
          * When to take an endpoint out of rotation.
          *
-         * @param outlier makes the settings
+         * @param outlier sets the settings of the section
          * @return this
          */
         public Settings outlier(Consumer<Outlier> outlier) {
-            outlier.accept(new Outlier(within(values, "outlier")));
+            outlier.accept(new Outlier(section(values, "outlier")));
             return this;
         }
 
         /**
          * How to speak TLS.
          *
-         * @param tls makes the settings
+         * @param tls sets the settings of the section
          * @return this
          */
         public Settings tls(Consumer<Tls> tls) {
-            tls.accept(new Tls(within(values, "tls")));
+            tls.accept(new Tls(section(values, "tls")));
             return this;
         }
     }

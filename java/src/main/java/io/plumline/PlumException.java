@@ -1,38 +1,39 @@
 package io.plumline;
 
+import io.plumline.internal.FrameReader;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What every error of Plumline is: one subclass for each {@link Kind}.
+ * The base class of all exceptions of Plumline. There is one subclass for each {@link Kind}.
  *
- * <p>The message is one line. {@link #attempts()} and {@link #trace()} tell what was tried.
+ * <p>The message is one line. {@link #attempts()} and {@link #trace()} describe the attempts of the call.
  */
 public abstract class PlumException extends RuntimeException {
     private static final long serialVersionUID = 1;
 
-    private final transient Story story;
+    private final transient Details details;
 
-    PlumException(String message, Story story, @Nullable Throwable cause) {
+    PlumException(String message, Details details, @Nullable Throwable cause) {
         super(message, cause);
-        this.story = story;
+        this.details = details;
     }
 
     /**
-     * What kind of error it is.
+     * The kind of error.
      *
      * @return the kind
      */
     public abstract Kind kind();
 
     /**
-     * The service it concerns.
+     * The service of the call.
      *
-     * @return its name; empty if it concerns none
+     * @return its name; empty if the error does not concern a service
      */
     public Optional<String> service() {
-        return Optional.ofNullable(told().service);
+        return Optional.ofNullable(details().service);
     }
 
     /**
@@ -41,31 +42,31 @@ public abstract class PlumException extends RuntimeException {
      * @return the endpoint; empty if there was no attempt
      */
     public Optional<Endpoint> endpoint() {
-        return Optional.ofNullable(told().endpoint);
+        return Optional.ofNullable(details().endpoint);
     }
 
     /**
-     * How many attempts were made before giving up.
+     * How many attempts were made.
      *
      * @return the number of attempts
      */
     public int attempts() {
-        return told().attempts;
+        return details().attempts;
     }
 
     /**
-     * What each attempt came to, in order.
+     * The result of each attempt, in order.
      *
      * @return the steps
      */
     public List<TraceStep> trace() {
-        return told().trace;
+        return details().trace;
     }
 
     /**
-     * Whether the same call could succeed if it were made again, later or elsewhere.
+     * Whether the same call may succeed later or at another endpoint.
      *
-     * @return true for what may pass
+     * @return true if a retry may succeed
      */
     public boolean isRetryable() {
         switch (kind()) {
@@ -80,21 +81,21 @@ public abstract class PlumException extends RuntimeException {
         }
     }
 
-    /** One that was serialized comes back with its message alone. */
-    private Story told() {
-        return story == null ? Story.NONE : story;
+    /** A deserialized exception has no details. */
+    private Details details() {
+        return details == null ? Details.NONE : details;
     }
 
-    /** What is known beside the message. */
-    static final class Story {
-        static final Story NONE = new Story(null, null, 0, List.of());
+    /** Service, endpoint and attempts of the call that failed. */
+    static final class Details {
+        static final Details NONE = new Details(null, null, 0, List.of());
 
         final @Nullable String service;
         final @Nullable Endpoint endpoint;
         final int attempts;
         final List<TraceStep> trace;
 
-        Story(@Nullable String service, @Nullable Endpoint endpoint, int attempts, List<TraceStep> trace) {
+        Details(@Nullable String service, @Nullable Endpoint endpoint, int attempts, List<TraceStep> trace) {
             this.service = service;
             this.endpoint = endpoint;
             this.attempts = attempts;
@@ -102,52 +103,61 @@ public abstract class PlumException extends RuntimeException {
         }
     }
 
-    static PlumException read(FrameReader frame, @Nullable Throwable cause) {
+    static PlumException read(FrameReader frame) {
         Kind kind = Kind.of(frame.u8());
         boolean interrupted = frame.u8() != 0;
         String message = frame.text();
         String service = frame.u8() != 0 ? frame.text() : null;
         Endpoint endpoint = frame.u8() != 0 ? Endpoint.read(frame) : null;
         int attempts = frame.u32();
-        Story story = new Story(service, endpoint, attempts, TraceStep.readAll(frame, endpoint));
+        Details details = new Details(service, endpoint, attempts, TraceStep.readList(frame, endpoint));
         if (interrupted) {
-            return new PlumInterruptedException(message, story, cause);
+            return new PlumInterruptedException(message, details, null);
         }
-        return of(kind, message, story, cause);
+        return of(kind, message, details, null);
     }
 
-    static PlumException of(Kind kind, String message, Story story, @Nullable Throwable cause) {
+    /** The exception of a call that ended because a callback threw {@code cause}. */
+    PlumException causedByCallback(@Nullable Throwable cause) {
+        if (cause instanceof InterruptedException) {
+            return new PlumInterruptedException("the thread was interrupted in a callback", details(), cause);
+        }
+        String thrown = String.valueOf(cause).replaceAll("\\p{Cntrl}", " ");
+        return new PlumCancelledException(getMessage() + ": " + thrown, details(), cause);
+    }
+
+    static PlumException of(Kind kind, String message, Details details, @Nullable Throwable cause) {
         switch (kind) {
             case INVALID_ARGUMENT:
-                return new PlumInvalidArgumentException(message, story, cause);
+                return new PlumInvalidArgumentException(message, details, cause);
             case NOT_FOUND:
-                return new PlumNotFoundException(message, story, cause);
+                return new PlumNotFoundException(message, details, cause);
             case NO_ENDPOINT:
-                return new PlumNoEndpointException(message, story, cause);
+                return new PlumNoEndpointException(message, details, cause);
             case TIMEOUT:
-                return new PlumTimeoutException(message, story, cause);
+                return new PlumTimeoutException(message, details, cause);
             case UNAVAILABLE:
-                return new PlumUnavailableException(message, story, cause);
+                return new PlumUnavailableException(message, details, cause);
             case CIRCUIT_OPEN:
-                return new PlumCircuitOpenException(message, story, cause);
+                return new PlumCircuitOpenException(message, details, cause);
             case OVERLOADED:
-                return new PlumOverloadedException(message, story, cause);
+                return new PlumOverloadedException(message, details, cause);
             case UNAUTHENTICATED:
-                return new PlumUnauthenticatedException(message, story, cause);
+                return new PlumUnauthenticatedException(message, details, cause);
             case PERMISSION_DENIED:
-                return new PlumPermissionDeniedException(message, story, cause);
+                return new PlumPermissionDeniedException(message, details, cause);
             case PROTOCOL:
-                return new PlumProtocolException(message, story, cause);
+                return new PlumProtocolException(message, details, cause);
             case CANCELLED:
-                return new PlumCancelledException(message, story, cause);
+                return new PlumCancelledException(message, details, cause);
             case CLOSED:
-                return new PlumClosedException(message, story, cause);
+                return new PlumClosedException(message, details, cause);
             case UNSUPPORTED:
-                return new PlumUnsupportedException(message, story, cause);
+                return new PlumUnsupportedException(message, details, cause);
             case STATUS:
-                return new PlumStatusException(message, story, cause);
+                return new PlumStatusException(message, details, cause);
             default:
-                return new PlumInternalException(message, story, cause);
+                return new PlumInternalException(message, details, cause);
         }
     }
 }

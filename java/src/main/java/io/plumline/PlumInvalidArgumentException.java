@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** The caller passed something that cannot be right; the message names it and what would be. */
+/** An argument or setting is invalid; the message names it and says what is valid. */
 public final class PlumInvalidArgumentException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumInvalidArgumentException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumInvalidArgumentException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumInvalidArgumentException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** No endpoint could be chosen; the message says why. */
+/** The service has no usable endpoint; the message says why. */
 public final class PlumNoEndpointException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumNoEndpointException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumNoEndpointException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumNoEndpointException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

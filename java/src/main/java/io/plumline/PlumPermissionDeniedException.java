@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** The other side knows who asks, and says no. */
+/** The server denies permission. */
 public final class PlumPermissionDeniedException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumPermissionDeniedException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumPermissionDeniedException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumPermissionDeniedException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

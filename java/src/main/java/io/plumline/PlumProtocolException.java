@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** The answer broke the protocol, its certificate did not verify, or it was larger than allowed. */
+/** The response violates the protocol or is too large, or the certificate of the server is invalid. */
 public final class PlumProtocolException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumProtocolException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumProtocolException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumProtocolException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

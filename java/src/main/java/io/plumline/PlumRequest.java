@@ -1,5 +1,7 @@
 package io.plumline;
 
+import io.plumline.internal.Durations;
+import io.plumline.internal.FrameWriter;
 import java.time.Duration;
 import java.util.Arrays;
 import java.util.Map;
@@ -7,14 +9,14 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A request to a service by name. Immutable: every method returns another one, and one may be sent many times.
+ * A request to a service by name. Immutable: each setter returns a new request, and a request can be sent many times.
  *
  * <pre>{@code
  * plum.call(PlumRequest.post("orders", "/items").json(item).idempotent(true).timeout(Duration.ofMillis(800)));
  * }</pre>
  *
- * <p>The path begins with {@code /} and is escaped already; spaces and non-ASCII characters are escaped, {@code %XX}
- * is kept. What is wrong with a request (a header with a line break, say) is said when it is sent, as
+ * <p>The path begins with {@code /} and is expected in escaped form: {@code %XX} is kept. Spaces and non-ASCII characters
+ * are escaped. An invalid request, such as one with a line break in a header, is rejected when it is sent, with a
  * {@link PlumInvalidArgumentException}.
  */
 public final class PlumRequest {
@@ -35,10 +37,10 @@ public final class PlumRequest {
     }
 
     /**
-     * A request with any method.
+     * Creates a request with any method.
      *
      * @param method the method, such as {@code GET}
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -52,9 +54,9 @@ public final class PlumRequest {
     }
 
     /**
-     * A GET request.
+     * Creates a GET request.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -63,9 +65,9 @@ public final class PlumRequest {
     }
 
     /**
-     * A POST request.
+     * Creates a POST request.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -74,9 +76,9 @@ public final class PlumRequest {
     }
 
     /**
-     * A PUT request.
+     * Creates a PUT request.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -85,9 +87,9 @@ public final class PlumRequest {
     }
 
     /**
-     * A PATCH request.
+     * Creates a PATCH request.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -96,9 +98,9 @@ public final class PlumRequest {
     }
 
     /**
-     * A DELETE request.
+     * Creates a DELETE request.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -107,9 +109,9 @@ public final class PlumRequest {
     }
 
     /**
-     * A HEAD request.
+     * Creates a HEAD request.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -118,9 +120,9 @@ public final class PlumRequest {
     }
 
     /**
-     * An OPTIONS request.
+     * Creates an OPTIONS request.
      *
-     * @param service the service's name
+     * @param service the name of the service
      * @param path the path, with a leading {@code /}
      * @return the request
      */
@@ -129,23 +131,23 @@ public final class PlumRequest {
     }
 
     /**
-     * Adds a query parameter, escaped; several of the same name are all sent.
+     * Adds a query parameter. The client escapes it. Parameters of the same name are all sent.
      *
-     * @param name its name
-     * @param value its value, as {@link String#valueOf(Object)} writes it
-     * @return another request
+     * @param name the name
+     * @param value the value, converted by {@link String#valueOf(Object)}
+     * @return a new request
      */
     public PlumRequest param(String name, Object value) {
         Objects.requireNonNull(name, "name");
         Objects.requireNonNull(value, "value");
-        return with(more(64).u8(1).text("params", name).text("params", value.toString()));
+        return with(append(64).u8(1).text("params", name).text("params", value.toString()));
     }
 
     /**
-     * Adds query parameters, escaped. A value that is iterable stands for its name several times.
+     * Adds query parameters. The client escapes them. An iterable value adds one parameter for each element.
      *
      * @param params names and values
-     * @return another request
+     * @return a new request
      */
     public PlumRequest params(Map<String, ?> params) {
         PlumRequest request = this;
@@ -162,23 +164,23 @@ public final class PlumRequest {
     }
 
     /**
-     * Adds a header; several of the same name are all sent.
+     * Adds a header. Headers of the same name are all sent.
      *
-     * @param name its name
-     * @param value its value
-     * @return another request
+     * @param name the name
+     * @param value the value
+     * @return a new request
      */
     public PlumRequest header(String name, String value) {
         Objects.requireNonNull(name, "name");
         Objects.requireNonNull(value, "value");
-        return with(more(64).u8(2).text("headers", name).text("headers", value));
+        return with(append(64).u8(2).text("headers", name).text("headers", value));
     }
 
     /**
      * Adds headers.
      *
      * @param headers names and values
-     * @return another request
+     * @return a new request
      */
     public PlumRequest headers(Map<String, String> headers) {
         PlumRequest request = this;
@@ -189,69 +191,69 @@ public final class PlumRequest {
     }
 
     /**
-     * Sends a value as JSON, with {@code Content-Type: application/json} unless a header says otherwise.
+     * Sets the body to a value as JSON, with {@code Content-Type: application/json} unless that header is set.
      *
-     * @param value what the {@link JsonCodec} writes
-     * @return another request
-     * @throws PlumUnsupportedException where there is no codec
-     * @throws PlumInvalidArgumentException for a value that cannot be written, or a second body
+     * @param value a value that the {@link JsonCodec} writes
+     * @return a new request
+     * @throws PlumUnsupportedException if there is no codec
+     * @throws PlumInvalidArgumentException if the value cannot be written, or a body is set already
      */
     public PlumRequest json(@Nullable Object value) {
         return json(value, JsonCodec.standard());
     }
 
     /**
-     * The same with a codec of one's own.
+     * Sets the body to a value as JSON, written by another codec.
      *
-     * @param value what the codec writes
+     * @param value a value that the codec writes
      * @param codec the codec
-     * @return another request
-     * @throws PlumInvalidArgumentException for a value that cannot be written, or a second body
+     * @return a new request
+     * @throws PlumInvalidArgumentException if the value cannot be written, or a body is set already
      */
     public PlumRequest json(@Nullable Object value, JsonCodec codec) {
         return body(4, JsonCodec.encode(codec, value));
     }
 
     /**
-     * Sends these bytes.
+     * Sets the body.
      *
-     * @param content the body; copied
-     * @return another request
-     * @throws PlumInvalidArgumentException for a second body
+     * @param content the body; it is copied
+     * @return a new request
+     * @throws PlumInvalidArgumentException if a body is set already
      */
     public PlumRequest content(byte[] content) {
         return body(3, Objects.requireNonNull(content, "content"));
     }
 
     /**
-     * Sends this text as UTF-8.
+     * Sets the body to text, encoded as UTF-8.
      *
      * @param content the body
-     * @return another request
-     * @throws PlumInvalidArgumentException for a second body
+     * @return a new request
+     * @throws PlumInvalidArgumentException if a body is set already
      */
     public PlumRequest content(String content) {
         return body(3, FrameWriter.bytesOf("content", Objects.requireNonNull(content, "content")));
     }
 
     /**
-     * Sends a form, as {@code application/x-www-form-urlencoded}. A value that is iterable stands for its name several
-     * times.
+     * Sets the body to a form, encoded as {@code application/x-www-form-urlencoded}. An iterable value adds one field for
+     * each element.
      *
      * @param fields names and values
-     * @return another request
-     * @throws PlumInvalidArgumentException for a second body
+     * @return a new request
+     * @throws PlumInvalidArgumentException if a body is set already
      */
     public PlumRequest form(Map<String, ?> fields) {
         return form(fields.entrySet());
     }
 
     /**
-     * The same in an order of one's own; names may come several times.
+     * Sets the body to a form with fields in this order. A name may occur several times.
      *
      * @param fields names and values
-     * @return another request
-     * @throws PlumInvalidArgumentException for a second body
+     * @return a new request
+     * @throws PlumInvalidArgumentException if a body is set already
      */
     public PlumRequest form(Iterable<? extends Map.Entry<String, ?>> fields) {
         FrameWriter form = new FrameWriter(256);
@@ -263,98 +265,98 @@ public final class PlumRequest {
                 count++;
             }
         }
-        onlyBody();
-        FrameWriter more = more(8 + form.length()).u8(5).u32(count).raw(form.done(), 0, form.length());
+        requireNoBody();
+        FrameWriter more = append(8 + form.length()).u8(5).u32(count).raw(form.done(), 0, form.length());
         return new PlumRequest(method, service, path, more.done(), filtered, true);
     }
 
     /**
-     * Sets how long the whole call may take.
+     * Sets the timeout of the whole call.
      *
-     * @param timeout longer than nothing
-     * @return another request
+     * @param timeout must be greater than 0
+     * @return a new request
      */
     public PlumRequest timeout(Duration timeout) {
-        return with(more(16).u8(6).u64(Times.nanos("timeout", timeout)));
+        return with(append(16).u8(6).u64(Durations.nanos("timeout", timeout)));
     }
 
     /**
-     * Sets how long one attempt may take.
+     * Sets the timeout of one attempt.
      *
-     * @param timeout longer than nothing
-     * @return another request
+     * @param timeout must be greater than 0
+     * @return a new request
      */
     public PlumRequest attemptTimeout(Duration timeout) {
-        return with(more(16).u8(7).u64(Times.nanos("attempt_timeout", timeout)));
+        return with(append(16).u8(7).u64(Durations.nanos("attempt_timeout", timeout)));
     }
 
     /**
-     * Sets how many attempts are made at most, the first included.
+     * Sets the maximum number of attempts, including the first.
      *
      * @param attempts at least 1
-     * @return another request
-     * @throws PlumInvalidArgumentException for a negative number
+     * @return a new request
+     * @throws PlumInvalidArgumentException if the number is negative
      */
     public PlumRequest attempts(int attempts) {
         if (attempts < 0) {
-            throw new PlumInvalidArgumentException("attempts is " + attempts + "; it must be a count");
+            throw new PlumInvalidArgumentException("attempts is " + attempts + "; it must not be negative");
         }
-        return with(more(8).u8(8).u32(attempts));
+        return with(append(8).u8(8).u32(attempts));
     }
 
     /**
-     * Says whether the service may see it twice; by default only for GET, HEAD, OPTIONS, PUT and DELETE.
+     * Sets whether the request may be sent more than once. The default is true for GET, HEAD, OPTIONS, PUT and DELETE.
      *
-     * @param idempotent whether it may
-     * @return another request
+     * @param idempotent true if sending it twice does no harm
+     * @return a new request
      */
     public PlumRequest idempotent(boolean idempotent) {
-        return with(more(8).u8(9).u8(idempotent ? 1 : 0));
+        return with(append(8).u8(9).u8(idempotent ? 1 : 0));
     }
 
     /**
-     * Sets the largest response body taken, after decompression.
+     * Sets the maximum size of the response body, after decompression.
      *
-     * @param bytes a number of bytes
-     * @return another request
-     * @throws PlumInvalidArgumentException for a negative number
+     * @param bytes the size in bytes
+     * @return a new request
+     * @throws PlumInvalidArgumentException if the number is negative
      */
     public PlumRequest maxBody(long bytes) {
         if (bytes < 0) {
-            throw new PlumInvalidArgumentException("max_body is " + bytes + "; it must be a count");
+            throw new PlumInvalidArgumentException("max_body is " + bytes + "; it must not be negative");
         }
-        return with(more(16).u8(10).u64(bytes));
+        return with(append(16).u8(10).u64(bytes));
     }
 
     /**
-     * Narrows it to endpoints of this version.
+     * Limits the request to endpoints of this version.
      *
      * @param version the version
-     * @return another request
+     * @return a new request
      */
     public PlumRequest version(String version) {
         Objects.requireNonNull(version, "version");
-        return filtered(more(64).u8(11).text("version", version));
+        return filtered(append(64).u8(11).text("version", version));
     }
 
     /**
-     * Narrows it to endpoints with this label.
+     * Limits the request to endpoints with this label.
      *
-     * @param name the label's name
-     * @param value the label's value
-     * @return another request
+     * @param name the name of the label
+     * @param value the value of the label
+     * @return a new request
      */
     public PlumRequest label(String name, String value) {
         Objects.requireNonNull(name, "name");
         Objects.requireNonNull(value, "value");
-        return filtered(more(64).u8(12).text("labels", name).text("labels", value));
+        return filtered(append(64).u8(12).text("labels", name).text("labels", value));
     }
 
     /**
-     * Narrows it to endpoints with these labels.
+     * Limits the request to endpoints with these labels.
      *
      * @param labels names and values
-     * @return another request
+     * @return a new request
      */
     public PlumRequest labels(Map<String, String> labels) {
         PlumRequest request = this;
@@ -374,7 +376,7 @@ public final class PlumRequest {
     }
 
     /**
-     * The service it goes to.
+     * The service.
      *
      * @return its name
      */
@@ -383,34 +385,34 @@ public final class PlumRequest {
     }
 
     /**
-     * The path it was made with.
+     * The path.
      *
-     * @return the path, without what {@link #param} has added
+     * @return the path, without parameters added by {@link #param}
      */
     public String path() {
         return path;
     }
 
-    private FrameWriter more(int size) {
+    private FrameWriter append(int size) {
         return new FrameWriter(frame, size);
     }
 
-    private PlumRequest with(FrameWriter more) {
-        return new PlumRequest(method, service, path, more.done(), filtered, hasBody);
+    private PlumRequest with(FrameWriter frame) {
+        return new PlumRequest(method, service, path, frame.done(), filtered, hasBody);
     }
 
-    private PlumRequest filtered(FrameWriter more) {
-        return new PlumRequest(method, service, path, more.done(), true, hasBody);
+    private PlumRequest filtered(FrameWriter frame) {
+        return new PlumRequest(method, service, path, frame.done(), true, hasBody);
     }
 
     private PlumRequest body(int tag, byte[] content) {
-        onlyBody();
-        FrameWriter more = more(8 + Math.min(content.length, Integer.MAX_VALUE - 64 - frame.length));
+        requireNoBody();
+        FrameWriter more = append(8 + Math.min(content.length, Integer.MAX_VALUE - 64 - frame.length));
         return new PlumRequest(
                 method, service, path, more.u8(tag).bytes(content).done(), filtered, true);
     }
 
-    private void onlyBody() {
+    private void requireNoBody() {
         if (hasBody) {
             throw new PlumInvalidArgumentException("pass only one of json, content and form");
         }
@@ -420,7 +422,7 @@ public final class PlumRequest {
         return frame;
     }
 
-    /** Whether it asks for some endpoints only. */
+    /** Whether it is limited to some endpoints of its service. */
     boolean isFiltered() {
         return filtered;
     }

@@ -2,6 +2,10 @@ package io.plumline;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.plumline.internal.EndpointCache;
+import io.plumline.internal.FrameReader;
+import io.plumline.internal.FrameWriter;
+import io.plumline.internal.HeaderFields;
 import java.lang.reflect.Type;
 import java.time.Duration;
 import java.util.Arrays;
@@ -12,13 +16,20 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * An HTTP answer of any status, and how it was come by. Immutable. Equal are answers with the same status, headers
- * and body, whoever gave them.
+ * An HTTP response of any status, with the attempts of the call. Immutable. Responses are equal if status, headers and
+ * body are equal; the endpoint does not matter.
  *
- * <p>{@link #of} and {@link #builder} make one for tests.
+ * <p>{@link #of} and {@link #builder} create responses for tests.
  */
 public final class PlumResponse {
-    // status u16, attempts u32, elapsed u64, places of endpoint, trace and body u32; then the headers.
+    static {
+        InternalAccess.install();
+    }
+
+    // The frame: status u16, attempts u32, elapsed u64, offsets of endpoint, trace and body u32 each; then the headers.
+    private static final int ENDPOINT_OFFSET_AT = 14;
+    private static final int TRACE_OFFSET_AT = 18;
+    private static final int BODY_OFFSET_AT = 22;
     private static final int HEADERS = 26;
 
     private final String service;
@@ -45,46 +56,46 @@ public final class PlumResponse {
     }
 
     /**
-     * An answer without a body, for tests.
+     * Creates a response without a body, for tests.
      *
      * @param status from 200 to 599
-     * @return the answer
-     * @throws PlumInvalidArgumentException for another status
+     * @return the response
+     * @throws PlumInvalidArgumentException if the status is out of range
      */
     public static PlumResponse of(int status) {
         return builder(status).build();
     }
 
     /**
-     * An answer with a text, for tests.
+     * Creates a response with a text body, for tests.
      *
      * @param status from 200 to 599
      * @param content the body
-     * @return the answer
-     * @throws PlumInvalidArgumentException for another status
+     * @return the response
+     * @throws PlumInvalidArgumentException if the status is out of range
      */
     public static PlumResponse of(int status, String content) {
         return builder(status).content(Objects.requireNonNull(content, "content")).build();
     }
 
     /**
-     * An answer with JSON, for tests.
+     * Creates a response with a JSON body, for tests.
      *
      * @param status from 200 to 599
-     * @param value what the {@link JsonCodec} writes
-     * @return the answer
-     * @throws PlumInvalidArgumentException for another status
+     * @param value a value that the {@link JsonCodec} writes
+     * @return the response
+     * @throws PlumInvalidArgumentException if the status is out of range
      */
     public static PlumResponse ofJson(int status, @Nullable Object value) {
         return builder(status).json(value).build();
     }
 
     /**
-     * Puts an answer together, for tests.
+     * Returns a builder of a response, for tests.
      *
      * @param status from 200 to 599
-     * @return a builder
-     * @throws PlumInvalidArgumentException for another status
+     * @return the builder
+     * @throws PlumInvalidArgumentException if the status is out of range
      */
     public static Builder builder(int status) {
         return new Builder(status);
@@ -102,31 +113,31 @@ public final class PlumResponse {
     /**
      * Whether the status is 2xx.
      *
-     * @return true for a success, false for a redirect or an error
+     * @return true for 200 to 299
      */
     public boolean isSuccess() {
         return status >= 200 && status < 300;
     }
 
     /**
-     * The first header of that name.
+     * The value of a header; the first one if there are several of that name.
      *
-     * @param name its name, without regard to case
-     * @return its value; empty if there is none
+     * @param name the name; upper and lower case do not matter
+     * @return the value; empty if there is no such header
      */
     public Optional<String> header(String name) {
-        return Headers.find(new FrameReader(frame, HEADERS), Objects.requireNonNull(name, "name"));
+        return HeaderFields.find(new FrameReader(frame, HEADERS), Objects.requireNonNull(name, "name"));
     }
 
     /**
      * All headers.
      *
-     * @return each name with its values, in their order; names are looked up without regard to case
+     * @return each name with its values in order; upper and lower case of names do not matter
      */
     public Map<String, List<String>> headers() {
         Map<String, List<String>> known = headers;
         if (known == null) {
-            known = Headers.map(new FrameReader(frame, HEADERS));
+            known = HeaderFields.map(new FrameReader(frame, HEADERS));
             headers = known;
         }
         return known;
@@ -142,7 +153,7 @@ public final class PlumResponse {
     }
 
     /**
-     * The body as text; bytes that are not UTF-8 become �.
+     * The body as text. Bytes that are not valid UTF-8 become �.
      *
      * @return the text
      */
@@ -151,56 +162,56 @@ public final class PlumResponse {
     }
 
     /**
-     * The body read as JSON.
+     * Reads the body as JSON.
      *
-     * @param <T> what it is read as
-     * @param type what it is read as
-     * @return what the {@link JsonCodec} has read
-     * @throws PlumProtocolException if it is no such JSON; the codec's exception is the cause
-     * @throws PlumUnsupportedException where there is no codec
+     * @param <T> the type of the value
+     * @param type the type of the value
+     * @return the value that the {@link JsonCodec} reads
+     * @throws PlumProtocolException if the body is not valid JSON for the type; the cause is the exception of the codec
+     * @throws PlumUnsupportedException if there is no codec
      */
     public <T> T json(Class<T> type) {
-        @SuppressWarnings("unchecked") // the codec's word
+        @SuppressWarnings("unchecked") // the codec returns a value of the type
         T value = (T) json((Type) type);
         return value;
     }
 
     /**
-     * The same for a generic type, such as {@code List<Item>} in the codec's own way of saying it.
+     * Reads the body as JSON of a generic type, such as the type that a {@code TypeToken<List<Item>>} of Gson returns.
      *
-     * @param type what it is read as
-     * @return what the {@link JsonCodec} has read
-     * @throws PlumProtocolException if it is no such JSON; the codec's exception is the cause
-     * @throws PlumUnsupportedException where there is no codec
+     * @param type the type of the value
+     * @return the value that the {@link JsonCodec} reads
+     * @throws PlumProtocolException if the body is not valid JSON for the type; the cause is the exception of the codec
+     * @throws PlumUnsupportedException if there is no codec
      */
     public Object json(Type type) {
         return json(type, JsonCodec.standard());
     }
 
     /**
-     * The same with a codec of one's own.
+     * Reads the body as JSON with another codec.
      *
-     * @param type what it is read as
+     * @param type the type of the value
      * @param codec the codec
-     * @return what the codec has read
-     * @throws PlumProtocolException if it is no such JSON; the codec's exception is the cause
+     * @return the value that the codec reads
+     * @throws PlumProtocolException if the body is not valid JSON for the type; the cause is the exception of the codec
      */
     public Object json(Type type, JsonCodec codec) {
         Objects.requireNonNull(type, "type");
         try {
             return codec.read(frame, bodyAt, frame.length - bodyAt, type);
         } catch (Exception error) {
-            String message = "the body of " + endpoint().address() + " is not the JSON expected: "
+            String message = "the body of " + endpoint().address() + " is not valid JSON for the type: "
                     + String.valueOf(error.getMessage()).replaceAll("\\p{Cntrl}", " ");
-            throw PlumException.of(Kind.PROTOCOL, message, story(), error);
+            throw PlumException.of(Kind.PROTOCOL, message, details(), error);
         }
     }
 
     /**
-     * Itself, or {@link PlumStatusException} for a 4xx or 5xx.
+     * Throws an exception if the status is 4xx or 5xx.
      *
-     * @return this
-     * @throws PlumStatusException for a status from 400 on
+     * @return this response
+     * @throws PlumStatusException if the status is 400 or higher
      */
     public PlumResponse raiseForStatus() {
         if (status < 400) {
@@ -208,15 +219,15 @@ public final class PlumResponse {
         }
         String message =
                 "\"" + service + "\" answered " + status + " from " + endpoint().address();
-        throw PlumException.of(Kind.STATUS, message, story(), null);
+        throw PlumException.of(Kind.STATUS, message, details(), null);
     }
 
-    private PlumException.Story story() {
-        return new PlumException.Story(service, endpoint(), attempts, trace());
+    private PlumException.Details details() {
+        return new PlumException.Details(service, endpoint(), attempts, trace());
     }
 
     /**
-     * The service that was asked for.
+     * The service of the call.
      *
      * @return its name
      */
@@ -225,21 +236,21 @@ public final class PlumResponse {
     }
 
     /**
-     * The endpoint that answered.
+     * The endpoint that responded.
      *
      * @return the endpoint
      */
     public Endpoint endpoint() {
         Endpoint known = endpoint;
         if (known == null) {
-            known = KnownEndpoints.read(new FrameReader(frame, endpointAt));
+            known = EndpointCache.read(new FrameReader(frame, endpointAt));
             endpoint = known;
         }
         return known;
     }
 
     /**
-     * How many attempts it took.
+     * How many attempts the call needed.
      *
      * @return the number of attempts
      */
@@ -248,27 +259,27 @@ public final class PlumResponse {
     }
 
     /**
-     * What each attempt came to, in order; the last one is this answer.
+     * The result of each attempt, in order. The last one is this response.
      *
      * @return the steps
      */
     public List<TraceStep> trace() {
-        return TraceStep.readAll(new FrameReader(frame, traceAt), endpoint());
+        return TraceStep.readList(new FrameReader(frame, traceAt), endpoint());
     }
 
     /**
-     * How long the whole call took.
+     * The duration of the whole call.
      *
-     * @return the time
+     * @return the duration
      */
     public Duration elapsed() {
         return Duration.ofNanos(elapsed);
     }
 
-    /** As the native library takes it from a transport: status, headers, body. */
-    void writeAnswer(FrameWriter answer) {
-        answer.u16(status).raw(frame, HEADERS, endpointAt - HEADERS);
-        answer.u32(frame.length - bodyAt).raw(frame, bodyAt, frame.length - bodyAt);
+    /** Writes status, headers and body: the response of a transport. */
+    void write(FrameWriter out) {
+        out.u16(status).raw(frame, HEADERS, endpointAt - HEADERS);
+        out.u32(frame.length - bodyAt).raw(frame, bodyAt, frame.length - bodyAt);
     }
 
     @Override
@@ -292,16 +303,16 @@ public final class PlumResponse {
         return "PlumResponse[" + status + ", " + (frame.length - bodyAt) + " bytes]";
     }
 
-    /** Puts an answer together, for tests. */
+    /** Builds a response, for tests. */
     public static final class Builder {
-        private static final Endpoint NOWHERE = Endpoint.of("", "0.0.0.0", 0);
+        private static final Endpoint NO_ENDPOINT = Endpoint.of("", "0.0.0.0", 0);
 
         private final int status;
-        private final FrameWriter fields = new FrameWriter(64).u32(0);
-        private int count;
+        private final FrameWriter fields = new FrameWriter(64);
+        private int fieldCount;
         private byte[] content = new byte[0];
-        private boolean hasType;
-        private Endpoint endpoint = NOWHERE;
+        private boolean hasContentType;
+        private Endpoint endpoint = NO_ENDPOINT;
 
         private Builder(int status) {
             if (status < 200 || status > 599) {
@@ -313,21 +324,21 @@ public final class PlumResponse {
         /**
          * Adds a header.
          *
-         * @param name its name
-         * @param value its value
+         * @param name the name
+         * @param value the value
          * @return this
          */
         public Builder header(String name, String value) {
-            hasType |= name.equalsIgnoreCase("content-type");
+            hasContentType |= name.equalsIgnoreCase("content-type");
             fields.text("a header name", name).text("a header value", Objects.requireNonNull(value, "value"));
-            count++;
+            fieldCount++;
             return this;
         }
 
         /**
          * Sets the body.
          *
-         * @param content the bytes; copied by {@link #build}
+         * @param content the bytes; {@link #build} copies them
          * @return this
          */
         public Builder content(byte[] content) {
@@ -336,7 +347,7 @@ public final class PlumResponse {
         }
 
         /**
-         * Sets the body to a text, as UTF-8.
+         * Sets the body to text, encoded as UTF-8.
          *
          * @param content the text
          * @return this
@@ -346,20 +357,20 @@ public final class PlumResponse {
         }
 
         /**
-         * Sets the body to JSON, with a {@code Content-Type} unless one is set already.
+         * Sets the body to JSON, and {@code Content-Type} unless it is set already.
          *
-         * @param value what the {@link JsonCodec} writes
+         * @param value a value that the {@link JsonCodec} writes
          * @return this
          */
         public Builder json(@Nullable Object value) {
-            if (!hasType) {
+            if (!hasContentType) {
                 header("Content-Type", "application/json");
             }
             return content(JsonCodec.encode(JsonCodec.standard(), value));
         }
 
         /**
-         * Sets the endpoint that answered.
+         * Sets the endpoint that responded.
          *
          * @param endpoint the endpoint
          * @return this
@@ -370,22 +381,21 @@ public final class PlumResponse {
         }
 
         /**
-         * The answer.
+         * Builds the response.
          *
-         * @return the answer, as if its endpoint had given it at the first attempt
+         * @return the response of a call with one attempt
          */
         public PlumResponse build() {
             byte[] headers = fields.done();
-            FrameReader.U32.set(headers, 0, count);
             FrameWriter frame = new FrameWriter(256 + headers.length + content.length);
             frame.u16(status).u32(1).u64(0).u32(0).u32(0).u32(0);
-            frame.raw(headers, 0, headers.length);
-            frame.u32At(14, frame.length());
-            int record = frame.length() + 4;
+            frame.u32(fieldCount).raw(headers, 0, headers.length);
+            frame.u32At(ENDPOINT_OFFSET_AT, frame.length());
+            int recordLengthAt = frame.length() + 4;
             endpoint.write(frame.u32(0).u32(0));
-            frame.u32At(record, frame.length() - record - 4);
-            frame.u32At(18, frame.length()).u32(1).u8(0).u8(0).u16(status).u64(0);
-            frame.u32At(22, frame.length()).raw(content, 0, content.length);
+            frame.u32At(recordLengthAt, frame.length() - recordLengthAt - 4);
+            frame.u32At(TRACE_OFFSET_AT, frame.length()).u32(1).u8(0).u8(0).u16(status).u64(0);
+            frame.u32At(BODY_OFFSET_AT, frame.length()).raw(content, 0, content.length);
             return new PlumResponse(endpoint.service(), frame.done());
         }
     }

@@ -2,30 +2,30 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** A service, or some of its endpoints, of a client, looked up once: the fast path of many calls and picks. */
+/** A handle of a service, or of some of its endpoints. Many calls or picks are faster through a handle. */
 public interface PlumService {
     /**
-     * The service.
+     * The name of the service.
      *
-     * @return its name
+     * @return the name
      */
     String name();
 
     /**
-     * Chooses an endpoint for one use of any protocol, to be reported on.
+     * Chooses an endpoint for one use with any protocol. The caller reports the outcome to the pick.
      *
      * @return the pick
-     * @throws PlumNoEndpointException where there is none; the message says why
-     * @throws PlumClosedException once the client is closed
+     * @throws PlumNoEndpointException if there is no endpoint; the message says why
+     * @throws PlumClosedException if the client is closed
      */
     Pick pick();
 
     /**
      * Makes a call.
      *
-     * @param request a request to this service, without version and labels: those are said when the handle is made
-     * @return the answer, of any status
-     * @throws PlumException if there was none: one subclass for each kind of failure
+     * @param request a request to this service, without version and labels; set those in the {@link Query} of the handle
+     * @return the response, of any status
+     * @throws PlumException if there was no response; there is one subclass for each kind of failure
      */
     PlumResponse call(PlumRequest request);
 
@@ -33,8 +33,8 @@ public interface PlumService {
      * Sends a GET.
      *
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse get(String path) {
         return call(PlumRequest.get(name(), path));
@@ -44,8 +44,8 @@ public interface PlumService {
      * Sends a POST without a body.
      *
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse post(String path) {
         return call(PlumRequest.post(name(), path));
@@ -55,9 +55,9 @@ public interface PlumService {
      * Sends a POST with JSON.
      *
      * @param path the path, with a leading {@code /}
-     * @param json what the {@link JsonCodec} writes
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @param json a value that the {@link JsonCodec} writes
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse post(String path, @Nullable Object json) {
         return call(PlumRequest.post(name(), path).json(json));
@@ -67,8 +67,8 @@ public interface PlumService {
      * Sends a PUT without a body.
      *
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse put(String path) {
         return call(PlumRequest.put(name(), path));
@@ -78,9 +78,9 @@ public interface PlumService {
      * Sends a PUT with JSON.
      *
      * @param path the path, with a leading {@code /}
-     * @param json what the {@link JsonCodec} writes
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @param json a value that the {@link JsonCodec} writes
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse put(String path, @Nullable Object json) {
         return call(PlumRequest.put(name(), path).json(json));
@@ -90,8 +90,8 @@ public interface PlumService {
      * Sends a PATCH without a body.
      *
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse patch(String path) {
         return call(PlumRequest.patch(name(), path));
@@ -101,9 +101,9 @@ public interface PlumService {
      * Sends a PATCH with JSON.
      *
      * @param path the path, with a leading {@code /}
-     * @param json what the {@link JsonCodec} writes
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @param json a value that the {@link JsonCodec} writes
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse patch(String path, @Nullable Object json) {
         return call(PlumRequest.patch(name(), path).json(json));
@@ -113,8 +113,8 @@ public interface PlumService {
      * Sends a DELETE.
      *
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse delete(String path) {
         return call(PlumRequest.delete(name(), path));
@@ -124,8 +124,8 @@ public interface PlumService {
      * Sends a HEAD.
      *
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse head(String path) {
         return call(PlumRequest.head(name(), path));
@@ -135,8 +135,8 @@ public interface PlumService {
      * Sends an OPTIONS.
      *
      * @param path the path, with a leading {@code /}
-     * @return the answer, of any status
-     * @throws PlumException as {@link #call}
+     * @return the response, of any status
+     * @throws PlumException see {@link #call}
      */
     default PlumResponse options(String path) {
         return call(PlumRequest.options(name(), path));

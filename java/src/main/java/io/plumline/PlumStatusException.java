@@ -4,21 +4,21 @@ import java.util.List;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
-/** {@link PlumResponse#raiseForStatus()} met a 4xx or 5xx answer. */
+/** {@link PlumResponse#raiseForStatus()} was called on a response with a 4xx or 5xx status. */
 public final class PlumStatusException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumStatusException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumStatusException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumStatusException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override
@@ -27,9 +27,9 @@ public final class PlumStatusException extends PlumException {
     }
 
     /**
-     * The status that was met.
+     * The status of the response.
      *
-     * @return the status; empty in an exception that a test has made itself
+     * @return the status; empty in an exception that a test created
      */
     public OptionalInt statusCode() {
         List<TraceStep> trace = trace();

@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** The deadline of the call, or of its last attempt, passed. */
+/** The call, or its last attempt, timed out. */
 public final class PlumTimeoutException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumTimeoutException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumTimeoutException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumTimeoutException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

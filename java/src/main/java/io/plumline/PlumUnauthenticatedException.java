@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** The other side wants to know who asks. */
+/** Credentials are missing or invalid. */
 public final class PlumUnauthenticatedException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumUnauthenticatedException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumUnauthenticatedException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumUnauthenticatedException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

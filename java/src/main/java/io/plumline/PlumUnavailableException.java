@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** No connection, or one that broke. */
+/** No connection could be opened, or the connection broke. */
 public final class PlumUnavailableException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumUnavailableException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumUnavailableException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumUnavailableException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

@@ -2,21 +2,21 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** This registry or endpoint cannot do that. */
+/** This registry or endpoint does not support the operation. */
 public final class PlumUnsupportedException extends PlumException {
     private static final long serialVersionUID = 1;
 
     /**
-     * For tests of one's own code.
+     * Creates an exception, for tests.
      *
      * @param message one line
      */
     public PlumUnsupportedException(String message) {
-        this(message, Story.NONE, null);
+        this(message, Details.NONE, null);
     }
 
-    PlumUnsupportedException(String message, Story story, @Nullable Throwable cause) {
-        super(message, story, cause);
+    PlumUnsupportedException(String message, Details details, @Nullable Throwable cause) {
+        super(message, details, cause);
     }
 
     @Override

@@ -1,8 +1,8 @@
 package io.plumline;
 
-/** What is true of the library as a whole. */
+/** Information about the library. */
 public final class Plumline {
-    /** The version, the same in every language. */
+    /** The version; the same in every language. */
     public static final String VERSION = "0.1.0";
 
     private Plumline() {}

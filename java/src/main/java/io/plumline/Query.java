@@ -1,11 +1,13 @@
 package io.plumline;
 
+import io.plumline.internal.FrameReader;
+import io.plumline.internal.FrameWriter;
 import java.util.Arrays;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Which endpoints are meant: a service, narrowed by version, protocol and labels. Immutable.
+ * Selects endpoints: a service and optional filters by version, protocol and labels. Immutable.
  *
  * <pre>{@code plum.pick(Query.of("billing").protocol("grpc").label("region", "eu"))}</pre>
  */
@@ -19,7 +21,7 @@ public final class Query {
     }
 
     /**
-     * Every endpoint of a service.
+     * Selects all endpoints of a service.
      *
      * @param service its name
      * @return the query
@@ -31,43 +33,43 @@ public final class Query {
     }
 
     /**
-     * The same, narrowed to a version.
+     * Adds a filter by version.
      *
      * @param version the version
-     * @return another query
+     * @return a new query
      */
     public Query version(String version) {
         Objects.requireNonNull(version, "version");
-        return new Query(service, more().u8(1).text("version", version).done());
+        return new Query(service, append().u8(1).text("version", version).done());
     }
 
     /**
-     * The same, narrowed to a protocol.
+     * Adds a filter by protocol.
      *
      * @param protocol the protocol
-     * @return another query
+     * @return a new query
      */
     public Query protocol(String protocol) {
         Objects.requireNonNull(protocol, "protocol");
-        return new Query(service, more().u8(2).text("protocol", protocol).done());
+        return new Query(service, append().u8(2).text("protocol", protocol).done());
     }
 
     /**
-     * The same, narrowed to endpoints with this label.
+     * Adds a filter by a label.
      *
      * @param name the label's name
      * @param value the label's value
-     * @return another query
+     * @return a new query
      */
     public Query label(String name, String value) {
         Objects.requireNonNull(name, "name");
         Objects.requireNonNull(value, "value");
         return new Query(
-                service, more().u8(3).text("labels", name).text("labels", value).done());
+                service, append().u8(3).text("labels", name).text("labels", value).done());
     }
 
     /**
-     * The service that is meant.
+     * The service.
      *
      * @return its name
      */
@@ -75,7 +77,7 @@ public final class Query {
         return service;
     }
 
-    private FrameWriter more() {
+    private FrameWriter append() {
         return new FrameWriter(frame, 64);
     }
 
@@ -97,7 +99,7 @@ public final class Query {
     public String toString() {
         FrameReader reader = new FrameReader(frame);
         StringBuilder text = new StringBuilder("\"").append(reader.text()).append('"');
-        while (reader.position < frame.length) {
+        while (reader.hasMore()) {
             int tag = reader.u8();
             text.append(' ').append(tag == 1 ? "version" : tag == 2 ? "protocol" : reader.text());
             text.append('=').append(reader.text());

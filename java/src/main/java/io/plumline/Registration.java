@@ -6,113 +6,113 @@ import java.util.Optional;
 import java.util.function.UnaryOperator;
 
 /**
- * Keeps an instance known until this, or its client, is closed, or the program ends in good order. An object that is
- * merely collected changes nothing: the client owns its registrations.
+ * Keeps an instance registered until this registration or its client is closed, or the program exits normally. The
+ * client owns its registrations: an instance stays registered if this object is collected.
  */
 public interface Registration extends AutoCloseable {
-    /** Where a registration stands. */
+    /** The state of a registration. */
     enum State {
-        /** Its port does not answer yet; it is published once it does. */
+        /** Waiting until the port of the instance accepts connections; then it is registered. */
         WAITING_FOR_PORT,
-        /** On its way to the registry for the first time. */
+        /** Being registered for the first time. */
         REGISTERING,
-        /** Known to at least one registry. */
+        /** Registered at one registry or more. */
         REGISTERED,
-        /** No registry answers; it is registered as soon as one does. */
+        /** No registry responds; the client keeps trying. */
         UNREACHABLE,
-        /** The registry said no; tried again with every beat. */
+        /** The registry refused the registration; the client tries again with every heartbeat. */
         REFUSED,
         /** Closed. */
         CLOSED;
 
         /**
-         * Its name, the same in every language.
+         * The value used in every language.
          *
-         * @return the name, such as {@code waiting_for_port}
+         * @return the value, such as {@code waiting_for_port}
          */
-        public String word() {
+        public String value() {
             return name().toLowerCase(Locale.ROOT);
         }
     }
 
     /**
-     * Where it stands.
+     * The present state.
      *
      * @return the state
      */
     State state();
 
     /**
-     * Where others reach it.
+     * The address under which other programs reach the instance.
      *
      * @return {@code host:port}
      */
     String address();
 
     /**
-     * The service it offers.
+     * The service of the instance.
      *
      * @return its name
      */
     String service();
 
     /**
-     * Its id.
+     * The id of the instance.
      *
      * @return the id
      */
     String instanceId();
 
     /**
-     * The instance as registered, with everything that was found out for it.
+     * The instance as registered, with the values that the client filled in, such as host and id.
      *
      * @return the instance
      */
     Instance instance();
 
     /**
-     * What last went wrong.
+     * The last error.
      *
-     * @return the error; empty once it is registered again
+     * @return the error; empty once the instance is registered again
      */
     Optional<PlumException> lastError();
 
     /**
-     * Waits 10 s at most until it is registered.
+     * Waits at most 10 s until the instance is registered.
      *
-     * @throws PlumException what last went wrong, if that does not come about in time
+     * @throws PlumException the last error, if the instance is not registered in time
      */
     default void await() {
         await(Duration.ofSeconds(10));
     }
 
     /**
-     * Waits until it is registered.
+     * Waits until the instance is registered.
      *
-     * @param timeout how long at most
-     * @throws PlumException what last went wrong, if that does not come about in time
+     * @param timeout the longest time to wait
+     * @throws PlumException the last error, if the instance is not registered in time
      * @throws PlumInterruptedException if the thread is interrupted
      */
     void await(Duration timeout);
 
     /**
-     * Changes what is registered, now and after every outage to come.
+     * Changes the registered instance. The change also survives outages of the registry.
      *
      * <pre>{@code registration.update(instance -> instance.healthy(false))}</pre>
      *
-     * @param change from the instance as registered to the one that shall be
-     * @throws PlumInvalidArgumentException for an instance that cannot be
+     * @param change returns the new instance, given the registered one
+     * @throws PlumInvalidArgumentException if the new instance is invalid
      */
     void update(UnaryOperator<Instance> change);
 
-    /** Deregisters within 2 s, then waits for the drain of the configuration. Again: does nothing. */
+    /** Deregisters within 2 s, then waits for the configured drain time. Closing again does nothing. */
     @Override
     void close();
 
     /**
-     * Deregisters within 2 s, then waits for calls still on their way. Again: does nothing.
+     * Deregisters within 2 s, then waits for calls in flight. Closing again does nothing.
      *
-     * @param drain how long; an interrupt cuts it short
+     * @param drain how long to wait; an interrupt ends the wait
      */
     void close(Duration drain);
 }

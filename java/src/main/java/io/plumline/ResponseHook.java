@@ -2,17 +2,17 @@ package io.plumline;
 
 import org.jspecify.annotations.Nullable;
 
-/** Called after each attempt, on the caller's thread. */
+/** Runs after each attempt, on the caller's thread. */
 @FunctionalInterface
 public interface ResponseHook {
     /**
-     * Looks at what an attempt came to: exactly one of response and error is there.
+     * Inspects the result of an attempt: a response or an error, never both.
      *
-     * @param request one attempt's request
-     * @param endpoint where it went
-     * @param response what came back; null where nothing did
-     * @param error why nothing came back; null where something did
-     * @throws Exception ends the call with a {@link PlumCancelledException} that has it as its cause
+     * @param request the request of the attempt
+     * @param endpoint the endpoint of the attempt
+     * @param response the response; null if the attempt failed
+     * @param error the failure; null if there is a response
+     * @throws Exception ends the call with a {@link PlumCancelledException} that has the exception as its cause
      */
     void onResponse(
             OutgoingRequest request, Endpoint endpoint, @Nullable PlumResponse response, @Nullable PlumException error)

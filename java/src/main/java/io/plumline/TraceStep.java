@@ -1,5 +1,6 @@
 package io.plumline;
 
+import io.plumline.internal.FrameReader;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -9,7 +10,9 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import org.jspecify.annotations.Nullable;
 
-/** What one attempt of a call came to: a status, or a failure. Immutable; equal when all of its parts are. */
+/**
+ * The result of one attempt of a call: a status or a failure. Immutable; steps are equal if all their parts are equal.
+ */
 public final class TraceStep {
     private final Endpoint endpoint;
     private final int status;
@@ -26,11 +29,11 @@ public final class TraceStep {
     }
 
     /**
-     * An attempt that was answered.
+     * Creates the step of an attempt with a response.
      *
-     * @param endpoint where it went
-     * @param status the status that came back
-     * @param elapsed how long it took
+     * @param endpoint the endpoint of the attempt
+     * @param status the status of the response
+     * @param elapsed the duration of the attempt
      * @return the step
      */
     public static TraceStep answered(Endpoint endpoint, int status, Duration elapsed) {
@@ -38,12 +41,12 @@ public final class TraceStep {
     }
 
     /**
-     * An attempt that failed.
+     * Creates the step of an attempt that failed.
      *
-     * @param endpoint where it went
-     * @param kind what kind of failure it was
-     * @param error the failure in words
-     * @param elapsed how long it took
+     * @param endpoint the endpoint of the attempt
+     * @param kind the kind of failure
+     * @param error the error message
+     * @param elapsed the duration of the attempt
      * @return the step
      */
     public static TraceStep failed(Endpoint endpoint, Kind kind, String error, Duration elapsed) {
@@ -52,7 +55,7 @@ public final class TraceStep {
     }
 
     /**
-     * Where it went.
+     * The endpoint of the attempt.
      *
      * @return the endpoint
      */
@@ -61,43 +64,43 @@ public final class TraceStep {
     }
 
     /**
-     * The status that came back.
+     * The status of the response.
      *
-     * @return the status; empty where none did
+     * @return the status; empty if the attempt failed
      */
     public OptionalInt status() {
         return kind == null ? OptionalInt.of(status) : OptionalInt.empty();
     }
 
     /**
-     * What kind of failure it was.
+     * The kind of failure.
      *
-     * @return the kind; empty where a status came back
+     * @return the kind; empty if there was a response
      */
     public Optional<Kind> kind() {
         return Optional.ofNullable(kind);
     }
 
     /**
-     * The failure in words.
+     * The error message.
      *
-     * @return one line; empty where a status came back
+     * @return one line; empty if there was a response
      */
     public Optional<String> error() {
         return Optional.ofNullable(error);
     }
 
     /**
-     * How long the attempt took.
+     * The duration of the attempt.
      *
-     * @return the time
+     * @return the duration
      */
     public Duration elapsed() {
         return elapsed;
     }
 
-    /** Steps whose endpoint is left out are at the one that is known already. */
-    static List<TraceStep> readAll(FrameReader frame, @Nullable Endpoint known) {
+    /** Reads a list of steps. A step without an endpoint has the endpoint {@code known}. */
+    static List<TraceStep> readList(FrameReader frame, @Nullable Endpoint known) {
         int count = frame.u32();
         List<TraceStep> steps = new ArrayList<>(count);
         for (int n = 0; n < count; n++) {

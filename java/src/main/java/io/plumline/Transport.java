@@ -1,7 +1,7 @@
 package io.plumline;
 
 /**
- * Answers instead of a socket, for tests of one's own code. Retries and ejection go on around it.
+ * Responds to requests in place of the network, for tests. Retries and ejection work as usual.
  *
  * <pre>{@code
  * PlumClient.builder().registry("static://10.0.0.1:1").transport((request, endpoint) -> PlumResponse.of(200)).build()
@@ -10,15 +10,15 @@ package io.plumline;
 @FunctionalInterface
 public interface Transport {
     /**
-     * The answer of an endpoint. Called on the caller's thread.
+     * Responds to one attempt. Runs on the caller's thread.
      *
-     * @param request what would be sent
-     * @param endpoint where it would go
-     * @return the answer
-     * @throws java.net.ConnectException for an attempt that is refused; the call goes on elsewhere
-     * @throws java.net.SocketTimeoutException for an attempt that times out
-     * @throws java.io.IOException for a connection that breaks
-     * @throws Exception anything else ends the call, as the cause of a {@link PlumCancelledException}
+     * @param request the request of the attempt
+     * @param endpoint the endpoint of the attempt
+     * @return the response
+     * @throws java.net.ConnectException if the connection is refused; the call may be retried
+     * @throws java.net.SocketTimeoutException if the attempt times out
+     * @throws java.io.IOException if the connection breaks
+     * @throws Exception any other exception ends the call and becomes the cause of a {@link PlumCancelledException}
      */
     PlumResponse send(OutgoingRequest request, Endpoint endpoint) throws Exception;
 }

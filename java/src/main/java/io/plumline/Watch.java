@@ -7,7 +7,8 @@ import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 
 /**
- * Tells of every change, beginning with what is there. A slow reader gets changes merged, never a gap.
+ * Delivers the changes of a service. The first change contains its present endpoints. For a slow reader, changes are
+ * merged; none is lost.
  *
  * <pre>{@code
  * for (Change change : plum.watch("orders")) {
@@ -15,48 +16,48 @@ import java.util.function.Consumer;
  * }
  * }</pre>
  *
- * <p>Each change is told once: to whoever asks first, be it by {@link #next}, an iterator or a listener.
+ * <p>Each change is delivered once, to one reader: a call of {@link #next}, an iterator or a listener.
  */
 public interface Watch extends Iterable<Change>, AutoCloseable {
     /**
-     * The next change. Waits for it.
+     * Waits for the next change.
      *
      * @return the change
-     * @throws PlumClosedException once the watch or its client is closed
+     * @throws PlumClosedException if the watch or its client is closed
      * @throws PlumInterruptedException if the thread is interrupted
      */
     Change next();
 
     /**
-     * The next change, if one comes in time.
+     * Waits for the next change, with a timeout.
      *
-     * @param timeout how long to wait for it; zero: not at all
-     * @return the change; empty when the time has passed without one
-     * @throws PlumClosedException once the watch or its client is closed
+     * @param timeout the longest time to wait; with zero, returns at once
+     * @return the change; empty if there was none in time
+     * @throws PlumClosedException if the watch or its client is closed
      * @throws PlumInterruptedException if the thread is interrupted
      */
     Optional<Change> next(Duration timeout);
 
     /**
-     * Waits for each change; ends when the watch or its client is closed.
+     * Waits for each change. The iteration ends when the watch or its client is closed.
      *
-     * @return an iterator over the changes to come
+     * @return an iterator over the coming changes
      */
     @Override
     Iterator<Change> iterator();
 
     /**
-     * Hands each change to a listener, until the watch or its client is closed. Takes one thread of the executor for as
-     * long. What the listener throws is logged, and the next change is told all the same; interrupting the thread ends
-     * it.
+     * Delivers each change to a listener, until the watch or its client is closed, or the thread is interrupted. Occupies
+     * one thread of the executor meanwhile. An exception of the listener is logged; delivery continues with the next
+     * change.
      *
      * @param executor runs the listener
-     * @param listener gets the changes, one after the other
+     * @param listener receives the changes, one after the other
      * @return this
      */
     Watch listen(Executor executor, Consumer<? super Change> listener);
 
-    /** Ends it, in whichever thread it is waited for. Again: does nothing. */
+    /** Ends the watch, and all waits for its next change. Closing again does nothing. */
     @Override
     void close();
 }

@@ -1,7 +1,7 @@
 /**
- * Finds services, calls them, survives what fails, and keeps this program registered.
+ * Service discovery, calls and registration.
  *
- * <p>Begin with {@link io.plumline.PlumClient}.
+ * <p>Start with {@link io.plumline.PlumClient}.
  */
 @NullMarked
 package io.plumline;

@@ -54,8 +54,8 @@ class BadInputTest {
                 .close());
         cases.put("connect_timeout is PT-1S", () -> new PlumConfig().connectTimeout(Duration.ofSeconds(-1)));
         cases.put("expected at character", () -> json("{\"a\":}"));
-        cases.put("less depth", () -> json("[".repeat(100_000)));
-        cases.put("no JSON object", () -> json("[]"));
+        cases.put("levels deep", () -> json("[".repeat(100_000)));
+        cases.put("not a JSON object", () -> json("[]"));
         cases.put("finite", () -> PlumClient.create(new PlumConfig().retry(retry -> retry.budget(Double.NaN)))
                 .close());
         return each(cases, PlumInvalidArgumentException.class, "");
@@ -78,14 +78,14 @@ class BadInputTest {
         cases.put("attempts is -1", () -> PlumRequest.get("s", "/").attempts(-1));
         cases.put("max_body is -1", () -> PlumRequest.get("s", "/").maxBody(-1));
         cases.put("only one of", () -> PlumRequest.post("s", "/").content("a").form(Map.of("a", "b")));
-        cases.put("no JSON", () -> PlumRequest.post("s", "/").json(new Object() {
+        cases.put("cannot be written as JSON", () -> PlumRequest.post("s", "/").json(new Object() {
             @SuppressWarnings("unused")
             public String getBad() {
                 throw new IllegalStateException("bad");
             }
         }));
         cases.put("port", () -> plum.register(Instance.of("s", 70_000)));
-        cases.put("no IP address", () -> Endpoint.of("s", "localhost", 1));
+        cases.put("not an IP address", () -> Endpoint.of("s", "localhost", 1));
         cases.put("port is -1", () -> Endpoint.of("s", "10.0.0.1", -1));
         return each(cases, PlumInvalidArgumentException.class, "").onClose(plum::close);
     }
@@ -111,7 +111,7 @@ class BadInputTest {
                 "publish",
                 () -> plum.publish("s", List.of(Endpoint.of("s", "10.0.0.1", 1).withZone(HALF))));
         cases.put("config", () -> plum.configure(new PlumConfig().zone(HALF)));
-        return each(cases, PlumInvalidArgumentException.class, "half a surrogate pair")
+        return each(cases, PlumInvalidArgumentException.class, "unpaired surrogate")
                 .onClose(plum::close);
     }
 

@@ -229,7 +229,7 @@ class CallTest {
             assertEquals(
                     1_600,
                     plum.stats().services().values().stream()
-                            .mapToLong(ServiceStats::calls)
+                            .mapToLong(Stats.ServiceStats::calls)
                             .sum());
         }
     }

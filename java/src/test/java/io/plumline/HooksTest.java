@@ -149,7 +149,7 @@ class HooksTest {
                 .transport((request, endpoint) -> null)
                 .build()) {
             PlumException error = assertThrows(PlumCancelledException.class, () -> plum.get("s", "/"));
-            assertEquals("what the transport returns", error.getCause().getMessage());
+            assertEquals("the transport returned null", error.getCause().getMessage());
         }
     }
 

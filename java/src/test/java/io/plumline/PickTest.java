@@ -7,15 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import java.lang.ref.Reference;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
@@ -24,7 +21,7 @@ import java.util.concurrent.Future;
 import org.junit.jupiter.api.Test;
 
 class PickTest {
-    private static EndpointStats of(PlumClient plum, String address) {
+    private static Stats.EndpointStats of(PlumClient plum, String address) {
         return plum.stats().services().get("s").endpoints().get(address);
     }
 
@@ -90,44 +87,19 @@ class PickTest {
                 assertTrue(done.get());
             }
             threads.shutdown();
-            ServiceStats stats = plum.stats().services().get("s");
+            Stats.ServiceStats stats = plum.stats().services().get("s");
             assertEquals(32_000, stats.picks());
             assertEquals(0, stats.unreported());
             assertEquals(
                     32_000,
                     stats.endpoints().values().stream()
-                            .mapToLong(EndpointStats::attempts)
+                            .mapToLong(Stats.EndpointStats::attempts)
                             .sum());
             assertEquals(
                     0,
                     stats.endpoints().values().stream()
-                            .mapToLong(EndpointStats::failures)
+                            .mapToLong(Stats.EndpointStats::failures)
                             .sum());
-        }
-    }
-
-    /** A pick that the collector found late, when its slot was somebody else's already. */
-    @Test
-    void whatIsFoundLateTakesNothingFromTheSlotsNextOwner() throws Exception {
-        try (PlumClient plum = PlumClient.create("static://10.0.0.1:1")) {
-            NativeService service = (NativeService) plum.service("s");
-            Pick first = service.pick();
-            Reference<?> late = Arrays.stream(service.held)
-                    .flatMap(Arrays::stream)
-                    .filter(Objects::nonNull)
-                    .findFirst()
-                    .orElseThrow();
-            first.success();
-            service.pick(); // dropped without a word, in the same slot
-            late.enqueue();
-            Pick third = service.pick(); // finds the late one
-            Servers.until("the second is given back", () -> {
-                System.gc();
-                service.pick().success();
-                return of(plum, "10.0.0.1:1").inFlight() == 1;
-            });
-            third.success();
-            assertEquals(1, plum.stats().services().get("s").unreported());
         }
     }
 
@@ -216,7 +188,7 @@ class PickTest {
             assertEquals(Query.of("s").version("v1").toString(), why.query());
             assertEquals(1, why.usable());
             assertEquals(2, why.endpoints().size());
-            Verdict other = why.endpoints().stream()
+            EndpointExplanation other = why.endpoints().stream()
                     .filter(one1 -> !one1.usable())
                     .findFirst()
                     .orElseThrow();

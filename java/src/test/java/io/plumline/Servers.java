@@ -14,15 +14,15 @@ import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.atomic.AtomicInteger;
 
-/** Real servers on free ports, and patience. */
-final class Servers {
+/** Servers on free ports, and waiting for conditions. */
+public final class Servers {
     private Servers() {}
 
     interface Handler {
         void handle(HttpExchange exchange) throws IOException;
     }
 
-    /** An HTTP server that answers every request alike. */
+    /** An HTTP server with one handler for all requests. */
     static final class Http implements AutoCloseable {
         final AtomicInteger requests = new AtomicInteger();
         private final HttpServer server;
@@ -54,7 +54,7 @@ final class Servers {
         }
     }
 
-    /** Answers with this status and body. */
+    /** Responds with this status and body. */
     static Handler status(int status, String body) {
         return exchange -> reply(exchange, status, body);
     }
@@ -69,26 +69,26 @@ final class Servers {
         exchange.getResponseBody().write(bytes);
     }
 
-    /** A port at which nobody listens, and nobody else can. */
+    /** Occupies a port without listening on it. */
     static Socket closed() throws IOException {
         Socket socket = new Socket();
         socket.bind(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0));
         return socket;
     }
 
-    /** Takes connections and never answers: the system accepts them into the backlog. */
+    /** Accepts connections and never responds: the system puts them into the backlog. */
     static ServerSocket silent() throws IOException {
         return new ServerSocket(0, 50, InetAddress.getLoopbackAddress());
     }
 
-    /** What the bounds of waits are multiplied by: a run that keeps the machine busy raises it. */
-    private static final int PATIENCE =
+    /** Multiplies timeouts. Runs on a busy machine set a higher value. */
+    private static final int TIMEOUT_FACTOR =
             Integer.parseInt(System.getenv().getOrDefault("PLUMLINE_TEST_PATIENCE", "1"));
 
-    /** Waits until something is true; fails after 10 s times {@link #PATIENCE}. */
-    static void until(String what, Callable<Boolean> isSo) throws Exception {
-        long end = System.nanoTime() + PATIENCE * 10_000_000_000L;
-        while (!isSo.call()) {
+    /** Waits until a condition is true; fails after 10 s times {@link #TIMEOUT_FACTOR}. */
+    public static void until(String what, Callable<Boolean> condition) throws Exception {
+        long end = System.nanoTime() + TIMEOUT_FACTOR * 10_000_000_000L;
+        while (!condition.call()) {
             if (System.nanoTime() > end) {
                 throw new AssertionError("not within 10 s: " + what);
             }

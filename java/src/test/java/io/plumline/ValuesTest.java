@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.plumline.internal.Json;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.file.Files;
@@ -106,7 +107,7 @@ class ValuesTest {
                         .weight(3));
         assertTrue(instance.healthy() && instance.protocol().equals("http") && instance.weight() == 3);
         Change change = new Change("s", Change.Kind.REGISTRY_DOWN, List.of(), List.of(), List.of(), List.of(endpoint));
-        assertEquals("registry_down", change.kind().word());
+        assertEquals("registry_down", change.kind().value());
         assertEquals("Change[registry_down of s: 1 endpoints, 0 added, 0 updated, 0 removed]", change.toString());
     }
 

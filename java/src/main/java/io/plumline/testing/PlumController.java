@@ -16,28 +16,28 @@ import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A running controller, on a free port of this machine. Its store is memory: whatever restarts it starts it empty.
+ * A running controller, on a free port of this machine. It stores its data in memory, so it is empty after a restart.
  *
- * <p>It is the {@code plumline} command: the one that the property {@code plumline.command} or the environment variable
- * {@code PLUMLINE_COMMAND} names, else the one on the {@code PATH}. {@code make build} in Plumline's sources makes it,
- * as {@code target/release/plumline}.
+ * <p>It runs the {@code plumline} command: the one named by the property {@code plumline.command} or the environment
+ * variable {@code PLUMLINE_COMMAND}, otherwise the one on the {@code PATH}. {@code make build} in the sources of Plumline
+ * builds it as {@code target/release/plumline}.
  */
 public final class PlumController implements AutoCloseable {
     private static final String LISTENING = "plumline controller listening on http://";
-    private static final int STARTS_WITHIN = 10;
+    private static final int START_TIMEOUT_SECONDS = 10;
 
     private final String command;
     private final List<String> options;
     private String listen = "127.0.0.1:0";
     private @Nullable Process process;
-    /** Ends it with this virtual machine, where nobody has before. */
-    private @Nullable Thread atExit;
+    /** Stops the process when this virtual machine exits. */
+    private @Nullable Thread exitHook;
 
     /**
-     * Starts one, and waits until it listens.
+     * Starts a controller, and waits until it listens.
      *
-     * @param options go to the command as they are, such as {@code "--service-ttl", "2s"}
-     * @throws IllegalStateException if there is no such command, or it does not start
+     * @param options options of the command, such as {@code "--service-ttl", "2s"}
+     * @throws IllegalStateException if the command is missing or does not start
      */
     public PlumController(String... options) {
         this.options = List.of(options);
@@ -46,7 +46,7 @@ public final class PlumController implements AutoCloseable {
     }
 
     /**
-     * Where a client finds it; stays the same when it is started again.
+     * The address for clients. It stays the same after a restart.
      *
      * @return such as {@code plum://127.0.0.1:41234}
      */
@@ -54,7 +54,7 @@ public final class PlumController implements AutoCloseable {
         return "plum://" + listen;
     }
 
-    /** Starts it where it listened before; does nothing while it runs. */
+    /** Starts the controller at the same address as before. Does nothing if it is running. */
     public synchronized void start() {
         if (process != null) {
             return;
@@ -66,28 +66,28 @@ public final class PlumController implements AutoCloseable {
                     .redirectError(ProcessBuilder.Redirect.INHERIT)
                     .start();
             process = started;
-            atExit = new Thread(started::destroyForcibly);
-            Runtime.getRuntime().addShutdownHook(atExit);
+            exitHook = new Thread(started::destroyForcibly);
+            Runtime.getRuntime().addShutdownHook(exitHook);
             listen = awaitListening(started);
         } catch (IOException error) {
-            throw new UncheckedIOException("the command " + command + " could not be started", error);
+            throw new UncheckedIOException("cannot start the command " + command, error);
         } catch (RuntimeException error) {
             kill();
             throw error;
         }
     }
 
-    /** Ends it in good order. */
+    /** Stops the controller normally. */
     public synchronized void stop() {
-        end(true);
+        stop(true);
     }
 
-    /** Ends it as a crash would. */
+    /** Kills the controller, as a crash would. */
     public synchronized void kill() {
-        end(false);
+        stop(false);
     }
 
-    /** Kills it and starts it anew, empty, at the same address. */
+    /** Kills the controller and starts it again, empty, at the same address. */
     public synchronized void restart() {
         kill();
         start();
@@ -98,14 +98,14 @@ public final class PlumController implements AutoCloseable {
         stop();
     }
 
-    private void end(boolean inGoodOrder) {
+    private void stop(boolean gracefully) {
         Process running = process;
         process = null;
         if (running == null) {
             return;
         }
-        forgetExit();
-        if (inGoodOrder) {
+        removeExitHook();
+        if (gracefully) {
             running.destroy();
         } else {
             running.destroyForcibly();
@@ -120,15 +120,15 @@ public final class PlumController implements AutoCloseable {
         }
     }
 
-    private void forgetExit() {
-        Thread hook = atExit;
-        atExit = null;
+    private void removeExitHook() {
+        Thread hook = exitHook;
+        exitHook = null;
         try {
             if (hook != null) {
                 Runtime.getRuntime().removeShutdownHook(hook);
             }
         } catch (IllegalStateException error) {
-            // The virtual machine is ending, and runs the hook itself.
+            // The virtual machine is shutting down and runs the hook.
         }
     }
 
@@ -138,22 +138,22 @@ public final class PlumController implements AutoCloseable {
         reader.setDaemon(true);
         reader.start();
         try {
-            String line = first.get(STARTS_WITHIN, TimeUnit.SECONDS);
+            String line = first.get(START_TIMEOUT_SECONDS, TimeUnit.SECONDS);
             if (!line.startsWith(LISTENING)) {
-                throw new IllegalStateException("the controller did not start; it said: " + line);
+                throw new IllegalStateException("the controller did not start; its output: " + line);
             }
             return line.substring(LISTENING.length()).trim();
         } catch (TimeoutException error) {
-            throw new IllegalStateException("the controller did not listen within " + STARTS_WITHIN + " s", error);
+            throw new IllegalStateException("the controller did not listen within " + START_TIMEOUT_SECONDS + " s", error);
         } catch (ExecutionException error) {
-            throw new IllegalStateException("the controller cannot be read", error.getCause());
+            throw new IllegalStateException("cannot read the output of the controller", error.getCause());
         } catch (InterruptedException error) {
             Thread.currentThread().interrupt();
-            throw new IllegalStateException("interrupted while the controller started", error);
+            throw new IllegalStateException("interrupted while starting the controller", error);
         }
     }
 
-    /** Hands over the first line, and keeps the pipe from filling up afterwards. */
+    /** Passes on the first line, then reads the rest so that the pipe does not fill up. */
     private static void read(Process started, CompletableFuture<String> first) {
         try (BufferedReader output = new BufferedReader(new InputStreamReader(started.getInputStream(), UTF_8))) {
             String line = output.readLine();
@@ -171,7 +171,7 @@ public final class PlumController implements AutoCloseable {
         if (named != null) {
             if (!new File(named).canExecute()) {
                 throw new IllegalStateException(
-                        "plumline.command or PLUMLINE_COMMAND is " + named + ", which is no program that can be run");
+                        "plumline.command or PLUMLINE_COMMAND is " + named + ", which is not an executable file");
             }
             return named;
         }
@@ -184,9 +184,9 @@ public final class PlumController implements AutoCloseable {
                 }
             }
         }
-        throw new IllegalStateException("the plumline command is not on the PATH; `make build` in Plumline's sources "
-                + "makes target/release/plumline: put that on the PATH, or set the property plumline.command or the "
-                + "variable PLUMLINE_COMMAND to where it is");
+        throw new IllegalStateException("the plumline command is not on the PATH; run `make build` in the sources of "
+                + "Plumline and put target/release/plumline on the PATH, or set the property plumline.command or the "
+                + "environment variable PLUMLINE_COMMAND to its path");
     }
 
     @Override

@@ -7,8 +7,8 @@ import org.junit.jupiter.api.extension.ParameterContext;
 import org.junit.jupiter.api.extension.ParameterResolver;
 
 /**
- * Gives a JUnit test a real controller: one for each test that asks for it, or for all of a class whose constructor or
- * {@code @BeforeAll} method does.
+ * Provides a real controller to a JUnit test that has a {@link PlumController} parameter. A parameter of a test method
+ * gets a controller of its own; a parameter of a constructor or a {@code @BeforeAll} method, one for the whole class.
  *
  * <pre>{@code
  * @ExtendWith(PlumControllerExtension.class)
@@ -21,9 +21,9 @@ import org.junit.jupiter.api.extension.ParameterResolver;
  * }</pre>
  */
 public final class PlumControllerExtension implements ParameterResolver {
-    private static final Namespace OURS = Namespace.create(PlumControllerExtension.class);
+    private static final Namespace NAMESPACE = Namespace.create(PlumControllerExtension.class);
 
-    /** Made by JUnit. */
+    /** Called by JUnit. */
     public PlumControllerExtension() {}
 
     @Override
@@ -33,12 +33,12 @@ public final class PlumControllerExtension implements ParameterResolver {
 
     @Override
     public Object resolveParameter(ParameterContext parameter, ExtensionContext context) {
-        Store store = context.getStore(OURS);
-        return store.getOrComputeIfAbsent(PlumController.class, ours -> new Running(), Running.class).controller;
+        Store store = context.getStore(NAMESPACE);
+        return store.getOrComputeIfAbsent(PlumController.class, type -> new Running(), Running.class).controller;
     }
 
-    /** Ends with its test or class. */
-    @SuppressWarnings("deprecation") // JUnit closes what is AutoCloseable from 5.13 on only
+    /** JUnit closes it at the end of the test or class. */
+    @SuppressWarnings("deprecation") // before version 5.13, JUnit closes no AutoCloseable
     private static final class Running implements Store.CloseableResource, AutoCloseable {
         private final PlumController controller = new PlumController();
 

@@ -1,4 +1,4 @@
-/** For tests of one's own code: a real controller on a free port. */
+/** Support for tests: a real controller on a free port. */
 @NullMarked
 package io.plumline.testing;
 

@@ -1,10 +1,11 @@
 package io.plumline;
 
+import io.plumline.internal.FrameReader;
 import java.util.List;
 import java.util.OptionalDouble;
 
-/** What is thought of one endpoint. */
-public final class Verdict {
+/** Whether one endpoint would be called, and why or why not. Part of an {@link Explanation}. */
+public final class EndpointExplanation {
     private final Endpoint endpoint;
     private final boolean usable;
     private final List<String> reasons;
@@ -13,7 +14,7 @@ public final class Verdict {
     private final int inFlight;
     private final int weight;
 
-    Verdict(FrameReader frame) {
+    EndpointExplanation(FrameReader frame) {
         endpoint = Endpoint.read(frame);
         usable = frame.u8() != 0;
         reasons = frame.texts();
@@ -24,7 +25,7 @@ public final class Verdict {
     }
 
     /**
-     * Where it is.
+     * The address of the endpoint.
      *
      * @return {@code ip:port}
      */
@@ -33,7 +34,7 @@ public final class Verdict {
     }
 
     /**
-     * Its record.
+     * The endpoint.
      *
      * @return the endpoint
      */
@@ -42,34 +43,34 @@ public final class Verdict {
     }
 
     /**
-     * Whether it would be called.
+     * Whether the endpoint would be called.
      *
-     * @return whether it would
+     * @return true if it would be called
      */
     public boolean usable() {
         return usable;
     }
 
     /**
-     * Why not, or what speaks against it.
+     * Why it would not be called, or is less likely to be called.
      *
-     * @return the reasons, in words
+     * @return the reasons, one line each
      */
     public List<String> reasons() {
         return reasons;
     }
 
     /**
-     * What a use takes (a moving average).
+     * Moving average of the latency.
      *
-     * @return milliseconds; empty until a use has ended
+     * @return milliseconds; empty before the first result
      */
     public OptionalDouble ewmaMs() {
         return Double.isNaN(ewmaMs) ? OptionalDouble.empty() : OptionalDouble.of(ewmaMs);
     }
 
     /**
-     * The share of uses that go well (a moving average).
+     * Moving average of the success rate.
      *
      * @return 0 to 1
      */
@@ -78,18 +79,18 @@ public final class Verdict {
     }
 
     /**
-     * Uses that have not ended yet.
+     * Calls and picks that have not ended yet.
      *
-     * @return how many
+     * @return their number
      */
     public int inFlight() {
         return inFlight;
     }
 
     /**
-     * Its share against the others'.
+     * The weight of the endpoint.
      *
-     * @return the weight
+     * @return its share of the traffic relative to the other endpoints
      */
     public int weight() {
         return weight;
@@ -97,7 +98,7 @@ public final class Verdict {
 
     @Override
     public String toString() {
-        return "Verdict[" + address() + (usable ? " usable" : " not used")
+        return "EndpointExplanation[" + address() + (usable ? " usable" : " not usable")
                 + (reasons.isEmpty() ? "" : ": " + String.join("; ", reasons)) + "]";
     }
 }

@@ -1,98 +1,104 @@
-package io.plumline;
+package io.plumline.internal;
 
+import io.plumline.Instance;
+import io.plumline.PlumException;
+import io.plumline.Registration;
 import java.time.Duration;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.function.UnaryOperator;
 import org.jspecify.annotations.Nullable;
 
+/** A registration: each method calls the native library. */
 final class NativeRegistration extends Native implements Registration {
-    private static final long AS_CONFIGURED = -1;
+    /** Stands for the drain time of the configuration. */
+    private static final long CONFIGURED_DRAIN = -1;
 
     private final long handle;
 
     NativeRegistration(long handle) {
         this.handle = handle;
-        Memory.freeAfter(this, handle);
+        NativeMemory.freeWithOwner(this, handle);
     }
 
-    /** What it looks like at one moment. */
-    private static final class Look {
+    /** The registration at one moment. */
+    private static final class Status {
         final State state;
         final String address;
         final @Nullable PlumException lastError;
         final Instance instance;
 
-        Look(FrameReader frame) {
+        Status(FrameReader frame) {
             state = State.valueOf(frame.text().toUpperCase(Locale.ROOT));
             address = frame.text();
-            lastError = frame.u8() != 0 ? PlumException.read(frame, null) : null;
-            instance = Instance.fromJson(frame.text());
+            lastError = frame.u8() != 0 ? ApiAccess.get().readException(frame) : null;
+            instance = ApiAccess.get().toInstance(frame.text());
         }
     }
 
-    private Look look() {
-        return new Look(new FrameReader(look(handle)));
+    private Status status() {
+        return new Status(new FrameReader(status(handle)));
     }
 
     @Override
     public State state() {
-        return look().state;
+        return status().state;
     }
 
     @Override
     public String address() {
-        return look().address;
+        return status().address;
     }
 
     @Override
     public String service() {
-        return look().instance.service();
+        return status().instance.service();
     }
 
     @Override
     public String instanceId() {
-        return look().instance.instanceId();
+        return status().instance.instanceId();
     }
 
     @Override
     public Instance instance() {
-        return look().instance;
+        return status().instance;
     }
 
     @Override
     public Optional<PlumException> lastError() {
-        return Optional.ofNullable(look().lastError);
+        return Optional.ofNullable(status().lastError);
     }
 
     @Override
     public void await(Duration timeout) {
-        waitFor(handle, Times.nanos("timeout", timeout));
+        waitFor(handle, Durations.nanos("timeout", timeout));
     }
 
     @Override
     public void update(UnaryOperator<Instance> change) {
         Instance changed = change.apply(instance());
-        update(handle, FrameWriter.bytesOf("the instance", changed.toJson()));
+        update(handle, FrameWriter.bytesOf("the instance", ApiAccess.get().toJson(changed)));
     }
 
     @Override
     public void close() {
-        close(handle, AS_CONFIGURED);
+        close(handle, CONFIGURED_DRAIN);
     }
 
     @Override
     public void close(Duration drain) {
-        close(handle, Times.nanos("drain", drain));
+        close(handle, Durations.nanos("drain", drain));
     }
 
     @Override
     public String toString() {
-        Look look = look();
-        return "Registration[" + look.address + " of \"" + look.instance.service() + "\", " + look.state.word() + "]";
+        Status status = status();
+        return "Registration[" + status.address + " of \"" + status.instance.service() + "\", " + status.state.value()
+                + "]";
     }
 
-    private native byte[] look(long handle);
+    private native byte[] status(long handle);
 
     private native void waitFor(long handle, long timeout);
 

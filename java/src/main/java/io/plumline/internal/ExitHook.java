@@ -1,6 +1,6 @@
-package io.plumline;
+package io.plumline.internal;
 
-/** Deregisters at the virtual machine's exit what is still registered: one hook, from the first registration on. */
+/** A shutdown hook that deregisters all instances still registered. Installed by the first registration. */
 final class ExitHook {
     private static boolean installed;
 
@@ -14,13 +14,15 @@ final class ExitHook {
         try {
             Runtime.getRuntime().addShutdownHook(new Thread(null, () -> run(library), "plumline-exit", 0, false));
         } catch (IllegalStateException error) {
-            // The virtual machine ends already; what is registered now expires by itself.
-            Logs.log(System.Logger.Level.WARNING, "registered while the virtual machine ends: it will not deregister");
+            // The virtual machine is shutting down: the instance will expire at the registry.
+            LogForwarder.log(
+                    System.Logger.Level.WARNING,
+                    "an instance is registered during shutdown of the virtual machine; it will not be deregistered");
         }
     }
 
     private static void run(NativeLibrary library) {
         library.atExit();
-        Logs.drain(library);
+        LogForwarder.forward(library);
     }
 }

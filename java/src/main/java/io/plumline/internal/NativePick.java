@@ -1,9 +1,12 @@
-package io.plumline;
+package io.plumline.internal;
 
+import io.plumline.Endpoint;
+import io.plumline.Pick;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 import java.lang.ref.Reference;
 
+/** A pick that waits in a slot of its service in the native library. */
 final class NativePick implements Pick {
     static final int NEUTRAL = 0;
     static final int SUCCESS = 1;
@@ -24,7 +27,7 @@ final class NativePick implements Pick {
     private final Endpoint endpoint;
     private final boolean stale;
 
-    @SuppressWarnings("unused") // through its handle
+    @SuppressWarnings("unused") // accessed by SETTLED
     private boolean settled;
 
     NativePick(NativeService service, int key, Endpoint endpoint, boolean stale) {
@@ -64,7 +67,7 @@ final class NativePick implements Pick {
             try {
                 service.settle(key, outcome);
             } finally {
-                // Were it collected meanwhile, another thread would find it among those that nobody settled.
+                // If this were collected before, another thread would treat it as a pick that nobody reported on.
                 Reference.reachabilityFence(this);
             }
         }

@@ -1,7 +1,9 @@
-package io.plumline;
+package io.plumline.internal;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.plumline.JsonCodec;
+import io.plumline.PlumUnsupportedException;
 import java.lang.invoke.MethodHandle;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.MethodType;
@@ -9,8 +11,10 @@ import java.lang.reflect.Type;
 import java.util.ServiceLoader;
 import org.jspecify.annotations.Nullable;
 
-/** Finds the codec in use. The built-in ones are found by reflection, so that none of them is a dependency. */
-final class JsonCodecs {
+/**
+ * Finds the {@link JsonCodec} to use. Jackson and Gson are called by reflection, so that neither is a dependency.
+ */
+public final class JsonCodecs {
     private static final String JACKSON_3 = "tools.jackson.databind.";
     private static final String JACKSON_2 = "com.fasterxml.jackson.databind.";
     private static final String GSON = "com.google.gson.Gson";
@@ -19,7 +23,7 @@ final class JsonCodecs {
 
     private JsonCodecs() {}
 
-    static JsonCodec standard() {
+    public static JsonCodec standard() {
         JsonCodec known = standard;
         if (known == null) {
             known = find(JsonCodecs.class.getClassLoader());
@@ -35,60 +39,60 @@ final class JsonCodecs {
             for (JsonCodec codec : ServiceLoader.load(JsonCodec.class, loader)) {
                 return codec;
             }
-            JsonCodec codec = built(loader);
+            JsonCodec codec = builtIn(loader);
             if (codec != null) {
                 return codec;
             }
         }
-        throw new PlumUnsupportedException("there is nothing to read and write JSON with: add Jackson 3 "
+        throw new PlumUnsupportedException("no JSON library found: add Jackson 3 "
                 + "(tools.jackson.core:jackson-databind), Jackson 2 (com.fasterxml.jackson.core:jackson-databind) or "
-                + "Gson (com.google.code.gson:gson), or provide an io.plumline.JsonCodec");
+                + "Gson (com.google.code.gson:gson), or provide an io.plumline.JsonCodec through ServiceLoader");
     }
 
-    static @Nullable JsonCodec built(@Nullable ClassLoader loader) {
+    static @Nullable JsonCodec builtIn(@Nullable ClassLoader loader) {
         for (String jackson : new String[] {JACKSON_3, JACKSON_2}) {
-            JsonCodec codec = attempt(() -> new Jackson(jackson, loader));
+            JsonCodec codec = create(() -> new Jackson(jackson, loader));
             if (codec != null) {
                 return codec;
             }
         }
-        return attempt(() -> new Gson(loader));
+        return create(() -> new Gson(loader));
     }
 
-    private interface Making {
-        JsonCodec make() throws ReflectiveOperationException;
+    private interface Factory {
+        JsonCodec create() throws ReflectiveOperationException;
     }
 
-    private static @Nullable JsonCodec attempt(Making making) {
+    private static @Nullable JsonCodec create(Factory factory) {
         try {
-            return making.make();
+            return factory.create();
         } catch (ReflectiveOperationException | LinkageError absent) {
-            return null; // absent, or half of it is: then the next one
+            return null; // the library is missing or incomplete: try the next one
         }
     }
 
     private static Object call(MethodHandle method, Object... arguments) throws Exception {
         try {
             return method.invokeWithArguments(arguments);
-        } catch (Exception | Error raised) {
-            throw raised;
-        } catch (Throwable raised) {
-            throw new IllegalStateException(raised);
+        } catch (Exception | Error thrown) {
+            throw thrown;
+        } catch (Throwable thrown) {
+            throw new IllegalStateException(thrown);
         }
     }
 
-    /** Jackson, with what modules it finds: 3 or 2, which differ in their names. */
+    /** Jackson 3 or 2, with the modules it finds. The two differ in their package names. */
     static final class Jackson implements JsonCodec {
         private final MethodHandle write;
         private final MethodHandle read;
         private final MethodHandle typeOf;
 
-        Jackson(String names, @Nullable ClassLoader loader) throws ReflectiveOperationException {
+        Jackson(String packageName, @Nullable ClassLoader loader) throws ReflectiveOperationException {
             MethodHandles.Lookup lookup = MethodHandles.publicLookup();
-            Class<?> mapperClass = Class.forName(names + "ObjectMapper", true, loader);
-            Class<?> typeClass = Class.forName(names + "JavaType", true, loader);
+            Class<?> mapperClass = Class.forName(packageName + "ObjectMapper", true, loader);
+            Class<?> typeClass = Class.forName(packageName + "JavaType", true, loader);
             Object mapper = mapperClass.getConstructor().newInstance();
-            if (names.equals(JACKSON_2)) { // 3 finds its modules by itself
+            if (packageName.equals(JACKSON_2)) { // Jackson 3 finds its modules by itself
                 mapperClass.getMethod("findAndRegisterModules").invoke(mapper);
             }
             write = lookup.findVirtual(
@@ -114,7 +118,7 @@ final class JsonCodecs {
         }
     }
 
-    /** Gson as it comes. */
+    /** Gson with its default settings. */
     static final class Gson implements JsonCodec {
         private final MethodHandle write;
         private final MethodHandle read;
@@ -139,7 +143,7 @@ final class JsonCodecs {
         public Object read(byte[] bytes, int offset, int length, Type type) throws Exception {
             Object value = call(read, new String(bytes, offset, length, UTF_8), type);
             if (value == null && length == 0) {
-                throw new IllegalArgumentException("there is no content"); // Gson reads nothing as null
+                throw new IllegalArgumentException("the content is empty"); // Gson would return null
             }
             return value;
         }

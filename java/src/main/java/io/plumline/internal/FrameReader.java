@@ -1,4 +1,4 @@
-package io.plumline;
+package io.plumline.internal;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
@@ -8,8 +8,8 @@ import java.nio.ByteOrder;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Takes apart what the native library has put together: highest byte first, text behind its length. */
-final class FrameReader {
+/** Reads a frame of the native library: big-endian numbers; text and bytes after their length. */
+public final class FrameReader {
     static final VarHandle U16 = MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.BIG_ENDIAN);
     static final VarHandle U32 = MethodHandles.byteArrayViewVarHandle(int[].class, ByteOrder.BIG_ENDIAN);
     static final VarHandle U64 = MethodHandles.byteArrayViewVarHandle(long[].class, ByteOrder.BIG_ENDIAN);
@@ -17,55 +17,59 @@ final class FrameReader {
     final byte[] bytes;
     int position;
 
-    FrameReader(byte[] bytes) {
+    public FrameReader(byte[] bytes) {
         this(bytes, 0);
     }
 
-    FrameReader(byte[] bytes, int position) {
+    public FrameReader(byte[] bytes, int position) {
         this.bytes = bytes;
         this.position = position;
     }
 
-    int u8() {
+    public boolean hasMore() {
+        return position < bytes.length;
+    }
+
+    public int u8() {
         return bytes[position++] & 0xff;
     }
 
-    int u16() {
+    public int u16() {
         int value = (short) U16.get(bytes, position) & 0xffff;
         position += 2;
         return value;
     }
 
-    int u32() {
+    public int u32() {
         int value = (int) U32.get(bytes, position);
         position += 4;
         return value;
     }
 
-    /** A count, the largest that an int can hold at most. */
-    int count() {
+    /** An unsigned count; one that does not fit is {@link Integer#MAX_VALUE}. */
+    public int count() {
         int value = u32();
         return value < 0 ? Integer.MAX_VALUE : value;
     }
 
-    long u64() {
+    public long u64() {
         long value = (long) U64.get(bytes, position);
         position += 8;
         return value;
     }
 
-    double f64() {
+    public double f64() {
         return Double.longBitsToDouble(u64());
     }
 
-    String text() {
+    public String text() {
         int length = u32();
         String text = new String(bytes, position, length, UTF_8);
         position += length;
         return text;
     }
 
-    byte[] bytes() {
+    public byte[] bytes() {
         int length = u32();
         byte[] copy = new byte[length];
         System.arraycopy(bytes, position, copy, 0, length);
@@ -73,12 +77,13 @@ final class FrameReader {
         return copy;
     }
 
-    void skip() {
+    /** Skips a text or bytes with their length. */
+    public void skip() {
         int length = u32();
         position += length;
     }
 
-    List<String> texts() {
+    public List<String> texts() {
         int count = u32();
         List<String> texts = new ArrayList<>(count);
         for (int n = 0; n < count; n++) {

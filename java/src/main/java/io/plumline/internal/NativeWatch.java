@@ -1,5 +1,9 @@
-package io.plumline;
+package io.plumline.internal;
 
+import io.plumline.Change;
+import io.plumline.PlumClosedException;
+import io.plumline.PlumInterruptedException;
+import io.plumline.Watch;
 import java.time.Duration;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
@@ -9,10 +13,11 @@ import java.util.concurrent.Executor;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
+/** A watch: each method calls the native library. */
 final class NativeWatch extends Native implements Watch {
-    private static final long FOR_EVER = -1;
+    private static final long NO_TIMEOUT = -1;
 
-    /** Kept alive by its watch. */
+    /** A watch keeps its client reachable. */
     private final NativeClient client;
 
     private final long handle;
@@ -20,23 +25,27 @@ final class NativeWatch extends Native implements Watch {
     NativeWatch(NativeClient client, long handle) {
         this.client = client;
         this.handle = handle;
-        Memory.freeAfter(this, handle);
+        NativeMemory.freeWithOwner(this, handle);
     }
 
     @Override
-    UserCode userCode() {
-        return client.userCode();
+    Callbacks callbacks() {
+        return client.callbacks();
     }
 
     @Override
     public Change next() {
-        return Change.read(new FrameReader(Objects.requireNonNull(next(handle, FOR_EVER))));
+        return read(Objects.requireNonNull(next(handle, NO_TIMEOUT)));
     }
 
     @Override
     public Optional<Change> next(Duration timeout) {
-        byte[] change = next(handle, Times.nanos("timeout", timeout));
-        return change == null ? Optional.empty() : Optional.of(Change.read(new FrameReader(change)));
+        byte[] change = next(handle, Durations.nanos("timeout", timeout));
+        return change == null ? Optional.empty() : Optional.of(read(change));
+    }
+
+    private static Change read(byte[] change) {
+        return ApiAccess.get().readChange(new FrameReader(change));
     }
 
     @Override
@@ -70,27 +79,27 @@ final class NativeWatch extends Native implements Watch {
     public Watch listen(Executor executor, Consumer<? super Change> listener) {
         Objects.requireNonNull(listener, "listener");
         Objects.requireNonNull(executor, "executor");
-        executor.execute(() -> tell(listener));
+        executor.execute(() -> deliverAll(listener));
         return this;
     }
 
-    private void tell(Consumer<? super Change> listener) {
+    private void deliverAll(Consumer<? super Change> listener) {
         try {
             for (Change change : this) {
-                tell(listener, change);
+                deliver(listener, change);
             }
         } catch (PlumInterruptedException interrupted) {
-            // The executor ends its threads; the flag is set for it to see.
+            // The executor is shutting down. The interrupt flag stays set.
         }
     }
 
-    private static void tell(Consumer<? super Change> listener, Change change) {
+    private static void deliver(Consumer<? super Change> listener, Change change) {
         try {
             listener.accept(change);
         } catch (VirtualMachineError error) {
             throw error;
         } catch (RuntimeException | Error error) {
-            Logs.log(System.Logger.Level.ERROR, "a listener threw at " + change + ": " + error);
+            LogForwarder.log(System.Logger.Level.ERROR, "a watch listener failed for " + change + ": " + error);
         }
     }
 

@@ -1,10 +1,12 @@
-package io.plumline;
+package io.plumline.internal;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.plumline.JsonCodec;
+import io.plumline.PlumInvalidArgumentException;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.util.Map;

@@ -1,4 +1,4 @@
-package io.plumline;
+package io.plumline.internal;
 
 import static java.nio.charset.StandardCharsets.ISO_8859_1;
 import static java.nio.charset.StandardCharsets.UTF_8;
@@ -12,18 +12,18 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
 
-/** Header fields as they crossed: a count, then each name and value. No field is an object before it is asked for. */
-final class Headers {
-    private Headers() {}
+/** Header fields in a frame: a count, then each name and value. A field is decoded only when it is requested. */
+public final class HeaderFields {
+    private HeaderFields() {}
 
-    /** The first value of that name. */
-    static Optional<String> find(FrameReader fields, String name) {
+    /** The first value of that name; upper and lower case do not matter. */
+    public static Optional<String> find(FrameReader fields, String name) {
         int count = fields.u32();
         for (int n = 0; n < count; n++) {
             int length = fields.u32();
-            boolean same = length == name.length() && isNamed(fields.bytes, fields.position, name);
+            boolean matches = length == name.length() && isNamed(fields.bytes, fields.position, name);
             fields.position += length;
-            if (same) {
+            if (matches) {
                 return Optional.of(value(fields));
             }
             fields.skip();
@@ -44,8 +44,8 @@ final class Headers {
         return c >= 'A' && c <= 'Z' ? c + 32 : c;
     }
 
-    /** All of them, names without regard to case. */
-    static Map<String, List<String>> map(FrameReader fields) {
+    /** All fields; upper and lower case of names do not matter. */
+    public static Map<String, List<String>> map(FrameReader fields) {
         Map<String, List<String>> map = new TreeMap<>(String.CASE_INSENSITIVE_ORDER);
         int count = fields.u32();
         for (int n = 0; n < count; n++) {
@@ -55,7 +55,7 @@ final class Headers {
         return Collections.unmodifiableMap(map);
     }
 
-    /** UTF-8, or what it would be as Latin-1. */
+    /** Decodes UTF-8; bytes that are not valid UTF-8 are read as Latin-1. */
     private static String value(FrameReader fields) {
         int length = fields.u32();
         int start = fields.position;

@@ -1,14 +1,18 @@
-package io.plumline;
+package io.plumline.internal;
 
+import io.plumline.PlumInvalidArgumentException;
 import java.math.BigInteger;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The JSON of our own: configuration and instances out, figures in. Users' JSON is the {@link JsonCodec}'s. */
-final class Json {
-    private static final int DEEPEST = 128;
+/**
+ * Reads and writes the JSON of configurations, instances and statistics. Bodies of calls go through
+ * {@link io.plumline.JsonCodec}.
+ */
+public final class Json {
+    private static final int MAX_DEPTH = 128;
 
     private final String text;
     private int position;
@@ -18,21 +22,21 @@ final class Json {
         this.text = text;
     }
 
-    /** Maps, lists, strings, Booleans, Longs, BigIntegers, Doubles and null. */
-    static Object read(String text) {
+    /** Returns a Map, List, String, Boolean, Long, BigInteger, Double or null. */
+    public static Object read(String text) {
         Json json = new Json(text);
         Object value = json.value();
-        json.space();
+        json.skipSpace();
         if (json.position < text.length()) {
-            throw json.wrong("the end");
+            throw json.expected("the end");
         }
         return value;
     }
 
     private Object value() {
-        space();
-        if (++depth > DEEPEST) {
-            throw wrong("less depth");
+        skipSpace();
+        if (++depth > MAX_DEPTH) {
+            throw invalid("nested more than " + MAX_DEPTH + " levels deep");
         }
         try {
             switch (peek()) {
@@ -59,18 +63,18 @@ final class Json {
     private Map<String, Object> object() {
         Map<String, Object> object = new LinkedHashMap<>();
         position++;
-        space();
+        skipSpace();
         if (peek() == '}') {
             position++;
             return object;
         }
         while (true) {
-            space();
+            skipSpace();
             String key = string();
-            space();
+            skipSpace();
             expect(':');
             object.put(key, value());
-            space();
+            skipSpace();
             if (peek() != ',') {
                 expect('}');
                 return object;
@@ -82,14 +86,14 @@ final class Json {
     private List<Object> array() {
         List<Object> array = new ArrayList<>();
         position++;
-        space();
+        skipSpace();
         if (peek() == ']') {
             position++;
             return array;
         }
         while (true) {
             array.add(value());
-            space();
+            skipSpace();
             if (peek() != ',') {
                 expect(']');
                 return array;
@@ -106,11 +110,11 @@ final class Json {
             if (c == '"') {
                 return string.toString();
             }
-            string.append(c == '\\' ? escaped() : c);
+            string.append(c == '\\' ? escape() : c);
         }
     }
 
-    private char escaped() {
+    private char escape() {
         char c = next();
         switch (c) {
             case 'b':
@@ -130,7 +134,7 @@ final class Json {
                     position = end;
                     return unit;
                 } catch (NumberFormatException error) {
-                    throw wrong("four hexadecimal digits");
+                    throw expected("four hexadecimal digits");
                 }
             default:
                 return c;
@@ -151,19 +155,19 @@ final class Json {
             return whole.bitLength() < 64 ? (Object) whole.longValue() : whole;
         } catch (NumberFormatException error) {
             position = start;
-            throw wrong("a value");
+            throw expected("a value");
         }
     }
 
     private Object word(String word, Object value) {
         if (!text.startsWith(word, position)) {
-            throw wrong(word);
+            throw expected(word);
         }
         position += word.length();
         return value;
     }
 
-    private void space() {
+    private void skipSpace() {
         while (position < text.length() && " \t\r\n".indexOf(text.charAt(position)) >= 0) {
             position++;
         }
@@ -175,23 +179,33 @@ final class Json {
 
     private char next() {
         if (position >= text.length()) {
-            throw wrong("more");
+            throw expected("more text");
         }
         return text.charAt(position++);
     }
 
     private void expect(char wanted) {
         if (peek() != wanted) {
-            throw wrong("'" + wanted + "'");
+            throw expected("'" + wanted + "'");
         }
         position++;
     }
 
-    private PlumInvalidArgumentException wrong(String wanted) {
-        return new PlumInvalidArgumentException("no JSON: " + wanted + " expected at character " + position);
+    private PlumInvalidArgumentException expected(String what) {
+        return invalid(what + " expected");
     }
 
-    static String write(Object value) {
+    private PlumInvalidArgumentException invalid(String why) {
+        return new PlumInvalidArgumentException("invalid JSON: " + why + " at character " + position);
+    }
+
+    /** Casts a value that is known to be an object. */
+    @SuppressWarnings("unchecked")
+    public static Map<String, Object> asObject(Object value) {
+        return (Map<String, Object>) value;
+    }
+
+    public static String write(Object value) {
         StringBuilder out = new StringBuilder();
         write(out, value);
         return out.toString();

@@ -1,7 +1,20 @@
-package io.plumline;
+package io.plumline.internal;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.plumline.Endpoint;
+import io.plumline.Explanation;
+import io.plumline.Instance;
+import io.plumline.Pick;
+import io.plumline.PlumClient;
+import io.plumline.PlumConfig;
+import io.plumline.PlumInvalidArgumentException;
+import io.plumline.PlumRequest;
+import io.plumline.PlumResponse;
+import io.plumline.Query;
+import io.plumline.Registration;
+import io.plumline.Stats;
+import io.plumline.Watch;
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
@@ -11,43 +24,51 @@ import java.util.Objects;
 import java.util.concurrent.ConcurrentHashMap;
 import org.jspecify.annotations.Nullable;
 
-/** The client as users get it: every word of it crosses here. */
-final class NativeClient extends Native implements PlumClient {
-    private static final long AS_CONFIGURED = -1;
-    /** So many names keep their handle; a program that makes names up must not fill the memory with them. */
-    private static final int MOST_SERVICES = 1_000;
+/** A client: each method calls the native library. */
+public final class NativeClient extends Native implements PlumClient {
+    /** Stands for the drain time of the configuration. */
+    private static final long CONFIGURED_DRAIN = -1;
+    /** Limits {@link #services}, for programs that make up service names. */
+    private static final int MAX_SERVICES = 1_000;
 
     private final NativeLibrary library = NativeLibrary.get();
-    private final UserCode userCode;
+    private final Callbacks callbacks;
     private final long handle;
     private final Map<String, NativeService> services = new ConcurrentHashMap<>();
 
-    NativeClient(PlumClientBuilder builder) {
-        userCode = new UserCode(this, builder);
-        handle = open(builder.frame());
-        Memory.freeAfter(this, handle);
-        Logs.listen(library);
+    /**
+     * Opens a client.
+     *
+     * @param settings configuration and callbacks in use, as the native library reads them
+     * @param callbacks the callbacks
+     */
+    public NativeClient(byte[] settings, Callbacks callbacks) {
+        this.callbacks = callbacks;
+        handle = open(settings);
+        NativeMemory.freeWithOwner(this, handle);
+        LogForwarder.clientOpened(library);
     }
 
     @Override
-    UserCode userCode() {
-        return userCode;
+    Callbacks callbacks() {
+        return callbacks;
     }
 
     @Override
     public PlumResponse call(PlumRequest request) {
         Objects.requireNonNull(request, "request");
-        if (!request.isFiltered()) {
-            NativeService service = boundIfNamed(request.service());
+        if (!ApiAccess.get().isFiltered(request)) {
+            NativeService service = boundIfValid(request.service());
             if (service != null) {
                 return service.send(request);
             }
         }
-        return new PlumResponse(request.service(), call(handle, request.frame()));
+        byte[] response = call(handle, ApiAccess.get().toFrame(request));
+        return ApiAccess.get().toResponse(request.service(), response);
     }
 
-    /** Null for a name that cannot be one: the core says then what is the request's first mistake. */
-    private @Nullable NativeService boundIfNamed(String name) {
+    /** Null for an invalid name: the call itself then reports the first error of the request. */
+    private @Nullable NativeService boundIfValid(String name) {
         try {
             return bound(name);
         } catch (PlumInvalidArgumentException error) {
@@ -61,7 +82,7 @@ final class NativeClient extends Native implements PlumClient {
             return known;
         }
         NativeService service = service(Query.of(name));
-        if (services.size() >= MOST_SERVICES) {
+        if (services.size() >= MAX_SERVICES) {
             services.clear();
         }
         services.put(name, service);
@@ -70,7 +91,7 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public List<Endpoint> discover(Query query) {
-        return KnownEndpoints.readAll(new FrameReader(discover(handle, frame(query))));
+        return EndpointCache.readList(new FrameReader(discover(handle, frame(query))));
     }
 
     @Override
@@ -89,13 +110,13 @@ final class NativeClient extends Native implements PlumClient {
     }
 
     private static byte[] frame(Query query) {
-        return Objects.requireNonNull(query, "query").frame();
+        return ApiAccess.get().toFrame(Objects.requireNonNull(query, "query"));
     }
 
     @Override
     public Registration register(Instance instance) {
         Objects.requireNonNull(instance, "instance");
-        byte[] fields = FrameWriter.bytesOf("the instance", instance.toJson());
+        byte[] fields = FrameWriter.bytesOf("the instance", ApiAccess.get().toJson(instance));
         ExitHook.install(library);
         return new NativeRegistration(register(handle, fields));
     }
@@ -114,12 +135,12 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public void waitFor(Query query, Duration timeout) {
-        waitFor(handle, frame(query), Times.nanos("timeout", timeout));
+        waitFor(handle, frame(query), Durations.nanos("timeout", timeout));
     }
 
     @Override
     public Explanation explain(Query query) {
-        return new Explanation(new FrameReader(explain(handle, frame(query))));
+        return ApiAccess.get().readExplanation(new FrameReader(explain(handle, frame(query))));
     }
 
     @Override
@@ -129,14 +150,14 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public Stats stats() {
-        return new Stats(new String(stats(handle), UTF_8));
+        return ApiAccess.get().toStats(new String(stats(handle), UTF_8));
     }
 
     @Override
     public void publish(String service, Collection<Endpoint> endpoints) {
         List<Object> records = new ArrayList<>(Objects.requireNonNull(endpoints, "endpoints").size());
         endpoints.forEach(endpoint ->
-                records.add(Objects.requireNonNull(endpoint, "an endpoint").toMap()));
+                records.add(ApiAccess.get().toRecord(Objects.requireNonNull(endpoint, "an endpoint"))));
         FrameWriter frame = new FrameWriter(256).text("service", Objects.requireNonNull(service, "service"));
         publish(handle, frame.text("an endpoint", Json.write(records)).done());
     }
@@ -156,31 +177,24 @@ final class NativeClient extends Native implements PlumClient {
 
     @Override
     public void close() {
-        close(AS_CONFIGURED);
+        close(CONFIGURED_DRAIN);
     }
 
     @Override
     public void close(Duration drain) {
-        close(Times.nanos("drain", drain));
+        close(Durations.nanos("drain", drain));
     }
 
     private void close(long drain) {
         close(handle, drain);
         services.clear();
-        Logs.drain(library); // while there is still somebody to tell it
-        fallSilent(handle);
+        LogForwarder.forward(library); // the last records of this client
+        endLogging(handle);
     }
 
     @Override
     public boolean isClosed() {
         return isClosed(handle);
-    }
-
-    void checkHeader(String name, String value) {
-        checkHeader(new FrameWriter(64)
-                .text("a header name", name)
-                .text("a header value", value)
-                .done());
     }
 
     @Override
@@ -216,11 +230,9 @@ final class NativeClient extends Native implements PlumClient {
 
     private native void configure(long handle, byte[] changes);
 
-    private native void checkHeader(byte[] header);
-
     private native void close(long handle, long drain);
 
-    private native void fallSilent(long handle);
+    private native void endLogging(long handle);
 
     private native boolean isClosed(long handle);
 

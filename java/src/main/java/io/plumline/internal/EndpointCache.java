@@ -1,19 +1,21 @@
-package io.plumline;
+package io.plumline.internal;
 
+import io.plumline.Endpoint;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Endpoints that have crossed already, by their number. Lossy: whoever is not found crosses again. Races are harmless,
- * because every entry is immutable and carries its number.
+ * Endpoints that the native library has sent before, by id, so that each is decoded once. A newer endpoint replaces the
+ * one in the same place; the native library then sends the older one again. Data races are harmless, because every
+ * entry is immutable and carries its id.
  */
-final class KnownEndpoints {
+public final class EndpointCache {
     private static final int MASK = 16_383;
     private static final Entry[] TABLE = new Entry[MASK + 1];
 
-    private KnownEndpoints() {}
+    private EndpointCache() {}
 
     private static final class Entry {
         final int id;
@@ -26,12 +28,12 @@ final class KnownEndpoints {
     }
 
     static @Nullable Endpoint find(int id) {
-        Entry known = TABLE[id & MASK];
-        return known != null && known.id == id ? known.endpoint : null;
+        Entry entry = TABLE[id & MASK];
+        return entry != null && entry.id == id ? entry.endpoint : null;
     }
 
-    /** Reads a number, a length, and the record unless it is known. Number 0 is nobody's. */
-    static Endpoint read(FrameReader frame) {
+    /** Reads an id, a length, and the fields unless the id is in the cache. An endpoint with id 0 is not cached. */
+    public static Endpoint read(FrameReader frame) {
         int id = frame.u32();
         Endpoint known = find(id);
         if (known != null) {
@@ -39,14 +41,14 @@ final class KnownEndpoints {
             return known;
         }
         frame.u32();
-        Endpoint endpoint = Endpoint.read(frame);
+        Endpoint endpoint = ApiAccess.get().readEndpoint(frame);
         if (id != 0) {
             TABLE[id & MASK] = new Entry(id, endpoint);
         }
         return endpoint;
     }
 
-    static List<Endpoint> readAll(FrameReader frame) {
+    public static List<Endpoint> readList(FrameReader frame) {
         int count = frame.u32();
         List<Endpoint> endpoints = new ArrayList<>(count);
         for (int n = 0; n < count; n++) {

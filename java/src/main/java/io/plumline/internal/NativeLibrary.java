@@ -1,5 +1,6 @@
-package io.plumline;
+package io.plumline.internal;
 
+import io.plumline.Plumline;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -11,29 +12,29 @@ import java.util.Locale;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The native library, loaded once for each class loader: from where the property {@code io.plumline.library} says, from
- * {@code java.library.path}, or from this jar, from where it is extracted to a folder that {@code io.plumline.extract}
- * names.
+ * The native library, loaded once by each class loader: from the file named by the property
+ * {@code io.plumline.library}, from {@code java.library.path}, or from this jar. The copy in the jar is extracted to the
+ * folder named by the property {@code io.plumline.extract}.
  */
-final class NativeLibrary extends Native {
+public final class NativeLibrary extends Native {
     private static final String NAME = "plumline_java";
-    private static final String ELSEWHERE = "already loaded in another classloader";
+    private static final String LOADED_BY_ANOTHER = "already loaded in another classloader";
 
     private static volatile @Nullable NativeLibrary loaded;
 
     private NativeLibrary() {}
 
-    static NativeLibrary get() {
+    public static NativeLibrary get() {
         NativeLibrary library = loaded;
         return library != null ? library : load();
     }
 
     private static synchronized NativeLibrary load() {
         if (loaded == null) {
-            List<String> tries = new ArrayList<>();
-            if (!(fromProperty(tries) || fromPath(tries) || fromJar(tries))) {
-                throw new UnsatisfiedLinkError("no native library of Plumline for " + platform() + " could be loaded: "
-                        + String.join("; ", tries));
+            List<String> failures = new ArrayList<>();
+            if (!(loadFromProperty(failures) || loadFromPath(failures) || loadFromJar(failures))) {
+                throw new UnsatisfiedLinkError("cannot load the native library of Plumline for " + platform() + ": "
+                        + String.join("; ", failures));
             }
             NativeLibrary library = new NativeLibrary();
             library.checkVersion();
@@ -46,54 +47,54 @@ final class NativeLibrary extends Native {
         void run() throws IOException;
     }
 
-    private static boolean attempt(List<String> tries, String what, Attempt attempt) {
+    private static boolean attempt(List<String> failures, String source, Attempt attempt) {
         try {
             attempt.run();
             return true;
         } catch (IOException | LinkageError error) {
-            tries.add(what + ": " + error.getMessage());
+            failures.add(source + ": " + error.getMessage());
             return false;
         }
     }
 
-    private static boolean fromProperty(List<String> tries) {
+    private static boolean loadFromProperty(List<String> failures) {
         String named = System.getProperty("io.plumline.library");
         if (named == null) {
-            tries.add("property io.plumline.library: not set");
+            failures.add("property io.plumline.library: not set");
             return false;
         }
         Path file = Path.of(named).toAbsolutePath();
-        return attempt(tries, "property io.plumline.library", () -> {
+        return attempt(failures, "property io.plumline.library", () -> {
             try {
                 System.load(file.toString());
             } catch (UnsatisfiedLinkError error) {
-                if (!String.valueOf(error.getMessage()).contains(ELSEWHERE)) {
+                if (!String.valueOf(error.getMessage()).contains(LOADED_BY_ANOTHER)) {
                     throw error;
                 }
                 try (InputStream library = Files.newInputStream(file)) {
-                    loadCopy(library); // a library belongs to one class loader
+                    loadCopy(library); // a library file can belong to one class loader only
                 }
             }
         });
     }
 
-    private static boolean fromPath(List<String> tries) {
-        return attempt(tries, "java.library.path", () -> System.loadLibrary(NAME));
+    private static boolean loadFromPath(List<String> failures) {
+        return attempt(failures, "java.library.path", () -> System.loadLibrary(NAME));
     }
 
-    private static boolean fromJar(List<String> tries) {
+    private static boolean loadFromJar(List<String> failures) {
         String resource = "/io/plumline/native/" + platform() + "/" + System.mapLibraryName(NAME);
-        return attempt(tries, "resource " + resource, () -> {
+        return attempt(failures, "resource " + resource, () -> {
             try (InputStream library = NativeLibrary.class.getResourceAsStream(resource)) {
                 if (library == null) {
-                    throw new IOException("not in this jar");
+                    throw new IOException("not in the jar");
                 }
                 loadCopy(library);
             }
         });
     }
 
-    /** Each class loader has a file of its own, gone as soon as it is loaded where the system allows that. */
+    /** Loads a temporary copy, so that each class loader has its own file. The copy is deleted as soon as possible. */
     private static void loadCopy(InputStream library) throws IOException {
         Path folder = Path.of(System.getProperty("io.plumline.extract", System.getProperty("java.io.tmpdir")));
         Files.createDirectories(folder);
@@ -117,23 +118,37 @@ final class NativeLibrary extends Native {
         return system + "-" + (arch.equals("amd64") ? "x86_64" : arch.equals("arm64") ? "aarch64" : arch);
     }
 
-    /** A library of another version would be called in ways it does not know. */
+    /** Rejects a library of another version, whose functions may differ. */
     private void checkVersion() {
         String version = new FrameReader(identify()).text();
         if (!version.equals(Plumline.VERSION)) {
-            throw new UnsatisfiedLinkError("the native library is of version " + version + ", this jar of version "
-                    + Plumline.VERSION + "; java.library.path or io.plumline.library leads to another one");
+            throw new UnsatisfiedLinkError("the native library has version " + version + ", but this jar has version "
+                    + Plumline.VERSION + "; check java.library.path and the property io.plumline.library");
         }
     }
 
-    /** Version, then the kinds of errors by name and number. */
+    /** The version, then each kind of error by name and number. */
     native byte[] identify();
 
-    native boolean wantsDrainer();
+    /** Throws if a request header cannot have this name and value. */
+    public void checkHeader(String name, String value) {
+        checkHeader(new FrameWriter(64)
+                .text("a header name", name)
+                .text("a header value", value)
+                .done());
+    }
 
+    private native void checkHeader(byte[] header);
+
+    /** True once when the first client opens: the caller must start the thread that forwards log records. */
+    native boolean needsLogThread();
+
+    /** Waits for a log record; false once no client is open. */
     native boolean waitForLogs();
 
+    /** Removes and returns all pending log records; null if there are none. */
     native byte @Nullable [] takeLogs();
 
+    /** Deregisters all instances of this process. */
     native void atExit();
 }
