@@ -8,19 +8,19 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** Calls a service by its name. `java -cp … Call plum://127.0.0.1:8080` */
+/** Calls a service by name. `java -cp … Call plum://127.0.0.1:8080` */
 final class Call {
     private Call() {}
 
     public static void main(String[] arguments) {
         String registry = arguments.length > 0 ? arguments[0] : ""; // empty: the variable PLUMLINE_REGISTRY
         try (PlumClient plum = PlumClient.create(registry)) {
-            // An answer of any status is a response; raiseForStatus() turns 4xx and 5xx into an exception.
+            // A response of any status is returned; raiseForStatus() throws for 4xx and 5xx.
             PlumResponse response = plum.get("orders", "/items/7").raiseForStatus();
             System.out.println("got " + response.text() + " from " + response.endpoint().address() + " in "
                     + response.attempts() + " attempt(s)");
 
-            // A POST is sent once, unless you say that the service may see it twice.
+            // A POST is not retried unless you mark it as idempotent.
             PlumResponse posted = plum.call(PlumRequest.post("orders", "/items")
                     .json(Map.of("name", "a plum"))
                     .header("X-Team", "fruit")
@@ -28,7 +28,7 @@ final class Call {
                     .timeout(Duration.ofMillis(800)));
             System.out.println("posted: " + posted.statusCode());
 
-            // What is asked for often is worth a handle: the name is looked up once.
+            // Use a handle for many calls of one service: the name is looked up once.
             PlumService orders = plum.service("orders");
             List<Integer> statuses = new ArrayList<>();
             for (int item = 0; item < 3; item++) {
@@ -36,7 +36,7 @@ final class Call {
             }
             System.out.println("three more: " + statuses);
 
-            // Where nobody can be asked, the exception says why.
+            // If there is no endpoint, the exception says why.
             try {
                 plum.get("ordrs", "/items/7");
             } catch (PlumNoEndpointException error) {

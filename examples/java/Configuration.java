@@ -7,7 +7,7 @@ import java.time.Duration;
 import java.util.Map;
 
 /**
- * Settings: for everything, for one service, for one call, and while the program runs.
+ * Settings: for all services, for one service, for one call, and changes at run time.
  *
  * <p>`java -cp … Configuration` (needs no registry)
  */
@@ -15,7 +15,7 @@ final class Configuration {
     private Configuration() {}
 
     public static void main(String[] arguments) {
-        // Beneath these lie the environment (PLUMLINE_TIMEOUT=5s) and the file that PLUMLINE_CONFIG names.
+        // These override the environment (PLUMLINE_TIMEOUT=5s) and the file named by PLUMLINE_CONFIG.
         PlumConfig config = new PlumConfig()
                 .registry("static://10.0.0.7:8080,10.0.0.8:8080")
                 .timeout(Duration.ofSeconds(5))
@@ -25,7 +25,7 @@ final class Configuration {
                         .balancer(PlumConfig.Strategy.ROUND_ROBIN)
                         .retry(retry -> retry.attempts(2)));
 
-        // No server stands behind these addresses: a stub answers in its place.
+        // There is no server at these addresses: a transport responds instead.
         PlumClient plum = PlumClient.builder()
                 .config(config)
                 .transport((request, endpoint) -> PlumResponse.of(200, request.headers().get("X-Team").get(0)))
@@ -40,7 +40,7 @@ final class Configuration {
             System.out.print(plum.explain("orders"));
         }
 
-        // Typed settings cannot be misspelt; in JSON, a key that is gets refused, with the one probably meant.
+        // The compiler checks typed settings. In JSON, an unknown key is rejected, with a suggestion.
         try {
             PlumClient.create(PlumConfig.fromJson("{\"retry\": {\"attemps\": 2}}")).close();
         } catch (PlumInvalidArgumentException error) {

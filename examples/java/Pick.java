@@ -8,7 +8,7 @@ import java.io.InputStreamReader;
 import java.net.Socket;
 
 /**
- * A protocol of one's own: Plumline chooses the endpoint, the program does the talking.
+ * A custom protocol: Plumline chooses the endpoint, and the program opens the connection.
  *
  * <p>`java -cp … Pick plum://127.0.0.1:8080`
  */
@@ -18,14 +18,14 @@ final class Pick {
     public static void main(String[] arguments) throws IOException {
         String registry = arguments.length > 0 ? arguments[0] : ""; // empty: the variable PLUMLINE_REGISTRY
         try (PlumClient plum = PlumClient.create(registry)) {
-            // The first word counts. Closed without one, because an exception came first, it is a failure of the
-            // endpoint; enough of them take it out.
+            // The first report counts. If an exception is thrown before success(), close() reports a failure. After
+            // several failures the endpoint is ejected.
             try (io.plumline.Pick pick = plum.pick("greeter")) {
                 System.out.println(greet(pick.endpoint(), "a plum"));
                 pick.success();
             }
 
-            // The same by hand.
+            // The same without try-with-resources.
             io.plumline.Pick pick = plum.pick("greeter");
             try {
                 System.out.println(greet(pick.endpoint(), "another plum"));
@@ -37,7 +37,7 @@ final class Pick {
         }
     }
 
-    /** One line there, one line back. */
+    /** Sends one line and reads one line. */
     private static String greet(Endpoint endpoint, String name) throws IOException {
         try (Socket connection = new Socket(endpoint.ip(), endpoint.port())) {
             connection.setSoTimeout(1_000);

@@ -11,7 +11,7 @@ import java.net.InetSocketAddress;
 import java.time.Duration;
 
 /**
- * Serves HTTP and registers itself, until its standard input ends (Ctrl-D).
+ * Serves HTTP and registers itself, until the end of standard input (Ctrl-D).
  *
  * <p>`java -cp … Register plum://127.0.0.1:8080`
  */
@@ -25,7 +25,8 @@ final class Register {
         server.start();
 
         try (PlumClient plum = PlumClient.create(registry)) {
-            // `host` is where others reach us; left out, it is this machine's address towards the registry.
+            // `host` is the address for other programs. By default it is the local address of the connection to the
+            // registry.
             Registration me = plum.register(Instance.of("orders", server.getAddress().getPort())
                     .host("127.0.0.1")
                     .version("v1")
@@ -33,12 +34,11 @@ final class Register {
             me.await(Duration.ofSeconds(10));
             System.out.println("registered " + me.address());
 
-            // What is registered can change at any time, and stays changed after every outage of the registry.
+            // The instance can be changed at any time. The change survives outages of the registry.
             me.update(instance -> instance.label("warm", "yes"));
 
             System.in.readAllBytes();
-            // Deregisters, then waits for calls that are still on their way. Closing the client, or the end of the
-            // program, would deregister as well.
+            // Deregisters, then waits for calls in flight. Closing the client or exiting the program also deregisters.
             me.close(Duration.ofMillis(200));
             System.out.println("deregistered");
         } finally {

@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
 # Runs one suite of the Java tests; `make test-build` must have built the classes and the native library.
 #
-#   java/tools/suite.sh java-25 REPORTS          every test on Java 25, while the JVM checks each JNI call
-#   java/tools/suite.sh java-17 REPORTS          calls, picks and values on Java 17
-#   java/tools/suite.sh java-packaged REPORTS    the jars as users get them: alone, fat, in two class loaders, in a jlink image
-#   java/tools/suite.sh scenarios-java REPORTS   the scenarios that every language passes, on Java 25
+#   java/tools/suite.sh java-25 REPORTS          all tests on Java 25, with -Xcheck:jni
+#   java/tools/suite.sh java-17 REPORTS          tests of calls, picks and values on Java 17
+#   java/tools/suite.sh java-packaged REPORTS    tests of the jars: alone, fat, in two class loaders, in a jlink image
+#   java/tools/suite.sh scenarios-java REPORTS   the scenarios of every language, on Java 25
 #
-# REPORTS is the folder for the reports, seen from the top of the checkout. `JAVA_25_HOME` and `JAVA_17_HOME` name the
-# JDKs where they are not in the usual place.
+# REPORTS is the folder for the reports, relative to the root of the checkout. Set `JAVA_25_HOME` and `JAVA_17_HOME` if
+# the JDKs are not below /usr/lib/jvm.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 suite=$1
 reports=$PWD/../$2
 
-# jdk VERSION: the folder of a JDK of that version
+# jdk VERSION: prints the folder of a JDK of that version
 jdk() {
     local named="JAVA_$1_HOME"
     local home=${!named:-$(ls -d /usr/lib/jvm/*"$1"* 2>/dev/null | head -n 1)}
@@ -31,7 +31,7 @@ surefire() {
         "-Dplumline.reports=$reports" "-Dplumline.surefire=surefire-$suite" -Dsurefire.rerunFailingTestsCount=2 "${@:3}"
 }
 
-# Two lines below a warning stand the frames: those of the JDK's own libraries are not ours.
+# The stack frames follow a warning. Warnings about other libraries are ignored.
 check_jni_warnings() {
     if grep -A 12 -E 'WARNING in native method|FATAL ERROR in native method|WARNING: JNI local refs' "$1" |
         grep -E 'io\.plumline|plumline_java'; then

@@ -14,13 +14,13 @@ import org.junit.jupiter.api.Test;
 import tools.jackson.databind.ObjectMapper;
 
 /**
- * Plays the scenarios of tests/conformance: spawns the test bed and does what it says. `-Dconformance=retry` plays one
- * topic or name.
+ * Runs the scenarios of tests/conformance: starts the test bed and runs the operations that it requests.
+ * `-Dconformance=retry` runs one topic or name.
  */
 class ConformanceTest {
     @Tag("scenarios")
     @Test
-    void javaDoesWhatEveryLanguageDoes() throws Exception {
+    void passesTheScenariosOfEveryLanguage() throws Exception {
         String bed = System.getenv("PLUMLINE_TESTBED");
         List<String> command = new ArrayList<>();
         command.add(bed == null ? System.getProperty("plumline.target") + "/debug/plumline-testbed" : bed);
@@ -37,12 +37,12 @@ class ConformanceTest {
             Runner runner = new Runner(json);
             for (String line = operations.readLine(); line != null; line = operations.readLine()) {
                 answers.write(
-                        json.writeValueAsString(runner.answer(new Operation(json.readValue(line, Object.class)))));
+                        json.writeValueAsString(runner.respond(new Operation(json.readValue(line, Object.class)))));
                 answers.write('\n');
                 answers.flush();
             }
         } finally {
-            assertEquals(0, process.waitFor(), "what failed is said above");
+            assertEquals(0, process.waitFor(), "the failures are listed above");
         }
     }
 }

@@ -7,8 +7,8 @@ import java.util.Map;
 import java.util.function.BiConsumer;
 import java.util.function.Consumer;
 
-/** What the bed wants done: the fields of one line. */
-@SuppressWarnings("unchecked") // the bed writes what its README says
+/** An operation that the test bed requests: the fields of one line. */
+@SuppressWarnings("unchecked") // the types are those in the README of the test bed
 record Operation(Map<String, Object> fields) {
     Operation(Object fields) {
         this((Map<String, Object>) fields);
@@ -46,7 +46,7 @@ record Operation(Map<String, Object> fields) {
         return (Map<String, String>) fields.getOrDefault(name, Map.of());
     }
 
-    /** A list of [name, value]. */
+    /** Passes each pair of a list of [name, value] to a function. */
     void pairs(String name, BiConsumer<String, String> each) {
         list(name)
                 .forEach(pair -> each.accept(

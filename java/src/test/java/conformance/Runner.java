@@ -19,10 +19,10 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 import tools.jackson.databind.ObjectMapper;
 
-/** Does one operation after the other with the public API. It compares nothing. */
+/** Runs operations with the public API. The test bed checks the results. */
 final class Runner {
     private final ObjectMapper json;
-    private final Map<String, UserCode> clients = new ConcurrentHashMap<>();
+    private final Map<String, RecordedClient> clients = new ConcurrentHashMap<>();
     private final Map<String, PlumService> services = new ConcurrentHashMap<>();
     private final Map<String, Pick> picks = new ConcurrentHashMap<>();
     private final Map<String, Registration> registrations = new ConcurrentHashMap<>();
@@ -33,32 +33,32 @@ final class Runner {
         this.json = json;
     }
 
-    Map<String, Object> answer(Operation operation) throws InterruptedException, ExecutionException {
+    Map<String, Object> respond(Operation operation) throws InterruptedException, ExecutionException {
         if (operation.text("do").equals("join")) {
             return tasks.remove(operation.text("task")).get();
         }
         if (!operation.has("task")) {
-            return done(operation);
+            return run(operation);
         }
-        FutureTask<Map<String, Object>> task = new FutureTask<>(() -> done(operation));
+        FutureTask<Map<String, Object>> task = new FutureTask<>(() -> run(operation));
         tasks.put(operation.text("task"), task);
         new Thread(task, operation.text("task")).start();
-        return Normal.map("value", null);
+        return Results.map("value", null);
     }
 
-    private Map<String, Object> done(Operation operation) {
-        UserCode.ON_CALLER.set(true);
+    private Map<String, Object> run(Operation operation) {
+        RecordedClient.ON_CALLER.set(true);
         try {
-            return Normal.map("value", perform(operation));
+            return Results.map("value", perform(operation));
         } catch (PlumException error) {
-            if (error.getCause() instanceof UserCode.Raised raised) {
-                return Normal.map("raised", raised.getMessage());
+            if (error.getCause() instanceof RecordedClient.CallbackException thrown) {
+                return Results.map("raised", thrown.getMessage());
             }
-            return Normal.map("error", Normal.error(error));
+            return Results.map("error", Results.error(error));
         } catch (Exception | Error error) {
-            return Normal.map("defect", error.toString());
+            return Results.map("defect", error.toString());
         } finally {
-            UserCode.ON_CALLER.set(false);
+            RecordedClient.ON_CALLER.set(false);
         }
     }
 
@@ -71,8 +71,8 @@ final class Runner {
             case "client" -> {
                 PlumConfig config = PlumConfig.fromJson(
                         json.writeValueAsString(operation.fields().get("config")));
-                UserCode code = new UserCode(operation, PlumClient.builder().config(config));
-                clients.put(operation.text("as"), code);
+                RecordedClient client = new RecordedClient(operation, PlumClient.builder().config(config));
+                clients.put(operation.text("as"), client);
                 return null;
             }
             case "service" -> {
@@ -82,10 +82,10 @@ final class Runner {
             case "call" -> {
                 PlumResponse response = call(operation);
                 boolean raise = operation.has("raise_for_status") && operation.truth("raise_for_status");
-                return Normal.response(raise ? response.raiseForStatus() : response);
+                return Results.response(raise ? response.raiseForStatus() : response);
             }
             case "discover" -> {
-                return Normal.endpoints(client(operation).discover(operation.query()));
+                return Results.endpoints(client(operation).discover(operation.query()));
             }
             case "services" -> {
                 return client(operation).services();
@@ -93,7 +93,7 @@ final class Runner {
             case "pick" -> {
                 Pick pick = pick(operation);
                 picks.put(operation.text("as"), pick);
-                return Normal.map("endpoint", Normal.endpoint(pick.endpoint()), "is_stale", pick.isStale());
+                return Results.map("endpoint", Results.endpoint(pick.endpoint()), "is_stale", pick.isStale());
             }
             case "report" -> {
                 Pick pick = picks.get(operation.text("pick"));
@@ -109,10 +109,10 @@ final class Runner {
                 Instance instance = instance(Instance.of(fields.text("service"), fields.number("port")), fields);
                 Registration registration = client(operation).register(instance);
                 registrations.put(operation.text("as"), registration);
-                return Normal.registration(registration);
+                return Results.registration(registration);
             }
             case "registration" -> {
-                return Normal.registration(registrations.get(operation.text("registration")));
+                return Results.registration(registrations.get(operation.text("registration")));
             }
             case "wait" -> registrations.get(operation.text("registration")).await(operation.millis("timeout"));
             case "update" ->
@@ -133,16 +133,16 @@ final class Runner {
             case "next" -> {
                 Watch watch = watches.get(operation.text("watch"));
                 if (!operation.has("timeout")) {
-                    return Normal.change(watch.next());
+                    return Results.change(watch.next());
                 }
                 return watch.next(operation.millis("timeout"))
-                        .map(Normal::change)
+                        .map(Results::change)
                         .orElse(null);
             }
             case "close_watch" -> watches.get(operation.text("watch")).close();
             case "wait_for" -> client(operation).waitFor(operation.query(), operation.millis("timeout"));
             case "explain" -> {
-                return Normal.explanation(client(operation).explain(operation.query()));
+                return Results.explanation(client(operation).explain(operation.query()));
             }
             case "stats" -> {
                 return json.readValue(client(operation).stats().toJson(), Object.class);
@@ -167,7 +167,7 @@ final class Runner {
                 return List.copyOf(clients.get(operation.text("client")).recorded);
             }
             case "end" -> {
-                clients.values().forEach(code -> code.client.close());
+                clients.values().forEach(recorded -> recorded.client.close());
                 List.of(clients, services, picks, registrations, watches, tasks).forEach(Map::clear);
             }
             default -> throw new UnsupportedOperationException(operation.text("do"));

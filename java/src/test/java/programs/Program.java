@@ -16,7 +16,7 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Set;
 
-/** What the tests run in a virtual machine of its own: the first argument says what. It prints `done`. */
+/** Test programs for a separate virtual machine. The first argument names the program. It prints `done` at the end. */
 public final class Program {
     private Program() {}
 
@@ -25,7 +25,7 @@ public final class Program {
             case "pick" -> pick();
             case "many" -> many();
             case "register" -> register(arguments[1], Integer.parseInt(arguments[2]));
-            case "wait" -> waitForEver(arguments[1]);
+            case "wait" -> waitForever(arguments[1]);
             case "successors" -> successors(Path.of(arguments[1]).toUri().toURL());
             case "loaders" -> loaders(Path.of(arguments[1]).toUri().toURL());
             default -> throw new IllegalArgumentException(arguments[0]);
@@ -33,14 +33,14 @@ public final class Program {
         System.out.println("done");
     }
 
-    /** One use of everything that has to be found: library, resource, a thread or two. */
+    /** Uses the library, and checks that no thread starts before the first client. */
     private static void pick() {
         Set<Thread> before = Thread.getAllStackTraces().keySet();
         PlumRequest.get("s", "/").timeout(Duration.ofSeconds(1)).equals(null);
         Endpoint.of("s", "10.0.0.1", 1).withVersion("v1");
         PlumClient.builder().registry("memory://").config(new PlumConfig().timeout(Duration.ofSeconds(1)));
         if (!before.containsAll(Thread.getAllStackTraces().keySet())) {
-            throw new AssertionError("a thread before the first client");
+            throw new AssertionError("a thread was started before the first client");
         }
         try (PlumClient plum = PlumClient.create("static://10.0.0.1:1");
                 Pick pick = plum.pick("s")) {
@@ -49,22 +49,22 @@ public final class Program {
         }
     }
 
-    /** Clients that nobody closes. */
+    /** Creates clients without closing them, and checks that memory does not grow. */
     private static void many() throws Exception {
-        // In equal batches: what a batch holds at its height stays with the allocator, what leaks adds up.
-        make(2_500);
-        make(2_500);
+        // In equal batches: the allocator keeps the peak memory of a batch, and a leak adds up.
+        createClients(2_500);
+        createClients(2_500);
         long before = resident();
-        make(2_500);
-        make(2_500);
+        createClients(2_500);
+        createClients(2_500);
         long after = resident();
         System.out.println("resident: " + before + " kB after 5,000 clients, " + after + " kB after 10,000");
         if (after - before > 32_000) {
-            throw new AssertionError("clients leak");
+            throw new AssertionError("the clients leak memory");
         }
     }
 
-    private static void make(int clients) throws Exception {
+    private static void createClients(int clients) throws Exception {
         WeakReference<PlumClient> last = null;
         for (int n = 0; n < clients; n++) {
             PlumClient plum = PlumClient.create("static://10.0.0.1:1,10.0.0.2:1");
@@ -75,7 +75,7 @@ public final class Program {
             System.gc();
             Thread.sleep(20);
         }
-        // The cleaner goes through the last of them: the logs' thread ends with the last client that is open.
+        // The log thread ends after the cleaner has freed the last client.
         while (isRunning("plumline-logs")) {
             System.gc();
             Thread.sleep(20);
@@ -96,14 +96,14 @@ public final class Program {
         throw new IOException("no VmRSS");
     }
 
-    /** Ends without closing anything. */
+    /** Registers an instance and exits without close. */
     private static void register(String address, int port) {
         PlumClient plum = PlumClient.create(address);
         plum.register(Instance.of("leaving", port).host("127.0.0.1")).await();
     }
 
-    /** Ends while calls and watches wait. */
-    private static void waitForEver(String address) throws Exception {
+    /** Exits while a call and a watch are waiting. */
+    private static void waitForever(String address) throws Exception {
         PlumClient plum = PlumClient.create(address);
         Runnable[] waits = {
             () -> plum.call(PlumRequest.get("s", "/").timeout(Duration.ofMinutes(5))),
@@ -116,7 +116,7 @@ public final class Program {
         }
     }
 
-    /** The same jar in two class loaders, and once more when they are gone. */
+    /** Uses the same jar in two class loaders, and again after they were collected. */
     private static void loaders(URL jar) throws Exception {
         for (int round = 0; round < 2; round++) {
             try (URLClassLoader one = new URLClassLoader(new URL[] {jar}, ClassLoader.getPlatformClassLoader());
@@ -124,30 +124,30 @@ public final class Program {
                 AutoCloseable first = (AutoCloseable) open(one);
                 AutoCloseable second = (AutoCloseable) open(two);
                 if (first.getClass() == second.getClass()) {
-                    throw new AssertionError("one class loader for both");
+                    throw new AssertionError("both classes have the same class loader");
                 }
                 for (AutoCloseable client : new AutoCloseable[] {first, second}) {
                     Class<?> type = client.getClass().getClassLoader().loadClass("io.plumline.PlumClient");
                     System.out.println(type.getMethod("discover", String.class).invoke(client, "s"));
                 }
-                second.close(); // and the first one is dropped
+                second.close(); // the first one is not closed
             }
             System.gc();
         }
     }
 
-    /** One class loader after the other, each collected before the next loads the same file. */
+    /** Uses one class loader after the other. Each is collected before the next loads the same file. */
     private static void successors(URL jar) throws Exception {
         for (int round = 0; round < 3; round++) {
-            WeakReference<ClassLoader> gone = useAndDrop(jar);
-            while (gone.get() != null) {
+            WeakReference<ClassLoader> previous = useAndDrop(jar);
+            while (previous.get() != null) {
                 System.gc();
                 Thread.sleep(10);
             }
         }
     }
 
-    /** Its own frame, so that nothing of the class loader stays on the stack. */
+    /** A separate method, so that no reference to the class loader stays on the stack. */
     private static WeakReference<ClassLoader> useAndDrop(URL jar) throws Exception {
         try (URLClassLoader loader = new URLClassLoader(new URL[] {jar}, ClassLoader.getPlatformClassLoader())) {
             try (AutoCloseable client = (AutoCloseable) openOnceUnloaded(loader)) {
@@ -155,11 +155,11 @@ public final class Program {
                 System.out.println(type.getMethod("discover", String.class).invoke(client, "s"));
                 try {
                     type.getMethod("discover", String.class).invoke(client, "");
-                    throw new AssertionError("a service without a name");
-                } catch (InvocationTargetException refused) {
+                    throw new AssertionError("a service name that is empty was accepted");
+                } catch (InvocationTargetException error) {
                     Class<?> kind = loader.loadClass("io.plumline.PlumInvalidArgumentException");
-                    if (!kind.isInstance(refused.getCause())) {
-                        throw refused;
+                    if (!kind.isInstance(error.getCause())) {
+                        throw error;
                     }
                 }
             }
@@ -167,14 +167,14 @@ public final class Program {
         }
     }
 
-    /** A class loader is collected a moment before its library is given up; until then nobody else can load it. */
+    /** Retries: the library is unloaded shortly after its class loader was collected, and cannot be loaded before. */
     private static Object openOnceUnloaded(ClassLoader loader) throws Exception {
         while (true) {
             try {
                 return open(loader);
-            } catch (InvocationTargetException refused) {
-                if (!String.valueOf(refused.getCause().getMessage()).contains("/proc/nowhere")) {
-                    throw refused;
+            } catch (InvocationTargetException error) {
+                if (!String.valueOf(error.getCause().getMessage()).contains("/proc/nowhere")) {
+                    throw error;
                 }
                 Thread.sleep(10);
             }

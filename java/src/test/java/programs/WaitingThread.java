@@ -4,16 +4,16 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 
 /**
- * A thread that can be seen waiting in the native library: whoever waits there asks about every 100 ms whether the
- * thread was interrupted, and this one notices a question that comes a while after the one before.
+ * A thread that detects that it is waiting in the native library. A waiting native method checks about every 100 ms
+ * whether the thread was interrupted; two checks with a pause between them mean that it waiting.
  */
 public final class WaitingThread extends Thread {
-    private static final long BETWEEN_SLICES = 50_000_000;
+    private static final long MIN_PAUSE_NANOS = 50_000_000;
 
-    private final CountDownLatch waits = new CountDownLatch(1);
-    private long asked;
+    private final CountDownLatch waiting = new CountDownLatch(1);
+    private long lastCheck;
 
-    /** One that is not started yet, and keeps no program from ending. */
+    /** Creates a daemon thread, not started yet. */
     public WaitingThread(Runnable work) {
         super(work, "waiting");
         setDaemon(true);
@@ -23,18 +23,18 @@ public final class WaitingThread extends Thread {
     public boolean isInterrupted() {
         if (currentThread() == this) {
             long now = System.nanoTime();
-            if (asked != 0 && now - asked >= BETWEEN_SLICES) {
-                waits.countDown();
+            if (lastCheck != 0 && now - lastCheck >= MIN_PAUSE_NANOS) {
+                waiting.countDown();
             }
-            asked = now;
+            lastCheck = now;
         }
         return super.isInterrupted();
     }
 
-    /** Waits until it waits. */
+    /** Blocks until this thread is waiting in the native library. */
     public void awaitWaiting() throws InterruptedException {
-        if (!waits.await(10, TimeUnit.SECONDS)) {
-            throw new AssertionError("it does not wait");
+        if (!waiting.await(10, TimeUnit.SECONDS)) {
+            throw new AssertionError("the thread does not wait");
         }
     }
 }

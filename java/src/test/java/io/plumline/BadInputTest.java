@@ -16,15 +16,15 @@ import org.junit.jupiter.api.TestFactory;
 import org.junit.jupiter.api.function.Executable;
 
 class BadInputTest {
-    private static final String HALF = "a\ud800b";
+    private static final String UNPAIRED_SURROGATE = "a\ud800b";
 
     private static Stream<DynamicTest> each(
-            Map<String, Executable> cases, Class<? extends Throwable> error, String word) {
+            Map<String, Executable> cases, Class<? extends Throwable> error, String expected) {
         return cases.entrySet().stream()
                 .map(entry -> DynamicTest.dynamicTest(entry.getKey(), () -> {
                     Throwable thrown = assertThrows(error, entry.getValue());
-                    String wanted = word.isEmpty() ? entry.getKey() : word;
-                    assertTrue(String.valueOf(thrown.getMessage()).contains(wanted), thrown.getMessage());
+                    String part = expected.isEmpty() ? entry.getKey() : expected;
+                    assertTrue(String.valueOf(thrown.getMessage()).contains(part), thrown.getMessage());
                     assertTrue(thrown.getMessage().indexOf('\n') < 0, "one line");
                 }));
     }
@@ -40,7 +40,7 @@ class BadInputTest {
     }
 
     @TestFactory
-    Stream<DynamicTest> wrongSettingsAreNamed() {
+    Stream<DynamicTest> namesInvalidSettings() {
         Map<String, Executable> cases = new LinkedHashMap<>();
         cases.put("carrier-pigeon", () -> client("carrier-pigeon://a"));
         cases.put("did you mean \"plum\"", () -> client("plumm://a:1"));
@@ -62,7 +62,7 @@ class BadInputTest {
     }
 
     @TestFactory
-    Stream<DynamicTest> wrongRequestsAreNamed() {
+    Stream<DynamicTest> namesErrorsOfInvalidRequests() {
         PlumClient plum = PlumClient.create("static://10.0.0.1:1");
         Map<String, Executable> cases = new LinkedHashMap<>();
         cases.put("begin with /", () -> plum.get("s", "items"));
@@ -91,32 +91,32 @@ class BadInputTest {
     }
 
     @TestFactory
-    Stream<DynamicTest> halfASurrogatePairIsNoText() {
+    Stream<DynamicTest> rejectsUnpairedSurrogates() {
         PlumClient plum = PlumClient.create("memory://");
         PlumRequest request = PlumRequest.post("s", "/");
         Map<String, Executable> cases = new LinkedHashMap<>();
-        cases.put("address", () -> client(HALF));
-        cases.put("service", () -> plum.get(HALF, "/"));
-        cases.put("path", () -> plum.get("s", HALF));
-        cases.put("param", () -> request.param("q", HALF));
-        cases.put("header", () -> request.header("X", HALF));
-        cases.put("content", () -> request.content(HALF));
-        cases.put("form", () -> request.form(Map.of("a", HALF)));
-        cases.put("version", () -> request.version(HALF));
-        cases.put("label", () -> Query.of("s").label(HALF, "x"));
-        cases.put("discover", () -> plum.discover(HALF));
-        cases.put("watch", () -> plum.watch(HALF));
-        cases.put("instance", () -> plum.register(Instance.of("s", 1).version(HALF)));
+        cases.put("address", () -> client(UNPAIRED_SURROGATE));
+        cases.put("service", () -> plum.get(UNPAIRED_SURROGATE, "/"));
+        cases.put("path", () -> plum.get("s", UNPAIRED_SURROGATE));
+        cases.put("param", () -> request.param("q", UNPAIRED_SURROGATE));
+        cases.put("header", () -> request.header("X", UNPAIRED_SURROGATE));
+        cases.put("content", () -> request.content(UNPAIRED_SURROGATE));
+        cases.put("form", () -> request.form(Map.of("a", UNPAIRED_SURROGATE)));
+        cases.put("version", () -> request.version(UNPAIRED_SURROGATE));
+        cases.put("label", () -> Query.of("s").label(UNPAIRED_SURROGATE, "x"));
+        cases.put("discover", () -> plum.discover(UNPAIRED_SURROGATE));
+        cases.put("watch", () -> plum.watch(UNPAIRED_SURROGATE));
+        cases.put("instance", () -> plum.register(Instance.of("s", 1).version(UNPAIRED_SURROGATE)));
         cases.put(
                 "publish",
-                () -> plum.publish("s", List.of(Endpoint.of("s", "10.0.0.1", 1).withZone(HALF))));
-        cases.put("config", () -> plum.configure(new PlumConfig().zone(HALF)));
+                () -> plum.publish("s", List.of(Endpoint.of("s", "10.0.0.1", 1).withZone(UNPAIRED_SURROGATE))));
+        cases.put("config", () -> plum.configure(new PlumConfig().zone(UNPAIRED_SURROGATE)));
         return each(cases, PlumInvalidArgumentException.class, "unpaired surrogate")
                 .onClose(plum::close);
     }
 
     @TestFactory
-    Stream<DynamicTest> nullIsNamedWhereItMayNotBe() {
+    Stream<DynamicTest> namesNullArguments() {
         PlumClient plum = PlumClient.create("memory://");
         Map<String, Executable> cases = new LinkedHashMap<>();
         cases.put("service", () -> plum.get(null, "/"));
@@ -145,7 +145,7 @@ class BadInputTest {
     }
 
     @TestFactory
-    Stream<DynamicTest> afterCloseEverythingSaysSo() throws Exception {
+    Stream<DynamicTest> closedClientThrowsPlumClosedException() throws Exception {
         PlumClient plum = PlumClient.create("memory://");
         plum.publish("s", List.of(Endpoint.of("s", "10.0.0.1", 1)));
         PlumService service = plum.service("s");
@@ -182,7 +182,7 @@ class BadInputTest {
     }
 
     @Test
-    void oversizedTextIsAnErrorAndNoHarm() throws Exception {
+    void oversizedTextIsRejectedOrSent() throws Exception {
         String large = "x".repeat(5_000_000);
         try (Servers.Http server = new Servers.Http(Servers.status(200, "ok"));
                 PlumClient plum = PlumClient.create(server.registry())) {
@@ -203,7 +203,7 @@ class BadInputTest {
     }
 
     @Test
-    void aConfigurationIsChangedWhileTheClientLives() {
+    void configureChangesARunningClient() {
         try (PlumClient plum = PlumClient.create(new PlumConfig()
                 .registry("static://10.0.0.1:1")
                 .service("orders", orders -> orders.maxBody(1L << 40)))) {

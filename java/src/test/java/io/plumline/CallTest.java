@@ -25,7 +25,7 @@ import org.junit.jupiter.api.Test;
 class CallTest {
     public record Item(int id, String name) {}
 
-    /** Tells what it was sent. */
+    /** Responds with the method, URI, headers and body of the request. */
     private static Servers.Http echo() throws Exception {
         return new Servers.Http(exchange -> {
             byte[] body = exchange.getRequestBody().readAllBytes();
@@ -42,7 +42,7 @@ class CallTest {
     }
 
     @Test
-    void everyVerbSendsWhatItSays() throws Exception {
+    void sendsEveryMethod() throws Exception {
         try (Servers.Http server = echo();
                 PlumClient plum = PlumClient.create(server.registry())) {
             assertEquals("GET", plum.get("s", "/").header("x-method").get());
@@ -65,7 +65,7 @@ class CallTest {
     }
 
     @Test
-    void aRequestSaysEverythingItWasToldTo() throws Exception {
+    void sendsParametersHeadersAndBody() throws Exception {
         try (Servers.Http server = echo();
                 PlumClient plum = PlumClient.create(server.registry())) {
             Map<String, Object> params = new LinkedHashMap<>();
@@ -97,7 +97,7 @@ class CallTest {
     }
 
     @Test
-    void headersAreLookedUpWithoutRegardToCase() throws Exception {
+    void headerNamesIgnoreCase() throws Exception {
         try (Servers.Http server = echo();
                 PlumClient plum = PlumClient.create(server.registry())) {
             PlumResponse response = plum.get("s", "/");
@@ -110,7 +110,7 @@ class CallTest {
     }
 
     @Test
-    void jsonIsReadAsWhatIsWanted() throws Exception {
+    void readsJsonAsTheRequestedType() throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, "[{\"id\":7,\"name\":\"é\"}]"));
                 PlumClient plum = PlumClient.create(server.registry())) {
             PlumResponse response = plum.get("s", "/");
@@ -123,7 +123,7 @@ class CallTest {
     }
 
     @Test
-    void aStatusIsAnAnswerUntilItIsRaised() throws Exception {
+    void errorStatusIsAResponseUntilRaiseForStatus() throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(503, "busy"));
                 PlumClient plum = PlumClient.create(server.registry())) {
             PlumResponse response = plum.call(PlumRequest.get("orders", "/").attempts(2));
@@ -141,7 +141,7 @@ class CallTest {
     }
 
     @Test
-    void aCallTellsItsStory() throws Exception {
+    void responseHasTheTraceOfItsAttempts() throws Exception {
         try (Socket closed = Servers.closed();
                 Servers.Http server = echo()) {
             PlumConfig config = new PlumConfig()
@@ -164,17 +164,17 @@ class CallTest {
     }
 
     @Test
-    void eachKindOfFailureHasItsClass() throws Exception {
+    void eachKindOfFailureHasItsException() throws Exception {
         try (ServerSocket silent = Servers.silent();
                 Servers.Http large = new Servers.Http(Servers.status(200, "x".repeat(10_000)))) {
             String registry = "static://127.0.0.1:" + silent.getLocalPort();
             try (PlumClient plum = PlumClient.create(registry);
                     PlumClient other = PlumClient.create(large.registry())) {
                 PlumRequest request = PlumRequest.get("s", "/").timeout(Duration.ofMillis(80));
-                PlumTimeoutException late = assertThrows(PlumTimeoutException.class, () -> plum.call(request));
-                assertEquals(Kind.TIMEOUT, late.kind());
-                assertEquals(4, late.kind().number());
-                assertTrue(late.isRetryable() && late.endpoint().isPresent());
+                PlumTimeoutException timeout = assertThrows(PlumTimeoutException.class, () -> plum.call(request));
+                assertEquals(Kind.TIMEOUT, timeout.kind());
+                assertEquals(4, timeout.kind().number());
+                assertTrue(timeout.isRetryable() && timeout.endpoint().isPresent());
                 assertThrows(
                         PlumProtocolException.class,
                         () -> other.call(PlumRequest.get("s", "/").maxBody(100)));
@@ -186,7 +186,7 @@ class CallTest {
     }
 
     @Test
-    void aHandleIsForItsServiceOnly() throws Exception {
+    void handleRejectsRequestsOfAnotherService() throws Exception {
         try (Servers.Http server = echo();
                 PlumClient plum = PlumClient.create(server.registry())) {
             PlumService orders = plum.service("orders");
@@ -202,7 +202,7 @@ class CallTest {
     }
 
     @Test
-    void thirtyTwoThreadsShareAClient() throws Exception {
+    void threadsShareAClient() throws Exception {
         try (Servers.Http server = echo();
                 PlumClient plum = PlumClient.create(server.registry())) {
             ExecutorService threads = Executors.newFixedThreadPool(32);
@@ -210,16 +210,16 @@ class CallTest {
             for (int n = 0; n < 32; n++) {
                 int thread = n;
                 work.add(() -> {
-                    int right = 0;
+                    int correct = 0;
                     for (int call = 0; call < 50; call++) {
                         String text = thread + "/" + call;
-                        right += plum.call(PlumRequest.post("s" + call % 3, "/").content(text))
+                        correct += plum.call(PlumRequest.post("s" + call % 3, "/").content(text))
                                         .text()
                                         .equals(text)
                                 ? 1
                                 : 0;
                     }
-                    return right;
+                    return correct;
                 });
             }
             for (Future<Integer> done : threads.invokeAll(work)) {
@@ -235,7 +235,7 @@ class CallTest {
     }
 
     @Test
-    void aTestMakesAnswersOfItsOwn() {
+    void responsesCanBeCreatedForTests() {
         PlumResponse made =
                 PlumResponse.builder(201).header("X", "1").json(Map.of("id", 7)).build();
         assertEquals("{\"id\":7}", made.text());

@@ -8,7 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 
-/** A program that ran in a virtual machine of its own. */
+/** A process that has ended, such as a test program in its own virtual machine. */
 final class Child {
     final int status;
     final String out;
@@ -30,7 +30,7 @@ final class Child {
         return "-Dio.plumline.library=" + System.getProperty("io.plumline.library");
     }
 
-    /** The classes as they are compiled, and the tests' own programs. */
+    /** The class path of the compiled classes and the test programs. */
     static String classes() {
         return target().resolve("classes") + File.pathSeparator + target().resolve("test-classes");
     }
@@ -45,16 +45,16 @@ final class Child {
         Path out = Files.createTempFile("plumline-child", ".out");
         Path error = Files.createTempFile("plumline-child", ".err");
         try {
-            long began = System.nanoTime();
+            long start = System.nanoTime();
             Process process = new ProcessBuilder(command)
                     .redirectOutput(out.toFile())
                     .redirectError(error.toFile())
                     .start();
             if (!process.waitFor(60, TimeUnit.SECONDS)) {
                 process.destroyForcibly().waitFor();
-                throw new AssertionError("it hangs: " + Files.readString(out) + Files.readString(error));
+                throw new AssertionError("the process does not end: " + Files.readString(out) + Files.readString(error));
             }
-            long millis = (System.nanoTime() - began) / 1_000_000;
+            long millis = (System.nanoTime() - start) / 1_000_000;
             return new Child(process.exitValue(), Files.readString(out), Files.readString(error), millis);
         } finally {
             Files.delete(out);
@@ -62,7 +62,7 @@ final class Child {
         }
     }
 
-    /** Itself if the program came to its end. */
+    /** Asserts that the program finished successfully. */
     Child done() {
         if (status != 0 || !out.endsWith("done\n")) {
             throw new AssertionError("exit " + status + "\n" + out + error);

@@ -25,7 +25,7 @@ class HooksTest {
     }
 
     @Test
-    void aHookSeesEachAttemptAndSetsHeaders() {
+    void hookRunsForEachAttemptAndSetsHeaders() {
         List<String> seen = new ArrayList<>();
         Thread caller = Thread.currentThread();
         try (PlumClient plum = PlumClient.builder()
@@ -45,7 +45,7 @@ class HooksTest {
                             List.of(String.valueOf(request.attempt())),
                             request.headers().get("X-Attempt"));
                     if (request.attempt() == 1) {
-                        throw new ConnectException("nobody there");
+                        throw new ConnectException("connection refused");
                     }
                     return PlumResponse.of(204);
                 })
@@ -56,7 +56,7 @@ class HooksTest {
     }
 
     @Test
-    void whatAHookThrowsIsTheCauseAndTheClientLivesOn() {
+    void hookExceptionIsTheCauseAndTheClientStaysUsable() {
         AtomicReference<Exception> thrown = new AtomicReference<>(new IOException("no\nway"));
         try (PlumClient plum = stubbed()
                 .onRequest((request, endpoint) -> {
@@ -75,7 +75,7 @@ class HooksTest {
     }
 
     @Test
-    void aFailedAssertionInAStubComesOutAsItIs() {
+    void failedAssertionInATransportIsRethrown() {
         try (PlumClient plum = PlumClient.builder()
                 .registry(TWO)
                 .transport((request, endpoint) -> {
@@ -89,19 +89,19 @@ class HooksTest {
     }
 
     @Test
-    void aHookMayCloseTheClient() {
+    void hookCanCloseTheClient() {
         AtomicReference<PlumClient> client = new AtomicReference<>();
         try (PlumClient plum =
                 stubbed().onRequest((request, endpoint) -> client.get().close()).build()) {
             client.set(plum);
-            assertEquals("/", plum.get("s", "/").text(), "the stub needs no client to answer");
+            assertEquals("/", plum.get("s", "/").text(), "the transport responds although the client is closed");
             assertTrue(plum.isClosed());
             assertThrows(PlumClosedException.class, () -> plum.get("s", "/"));
         }
     }
 
     @Test
-    void aHookMayCallAgainAndFailWithinItself() {
+    void hookCanMakeANestedCallThatFails() {
         AtomicReference<PlumClient> client = new AtomicReference<>();
         AtomicReference<PlumException> inner = new AtomicReference<>();
         try (PlumClient plum = stubbed()
@@ -120,30 +120,30 @@ class HooksTest {
     }
 
     @Test
-    void aStubsNetworkTroubleIsAnAttemptThatFailed() {
-        AtomicInteger asked = new AtomicInteger();
-        AtomicReference<IOException> trouble = new AtomicReference<>(new ConnectException("refused"));
+    void transportIOExceptionIsAFailedAttempt() {
+        AtomicInteger attempts = new AtomicInteger();
+        AtomicReference<IOException> failure = new AtomicReference<>(new ConnectException("refused"));
         try (PlumClient plum = PlumClient.builder()
                 .registry(TWO)
                 .transport((request, endpoint) -> {
-                    if (asked.incrementAndGet() % 2 == 1) {
-                        throw trouble.get();
+                    if (attempts.incrementAndGet() % 2 == 1) {
+                        throw failure.get();
                     }
                     return PlumResponse.ofJson(200, List.of(endpoint.ip()));
                 })
                 .build()) {
-            PlumResponse answer = plum.get("s", "/");
-            assertEquals(2, answer.trace().size());
-            assertEquals(Kind.UNAVAILABLE, answer.trace().get(0).kind().orElseThrow());
-            trouble.set(new SocketTimeoutException());
+            PlumResponse response = plum.get("s", "/");
+            assertEquals(2, response.trace().size());
+            assertEquals(Kind.UNAVAILABLE, response.trace().get(0).kind().orElseThrow());
+            failure.set(new SocketTimeoutException());
             assertEquals(Kind.TIMEOUT, plum.get("s", "/").trace().get(0).kind().orElseThrow());
-            trouble.set(new IOException("reset"));
+            failure.set(new IOException("reset"));
             assertThrows(PlumUnavailableException.class, () -> plum.call(PlumRequest.post("s", "/")));
         }
     }
 
     @Test
-    void aStubThatReturnsNothingIsNamed() {
+    void nullFromATransportIsReported() {
         try (PlumClient plum = PlumClient.builder()
                 .registry(TWO)
                 .transport((request, endpoint) -> null)
@@ -154,7 +154,7 @@ class HooksTest {
     }
 
     @Test
-    void aBalancerOfOnesOwnChooses() {
+    void customBalancerChooses() {
         AtomicInteger index = new AtomicInteger(1);
         try (PlumClient plum = stubbed()
                 .balancer((endpoints, choice) -> {
@@ -190,9 +190,9 @@ class HooksTest {
     }
 
     @Test
-    void aRefusalOfAHooksOwnIsToldAndTheCallIsNotMadeAgain() {
+    void plumExceptionOfAHookIsRethrownWithoutRetry() {
         AtomicInteger sent = new AtomicInteger();
-        PlumInvalidArgumentException refusal = new PlumInvalidArgumentException("not what I asked for");
+        PlumInvalidArgumentException rejection = new PlumInvalidArgumentException("unexpected response");
         try (PlumClient plum = PlumClient.builder()
                 .registry(TWO)
                 .transport((request, endpoint) -> {
@@ -200,11 +200,11 @@ class HooksTest {
                     return PlumResponse.of(200);
                 })
                 .onResponse((request, endpoint, response, error) -> {
-                    throw refusal;
+                    throw rejection;
                 })
                 .build()) {
             assertSame(
-                    refusal,
+                    rejection,
                     assertThrows(
                             PlumInvalidArgumentException.class, () -> plum.call(PlumRequest.post("first by name", "/"))));
             assertEquals(1, sent.get());
@@ -212,7 +212,7 @@ class HooksTest {
     }
 
     @Test
-    void anInterruptInAHookEndsTheCall() {
+    void interruptInAHookEndsTheCall() {
         try (PlumClient plum = stubbed()
                 .onRequest((request, endpoint) -> {
                     Thread.currentThread().interrupt();
@@ -226,7 +226,7 @@ class HooksTest {
     }
 
     @Test
-    void aHeaderThatCannotBeIsRefusedWhereItIsSet() {
+    void rejectsCrlfInHeadersSetByAHook() {
         try (PlumClient plum = stubbed()
                 .onRequest((request, endpoint) -> request.setHeader("X", "a\r\nEvil: 1"))
                 .build()) {

@@ -11,13 +11,13 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The jars as users get them; run by `mvn verify -Ppackaged`, after they are made. */
+/** Tests of the packaged jars. `mvn verify -Ppackaged` runs them after the jars are built. */
 class PackagedTest {
     private static final Path JAR = Child.target().resolve("plumline-" + Plumline.VERSION + ".jar");
     private static final Path FAT = Child.target().resolve("plumline-" + Plumline.VERSION + "-fat.jar");
     private static final String PROGRAM = "programs.Program";
 
-    /** The test's program alone, without the classes beside it. */
+    /** Copies the test programs without the other classes. */
     private static Path programs(Path folder) throws Exception {
         Path package_ = Files.createDirectories(folder.resolve("programs"));
         Path classes = Child.target().resolve("test-classes/programs");
@@ -30,7 +30,7 @@ class PackagedTest {
     }
 
     @Test
-    void theJarNeedsNothingBesideItAndLeavesNothingBehind(@TempDir Path folder) throws Exception {
+    void jarHasNoDependenciesAndLeavesNoFiles(@TempDir Path folder) throws Exception {
         Path extract = folder.resolve("extract");
         String path = JAR + File.pathSeparator + programs(folder.resolve("classes"));
         Child.java("-Dio.plumline.extract=" + extract, "-cp", path, PROGRAM, "pick")
@@ -46,11 +46,11 @@ class PackagedTest {
     }
 
     @Test
-    void aFatJarWorks(@TempDir Path folder) throws Exception {
+    void fatJarWorks(@TempDir Path folder) throws Exception {
         String path = FAT + File.pathSeparator + programs(folder);
         Child.java("-cp", path, PROGRAM, "pick").done();
         try (JarFile jar = new JarFile(FAT.toFile())) {
-            assertTrue(jar.getEntry("com/google/gson/Gson.class") != null, "others are in it too");
+            assertTrue(jar.getEntry("com/google/gson/Gson.class") != null, "the fat jar contains Gson");
         }
     }
 
@@ -64,9 +64,9 @@ class PackagedTest {
         shared.done();
     }
 
-    /** One file, where no copy can be made of it: the second class loader has the very library that the first left. */
+    /** With a folder that cannot be written to, no copy can be made: each class loader loads the same file. */
     @Test
-    void aClassLoaderHasTheLibraryOfOneThatIsGone(@TempDir Path folder) throws Exception {
+    void libraryIsReloadedAfterItsClassLoaderIsCollected(@TempDir Path folder) throws Exception {
         Child child = Child.java(
                         Child.library(),
                         "-Dio.plumline.extract=/proc/nowhere",
@@ -81,7 +81,7 @@ class PackagedTest {
     }
 
     @Test
-    void anImageOfJlinkWorks(@TempDir Path folder) throws Exception {
+    void jlinkImageWorks(@TempDir Path folder) throws Exception {
         Path image = folder.resolve("image");
         Child linked = Child.run(
                 Path.of(System.getProperty("java.home"), "bin", "jlink").toString(),
@@ -104,7 +104,7 @@ class PackagedTest {
     }
 
     @Test
-    void aModuleOnTheModulePathIsSilentWhereNativeAccessIsAllowed(@TempDir Path folder) throws Exception {
+    void moduleWithNativeAccessPrintsNoWarning(@TempDir Path folder) throws Exception {
         String classes = programs(folder).toString();
         Stream<String> allowed =
                 Runtime.version().feature() < 24 ? Stream.of() : Stream.of("--enable-native-access=io.plumline");

@@ -26,7 +26,7 @@ class PickTest {
     }
 
     @Test
-    void theFirstWordCountsAndNoneIsAFailure() {
+    void firstReportCountsAndCloseWithoutReportFails() {
         try (PlumClient plum = PlumClient.create("static://10.0.0.1:1")) {
             Pick first = plum.pick("s");
             assertEquals("10.0.0.1:1", first.endpoint().address());
@@ -48,13 +48,13 @@ class PickTest {
     }
 
     @Test
-    void aPickThatIsCollectedGivesItsEndpointBackAndSaysNothing() throws Exception {
+    void collectedPickIsFreedWithoutAReport() throws Exception {
         try (PlumClient plum = PlumClient.create("static://10.0.0.1:1")) {
             PlumService service = plum.service("s");
             for (int n = 0; n < 1_000; n++) {
                 service.pick();
             }
-            Servers.until("the picks are given back", () -> {
+            Servers.until("the picks are freed", () -> {
                 System.gc();
                 service.pick().success();
                 return of(plum, "10.0.0.1:1").inFlight() == 0;
@@ -65,7 +65,7 @@ class PickTest {
     }
 
     @Test
-    void manyPicksOfManyThreadsAreToldApart() throws Exception {
+    void picksOfManyThreadsAreCountedSeparately() throws Exception {
         try (PlumClient plum = PlumClient.create("static://10.0.0.1:1,10.0.0.2:1,10.0.0.3:1")) {
             PlumService service = plum.service("s");
             ExecutorService threads = Executors.newFixedThreadPool(32);
@@ -104,7 +104,7 @@ class PickTest {
     }
 
     @Test
-    void aServiceOfThousandsIsNotForgottenWhenAnotherIsMet() {
+    void cachesFiveThousandEndpoints() {
         try (PlumClient plum = PlumClient.create("memory://")) {
             List<Endpoint> thousands = new ArrayList<>();
             for (int n = 0; n < 5_000; n++) {
@@ -119,21 +119,21 @@ class PickTest {
             for (int n = 0; n < 5_000; n++) {
                 assertSame(before.get(n), after.get(n));
             }
-            Set<Endpoint> met = Collections.newSetFromMap(new IdentityHashMap<>());
-            met.addAll(before);
+            Set<Endpoint> distinct = Collections.newSetFromMap(new IdentityHashMap<>());
+            distinct.addAll(before);
             PlumService service = plum.service("s");
             for (int n = 0; n < 10_000; n++) {
                 Pick pick = service.pick();
                 pick.success();
-                met.add(pick.endpoint());
+                distinct.add(pick.endpoint());
             }
-            assertEquals(5_000, met.size(), "no endpoint crosses twice");
+            assertEquals(5_000, distinct.size(), "each endpoint is decoded once");
         }
     }
 
-    /** More endpoints than are remembered: they cross again now and then, and are right all the same. */
+    /** More endpoints than the cache holds: some are decoded again. */
     @Test
-    void aServiceOfMoreThanIsRememberedIsPickedFrom() {
+    void picksAmongMoreEndpointsThanTheCacheHolds() {
         try (PlumClient plum = PlumClient.create("memory://")) {
             List<Endpoint> all = new ArrayList<>();
             for (int n = 0; n < 20_000; n++) {
@@ -152,7 +152,7 @@ class PickTest {
     }
 
     @Test
-    void aPickOutlivesItsClient() {
+    void pickCanBeReportedAfterClose() {
         PlumClient plum = PlumClient.create("static://10.0.0.1:1");
         Pick pick = plum.pick("s");
         PlumService service = plum.service("s");
@@ -164,7 +164,7 @@ class PickTest {
     }
 
     @Test
-    void whatIsMeantIsPicked() {
+    void picksAndExplainsByQuery() {
         try (PlumClient plum = PlumClient.create("memory://")) {
             Endpoint one = Endpoint.of("s", "10.0.0.1", 1).withVersion("v1").withProtocol("grpc");
             Endpoint two = Endpoint.of("s", "10.0.0.2", 1).withLabels(Map.of("region", "eu"));
@@ -189,7 +189,7 @@ class PickTest {
             assertEquals(1, why.usable());
             assertEquals(2, why.endpoints().size());
             EndpointExplanation other = why.endpoints().stream()
-                    .filter(one1 -> !one1.usable())
+                    .filter(each -> !each.usable())
                     .findFirst()
                     .orElseThrow();
             assertEquals(List.of("filtered (version none)"), other.reasons());

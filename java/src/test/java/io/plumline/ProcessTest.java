@@ -15,13 +15,13 @@ class ProcessTest {
     private static final String PROGRAM = "programs.Program";
 
     @Test
-    void tenThousandClientsThatNobodyClosesDoNotLeak() throws Exception {
+    void unclosedClientsDoNotLeak() throws Exception {
         Child.java("-Xmx64m", Child.library(), "-cp", Child.classes(), PROGRAM, "many")
                 .done();
     }
 
     @Test
-    void anExitWithoutCloseDeregistersAndDoesNotHang(PlumController controller) throws Exception {
+    void exitWithoutCloseDeregisters(PlumController controller) throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, ""));
                 PlumClient plum = PlumClient.create(controller.address());
                 Watch watch = plum.watch("leaving")) {
@@ -35,7 +35,7 @@ class ProcessTest {
                     String.valueOf(server.port()));
             child.done();
             assertTrue(child.millis < 10_000, child.millis + " ms");
-            Servers.until("it was there and is gone", () -> {
+            Servers.until("the instance is deregistered", () -> {
                 boolean[] seen = {false};
                 watch.next(java.time.Duration.ofSeconds(1))
                         .ifPresent(change -> seen[0] = !change.removed().isEmpty());
@@ -45,7 +45,7 @@ class ProcessTest {
     }
 
     @Test
-    void anExitWhileSomethingWaitsDoesNotHang() throws Exception {
+    void exitEndsBlockedCalls() throws Exception {
         try (ServerSocket silent = Servers.silent()) {
             String address = "static://127.0.0.1:" + silent.getLocalPort();
             Child child = Child.java(Child.library(), "-cp", Child.classes(), PROGRAM, "wait", address)
@@ -55,28 +55,28 @@ class ProcessTest {
     }
 
     @Test
-    void nothingIsPrintedButTheOneWarningThatEveryNativeLibraryGets() throws Exception {
-        Child usual = Child.java(Child.library(), "-cp", Child.classes(), PROGRAM, "pick")
+    void printsOnlyTheNativeAccessWarning() throws Exception {
+        Child child = Child.java(Child.library(), "-cp", Child.classes(), PROGRAM, "pick")
                 .done();
         if (Runtime.version().feature() < 24) {
-            assertEquals("", usual.error);
+            assertEquals("", child.error);
             return;
         }
-        String others = usual.error
+        String otherOutput = child.error
                 .lines()
                 .filter(line -> !line.matches("WARNING: (A restricted method in java.lang.System has been called"
-                        + "|java.lang.System::load has been called by io.plumline.NativeLibrary in an unnamed module.*"
+                        + "|java.lang.System::load has been called by io.plumline.internal.NativeLibrary in an unnamed module.*"
                         + "|Use --enable-native-access=ALL-UNNAMED to avoid a warning for callers in this module"
                         + "|Restricted methods will be blocked in a future release unless native access is enabled)"))
                 .collect(Collectors.joining("\n"));
-        assertEquals("", others.trim());
-        Child silenced = Child.java(
+        assertEquals("", otherOutput.trim());
+        Child allowed = Child.java(
                 "--enable-native-access=ALL-UNNAMED", Child.library(), "-cp", Child.classes(), PROGRAM, "pick");
-        assertEquals("", silenced.done().error);
+        assertEquals("", allowed.done().error);
     }
 
     @Test
-    void aLibraryThatCannotBeLoadedListsEveryTry() throws Exception {
+    void loadErrorListsEveryAttempt() throws Exception {
         Child child = Child.java(
                 "-Dio.plumline.library=/nowhere/lib.so",
                 "-Dio.plumline.extract=/proc/nowhere",
@@ -97,7 +97,7 @@ class ProcessTest {
     }
 
     @Test
-    void theLibraryIsFoundOnTheLibraryPathToo() throws Exception {
+    void findsTheLibraryOnTheLibraryPath() throws Exception {
         String folder = new java.io.File(System.getProperty("io.plumline.library")).getParent();
         Child.java(
                         "-Djava.library.path=" + folder,

@@ -20,8 +20,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class ValuesTest {
-    /** What a service file names. */
-    public static final class Shouting implements JsonCodec {
+    /** A codec that a service file names. */
+    public static final class CustomCodec implements JsonCodec {
         @Override
         public byte[] write(Object value) {
             return "\"LOUD\"".getBytes(UTF_8);
@@ -34,7 +34,7 @@ class ValuesTest {
     }
 
     @Test
-    void anEndpointIsWhatItsPartsAre() {
+    void endpointsWithEqualFieldsAreEqual() {
         Endpoint one = Endpoint.of("s", "10.0.0.1", 80).withVersion("v1").withLabels(Map.of("b", "2", "a", "1"));
         Endpoint same = Endpoint.of("s", "10.0.0.1", 80)
                 .withLabels(Map.of("a", "1", "b", "2"))
@@ -58,7 +58,7 @@ class ValuesTest {
     }
 
     @Test
-    void whatIsPublishedComesBackAsItWas() {
+    void publishedEndpointIsDiscoveredUnchanged() {
         Endpoint mine = Endpoint.of("s", "10.0.0.1", 80)
                 .withVersion("v1")
                 .withLabels(Map.of("ä", "𝄞"))
@@ -80,7 +80,7 @@ class ValuesTest {
     }
 
     @Test
-    void stepsQueriesInstancesAndChangesAreValues() {
+    void valueTypesCompareByContent() {
         Endpoint endpoint = Endpoint.of("s", "10.0.0.1", 80);
         TraceStep answered = TraceStep.answered(endpoint, 503, Duration.ofMillis(12));
         assertEquals(answered, TraceStep.answered(endpoint, 503, Duration.ofMillis(12)));
@@ -112,7 +112,7 @@ class ValuesTest {
     }
 
     @Test
-    void aConfigurationIsItsJson() {
+    void configurationRoundTripsThroughJson() {
         PlumConfig config = new PlumConfig()
                 .timeout(Duration.ofMillis(1_500))
                 .service(
@@ -132,7 +132,7 @@ class ValuesTest {
     }
 
     @Test
-    void exceptionsCanBeMadeAndSaySo() {
+    void exceptionsCanBeCreatedForTests() {
         PlumException made = new PlumTimeoutException("too late");
         assertEquals("too late", made.getMessage());
         assertTrue(
@@ -143,7 +143,7 @@ class ValuesTest {
     }
 
     @Test
-    void theStatisticsAreTypedAndJson() {
+    void statsAreTypedAndJson() {
         try (PlumClient plum = PlumClient.create("static://10.0.0.1:1")) {
             plum.pick("s").success();
             Stats stats = plum.stats();
@@ -163,16 +163,16 @@ class ValuesTest {
     }
 
     @Test
-    void aCodecOfOnesOwnIsFoundAsAService(@TempDir Path folder) throws Exception {
+    void findsACustomCodecThroughServiceLoader(@TempDir Path folder) throws Exception {
         Path services = Files.createDirectories(folder.resolve("META-INF/services"));
-        Files.writeString(services.resolve("io.plumline.JsonCodec"), Shouting.class.getName());
+        Files.writeString(services.resolve("io.plumline.JsonCodec"), CustomCodec.class.getName());
         URL classes = JsonCodec.class.getProtectionDomain().getCodeSource().getLocation();
         URL tests = getClass().getProtectionDomain().getCodeSource().getLocation();
         URL[] all = {folder.toUri().toURL(), classes, tests};
         try (URLClassLoader loader = new URLClassLoader(all, ClassLoader.getPlatformClassLoader())) {
             Class<?> codec = loader.loadClass("io.plumline.JsonCodec");
             assertEquals(
-                    Shouting.class.getName(),
+                    CustomCodec.class.getName(),
                     codec.getMethod("standard").invoke(null).getClass().getName());
         }
     }

@@ -29,28 +29,28 @@ class WaitingTest {
     private static final int TRIES = 5;
 
     /**
-     * That a wait is ended by an interrupt. It asks every 100 ms, so that it ends within 200; a busy machine may let
-     * the thread wait longer for its turn, but not each time.
+     * Asserts that an interrupt ends a wait within 200 ms: the wait checks every 100 ms. On a busy machine the thread may
+     * run late, so the fastest of several tries counts.
      */
-    private static void isEndedByInterrupt(String what, Executable waiting) throws Exception {
+    private static void assertInterruptEnds(String name, Executable waiting) throws Exception {
         long fastest = Long.MAX_VALUE;
         for (int tries = 0; tries < TRIES && fastest > 200; tries++) {
-            long millis = interrupt(what, waiting);
-            assertTrue(millis <= 2_000, what + " took " + millis + " ms");
+            long millis = interrupt(name, waiting);
+            assertTrue(millis <= 2_000, name + " took " + millis + " ms");
             fastest = Math.min(fastest, millis);
         }
-        assertTrue(fastest <= 200, what + " took " + fastest + " ms, and more the other times");
+        assertTrue(fastest <= 200, name + " took " + fastest + " ms in the fastest try");
     }
 
-    /** Interrupts a thread that waits: in how many milliseconds it ended, as it should. */
-    private static long interrupt(String what, Executable waiting) throws Exception {
+    /** Interrupts a waiting thread, and returns after how many milliseconds it ended. */
+    private static long interrupt(String name, Executable waiting) throws Exception {
         CompletableFuture<Long> ended = new CompletableFuture<>();
         WaitingThread thread = new WaitingThread(() -> {
             try {
-                PlumInterruptedException error = assertThrows(PlumInterruptedException.class, waiting, what);
+                PlumInterruptedException error = assertThrows(PlumInterruptedException.class, waiting, name);
                 long now = System.nanoTime();
                 assertEquals(11, error.kind().number());
-                assertTrue(Thread.interrupted(), what + ": the flag is set");
+                assertTrue(Thread.interrupted(), name + ": the flag is set");
                 ended.complete(now);
             } catch (Throwable failed) {
                 ended.completeExceptionally(failed);
@@ -64,31 +64,31 @@ class WaitingTest {
     }
 
     @Test
-    void anInterruptEndsEveryWait() throws Exception {
+    void interruptEndsEveryWait() throws Exception {
         try (Socket closed = Servers.closed();
                 ServerSocket silent = Servers.silent();
                 PlumClient plum = PlumClient.create("static://127.0.0.1:" + silent.getLocalPort());
                 PlumClient away = PlumClient.create("plum://127.0.0.1:" + silent.getLocalPort());
                 PlumClient memory = PlumClient.create("memory://")) {
-            isEndedByInterrupt("call", () -> plum.get("s", "/"));
-            isEndedByInterrupt("discover", () -> away.discover("s"));
-            isEndedByInterrupt("pick", () -> away.pick("s"));
-            isEndedByInterrupt("services", away::services);
-            isEndedByInterrupt(
+            assertInterruptEnds("call", () -> plum.get("s", "/"));
+            assertInterruptEnds("discover", () -> away.discover("s"));
+            assertInterruptEnds("pick", () -> away.pick("s"));
+            assertInterruptEnds("services", away::services);
+            assertInterruptEnds(
                     "register",
                     () -> away.register(Instance.of("me", silent.getLocalPort()).host("127.0.0.1")));
-            isEndedByInterrupt("waitFor", () -> memory.waitFor("s", Duration.ofSeconds(30)));
+            assertInterruptEnds("waitFor", () -> memory.waitFor("s", Duration.ofSeconds(30)));
             Watch watch = memory.watch("s");
             watch.next();
-            isEndedByInterrupt("next", watch::next);
+            assertInterruptEnds("next", watch::next);
             Registration registration =
                     memory.register(Instance.of("s", closed.getLocalPort()).host("127.0.0.1"));
-            isEndedByInterrupt("await", () -> registration.await(Duration.ofSeconds(30)));
+            assertInterruptEnds("await", () -> registration.await(Duration.ofSeconds(30)));
         }
     }
 
     @Test
-    void closingEndsWhatWaits() throws Exception {
+    void closeEndsBlockedCalls() throws Exception {
         try (ServerSocket silent = Servers.silent()) {
             PlumClient plum = PlumClient.create("static://127.0.0.1:" + silent.getLocalPort());
             CompletableFuture<Void> call = new CompletableFuture<>();
@@ -108,7 +108,7 @@ class WaitingTest {
     }
 
     @Test
-    void aWatchTellsWhatIsThereAndWhatChanges() {
+    void watchDeliversSnapshotAndChanges() {
         try (PlumClient plum = PlumClient.create("memory://");
                 Watch watch = plum.watch("s")) {
             Change first = watch.next();
@@ -124,7 +124,7 @@ class WaitingTest {
     }
 
     @Test
-    void anIterationEndsWithItsWatch() throws Exception {
+    void iterationEndsWhenTheWatchCloses() throws Exception {
         try (PlumClient plum = PlumClient.create("memory://")) {
             Watch watch = plum.watch("s");
             CompletableFuture<Integer> count = CompletableFuture.supplyAsync(() -> {
@@ -141,26 +141,26 @@ class WaitingTest {
     }
 
     @Test
-    void aListenerHearsEverythingWhateverItThrows() throws Exception {
+    void listenerReceivesChangesAfterItThrew() throws Exception {
         ExecutorService executor = Executors.newSingleThreadExecutor();
-        List<String> heard = Collections.synchronizedList(new ArrayList<>());
+        List<String> received = Collections.synchronizedList(new ArrayList<>());
         try (PlumClient plum = PlumClient.create("memory://");
                 Watch watch = plum.watchAll()) {
             watch.listen(executor, change -> {
-                heard.add(change.service() + " " + change.endpoints().size());
-                throw new AssertionError("a listener's own affair");
+                received.add(change.service() + " " + change.endpoints().size());
+                throw new AssertionError("thrown by the listener");
             });
             plum.publish("a", List.of(Endpoint.of("a", "10.0.0.1", 1)));
-            Servers.until("a is heard of", () -> heard.contains("a 1"));
+            Servers.until("the change of a is received", () -> received.contains("a 1"));
             plum.publish("b", List.of(Endpoint.of("b", "10.0.0.1", 1)));
-            Servers.until("b is heard of", () -> heard.contains("b 1"));
+            Servers.until("the change of b is received", () -> received.contains("b 1"));
             executor.shutdownNow();
             assertTrue(executor.awaitTermination(10, TimeUnit.SECONDS), "an interrupt ends the listener");
         }
     }
 
     @Test
-    void aRegistrationIsKeptAndTakenBack(PlumController controller) throws Exception {
+    void registersUpdatesAndDeregisters(PlumController controller) throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, "hello"));
                 PlumClient plum = PlumClient.create(controller.address())) {
             Registration me = plum.register(Instance.of("s", server.port())
@@ -179,24 +179,24 @@ class WaitingTest {
             me.update(instance -> instance.version("v2").weight(5));
             assertEquals("v2", me.instance().version());
             assertEquals(List.of("t"), me.instance().tags());
-            Servers.until("the update is seen", () -> plum.discover("s").stream()
+            Servers.until("the update is discovered", () -> plum.discover("s").stream()
                     .anyMatch(endpoint -> endpoint.version().equals("v2") && endpoint.weight() == 5));
             me.close();
             me.close(Duration.ZERO);
             assertEquals(Registration.State.CLOSED, me.state());
-            Servers.until("it is gone", () -> plum.discover("s").isEmpty());
+            Servers.until("the instance is deregistered", () -> plum.discover("s").isEmpty());
         }
     }
 
     @Test
-    void anInterruptedThreadDeregistersAllTheSame(PlumController controller) throws Exception {
+    void interruptedThreadStillDeregisters(PlumController controller) throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, ""));
                 PlumClient other = PlumClient.create(controller.address())) {
             for (boolean byClient : new boolean[] {true, false}) {
                 PlumClient plum = PlumClient.create(controller.address());
                 Registration me = plum.register(Instance.of("s", server.port()).host("127.0.0.1"));
                 me.await();
-                Servers.until("it is there", () -> !other.discover("s").isEmpty());
+                Servers.until("the instance is discovered", () -> !other.discover("s").isEmpty());
                 Thread.currentThread().interrupt();
                 if (byClient) {
                     plum.close(Duration.ofSeconds(30));
@@ -204,14 +204,14 @@ class WaitingTest {
                     me.close(Duration.ofSeconds(30));
                 }
                 assertTrue(Thread.interrupted(), "the flag stays");
-                Servers.until("it is gone", () -> other.discover("s").isEmpty());
+                Servers.until("the instance is deregistered", () -> other.discover("s").isEmpty());
                 plum.close();
             }
         }
     }
 
     @Test
-    void closingWhileThirtyTwoThreadsAreBusyHarmsNobody() throws Exception {
+    void closeIsSafeWhileThreadsMakeCalls() throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, "ok"))) {
             ExecutorService threads = Executors.newFixedThreadPool(32);
             for (int round = 0; round < 20; round++) {
@@ -229,7 +229,7 @@ class WaitingTest {
                                 plum.discover("s");
                             }
                         } catch (PlumClosedException closed) {
-                            // as it should be
+                            // expected
                         }
                     }));
                 }
@@ -244,18 +244,18 @@ class WaitingTest {
     }
 
     @Test
-    void aCollectedRegistrationStaysRegistered(PlumController controller) throws Exception {
+    void collectedRegistrationStaysRegistered(PlumController controller) throws Exception {
         try (Servers.Http server = new Servers.Http(Servers.status(200, "hello"));
                 PlumClient other = PlumClient.create(controller.address())) {
-            java.lang.ref.WeakReference<PlumClient> client = registerAndForget(controller, server.port());
-            Servers.until("the client's object is collected", () -> {
+            java.lang.ref.WeakReference<PlumClient> client = registerAndDrop(controller, server.port());
+            Servers.until("the client object is collected", () -> {
                 System.gc();
                 return client.get() == null;
             });
             other.waitFor("kept", Duration.ofSeconds(5));
-            controller.restart(); // and what is registered comes back by itself
-            Servers.until("it is registered again", () -> {
-                // Who knew it before would keep it for a while.
+            controller.restart(); // the client registers the instance again
+            Servers.until("the instance is registered again", () -> {
+                // A new client, because the other one would keep the endpoint for a while.
                 try (PlumClient fresh = PlumClient.create(controller.address())) {
                     return fresh.discover("kept").size() == 1;
                 } catch (PlumException error) {
@@ -266,14 +266,14 @@ class WaitingTest {
         }
     }
 
-    private static java.lang.ref.WeakReference<PlumClient> registerAndForget(PlumController controller, int port) {
+    private static java.lang.ref.WeakReference<PlumClient> registerAndDrop(PlumController controller, int port) {
         PlumClient plum = PlumClient.create(controller.address());
         plum.register(Instance.of("kept", port).host("127.0.0.1")).await();
         return new java.lang.ref.WeakReference<>(plum);
     }
 
     @Test
-    void whatIsLoggedArrivesInTheSystemsLogger() throws Exception {
+    void logRecordsReachTheSystemLogger() throws Exception {
         List<String> records = Collections.synchronizedList(new ArrayList<>());
         java.util.logging.Logger logger = java.util.logging.Logger.getLogger("plumline");
         java.util.logging.Handler handler = new java.util.logging.Handler() {
@@ -289,11 +289,11 @@ class WaitingTest {
             public void close() {}
         };
         logger.addHandler(handler);
-        int nobody;
+        int closedPort;
         try (ServerSocket socket = Servers.silent()) {
-            nobody = socket.getLocalPort();
+            closedPort = socket.getLocalPort();
         }
-        try (PlumClient plum = PlumClient.create("static://127.0.0.1:" + nobody + ",127.0.0.2:" + nobody)) {
+        try (PlumClient plum = PlumClient.create("static://127.0.0.1:" + closedPort + ",127.0.0.2:" + closedPort)) {
             PlumRequest request = PlumRequest.get("s", "/").attempts(1);
             Servers.until("an ejection is logged", () -> {
                 assertThrows(PlumException.class, () -> plum.call(request));

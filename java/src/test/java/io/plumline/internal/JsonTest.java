@@ -17,16 +17,16 @@ import org.junit.jupiter.params.provider.ValueSource;
 class JsonTest {
     @ParameterizedTest
     @ValueSource(strings = {"tools.jackson.databind.", "com.fasterxml.jackson.databind."})
-    void bothJacksonsReadAndWrite(String names) throws Exception {
-        readsAndWrites(new JsonCodecs.Jackson(names, getClass().getClassLoader()));
+    void jacksonReadsAndWrites(String packageName) throws Exception {
+        assertReadsAndWrites(new JsonCodecs.Jackson(packageName, getClass().getClassLoader()));
     }
 
     @Test
     void gsonReadsAndWrites() throws Exception {
-        readsAndWrites(new JsonCodecs.Gson(getClass().getClassLoader()));
+        assertReadsAndWrites(new JsonCodecs.Gson(getClass().getClassLoader()));
     }
 
-    private static void readsAndWrites(JsonCodec codec) throws Exception {
+    private static void assertReadsAndWrites(JsonCodec codec) throws Exception {
         byte[] written = codec.write(Map.of("name", "ü"));
         assertEquals("{\"name\":\"ü\"}", new String(written, UTF_8));
         byte[] within = ("xx" + new String(written, UTF_8) + "yy").getBytes(UTF_8);
@@ -37,7 +37,7 @@ class JsonTest {
     }
 
     @Test
-    void withoutAnyTheErrorNamesThem() throws Exception {
+    void missingCodecErrorNamesTheLibraries() throws Exception {
         URL classes = JsonCodec.class.getProtectionDomain().getCodeSource().getLocation();
         try (URLClassLoader alone = new URLClassLoader(new URL[] {classes}, ClassLoader.getPlatformClassLoader())) {
             Thread.currentThread().setContextClassLoader(alone);
@@ -56,13 +56,13 @@ class JsonTest {
     }
 
     @Test
-    void ourOwnJsonIsReadAsItIsWritten() {
+    void readsTheJsonThatItWrites() {
         String json =
                 "{\"a\":[1,-2.5,true,false,null,\"\\\"\\\\\\u00e4\\n\"],\"b\":{},\"c\":18446744073709551615,\"d\":[]}";
         Object read = Json.read(json);
         assertEquals(read, Json.read(Json.write(read)));
-        for (String wrong : new String[] {"", "{", "[1,]", "{\"a\" 1}", "tru", "\"a", "1 2", "\"\\u00", "-", "nul"}) {
-            assertThrows(PlumInvalidArgumentException.class, () -> Json.read(wrong), wrong);
+        for (String invalid : new String[] {"", "{", "[1,]", "{\"a\" 1}", "tru", "\"a", "1 2", "\"\\u00", "-", "nul"}) {
+            assertThrows(PlumInvalidArgumentException.class, () -> Json.read(invalid), invalid);
         }
     }
 }

@@ -13,78 +13,78 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
-/** A client's hooks, balancer and stub: each notes what it was asked. */
-final class UserCode {
-    /** What user's code raises. */
-    static final class Raised extends Exception {
+/** A client whose hooks, balancer and transport record their invocations. */
+final class RecordedClient {
+    /** Thrown by a callback. */
+    static final class CallbackException extends Exception {
         private static final long serialVersionUID = 1;
 
-        Raised(String text) {
+        CallbackException(String text) {
             super(text);
         }
     }
 
-    /** Set on a thread while it does an operation. */
+    /** True on a thread that is running an operation. */
     static final ThreadLocal<Boolean> ON_CALLER = ThreadLocal.withInitial(() -> false);
 
     final List<Object> recorded = Collections.synchronizedList(new ArrayList<>());
     final PlumClient client;
     private final Map<String, Integer> turns = new HashMap<>();
 
-    UserCode(Operation settings, PlumClientBuilder builder) {
+    RecordedClient(Operation settings, PlumClientBuilder builder) {
         settings.with(
                 "on_request",
                 hook -> builder.onRequest((request, endpoint) -> {
-                    Map<String, Object> note = note("on_request", endpoint);
-                    note.put("method", request.method());
-                    note.put("service", request.service());
-                    note.put("path", request.path());
-                    note.put("attempt", request.attempt());
-                    Operation wanted = new Operation(hook);
+                    Map<String, Object> entry = record("on_request", endpoint);
+                    entry.put("method", request.method());
+                    entry.put("service", request.service());
+                    entry.put("path", request.path());
+                    entry.put("attempt", request.attempt());
+                    Operation actions = new Operation(hook);
                     String attempt = String.valueOf(request.attempt());
-                    wanted.pairs(
+                    actions.pairs(
                             "set_headers",
                             (name, value) -> request.setHeader(name, value.replace("{attempt}", attempt)));
-                    raiseAndClose(wanted);
+                    throwOrClose(actions);
                 }));
         settings.with(
                 "on_response",
                 hook -> builder.onResponse((request, endpoint, response, error) -> {
-                    Map<String, Object> note = note("on_response", endpoint);
-                    note.put("attempt", request.attempt());
+                    Map<String, Object> entry = record("on_response", endpoint);
+                    entry.put("attempt", request.attempt());
                     if (response == null) {
-                        note.put("kind", error.kind().number());
+                        entry.put("kind", error.kind().number());
                     } else {
-                        note.put("status", response.statusCode());
+                        entry.put("status", response.statusCode());
                     }
-                    raiseAndClose(new Operation(hook));
+                    throwOrClose(new Operation(hook));
                 }));
         settings.with(
                 "balancer",
-                wanted -> builder.balancer((endpoints, choice) -> {
+                mode -> builder.balancer((endpoints, choice) -> {
                     List<Object> tried = new ArrayList<>();
                     for (int n = 0; n < endpoints.size(); n++) {
                         tried.add(choice.tried(n));
                     }
                     List<String> addresses =
                             endpoints.stream().map(Endpoint::address).toList();
-                    recorded.add(Normal.map(
+                    recorded.add(Results.map(
                             "by", "balancer", "endpoints", addresses, "tried", tried, "on_caller", ON_CALLER.get()));
-                    if (wanted.equals("first")) {
+                    if (mode.equals("first")) {
                         return 0;
                     }
-                    if (wanted instanceof Map) {
-                        throw new Raised(new Operation(wanted).text("raise"));
+                    if (mode instanceof Map) {
+                        throw new CallbackException(new Operation(mode).text("raise"));
                     }
-                    return wanted.equals("last") ? endpoints.size() - 1 : endpoints.size();
+                    return mode.equals("last") ? endpoints.size() - 1 : endpoints.size();
                 }));
         settings.with(
                 "transport",
                 hosts -> builder.transport((request, endpoint) -> {
-                    Map<String, Object> note = note("transport", endpoint);
-                    note.put("method", request.method());
-                    note.put("path", request.path());
-                    note.put("attempt", request.attempt());
+                    Map<String, Object> entry = record("transport", endpoint);
+                    entry.put("method", request.method());
+                    entry.put("path", request.path());
+                    entry.put("attempt", request.attempt());
                     Operation answers = new Operation(hosts);
                     String host = answers.has(endpoint.host()) ? endpoint.host() : "*";
                     return answer(new Operation(turn(host, answers.list(host))));
@@ -92,17 +92,17 @@ final class UserCode {
         client = builder.build();
     }
 
-    private Map<String, Object> note(String by, Endpoint endpoint) {
-        Map<String, Object> note = Normal.map("by", by, "endpoint", endpoint.address(), "on_caller", ON_CALLER.get());
-        recorded.add(note);
-        return note;
+    private Map<String, Object> record(String by, Endpoint endpoint) {
+        Map<String, Object> entry = Results.map("by", by, "endpoint", endpoint.address(), "on_caller", ON_CALLER.get());
+        recorded.add(entry);
+        return entry;
     }
 
-    private void raiseAndClose(Operation wanted) throws Raised {
-        if (wanted.has("raise")) {
-            throw new Raised(wanted.text("raise"));
+    private void throwOrClose(Operation actions) throws CallbackException {
+        if (actions.has("raise")) {
+            throw new CallbackException(actions.text("raise"));
         }
-        if (wanted.has("close") && wanted.truth("close")) {
+        if (actions.has("close") && actions.truth("close")) {
             client.close();
         }
     }
@@ -114,7 +114,7 @@ final class UserCode {
 
     private static PlumResponse answer(Operation answer) throws Exception {
         if (answer.has("raise")) {
-            throw new Raised(answer.text("raise"));
+            throw new CallbackException(answer.text("raise"));
         }
         if (answer.has("fail")) {
             switch (answer.text("fail")) {

@@ -17,9 +17,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** What came out, in the form that every runner answers with. */
-final class Normal {
-    private Normal() {}
+/** Converts results to the form that the runner of every language sends. */
+final class Results {
+    private Results() {}
 
     static Map<String, Object> map(Object... pairs) {
         Map<String, Object> map = new LinkedHashMap<>();
@@ -48,10 +48,10 @@ final class Normal {
     static List<Object> trace(List<TraceStep> steps) {
         List<Object> trace = new ArrayList<>();
         for (TraceStep step : steps) {
-            Map<String, Object> told = map("endpoint", step.endpoint().address());
-            step.status().ifPresent(status -> told.put("status", status));
-            step.kind().ifPresent(kind -> told.put("kind", kind.number()));
-            trace.add(told);
+            Map<String, Object> result = map("endpoint", step.endpoint().address());
+            step.status().ifPresent(status -> result.put("status", status));
+            step.kind().ifPresent(kind -> result.put("kind", kind.number()));
+            trace.add(result);
         }
         return trace;
     }
@@ -114,7 +114,7 @@ final class Normal {
                 "address", registration.address(),
                 "service", registration.service(),
                 "instance_id", registration.instanceId(),
-                "last_error", registration.lastError().map(Normal::error).orElse(null));
+                "last_error", registration.lastError().map(Results::error).orElse(null));
     }
 
     static Map<String, Object> explanation(Explanation explanation) {
