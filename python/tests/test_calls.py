@@ -103,7 +103,7 @@ def test_non_utf8_body_is_readable(plum: plumline.Client) -> None:
     response = plum.get("orders", "/latin")
     assert response.headers["x-place"] == "café"
     assert response.text == "caf\ufffd"
-    with pytest.raises(plumline.PlumProtocolError, match="not the JSON expected") as raised:
+    with pytest.raises(plumline.PlumProtocolError, match="as the expected JSON") as raised:
         response.json()
     assert isinstance(raised.value.__cause__, ValueError)
 

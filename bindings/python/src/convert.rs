@@ -87,8 +87,9 @@ pub(crate) fn pairs<'py>(
 /// Text that is UTF-8; Python's strings can hold what is none.
 pub(crate) fn text<'a>(name: &str, value: &'a Bound<'_, PyAny>) -> Result<&'a str, Fault> {
     let Ok(text) = value.cast::<PyString>() else { return Err(wrong_type(name, "str", value)) };
-    text.to_str()
-        .map_err(|_| Error::invalid(format!("{name} contains a lone surrogate, which is not valid Unicode")).into())
+    text.to_str().map_err(|_| {
+        Error::invalid(format!("{name} contains a lone surrogate, which is not valid Unicode")).into()
+    })
 }
 
 /// Configuration and instances, on their way to the core.

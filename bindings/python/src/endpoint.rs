@@ -43,7 +43,9 @@ impl Endpoint {
         boundary(py, || {
             let address = if ip.is_empty() { host } else { ip };
             let parsed: IpAddr = address.parse().map_err(|_| {
-                Error::invalid(format!("{address:?} is not an IP address; pass ip= beside a host that is a name"))
+                Error::invalid(format!(
+                    "{address:?} is not an IP address; pass ip= beside a host that is a name"
+                ))
             })?;
             let instance_id = match instance_id {
                 "" => plumline::default_instance_id(service, host, port),

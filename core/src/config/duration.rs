@@ -41,8 +41,9 @@ impl Visitor<'_> for Reader {
     }
 
     fn visit_f64<E: serde::de::Error>(self, seconds: f64) -> Result<Duration, E> {
-        from_seconds(seconds)
-            .ok_or_else(|| E::custom(format!("{seconds} is not a valid duration; it must be 0 or more seconds")))
+        from_seconds(seconds).ok_or_else(|| {
+            E::custom(format!("{seconds} is not a valid duration; it must be 0 or more seconds"))
+        })
     }
 }
 

@@ -71,8 +71,9 @@ pub(crate) fn bytes<'a>(name: &str, given: &'a Str) -> Result<&'a [u8]> {
 #[inline]
 pub(crate) fn text<'a>(name: &str, given: &'a Str) -> Result<&'a str> {
     let bytes = bytes(name, given)?;
-    std::str::from_utf8(bytes)
-        .map_err(|error| Error::invalid(format!("{name} is not valid UTF-8, from byte {} on", error.valid_up_to())))
+    std::str::from_utf8(bytes).map_err(|error| {
+        Error::invalid(format!("{name} is not valid UTF-8, from byte {} on", error.valid_up_to()))
+    })
 }
 
 /// The same, `None` where it is not given.
