@@ -26,6 +26,7 @@
 
 /* Generated from bindings/c/src/ffi by bindings/c/tests/header.rs. Do not edit. */
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -819,7 +820,7 @@ plumline_str plumline_str_from(const char *text);
 
 /**
  * Makes an error, for a callback to fail with. `kind` is one of the numbers above; another one, and
- * `PLUMLINE_OK`, becomes `PLUMLINE_CANCELLED`. A message that is no UTF-8 is replaced by one that says so.
+ * `PLUMLINE_OK`, becomes `PLUMLINE_CANCELLED`. A message that is not valid UTF-8 is replaced by one that says so.
  * Never NULL, short of a defect. Yours to free, unless you hand it over through a callback's `error`.
  */
 plumline_error *plumline_error_new(plumline_kind kind,
@@ -851,9 +852,9 @@ const plumline_endpoint *plumline_error_endpoint(const plumline_error *error);
 uint32_t plumline_error_attempts(const plumline_error *error);
 
 /**
- * Whether the same call could succeed if it were made again, later or elsewhere: 1 or 0.
+ * Whether the same call could succeed if it were made again, later or elsewhere.
  */
-int32_t plumline_error_is_retryable(const plumline_error *error);
+bool plumline_error_is_retryable(const plumline_error *error);
 
 /**
  * How many steps its story has: one for each attempt.
@@ -928,9 +929,9 @@ plumline_endpoint *plumline_endpoint_clone(const plumline_endpoint *endpoint);
 void plumline_endpoint_free(plumline_endpoint *endpoint);
 
 /**
- * Whether two endpoints are equal in everything: 1 or 0.
+ * Whether two endpoints are equal in everything.
  */
-int32_t plumline_endpoint_equals(const plumline_endpoint *one, const plumline_endpoint *other);
+bool plumline_endpoint_equals(const plumline_endpoint *one, const plumline_endpoint *other);
 
 /**
  * `ip:port`, an IPv6 address in brackets.
@@ -998,9 +999,9 @@ plumline_str plumline_endpoint_generation(const plumline_endpoint *endpoint);
 uint32_t plumline_endpoint_weight(const plumline_endpoint *endpoint);
 
 /**
- * What the registry says of its health: 1 or 0.
+ * Whether the registry reports it as healthy.
  */
-int32_t plumline_endpoint_is_healthy(const plumline_endpoint *endpoint);
+bool plumline_endpoint_is_healthy(const plumline_endpoint *endpoint);
 
 /**
  * When the registry last heard of it, unix seconds by the registry's clock; 0 if it does not say.
@@ -1052,9 +1053,9 @@ plumline_kind plumline_response_new(const plumline_response_fields *fields,
 uint16_t plumline_response_status(const plumline_response *response);
 
 /**
- * Whether the status is 2xx: 1 or 0.
+ * Whether the status is 2xx.
  */
-int32_t plumline_response_is_success(const plumline_response *response);
+bool plumline_response_is_success(const plumline_response *response);
 
 /**
  * The body, decompressed, without a copy. A NUL stands behind it.
@@ -1189,9 +1190,9 @@ uint32_t plumline_choice_in_flight(const plumline_choice *choice, size_t index);
 double plumline_choice_latency_ms(const plumline_choice *choice, size_t index);
 
 /**
- * Whether this call has asked it already: 1 or 0.
+ * Whether this call has asked it already.
  */
-int32_t plumline_choice_is_tried(const plumline_choice *choice, size_t index);
+bool plumline_choice_is_tried(const plumline_choice *choice, size_t index);
 
 /**
  * An empty configuration: everything is as it is by default. Never NULL, short of a defect. Yours to free.
@@ -1243,9 +1244,9 @@ void plumline_config_free(plumline_config *config);
 const plumline_endpoint *plumline_pick_endpoint(const plumline_pick *pick);
 
 /**
- * Whether its service's list is older than it should be, because the registry does not answer: 1 or 0.
+ * Whether its service's list is older than it should be, because the registry does not answer.
  */
-int32_t plumline_pick_is_stale(const plumline_pick *pick);
+bool plumline_pick_is_stale(const plumline_pick *pick);
 
 /**
  * It went well. Nothing for NULL.
@@ -1452,9 +1453,9 @@ plumline_str plumline_verdict_address(const plumline_verdict *verdict);
 const plumline_endpoint *plumline_verdict_endpoint(const plumline_verdict *verdict);
 
 /**
- * Whether it would be called: 1 or 0.
+ * Whether it would be called.
  */
-int32_t plumline_verdict_is_usable(const plumline_verdict *verdict);
+bool plumline_verdict_is_usable(const plumline_verdict *verdict);
 
 /**
  * How many reasons there are against it.
@@ -1651,9 +1652,9 @@ plumline_kind plumline_client_close(const plumline_client *client,
                                     plumline_error **error);
 
 /**
- * Whether it was closed: 1 or 0; 1 for NULL.
+ * Whether it was closed; true for NULL.
  */
-int32_t plumline_client_is_closed(const plumline_client *client);
+bool plumline_client_is_closed(const plumline_client *client);
 
 /**
  * Frees a client, closed or not: one that is not stops its background work without waiting for it, and what it has
@@ -1672,10 +1673,10 @@ plumline_kind plumline_client_drain_logs(const plumline_client *client,
                                          plumline_error **error);
 
 /**
- * Waits until something has been logged: for a thread that does nothing but `plumline_client_drain_logs()`. 1; or 0
- * as soon as no client of this process is open.
+ * Waits until something has been logged: for a thread that does nothing but `plumline_client_drain_logs()`. True, or
+ * false as soon as no client of this process is open.
  */
-int32_t plumline_wait_logs(void);
+bool plumline_wait_logs(void);
 
 #ifdef __cplusplus
 }  // extern "C"
