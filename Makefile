@@ -10,7 +10,7 @@ CARGO := cargo
 MVN := mvn --quiet --batch-mode
 RELEASE := target/release
 
-.PHONY: help demo servers tools test test-build check build bench lint docs clean packages test-rust test-c test-python test-java \
+.PHONY: help demo servers tools test test-crates test-build check build bench lint docs clean packages test-rust test-c test-python test-java \
     test-docs conformance face-python lint-rust lint-python
 
 include bindings/c/install.mk
@@ -25,32 +25,32 @@ demo: face-python ## Run the main job on real processes: a kill, a restart, a re
 test: tools servers packages $(VENV)/.ready ## Pass every test, on a bare machine too; ends with a table of suites
 	$(PYTHON) tests/run.py
 
-check: tools ## The quick loop: format, clippy, unit and property tests, the scenarios in Rust
+check: tools servers ## The quick loop: format, clippy, unit and property tests, the scenarios in Rust
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --quiet -- --deny warnings
-	$(CARGO) nextest run --profile check --package plumline --package plumline-controller --package plumline-cli \
-	    --package plumline-wire --package plumline-bindings
-	$(CARGO) build --quiet --package plumline-testbed
+	$(CARGO) nextest run --workspace --filterset 'package(/^plumline(-(controller|cli|wire|bindings))?$$/)'
 	target/debug/conformance-rust
 
-servers: ## Build or download the real registries that tests start, once, into ~/.cache/plumline-servers
-	$(CARGO) run --quiet --package plumline-servers
+servers: test-crates ## Build or download the real registries that tests start, once, into ~/.cache/plumline-servers
+	target/debug/plumline-servers
 
-# What the tests run with, from crates.io. Both are built with the versions of their own lock files.
 NEXTEST := 0.9.151
 
 tools:
 	@cargo nextest --version 2>/dev/null | grep -q 'nextest $(NEXTEST)' || \
 	    $(CARGO) install --quiet --locked --version $(NEXTEST) cargo-nextest
 
-# Everything that the suites of tests/run.py run, built once with one set of features.
-test-build: $(VENV)/.ready
-	$(CARGO) build --workspace --all-targets
+# Always the whole workspace: building a part of it selects other features, and compiles core again for them.
+test-crates:
+	$(CARGO) build --quiet --workspace --all-targets
+
+# Everything that the suites of tests/run.py run.
+test-build: test-crates $(VENV)/.ready
 	$(MAKE) --silent --no-print-directory libplumline C_PROFILE=debug C_BUILD=
 	python/tools/use-debug-build.sh
 	$(MVN) -f java package -Ppackaged -Dplumline.profile=debug -Dexec.skip -DskipTests
 
-test-rust: test-build servers ## The Rust tests, the documentation's code included
+test-rust: tools test-build servers ## The Rust tests, the documentation's code included
 	$(PYTHON) tests/run.py rust rust-doc rust-timed
 
 test-c: test-build packages ## The C and C++ suites: plain, sanitized, under valgrind, installed

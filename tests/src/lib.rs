@@ -2,6 +2,7 @@
 
 pub mod documentation;
 pub mod original;
+mod patience;
 pub mod signals;
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -14,12 +15,7 @@ use plumline::{Client, Config};
 use rustix::process::Pid;
 use serde_json::{Value, json};
 
-/// How many times longer than usual a test waits for what must happen: `PLUMLINE_TEST_PATIENCE`, 1 if it is not set.
-/// A run that keeps a machine busy raises it.
-pub fn patience() -> u32 {
-    let set = std::env::var("PLUMLINE_TEST_PATIENCE").ok();
-    set.map_or(1, |factor| factor.parse().expect("PLUMLINE_TEST_PATIENCE is a whole number"))
-}
+pub use patience::patience;
 
 /// Does something that must not take longer than this, times [`patience()`].
 pub fn within<T>(what: &str, at_most: Duration, action: impl FnOnce() -> T) -> T {

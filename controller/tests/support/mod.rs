@@ -2,10 +2,14 @@
 //! The tests of the `plumline` command (`cli/tests`) include this file too.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
+#[path = "../../../tests/src/patience.rs"]
+mod patience;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use patience::patience;
 use plumline_controller::{Config, Controller};
 use serde_json::Value;
 
@@ -145,11 +149,12 @@ pub fn controller(config: Config) -> Controller {
     Controller::start(config.listen(([127, 0, 0, 1], 0).into())).expect("a controller")
 }
 
-/// Waits until the condition holds; fails after 20 s.
+/// Waits until the condition holds; fails after 5 s times [`patience()`].
 pub fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let limit = Duration::from_secs(5) * patience();
+    let deadline = Instant::now() + limit;
     while !condition() {
-        assert!(Instant::now() < deadline, "not within 20 s: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

@@ -90,7 +90,7 @@ pub(super) struct AbsencePolicy {
 
 impl SourceRecords {
     /// Applies a complete list of the service.
-    pub(super) fn heard(&mut self, listing: Listing, trust: AbsencePolicy, now: Tick) -> ListChanges {
+    pub(super) fn apply_list(&mut self, listing: Listing, trust: AbsencePolicy, now: Tick) -> ListChanges {
         let mut changes = ListChanges::default();
         let why: HashMap<RecordId, RemovalReason> =
             listing.removed.into_iter().map(|removed| (removed.id, removed.reason)).collect();
@@ -147,8 +147,8 @@ impl SourceRecords {
             self.records.insert(key, Record { endpoint: Arc::new(endpoint), unconfirmed_until: None });
             return;
         };
-        let anew = entry.endpoint.generation != endpoint.generation;
-        if anew || entry.unconfirmed_until.is_some() {
+        let is_reregistered = entry.endpoint.generation != endpoint.generation;
+        if is_reregistered || entry.unconfirmed_until.is_some() {
             changes.returned.push(endpoint.key());
         }
         let is_same = entry.endpoint.same_as(&endpoint) && entry.endpoint.source == endpoint.source;
@@ -249,7 +249,7 @@ mod tests {
 
     fn believing(count: u16) -> SourceRecords {
         let mut records = SourceRecords::default();
-        records.heard(list(1..=count), trust(Absence::AfterSettling, false), at(0));
+        records.apply_list(list(1..=count), trust(Absence::AfterSettling, false), at(0));
         records
     }
 
@@ -271,10 +271,10 @@ mod tests {
     #[test]
     fn empty_list_of_unsettled_registry_removes_no_endpoint() {
         let mut records = believing(3);
-        let changes = records.heard(list([]), trust(Absence::AfterSettling, false), at(100));
+        let changes = records.apply_list(list([]), trust(Absence::AfterSettling, false), at(100));
         assert!(changes.gone.is_empty() && changes.changed);
         assert_eq!(ports(&records), [(1, true), (2, true), (3, true)]);
-        let changes = records.heard(list([2]), trust(Absence::AfterSettling, false), at(103));
+        let changes = records.apply_list(list([2]), trust(Absence::AfterSettling, false), at(103));
         assert_eq!(changes.returned, [endpoint(2).key()]);
         assert_eq!(ports(&records), [(1, true), (2, false), (3, true)]);
         assert_eq!(records.next_due(), Some(at(130)));
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn empty_list_of_settled_registry_removes_endpoints() {
         let mut records = believing(1);
-        let changes = records.heard(list([]), trust(Absence::AfterSettling, true), at(100));
+        let changes = records.apply_list(list([]), trust(Absence::AfterSettling, true), at(100));
         assert_eq!((changes.gone.len(), records.len()), (1, 0));
     }
 
@@ -294,11 +294,11 @@ mod tests {
     fn deleted_endpoints_are_removed_at_once() {
         let mut records = believing(2);
         let trust = trust(Absence::AfterSettling, false);
-        let changes = records.heard(without([2], 1, RemovalReason::Deleted), trust, at(1));
+        let changes = records.apply_list(without([2], 1, RemovalReason::Deleted), trust, at(1));
         assert_eq!(changes.gone.iter().map(|(_, why)| *why).collect::<Vec<_>>(), ["deleted"]);
-        records.heard(without([], 2, RemovalReason::Expired), trust, at(1));
+        records.apply_list(without([], 2, RemovalReason::Expired), trust, at(1));
         assert_eq!(ports(&records), [(2, true)], "expiry of an unsettled registry is only absence");
-        records.heard(without([], 2, RemovalReason::Deleted), trust, at(2));
+        records.apply_list(without([], 2, RemovalReason::Deleted), trust, at(2));
         assert!(ports(&records).is_empty(), "even while unconfirmed");
     }
 
@@ -306,18 +306,18 @@ mod tests {
     fn polled_registry_cannot_remove_more_than_half_at_once() {
         let settled = trust(Absence::AfterSettlingIfFew, true);
         let mut records = believing(4);
-        records.heard(list([1, 2]), settled, at(1));
+        records.apply_list(list([1, 2]), settled, at(1));
         assert_eq!(ports(&records), [(1, false), (2, false)]);
-        records.heard(list([]), settled, at(2));
+        records.apply_list(list([]), settled, at(2));
         assert_eq!(ports(&records), [(1, true), (2, true)]);
-        records.heard(list([]), settled, at(7));
+        records.apply_list(list([]), settled, at(7));
         assert_eq!(records.next_due(), Some(at(32)), "a second look does not prolong it");
     }
 
     #[test]
     fn unconfirmed_endpoint_is_removed_at_its_first_failure() {
         let mut records = believing(2);
-        records.heard(list([2]), trust(Absence::AfterSettling, false), at(1));
+        records.apply_list(list([2]), trust(Absence::AfterSettling, false), at(1));
         assert!(!records.distrust(&endpoint(2).key()).changed, "a confirmed one stays");
         assert_eq!(records.distrust(&endpoint(1).key()).gone.len(), 1);
         assert_eq!(ports(&records), [(2, false)]);
@@ -328,7 +328,7 @@ mod tests {
         let mut records = believing(1);
         let mut listing = list([1]);
         listing.endpoints[0].generation = "g2".into();
-        assert_eq!(records.heard(listing, trust(Absence::Authoritative, true), at(1)).returned.len(), 1);
+        assert_eq!(records.apply_list(listing, trust(Absence::Authoritative, true), at(1)).returned.len(), 1);
     }
 
     #[derive(Clone, Debug)]
@@ -364,7 +364,7 @@ mod tests {
                         let deleted = deleted.filter(|port| !lives.contains(port));
                         let mut listing = list(lives.clone());
                         listing.removed.extend(deleted.map(|port| RemovedRecord { id: RecordId::of(&endpoint(port)), reason: RemovalReason::Deleted }));
-                        records.heard(listing, trust(Absence::AfterSettling, settled), at(now));
+                        records.apply_list(listing, trust(Absence::AfterSettling, settled), at(now));
                         let after = ports(&records);
                         for port in &lives {
                             prop_assert!(after.contains(&(*port, false)));

@@ -53,7 +53,7 @@ struct EntryState {
 #[derive(Default)]
 struct Contribution {
     records: SourceRecords,
-    heard: Option<Tick>,
+    updated_at: Option<Tick>,
     /// Counts the updates, to detect a response that an update has overtaken.
     count: u64,
     from_disk: bool,
@@ -189,11 +189,11 @@ impl CacheEntry {
     /// After a failed first read: whether an older list stays in use.
     pub(super) fn serve_old_list(&self) -> bool {
         let state = self.state.lock();
-        let was_heard = state.by_source.iter().any(|contribution| contribution.heard.is_some());
-        if was_heard {
+        let was_updated = state.by_source.iter().any(|contribution| contribution.updated_at.is_some());
+        if was_updated {
             self.ready.store(true, Ordering::Release);
         }
-        was_heard
+        was_updated
     }
 
     // === first read ===
@@ -240,7 +240,7 @@ impl CacheEntry {
     // === updates ===
 
     /// Applies a complete list of a registry. `overtakes`: ignored if there were more updates than this count.
-    pub(super) fn heard(
+    pub(super) fn apply_list(
         &self,
         source: usize,
         listing: Listing,
@@ -255,10 +255,10 @@ impl CacheEntry {
             }
             contribution.cleared &= overtakes.is_none();
             contribution.count += 1;
-            contribution.heard = Some(now);
+            contribution.updated_at = Some(now);
             contribution.is_final = trust.absence == Absence::Authoritative;
             contribution.from_disk = false;
-            contribution.records.heard(listing, trust, now)
+            contribution.records.apply_list(listing, trust, now)
         })
     }
 
@@ -271,7 +271,7 @@ impl CacheEntry {
             }
             contribution.from_disk = true;
             let trust = AbsencePolicy { absence: Absence::AfterSettling, settled: false, ttl: self.ttl };
-            contribution.records.heard(Listing { endpoints, removed: Vec::new() }, trust, clock::now())
+            contribution.records.apply_list(Listing { endpoints, removed: Vec::new() }, trust, clock::now())
         })
     }
 
@@ -392,7 +392,8 @@ impl CacheEntry {
 impl Contribution {
     /// When the registry last sent or confirmed this list.
     fn last(&self, source: &Source) -> Option<Tick> {
-        self.heard.map(|heard| source.confirmed_at().map_or(heard, |confirmed| confirmed.max(heard)))
+        self.updated_at
+            .map(|updated_at| source.confirmed_at().map_or(updated_at, |confirmed| confirmed.max(updated_at)))
     }
 }
 
@@ -438,10 +439,10 @@ impl EntryState {
     }
 
     fn published(&self) -> Option<SourceStatus> {
-        let own = self.by_source.last().filter(|own| own.heard.is_some())?;
+        let own = self.by_source.last().filter(|own| own.updated_at.is_some())?;
         Some(SourceStatus {
             source: "publish".into(),
-            heard: own.heard,
+            heard: own.updated_at,
             down: false,
             from_disk: false,
             settled: true,

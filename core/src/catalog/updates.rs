@@ -58,7 +58,7 @@ impl Inner {
                 self.services.load().get(&service).cloned()
             };
             if let Some(entry) = entry {
-                self.apply_result(&entry, &entry.heard(index, listing, trust, overtakes));
+                self.apply_result(&entry, &entry.apply_list(index, listing, trust, overtakes));
             }
         }
         if was_down {
@@ -89,7 +89,7 @@ impl Inner {
     /// Applies the endpoints that the program published.
     pub(super) fn apply_published(self: &Arc<Self>, entry: &Arc<CacheEntry>, listing: Listing) {
         let trust = AbsencePolicy { absence: Absence::Authoritative, settled: true, ttl: self.ttl };
-        let applied = entry.heard(self.sources.len(), listing, trust, None);
+        let applied = entry.apply_list(self.sources.len(), listing, trust, None);
         self.apply_result(entry, &applied);
     }
 

@@ -131,7 +131,7 @@ impl ManagedInstance {
             address: address_of(&data.entry.instance),
             state: data.state(),
             last_beat_s: confirmed.map(|at| now.since(at).as_secs_f64()),
-            beats: data.at.iter().map(|at| at.beats).sum(),
+            beats: data.at.iter().map(|at| at.heartbeats).sum(),
             reregistrations: data.at.iter().map(|at| at.reregistrations).sum(),
             last_error: data.shown_error().map(ToString::to_string),
         }

@@ -23,7 +23,7 @@ pub(super) struct RegistryStatus {
     /// Former identities that are still to be deregistered.
     pub(super) former: Vec<RegistryEntry>,
     pub(super) confirmed: Option<Tick>,
-    pub(super) beats: u64,
+    pub(super) heartbeats: u64,
     /// Heartbeats in a row that the registry answered with "unknown".
     forgotten: u32,
     pub(super) reregistrations: u64,
@@ -39,7 +39,7 @@ impl RegistryStatus {
 
     /// A heartbeat renewed it.
     pub(super) fn count_heartbeat(&mut self) {
-        self.beats += 1;
+        self.heartbeats += 1;
         self.forgotten = 0;
     }
 

@@ -393,12 +393,12 @@ mod tests {
         runtime.post(&queue, Priority::Poll, job);
         heard(&begins);
         let (told, hears) = channel();
-        for (priority, name) in [(Priority::Poll, "poll"), (Priority::Heartbeat, "beat")] {
+        for (priority, name) in [(Priority::Poll, "poll"), (Priority::Heartbeat, "heartbeat")] {
             let told = told.clone();
             runtime.post(&queue, priority, move || told.send(name).unwrap());
         }
         go.send(()).unwrap();
-        assert_eq!((heard(&hears), heard(&hears)), ("beat", "poll"));
+        assert_eq!((heard(&hears), heard(&hears)), ("heartbeat", "poll"));
     }
 
     #[test]

@@ -165,7 +165,7 @@ impl Queues {
         self.counter
     }
 
-    /// The first job whose lane has room, beats before the others.
+    /// The first job whose queue has room, heartbeats before the others.
     pub(super) fn take(&mut self) -> Option<Job> {
         let running = &self.running;
         let has_room = |job: &Job| running.get(&job.queue.id).is_none_or(|busy| *busy < job.queue.limit);

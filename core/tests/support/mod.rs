@@ -1,6 +1,9 @@
 //! A scripted HTTP server for tests.
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
+#[path = "../../../tests/src/patience.rs"]
+mod patience;
+
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
@@ -8,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use patience::patience;
 use plumline::sync::Mutex;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -207,9 +211,9 @@ impl DeadPort {
     }
 }
 
-/// Waits for a condition. Panics with its description once the limit has passed.
+/// Waits for a condition. Panics with its description once the limit times [`patience()`] has passed.
 pub fn wait_until(what: &str, limit: Duration, mut is_so: impl FnMut() -> bool) {
-    let began = Instant::now();
+    let (began, limit) = (Instant::now(), limit * patience());
     while !is_so() {
         assert!(began.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(2));

@@ -2,8 +2,6 @@
 //! `plumline-testbed --table` merges what all languages came to.
 #![forbid(unsafe_code)]
 
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -81,9 +79,6 @@ fn run(language: &str, filter: &str) -> Result<bool, String> {
                 }
             }
             let (topic, name, ms) = (&file.topic, &scenario.name, began.elapsed().as_millis() as u64);
-            if tries > 1 && played.is_ok() {
-                note_flaky(&format!("{topic}: {name}"))?;
-            }
             let failure = played.err();
             verdicts.push(Verdict { topic: topic.clone(), name: name.clone(), failure, ms, tries });
         }
@@ -97,15 +92,4 @@ fn run(language: &str, filter: &str) -> Result<bool, String> {
         results::write(&target, language, &verdicts).map_err(|error| format!("results: {error}"))?;
     }
     Ok(failed == 0)
-}
-
-/// Adds a scenario that passed only when it was repeated to the file that `PLUMLINE_FLAKY` names.
-fn note_flaky(scenario: &str) -> Result<(), String> {
-    let Some(path) = std::env::var_os("PLUMLINE_FLAKY") else { return Ok(()) };
-    let written = File::options()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .and_then(|mut file| writeln!(file, "{scenario}"));
-    written.map_err(|error| format!("{}: {error}", path.display()))
 }
